@@ -1,0 +1,101 @@
+"""The seam between what should be and what is: observe a Topology, apply actions, report events.
+
+Two drivers keep this contract, and one suite of tests holds both to it: the simulated one, which only remembers, and
+the Linux one, which builds. Everything above this line is pure.
+"""
+
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Protocol
+
+from fogbank.errors import DriverError
+from fogbank.network.topology import SpaceName, Topology
+from fogbank.planning.plan import Action
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one action: no error, or why the machine refused it."""
+
+    action: Action
+    error: DriverError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadExited:
+    """The container of workload ``name`` ended by itself, with an exit status or the negative signal."""
+
+    name: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadWrote:
+    """Workload ``name`` wrote one line on ``stream`` (``stdout`` or ``stderr``)."""
+
+    name: str
+    stream: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drifted:
+    """Something other than the driver changed the machine; observe again."""
+
+    why: str
+
+
+Event = WorkloadExited | WorkloadWrote | Drifted
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedFlow:
+    """A connection that a router tracks: as it came, and as it left (translated)."""
+
+    space: SpaceName
+    protocol: int
+    source: IPv4Address
+    source_port: int
+    destination: IPv4Address
+    destination_port: int
+    translated_source: IPv4Address
+    translated_port: int
+    state: str
+
+
+class Driver(Protocol):
+    """Builds topologies. ``observe`` and ``apply`` block and are called from one worker thread."""
+
+    def observe(self) -> Topology:
+        """Read what exists."""
+        ...
+
+    def apply(self, actions: Sequence[Action]) -> tuple[Outcome, ...]:
+        """Do ``actions`` in order, batched where that is faster; an action that fails does not stop the others."""
+        ...
+
+    def open_socket(self, space: SpaceName, kind: socket.SocketKind) -> socket.socket:
+        """Make an IPv4 socket that lives in ``space``; safe from any thread, microseconds."""
+        ...
+
+    def flows(self, space: SpaceName) -> tuple[TrackedFlow, ...]:
+        """List what the space's connection tracking holds."""
+        ...
+
+    def drops(self, space: SpaceName) -> dict[str, int]:
+        """Count packets dropped in ``space`` by reason (a policy's rule label, ``no-nat``, ``ports-exhausted`` …)."""
+        ...
+
+    def diagnose(self, space: SpaceName) -> str:
+        """Print links, routes, ruleset and conntrack of ``space`` for a person."""
+        ...
+
+    def close(self) -> None:
+        """End every workload and listener; spaces go with the world."""
+        ...
+
+
+Report = Callable[[Event], None]
+"""How a driver tells the control loop about an event; callable from any thread."""

@@ -1,0 +1,86 @@
+"""Errors that say what, where and what would work; the class says whose turn it is.
+
+:class:`ApiError` is the caller's: it becomes one of Google's two error envelopes and nothing has changed.
+:class:`DriverError` is ours: the control loop shows it on the resource and tries again.
+:class:`OperatorError` is for the person at the terminal: the message ends with the remedy.
+Anything else is a bug and keeps its traceback.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class ApiError(Exception):
+    """A request that Google would refuse, in Google's words.
+
+    ``reason`` is compute's lower-camel reason (``notFound``); ``status`` is the canonical gRPC name
+    (``NOT_FOUND``); ``details`` are ``google.rpc`` messages, each with its ``@type``.
+    """
+
+    code: int
+    message: str
+    status: str
+    reason: str
+    details: tuple[Mapping[str, object], ...] = field(default=())
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def not_found(path: str) -> ApiError:
+    """Refuse because ``path`` (relative, ``projects/…``) does not exist; compute's wording (SEMANTICS 13.3)."""
+    return ApiError(404, f"The resource '{path}' was not found", "NOT_FOUND", "notFound")
+
+
+def already_exists(path: str) -> ApiError:
+    """Refuse because ``path`` is taken; compute's wording (SEMANTICS 13.3)."""
+    return ApiError(409, f"The resource '{path}' already exists", "ALREADY_EXISTS", "alreadyExists")
+
+
+def invalid_value(field_name: str, value: object, why: str) -> ApiError:
+    """Refuse a field's value: ``field_name`` as in ``resource.ipCidrRange`` (SEMANTICS 13.3)."""
+    return ApiError(
+        400,
+        f"Invalid value for field '{field_name}': '{value}'. {why}",
+        "INVALID_ARGUMENT",
+        "invalid",
+    )
+
+
+def required_field(field_name: str) -> ApiError:
+    """Refuse because ``field_name`` is absent (SEMANTICS 13.3, unverified wording)."""
+    return ApiError(400, f"Required field '{field_name}' not specified", "INVALID_ARGUMENT", "required")
+
+
+def in_use(kind: str, path: str, user: str) -> ApiError:
+    """Refuse to delete ``path`` (a ``kind``: network, subnetwork, …) while ``user`` needs it (SEMANTICS 1.1)."""
+    return ApiError(
+        400,
+        f"The {kind} resource '{path}' is already being used by '{user}'",
+        "INVALID_ARGUMENT",
+        "resourceInUseByAnotherResource",
+    )
+
+
+def stale_fingerprint(message: str = "Invalid fingerprint.") -> ApiError:
+    """Refuse a change made against an older version of the resource (SEMANTICS 13.3)."""
+    return ApiError(412, message, "FAILED_PRECONDITION", "conditionNotMet")
+
+
+def not_implemented(method: str) -> ApiError:
+    """Refuse honestly: ``method`` (``compute.instances.insert``) is not built yet."""
+    return ApiError(
+        501,
+        f"Fogbank does not implement {method} yet. See docs/reference/coverage.md for what it does.",
+        "UNIMPLEMENTED",
+        "notImplemented",
+    )
+
+
+class DriverError(Exception):
+    """The machine refused an action; the control loop will try again."""
+
+
+class OperatorError(Exception):
+    """The person at the terminal has to do something first; the message says what."""

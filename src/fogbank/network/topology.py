@@ -1,0 +1,360 @@
+"""The network that should exist, or that does: a set of small values that know no Google word.
+
+`lowering` makes one Topology from the World, the driver observes another from the kernel, `planning`
+takes their difference and `paths` walks packets through either. Every element has a ``key``: two elements
+with one key are versions of the same thing. A space owns all elements that name it, so they go when it goes.
+
+The surprising fact: there are no bridges and no shared segments. Every link is a veth pair between two
+spaces, every endpoint has a /32, and routers answer on their loopback.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Literal, NewType, TypeVar
+
+SpaceName = NewType("SpaceName", str)
+"""A network namespace: ``vpc/demo/default``, ``instance/production-00001-abc/0``, ``internet``."""
+
+DeviceName = NewType("DeviceName", str)
+"""An interface inside a space: at most 15 characters, ``lo`` included."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PortRange:
+    """An inclusive range of ports: ``first <= last``."""
+
+    first: int
+    last: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.first <= self.last <= 65535:
+            raise ValueError(f"not a port range: {self.first}-{self.last}")
+
+    def __len__(self) -> int:
+        return self.last - self.first + 1
+
+    def __contains__(self, port: int) -> bool:
+        return self.first <= port <= self.last
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Port:
+    """One end of a link: ``device`` as seen inside ``space``."""
+
+    space: SpaceName
+    device: DeviceName
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A network namespace of its own; ``forwards`` makes it a router (flows hash over equal routes)."""
+
+    name: SpaceName
+    forwards: bool = False
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("space", self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A veth pair. ``mtu`` in bytes."""
+
+    left: Port
+    right: Port
+    mtu: int = 1460
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("link", self.left.space, self.left.device)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """``interface`` is configured on ``port`` (``lo`` for an address that a router answers on)."""
+
+    port: Port
+    interface: IPv4Interface
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("address", self.port.space, self.port.device, str(self.interface))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Hop:
+    """A next hop: out of ``device``, to the neighbour ``via`` (always on-link), or to the target itself."""
+
+    device: DeviceName
+    via: IPv4Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Packets of ``space`` for ``destination`` leave by one of ``hops``, flow-hashed.
+
+    No hop at all discards them silently. ``source`` is the address that local sockets take.
+    """
+
+    space: SpaceName
+    destination: IPv4Network
+    hops: tuple[Hop, ...]
+    source: IPv4Address | None = None
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("route", self.space, str(self.destination))
+
+
+@dataclass(frozen=True, slots=True)
+class Shaper:
+    """What leaves by ``port`` is held to ``bits_per_second`` by a token bucket."""
+
+    port: Port
+    bits_per_second: int
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("shaper", self.port.space, self.port.device)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class NatTimeouts:
+    """Idle seconds after which the kernel forgets a translated flow."""
+
+    udp: int = 30
+    icmp: int = 30
+    tcp_established: int = 1200
+    tcp_transitory: int = 30
+    tcp_time_wait: int = 120
+
+
+@dataclass(frozen=True, slots=True)
+class SourceNat:
+    """New flows from ``inside`` that leave ``space`` by ``device`` carry ``outside``.
+
+    With ``ports`` they may only use that slice: exactly ``len(ports)`` simultaneous flows to one
+    (address, port, protocol); the next one is dropped and counted, and TIME_WAIT keeps its port. Removing
+    the element ends the flows that it carries.
+    """
+
+    space: SpaceName
+    device: DeviceName
+    inside: IPv4Network
+    outside: IPv4Address
+    ports: PortRange | None = None
+    timeouts: NatTimeouts | None = None
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("source-nat", self.space, self.device, str(self.inside))
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """``space`` forwards only what its guards allow; replies to allowed flows pass.
+
+    By the ``uplink`` nothing leaves that no :class:`SourceNat` translates, and nothing new enters.
+    """
+
+    space: SpaceName
+    uplink: DeviceName | None = None
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("filter", self.space)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Traffic:
+    """A protocol number (``None`` is all), and for TCP, UDP and SCTP destination ports (none is all)."""
+
+    protocol: int | None = None
+    ports: tuple[PortRange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of a policy. Empty ``sources`` and ``groups`` together mean any source; so with destinations."""
+
+    action: Literal["allow", "deny"]
+    traffic: tuple[Traffic, ...]
+    sources: tuple[IPv4Network, ...] = ()
+    groups: tuple[str, ...] = ()
+    destinations: tuple[IPv4Network, ...] = ()
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """``rules`` in order: the first that matches a new flow decides; without a match ``default`` does."""
+
+    space: SpaceName
+    name: str
+    rules: tuple[Rule, ...]
+    default: Literal["allow", "deny"]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("policy", self.space, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The endpoint ``address`` behind ``device`` of ``space``: what may enter it and what may leave it.
+
+    ``ingress`` and ``egress`` name policies of the same space. From ``device`` no other source is accepted.
+    """
+
+    space: SpaceName
+    device: DeviceName
+    address: IPv4Address
+    ingress: str
+    egress: str
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("guard", self.space, str(self.address))
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """``address`` belongs to the ``group`` that rules of ``space`` name as a source."""
+
+    space: SpaceName
+    group: str
+    address: IPv4Address
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("group-member", self.space, self.group, str(self.address))
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Sockets open in ``space`` on ``address``:``port``, handed to the host program's ``service``."""
+
+    space: SpaceName
+    address: IPv4Address
+    port: int
+    protocol: Literal["tcp", "udp"]
+    service: str
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("listener", self.space, str(self.address), str(self.port), self.protocol)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A container in ``space``: ``image`` is a manifest digest in the region's store.
+
+    Empty ``command`` or ``arguments`` take the image's. ``port`` is where it should listen.
+    """
+
+    name: str
+    space: SpaceName
+    image: str
+    port: int
+    command: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    memory_bytes: int = 512 * 1024 * 1024
+    cpu_millis: int = 1000
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("workload", self.name)
+
+
+Element = (
+    Space
+    | Link
+    | Address
+    | Route
+    | Shaper
+    | SourceNat
+    | Filter
+    | Policy
+    | GroupMember
+    | Guard
+    | Listener
+    | Workload
+)
+Key = tuple[str, ...]
+
+BUILD_ORDER: tuple[type, ...] = (
+    Space,
+    Link,
+    Address,
+    Route,
+    Shaper,
+    Filter,
+    GroupMember,
+    Policy,
+    Guard,
+    SourceNat,
+    Listener,
+    Workload,
+)
+"""Each kind stands only on kinds before it; what is taken down goes in the opposite order."""
+
+
+def spaces_of(element: Element) -> tuple[SpaceName, ...]:
+    """Name the spaces that ``element`` lives in: two for a link, else one."""
+    match element:
+        case Space(name=name):
+            return (name,)
+        case Link(left=left, right=right):
+            return (left.space, right.space)
+        case Address(port=port) | Shaper(port=port):
+            return (port.space,)
+        case _:
+            return (element.space,)
+
+
+@dataclass(frozen=True)
+class Topology:
+    """An immutable set of elements, indexed by key, by kind and by space on first use."""
+
+    elements: Mapping[Key, Element] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, elements: Iterable[Element]) -> "Topology":
+        """Collect ``elements``; two different ones with one key are a contradiction (ValueError)."""
+        found: dict[Key, Element] = {}
+        for element in elements:
+            known = found.setdefault(element.key, element)
+            if known != element:
+                raise ValueError(f"two elements claim {element.key}: {known} and {element}")
+        return cls(found)
+
+    def __iter__(self) -> Iterator[Element]:
+        return iter(self.elements.values())
+
+    def __len__(self) -> int:
+        return len(self.elements)
+
+    def __contains__(self, element: object) -> bool:
+        return isinstance(element, Element) and self.elements.get(element.key) == element
+
+    def of_kind(self, kind: type[T]) -> tuple[T, ...]:
+        """All elements of one kind, in the order they were declared."""
+        return tuple(element for element in self if isinstance(element, kind))
+
+    @cached_property
+    def by_space(self) -> Mapping[SpaceName, tuple[Element, ...]]:
+        """Elements by the space they live in; a link stands under both."""
+        rooms: dict[SpaceName, list[Element]] = {}
+        for element in self:
+            for space in spaces_of(element):
+                rooms.setdefault(space, []).append(element)
+        return {space: tuple(elements) for space, elements in rooms.items()}

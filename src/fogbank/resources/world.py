@@ -1,0 +1,142 @@
+"""The World: every resource that a client was promised, as one immutable snapshot.
+
+A resource keeps the JSON that its API speaks (so nothing a client wrote is lost); what the network needs
+of it is read into real types by `lowering` and by the services. A World never changes: the store replaces it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from immutables import Map
+
+from fogbank.errors import not_found
+from fogbank.resources.names import ResourceName
+from fogbank.resources.operations import Operation
+
+Json = dict[str, Any]
+"""A JSON object. By convention nobody changes one that came out of a World."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource: its name, Google's numeric ``id``, and ``body`` as its API shows it.
+
+    ``private`` is what the region remembers of it and no client sees (how many instances a connector has grown to).
+    """
+
+    name: ResourceName
+    id: int
+    created: datetime
+    body: Json
+    private: Json = field(default_factory=dict)
+
+    def with_body(self, **fields: Any) -> "Resource":
+        """The same resource with these top-level fields replaced; ``None`` removes one."""
+        body = {k: v for k, v in (self.body | fields).items() if v is not None}
+        return replace(self, body=body)
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Make or replace a resource."""
+
+    resource: Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Take a resource away."""
+
+    name: ResourceName
+
+
+@dataclass(frozen=True, slots=True)
+class PutOperation:
+    """Make or replace an operation."""
+
+    operation: Operation
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOperation:
+    """Forget an operation that ended long ago."""
+
+    name: ResourceName
+
+
+Change = Put | Delete | PutOperation | DeleteOperation
+
+_EMPTY: Map[str, Resource] = Map()
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything acknowledged so far. ``version`` counts commits."""
+
+    version: int = 0
+    collections: Map[str, Map[str, Resource]] = field(default_factory=Map)
+    operations: Map[str, Operation] = field(default_factory=Map)
+
+    def find(self, name: ResourceName) -> Resource | None:
+        """The resource, or None."""
+        return self.collections.get(name.collection, _EMPTY).get(name.path)
+
+    def get(self, name: ResourceName) -> Resource:
+        """The resource; Google's 404 otherwise."""
+        found = self.find(name)
+        if found is None:
+            raise not_found(name.path)
+        return found
+
+    def all(self, collection: str, under: str = "") -> Iterator[Resource]:
+        """The resources of ``collection`` whose path starts with ``under``, in no particular order."""
+        for path, resource in self.collections.get(collection, _EMPTY).items():
+            if path.startswith(under):
+                yield resource
+
+    def after(self, changes: Iterable[Change]) -> "World":
+        """The World that follows when ``changes`` are made, in order."""
+        collections, operations = self.collections, self.operations
+        for change in changes:
+            match change:
+                case Put(resource):
+                    name = resource.name
+                    members = collections.get(name.collection, _EMPTY).set(name.path, resource)
+                    collections = collections.set(name.collection, members)
+                case Delete(name):
+                    members = collections.get(name.collection, _EMPTY)
+                    if name.path in members:
+                        collections = collections.set(name.collection, members.delete(name.path))
+                case PutOperation(operation):
+                    operations = operations.set(operation.name.path, operation)
+                case DeleteOperation(name):
+                    if name.path in operations:
+                        operations = operations.delete(name.path)
+        return World(self.version + 1, collections, operations)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A running copy of a workload, which the fleet decides and no client made.
+
+    ``owner`` is the revision; ``index`` its place in the serverless fabric (1 …), which gives the address;
+    ``pool`` which address of the default egress pool it was dealt.
+    """
+
+    id: str
+    owner: ResourceName
+    index: int
+    pool: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The instances that should run now. It is not stored: after a restart instances start anew."""
+
+    instances: Mapping[str, Instance] = field(default_factory=dict)
+
+    def of(self, owner: ResourceName) -> tuple[Instance, ...]:
+        """The instances of one owner, oldest first."""
+        return tuple(i for i in self.instances.values() if i.owner == owner)
