@@ -1,7 +1,7 @@
 """The seam between what should be and what is: observe a Topology, apply actions, report events.
 
-Two drivers keep this contract, and one suite of tests holds both to it: the simulated one, which only remembers, and
-the Linux one, which builds. Everything above this line is pure.
+Two drivers keep this contract, and one suite of tests holds both to it: the simulated one, which only
+remembers, and the Linux one, which builds. Everything above this line is pure.
 """
 
 import socket
@@ -73,7 +73,7 @@ class Driver(Protocol):
         ...
 
     def apply(self, actions: Sequence[Action]) -> tuple[Outcome, ...]:
-        """Do ``actions`` in order, batched where that is faster; an action that fails does not stop the others."""
+        """Do ``actions`` in order, batched where that is faster; one that fails does not stop the others."""
         ...
 
     def open_socket(self, space: SpaceName, kind: socket.SocketKind) -> socket.socket:
@@ -85,7 +85,7 @@ class Driver(Protocol):
         ...
 
     def drops(self, space: SpaceName) -> dict[str, int]:
-        """Count packets dropped in ``space`` by reason (a policy's rule label, ``no-nat``, ``ports-exhausted`` …)."""
+        """Count packets dropped in ``space`` by reason (a rule's label, ``no-nat``, ``ports-exhausted`` …)."""
         ...
 
     def diagnose(self, space: SpaceName) -> str:

@@ -183,7 +183,10 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One line of a policy. Empty ``sources`` and ``groups`` together mean any source; so with destinations."""
+    """One line of a policy.
+
+    Empty ``sources`` and ``groups`` together mean any source; empty ``destinations`` any destination.
+    """
 
     action: Literal["allow", "deny"]
     traffic: tuple[Traffic, ...]

@@ -1,7 +1,7 @@
 """The difference between two topologies, as an ordered list of printable actions.
 
-Taking down goes from the top of BUILD_ORDER to its bottom, building up the other way; what a space takes with it
-is not named again. A changed element is one Replace.
+Taking down goes from the top of BUILD_ORDER to its bottom, building up the other way; what a space takes
+with it is not named again. A changed element is one Replace.
 """
 
 from dataclasses import dataclass

@@ -23,7 +23,8 @@ Json = dict[str, Any]
 class Resource:
     """One resource: its name, Google's numeric ``id``, and ``body`` as its API shows it.
 
-    ``private`` is what the region remembers of it and no client sees (how many instances a connector has grown to).
+    ``private`` is what the region remembers of it and no client sees (how many instances a connector has
+    grown to).
     """
 
     name: ResourceName
@@ -33,7 +34,7 @@ class Resource:
     private: Json = field(default_factory=dict)
 
     def with_body(self, **fields: Any) -> "Resource":
-        """The same resource with these top-level fields replaced; ``None`` removes one."""
+        """Copy it with these top-level fields replaced; ``None`` removes one."""
         body = {k: v for k, v in (self.body | fields).items() if v is not None}
         return replace(self, body=body)
 
@@ -80,24 +81,24 @@ class World:
     operations: Map[str, Operation] = field(default_factory=Map)
 
     def find(self, name: ResourceName) -> Resource | None:
-        """The resource, or None."""
+        """Look a resource up; None when it does not exist."""
         return self.collections.get(name.collection, _EMPTY).get(name.path)
 
     def get(self, name: ResourceName) -> Resource:
-        """The resource; Google's 404 otherwise."""
+        """Look a resource up; Google's 404 when it does not exist."""
         found = self.find(name)
         if found is None:
             raise not_found(name.path)
         return found
 
     def all(self, collection: str, under: str = "") -> Iterator[Resource]:
-        """The resources of ``collection`` whose path starts with ``under``, in no particular order."""
+        """List the resources of ``collection`` whose path starts with ``under``, in no particular order."""
         for path, resource in self.collections.get(collection, _EMPTY).items():
             if path.startswith(under):
                 yield resource
 
     def after(self, changes: Iterable[Change]) -> "World":
-        """The World that follows when ``changes`` are made, in order."""
+        """Make the World that follows when ``changes`` are made, in order."""
         collections, operations = self.collections, self.operations
         for change in changes:
             match change:
@@ -138,5 +139,5 @@ class Fleet:
     instances: Mapping[str, Instance] = field(default_factory=dict)
 
     def of(self, owner: ResourceName) -> tuple[Instance, ...]:
-        """The instances of one owner, oldest first."""
+        """List the instances of one owner, oldest first."""
         return tuple(i for i in self.instances.values() if i.owner == owner)

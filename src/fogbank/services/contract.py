@@ -1,8 +1,8 @@
 """What a service is: functions from a World and a call to a decision, an answer or a listing.
 
 `frontend` has already parsed the URL and checked the body against Google's schema; it will make the lists'
-pages and filters, and both operation dialects. A service adds defaults, validation and in-use rules, and decides. It has
-no clock and no chance: ``call.now`` and ``call.new_id()`` bring them.
+pages and filters, and both operation dialects. A service adds defaults, validation and in-use rules, and
+decides. It has no clock and no chance: ``call.now`` and ``call.new_id()`` bring them.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,18 +11,21 @@ from datetime import datetime
 from typing import Any
 
 from fogbank.network.topology import Topology
+from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
 from fogbank.resources.world import Change, Json, World
+
+__all__ = ["Call", "Decision", "List", "Method", "Read", "Service", "Write"]
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """One API call, parsed.
 
-    ``method`` is the discovery id with its version (``compute.v1.subnetworks.insert``); ``parameters`` holds path and
-    query parameters, typed as the discovery document says; ``principal`` is the caller's e-mail address.
-    ``observed`` is the network as the driver last saw it.
+    ``method`` is the discovery id with its version (``compute.v1.subnetworks.insert``); ``parameters``
+    holds path and query parameters, typed as the discovery document says; ``principal`` is the caller's
+    e-mail address. ``observed`` is the network as the driver last saw it.
     """
 
     method: str
@@ -34,24 +37,8 @@ class Call:
     observed: Topology = field(default_factory=Topology)
 
     def __getitem__(self, parameter: str) -> str:
-        """A path parameter, which is always there."""
+        """Give a path parameter, which is always there."""
         return str(self.parameters[parameter])
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What a write should do: ``changes`` to commit, and how to answer.
-
-    With an ``operation`` the answer is that operation (the front end adds a PutOperation and may hold the answer for a
-    moment so that it is already done); else it is ``answer``. ``settles`` names a resource whose convergence
-    the front end may await a moment before it answers with ``read(world)``.
-    An operation that needs nothing from the network comes with status DONE.
-    """
-
-    changes: tuple[Change, ...] = ()
-    operation: Operation | None = None
-    answer: Json | None = None
-    settles: ResourceName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +71,13 @@ Method = Read | List | Write
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One Google API: its discovery ``name``, and handlers by method id (``subnetworks.insert``) for each version.
+    """One Google API: its discovery ``name``, and handlers by method id (``subnetworks.insert``) for each
+    version.
 
     ``methods`` is keyed ``v1.subnetworks.insert`` or, when all versions agree, ``subnetworks.insert``.
-    ``converged`` is asked, after the kernel has what the World promises about a resource of this service, which
-    changes follow (a state that becomes READY, an operation's response); ``operation_response`` gives the message of a finished longrunning one.
+    ``converged`` is asked which changes follow once the kernel has what the World promises about a resource
+    (a state that becomes READY). ``operation_response`` gives the message of a finished longrunning
+    operation.
     """
 
     name: str

@@ -1,0 +1,98 @@
+"""The database file: every committed change, in SQLite with a write-ahead log.
+
+A transaction returns only when its log is on the disk (``synchronous=FULL``), so neither kill -9 nor a
+power cut takes back what was acknowledged. One connection, used by one thread at a time.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+from fogbank.errors import OperatorError
+from fogbank.resources.world import Change, Delete, DeleteOperation, Put, PutOperation, World
+from fogbank.store.codec import decode_operation, decode_resource, encode_operation, encode_resource
+
+FORMAT = "1"
+"""Raised when older files can no longer be read."""
+
+_SCHEMA = """
+create table if not exists facts(name text primary key, value text not null) without rowid;
+create table if not exists resources(
+    collection text, path text, id text, created text, body text, private text,
+    primary key(collection, path)) without rowid;
+create table if not exists operations(path text primary key, record text) without rowid;
+"""
+
+
+class Journal:
+    """Reads the last World and writes the changes that follow."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database.execute("pragma journal_mode=wal")
+        self._database.execute("pragma synchronous=full")
+        self._database.executescript(_SCHEMA)
+        path.chmod(0o600)
+        known = self.fact("format")
+        if known is None:
+            self._set_fact("format", FORMAT)
+        elif known != FORMAT:
+            raise OperatorError(
+                f"{path} was written by another version of Fogbank (format {known}, not {FORMAT}). "
+                "Move it away, or start with another --name."
+            )
+
+    def load(self) -> World:
+        """Read every acknowledged write."""
+        world = World().after(
+            [
+                *(Put(decode_resource(r)) for r in self._database.execute("select * from resources")),
+                *(
+                    PutOperation(decode_operation(r))
+                    for r in self._database.execute("select * from operations")
+                ),
+            ]
+        )
+        return World(int(self.fact("version") or 0), world.collections, world.operations)
+
+    def append(self, version: int, changes: Iterable[Change]) -> None:
+        """Make ``changes`` and ``version`` durable, all or nothing."""
+        database = self._database
+        database.execute("begin immediate")
+        try:
+            for change in changes:
+                self._write(change)
+            self._set_fact("version", str(version))
+            database.execute("commit")
+        except BaseException:
+            database.execute("rollback")
+            raise
+
+    def fact(self, name: str) -> str | None:
+        """Read one remembered value."""
+        row = self._database.execute("select value from facts where name = ?", (name,)).fetchone()
+        return row and str(row[0])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def _set_fact(self, name: str, value: str) -> None:
+        self._database.execute("insert or replace into facts values (?, ?)", (name, value))
+
+    def _write(self, change: Change) -> None:
+        match change:
+            case Put(resource):
+                self._database.execute(
+                    "insert or replace into resources values (?, ?, ?, ?, ?, ?)", encode_resource(resource)
+                )
+            case Delete(name):
+                self._database.execute(
+                    "delete from resources where collection = ? and path = ?", (name.collection, name.path)
+                )
+            case PutOperation(operation):
+                self._database.execute(
+                    "insert or replace into operations values (?, ?)", encode_operation(operation)
+                )
+            case DeleteOperation(name):
+                self._database.execute("delete from operations where path = ?", (name.path,))

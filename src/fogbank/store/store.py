@@ -1,0 +1,93 @@
+"""The store: decides on the newest World, makes it durable, then shows it.
+
+Writers queue. Each decides on the World that includes everyone before it in the queue; one transaction then
+makes the whole queue durable (group commit), and only after that does anyone see the new World or get an
+answer. When the disk refuses, the whole queue fails and nothing has happened.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from fogbank.resources.decisions import Decision
+from fogbank.resources.world import Change, PutOperation, World
+from fogbank.store.journal import Journal
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A decision that is on the disk, and the first World that shows it."""
+
+    decision: Decision
+    world: World
+
+
+@dataclass(slots=True)
+class _Waiting:
+    decision: Decision
+    changes: tuple[Change, ...]
+    world: World
+    acknowledged: asyncio.Future[None]
+
+
+class Store:
+    """The current World and the only way to change it."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.world = journal.load()
+        self._newest = self.world
+        self._journal = journal
+        self._queue: list[_Waiting] = []
+        self._writer: asyncio.Task[None] | None = None
+        self._watchers: list[Callable[[World], None]] = []
+
+    def watch(self, tell: Callable[[World], None]) -> None:
+        """Have ``tell`` called with each new World, in the event loop."""
+        self._watchers.append(tell)
+
+    async def commit(self, decide: Callable[[World], Decision]) -> Committed:
+        """Decide on the newest World; return when that is durable. What ``decide`` raises passes."""
+        decision = decide(self._newest)
+        changes = decision.changes
+        if decision.operation is not None:
+            operation = replace(decision.operation, version=self._newest.version + 1)
+            decision = replace(decision, operation=operation)
+            changes = (*changes, PutOperation(operation))
+        if not changes:
+            return Committed(decision, self.world)
+        self._newest = self._newest.after(changes)
+        waiting = _Waiting(decision, changes, self._newest, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
+        await waiting.acknowledged
+        return Committed(decision, waiting.world)
+
+    async def close(self) -> None:
+        """Wait for the queue and close the database."""
+        if self._writer is not None:
+            await self._writer
+        self._journal.close()
+
+    async def _write(self) -> None:
+        while self._queue:
+            batch, self._queue = self._queue, []
+            changes = [change for waiting in batch for change in waiting.changes]
+            try:
+                await asyncio.to_thread(self._journal.append, batch[-1].world.version, changes)
+            except Exception as error:  # noqa: BLE001 - each writer of the batch gets it
+                self._fail([*batch, *self._queue], error)
+                continue
+            self.world = batch[-1].world
+            for waiting in batch:
+                if not waiting.acknowledged.done():
+                    waiting.acknowledged.set_result(None)
+            for tell in self._watchers:
+                tell(self.world)
+
+    def _fail(self, batch: list[_Waiting], error: Exception) -> None:
+        self._queue = []
+        self._newest = self.world
+        for waiting in batch:
+            if not waiting.acknowledged.done():
+                waiting.acknowledged.set_exception(error)
