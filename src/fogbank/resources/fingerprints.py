@@ -1,0 +1,21 @@
+"""Fingerprints: eight bytes that change when a resource does, so that two writers notice each other.
+
+Compute calls them ``fingerprint``, newer APIs ``etag``; both are bytes, hence valid base64 (SEMANTICS 13.5).
+They come from the content alone, so a resource that comes back to an older content has its older fingerprint.
+"""
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+OUTPUTS = frozenset({"fingerprint", "labelFingerprint", "etag", "id", "selfLink", "selfLinkWithId", "kind"})
+"""Top-level fields that do not count: they are made from the rest, or never change."""
+
+
+def fingerprint(content: Mapping[str, Any]) -> str:
+    """Compute the fingerprint of ``content`` (a body, or its labels), in base64."""
+    counted = {key: value for key, value in content.items() if key not in OUTPUTS}
+    text = json.dumps(counted, sort_keys=True, separators=(",", ":"))
+    return b64encode(blake2b(text.encode(), digest_size=8).digest()).decode()
