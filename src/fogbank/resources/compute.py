@@ -1,0 +1,376 @@
+"""Compute's networking resources as real types: what lowering and the services read of their JSON bodies.
+
+A body was validated and completed with Google's defaults before it was stored, so these readers do not doubt
+it. The surprising fact: a NAT gateway is no resource of its own, it is an entry of a router's ``nats``.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any, Literal
+
+from fogbank.network.topology import NatTimeouts, PortRange, Traffic
+from fogbank.resources.names import ResourceName, Scope, parse_compute_reference
+from fogbank.resources.world import Json, Resource
+
+PROTOCOLS = {"icmp": 1, "ipip": 4, "tcp": 6, "udp": 17, "esp": 50, "ah": 51, "sctp": 132}
+"""The protocols that a firewall rule may call by name; ``all`` is none of them."""
+
+PORT_PROTOCOLS = frozenset({6, 17, 132})
+"""The protocols whose rules may name ports."""
+
+DEFAULT_GATEWAY = "default-internet-gateway"
+
+AUTO_NAT_ADDRESSES = "autoNatAddresses"
+"""Key of a router's ``private``: gateway name → paths of the addresses that the gateway made for itself."""
+
+
+@lru_cache(maxsize=4096)
+def refer(reference: str, kind: str, scope: Scope = "global") -> ResourceName:
+    """Read a stored (always full) reference to a compute ``kind``."""
+    return parse_compute_reference(reference, kind, "", scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A VPC network. ``auto`` keeps one subnetwork in every region."""
+
+    name: ResourceName
+    auto: bool
+    mtu: int
+    dynamic_routing: Literal["REGIONAL", "GLOBAL"]
+    enforcement: Literal["AFTER_CLASSIC_FIREWALL", "BEFORE_CLASSIC_FIREWALL"]
+
+    @classmethod
+    def of(cls, resource: Resource) -> "Network":
+        """Read a ``compute.networks`` resource."""
+        body = resource.body
+        return cls(
+            resource.name,
+            body["autoCreateSubnetworks"],
+            body.get("mtu", 1460),
+            body["routingConfig"]["routingMode"],
+            body["networkFirewallPolicyEnforcementOrder"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SecondaryRange:
+    """A named alias range of a subnetwork."""
+
+    name: str
+    range: IPv4Network
+
+
+@dataclass(frozen=True, slots=True)
+class Subnetwork:
+    """A regional range of a network, with the ``gateway`` that its router answers on."""
+
+    name: ResourceName
+    network: ResourceName
+    region: str
+    range: IPv4Network
+    gateway: IPv4Address
+    purpose: str
+    private_google_access: bool
+    secondary: tuple[SecondaryRange, ...] = ()
+
+    @classmethod
+    def of(cls, resource: Resource) -> "Subnetwork":
+        """Read a ``compute.subnetworks`` resource."""
+        body = resource.body
+        return cls(
+            resource.name,
+            refer(body["network"], "networks"),
+            resource.name.region or "",
+            IPv4Network(body["ipCidrRange"]),
+            IPv4Address(body["gatewayAddress"]),
+            body.get("purpose", "PRIVATE"),
+            body.get("privateIpGoogleAccess", False),
+            tuple(
+                SecondaryRange(each["rangeName"], IPv4Network(each["ipCidrRange"]))
+                for each in body.get("secondaryIpRanges", ())
+            ),
+        )
+
+    @property
+    def ranges(self) -> tuple[IPv4Network, ...]:
+        """The primary range and every secondary one."""
+        return (self.range, *(each.range for each in self.secondary))
+
+    @property
+    def reserved(self) -> frozenset[IPv4Address]:
+        """The four addresses of the primary range that nobody gets (SEMANTICS 1.2.2)."""
+        return frozenset(self.range[index] for index in (0, 1, -2, -1))
+
+
+@dataclass(frozen=True, slots=True)
+class StaticAddress:
+    """A reserved address; ``region`` is None for a global one, ``prefix_length`` set for a reserved range."""
+
+    name: ResourceName
+    address: IPv4Address
+    region: str | None
+    external: bool
+    purpose: str | None = None
+    prefix_length: int | None = None
+    subnetwork: ResourceName | None = None
+    network: ResourceName | None = None
+
+    @classmethod
+    def of(cls, resource: Resource) -> "StaticAddress":
+        """Read a ``compute.addresses`` or ``compute.globalAddresses`` resource."""
+        body = resource.body
+        subnetwork, network = body.get("subnetwork"), body.get("network")
+        return cls(
+            resource.name,
+            IPv4Address(body["address"]),
+            resource.name.region,
+            body["addressType"] == "EXTERNAL",
+            body.get("purpose"),
+            body.get("prefixLength"),
+            refer(subnetwork, "subnetworks", "regions") if subnetwork else None,
+            refer(network, "networks") if network else None,
+        )
+
+    @property
+    def range(self) -> IPv4Network:
+        """Everything that it reserves: one address, or the range of ``prefix_length``."""
+        return IPv4Network((self.address, self.prefix_length or 32), strict=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallRule:
+    """A firewall rule. Lower ``priority`` first; at equal priority deny comes before allow.
+
+    Empty ``sources``, ``source_tags`` and ``source_accounts`` together mean any source; empty ``destinations``
+    any destination; empty targets every endpoint of the network.
+    """
+
+    name: ResourceName
+    network: ResourceName
+    direction: Literal["INGRESS", "EGRESS"]
+    priority: int
+    action: Literal["allow", "deny"]
+    traffic: tuple[Traffic, ...]
+    sources: tuple[IPv4Network, ...] = ()
+    destinations: tuple[IPv4Network, ...] = ()
+    source_tags: tuple[str, ...] = ()
+    target_tags: tuple[str, ...] = ()
+    source_accounts: tuple[str, ...] = ()
+    target_accounts: tuple[str, ...] = ()
+    disabled: bool = False
+    logs: bool = False
+
+    @classmethod
+    def of(cls, resource: Resource) -> "FirewallRule":
+        """Read a ``compute.firewalls`` resource."""
+        body = resource.body
+        return cls(
+            name=resource.name,
+            network=refer(body["network"], "networks"),
+            direction=body["direction"],
+            priority=body["priority"],
+            action="allow" if body.get("allowed") else "deny",
+            traffic=tuple(read_traffic(each) for each in body.get("allowed") or body.get("denied") or ()),
+            sources=tuple(map(IPv4Network, body.get("sourceRanges", ()))),
+            destinations=tuple(map(IPv4Network, body.get("destinationRanges", ()))),
+            source_tags=tuple(body.get("sourceTags", ())),
+            target_tags=tuple(body.get("targetTags", ())),
+            source_accounts=tuple(body.get("sourceServiceAccounts", ())),
+            target_accounts=tuple(body.get("targetServiceAccounts", ())),
+            disabled=body.get("disabled", False),
+            logs=body.get("logConfig", {}).get("enable", False),
+        )
+
+    @property
+    def reference(self) -> str:
+        """How logs name it: ``network:default/firewall:allow-ssh``."""
+        return f"network:{self.network.id}/firewall:{self.name.id}"
+
+
+def read_traffic(entry: Json) -> Traffic:
+    """Read an item of ``allowed`` or ``denied``; ValueError when the protocol or a port makes no sense."""
+    protocol = str(entry["IPProtocol"]).lower()
+    ports = tuple(map(read_ports, entry.get("ports", ())))
+    if protocol == "all":
+        return Traffic(None, ports)
+    number = PROTOCOLS[protocol] if protocol in PROTOCOLS else int(protocol)
+    return Traffic(number, ports)
+
+
+def read_ports(text: str) -> PortRange:
+    """Read ``22`` or ``1000-2000``; ValueError otherwise."""
+    first, dash, last = str(text).partition("-")
+    return PortRange(int(first), int(last if dash else first))
+
+
+@dataclass(frozen=True, slots=True)
+class StaticRoute:
+    """A route that somebody made, or the default route of a new network.
+
+    Subnet routes are not among them: they follow from the subnetworks. Without ``via`` the next hop is the default internet gateway.
+    """
+
+    name: ResourceName
+    network: ResourceName
+    destination: IPv4Network
+    priority: int
+    tags: tuple[str, ...] = ()
+    via: IPv4Address | None = None
+
+    @classmethod
+    def of(cls, resource: Resource) -> "StaticRoute":
+        """Read a ``compute.routes`` resource."""
+        body = resource.body
+        via = body.get("nextHopIp")
+        return cls(
+            resource.name,
+            refer(body["network"], "networks"),
+            IPv4Network(body["destRange"]),
+            body["priority"],
+            tuple(body.get("tags", ())),
+            IPv4Address(via) if via else None,
+        )
+
+    @property
+    def to_internet(self) -> bool:
+        """Whether packets that it takes go to the internet gateway, and so may be translated."""
+        return self.via is None
+
+
+@dataclass(frozen=True, slots=True)
+class NatRange:
+    """What a gateway in LIST mode serves of one subnetwork."""
+
+    subnetwork: ResourceName
+    primary: bool
+    all_secondary: bool
+    secondary: tuple[str, ...] = ()
+
+    def covers(self, subnetwork: Subnetwork) -> tuple[IPv4Network, ...]:
+        """List the ranges of ``subnetwork`` (the one it names) that it serves."""
+        primary = (subnetwork.range,) if self.primary else ()
+        named = tuple(
+            each.range for each in subnetwork.secondary if self.all_secondary or each.name in self.secondary
+        )
+        return primary + named
+
+
+Coverage = Literal[
+    "ALL_SUBNETWORKS_ALL_IP_RANGES", "ALL_SUBNETWORKS_ALL_PRIMARY_IP_RANGES", "LIST_OF_SUBNETWORKS"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class NatGateway:
+    """A Cloud NAT gateway: an entry of a router's ``nats``.
+
+    ``addresses`` are the address resources that new flows may use, in the user's order, whether reserved or made
+    by the gateway itself (``auto``); ``draining`` ones keep only the flows they have. ``ports`` is what each
+    client gets: already a power of two (SEMANTICS 3.3).
+    """
+
+    name: str
+    router: ResourceName
+    network: ResourceName
+    region: str
+    auto: bool
+    addresses: tuple[ResourceName, ...]
+    draining: tuple[ResourceName, ...]
+    coverage: Coverage
+    subnetworks: tuple[NatRange, ...]
+    ports: int
+    timeouts: NatTimeouts
+    logs: Literal["ERRORS_ONLY", "TRANSLATIONS_ONLY", "ALL"] | None = None
+
+    @property
+    def id(self) -> str:
+        """A name that no other gateway has: the router's path and the gateway's name."""
+        return f"{self.router.path}/nats/{self.name}"
+
+    def covers(self, subnetwork: Subnetwork) -> tuple[IPv4Network, ...]:
+        """List the ranges of ``subnetwork`` whose packets it translates; none when it serves another place."""
+        if (subnetwork.network, subnetwork.region) != (self.network, self.region):
+            return ()
+        match self.coverage:
+            case "ALL_SUBNETWORKS_ALL_IP_RANGES":
+                return subnetwork.ranges
+            case "ALL_SUBNETWORKS_ALL_PRIMARY_IP_RANGES":
+                return (subnetwork.range,)
+            case "LIST_OF_SUBNETWORKS":
+                named = (each for each in self.subnetworks if each.subnetwork == subnetwork.name)
+                return tuple(part for each in named for part in each.covers(subnetwork))
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """A Cloud Router, which here is what its NAT gateways hang from."""
+
+    name: ResourceName
+    network: ResourceName
+    region: str
+    nats: tuple[NatGateway, ...]
+
+    @classmethod
+    def of(cls, resource: Resource) -> "Router":
+        """Read a ``compute.routers`` resource."""
+        return cls(
+            resource.name,
+            refer(resource.body["network"], "networks"),
+            resource.name.region or "",
+            tuple(_gateway(resource, nat) for nat in resource.body.get("nats", ())),
+        )
+
+
+def _gateway(resource: Resource, nat: Json) -> NatGateway:
+    auto = nat.get("natIpAllocateOption") == "AUTO_ONLY"
+    made: Iterable[str] = resource.private.get(AUTO_NAT_ADDRESSES, {}).get(nat["name"], ())
+    own = tuple(ResourceName("compute.addresses", path) for path in made)
+    log = nat.get("logConfig", {})
+    return NatGateway(
+        name=nat["name"],
+        router=resource.name,
+        network=refer(resource.body["network"], "networks"),
+        region=resource.name.region or "",
+        auto=auto,
+        addresses=own if auto else _addresses(nat.get("natIps", ())),
+        draining=_addresses(nat.get("drainNatIps", ())),
+        coverage=nat["sourceSubnetworkIpRangesToNat"],
+        subnetworks=tuple(map(_nat_range, nat.get("subnetworks", ()))),
+        ports=power_of_two(nat.get("minPortsPerVm") or 64),
+        timeouts=_timeouts(nat),
+        logs=log.get("filter", "ALL") if log.get("enable") else None,
+    )
+
+
+def _addresses(references: Iterable[str]) -> tuple[ResourceName, ...]:
+    return tuple(refer(each, "addresses", "regions") for each in references)
+
+
+def _nat_range(entry: Json) -> NatRange:
+    wanted = entry.get("sourceIpRangesToNat") or ["ALL_IP_RANGES"]
+    everything = "ALL_IP_RANGES" in wanted
+    return NatRange(
+        refer(entry["name"], "subnetworks", "regions"),
+        everything or "PRIMARY_IP_RANGE" in wanted,
+        everything,
+        tuple(entry.get("secondaryIpRangeNames", ())),
+    )
+
+
+def _timeouts(nat: Json) -> NatTimeouts:
+    known: dict[str, Any] = {
+        "udp": nat.get("udpIdleTimeoutSec"),
+        "icmp": nat.get("icmpIdleTimeoutSec"),
+        "tcp_established": nat.get("tcpEstablishedIdleTimeoutSec"),
+        "tcp_transitory": nat.get("tcpTransitoryIdleTimeoutSec"),
+        "tcp_time_wait": nat.get("tcpTimeWaitTimeoutSec"),
+    }
+    return NatTimeouts(**{field: seconds for field, seconds in known.items() if seconds is not None})
+
+
+def power_of_two(ports: int) -> int:
+    """Round ``ports`` up to a power of two: what a client really gets (SEMANTICS 3.3)."""
+    return 1 << max(ports - 1, 0).bit_length()
