@@ -144,8 +144,8 @@ class StaticAddress:
 class FirewallRule:
     """A firewall rule. Lower ``priority`` first; at equal priority deny comes before allow.
 
-    Empty ``sources``, ``source_tags`` and ``source_accounts`` together mean any source; empty ``destinations``
-    any destination; empty targets every endpoint of the network.
+    Empty ``sources``, ``source_tags`` and ``source_accounts`` together mean any source; no ``destinations``
+    any destination; no targets every endpoint of the network.
     """
 
     name: ResourceName
@@ -210,7 +210,8 @@ def read_ports(text: str) -> PortRange:
 class StaticRoute:
     """A route that somebody made, or the default route of a new network.
 
-    Subnet routes are not among them: they follow from the subnetworks. Without ``via`` the next hop is the default internet gateway.
+    Subnet routes are not among them: they follow from the subnetworks. Without ``via`` the next hop is the
+    default internet gateway.
     """
 
     name: ResourceName
@@ -267,9 +268,9 @@ Coverage = Literal[
 class NatGateway:
     """A Cloud NAT gateway: an entry of a router's ``nats``.
 
-    ``addresses`` are the address resources that new flows may use, in the user's order, whether reserved or made
-    by the gateway itself (``auto``); ``draining`` ones keep only the flows they have. ``ports`` is what each
-    client gets: already a power of two (SEMANTICS 3.3).
+    ``addresses`` are the address resources that new flows may use, in the user's order, whether reserved or
+    made by the gateway itself (``auto``); ``draining`` ones keep only the flows they have. ``ports`` is what
+    each client gets: already a power of two (SEMANTICS 3.3).
     """
 
     name: str
@@ -291,7 +292,7 @@ class NatGateway:
         return f"{self.router.path}/nats/{self.name}"
 
     def covers(self, subnetwork: Subnetwork) -> tuple[IPv4Network, ...]:
-        """List the ranges of ``subnetwork`` whose packets it translates; none when it serves another place."""
+        """List the ranges of ``subnetwork`` whose packets it translates; none in another place."""
         if (subnetwork.network, subnetwork.region) != (self.network, self.region):
             return ()
         match self.coverage:
