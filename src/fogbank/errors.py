@@ -29,7 +29,7 @@ class ApiError(Exception):
 
 
 def not_found(path: str) -> ApiError:
-    """Refuse because ``path`` (relative, ``projects/…``) does not exist; compute's wording (SEMANTICS 13.3)."""
+    """Refuse because ``path`` (``projects/…``) does not exist; compute's wording (SEMANTICS 13.3)."""
     return ApiError(404, f"The resource '{path}' was not found", "NOT_FOUND", "notFound")
 
 
@@ -54,7 +54,7 @@ def required_field(field_name: str) -> ApiError:
 
 
 def in_use(kind: str, path: str, user: str) -> ApiError:
-    """Refuse to delete ``path`` (a ``kind``: network, subnetwork, …) while ``user`` needs it (SEMANTICS 1.1)."""
+    """Refuse to delete ``path``, a ``kind`` (network, …), while ``user`` needs it (SEMANTICS 1.1)."""
     return ApiError(
         400,
         f"The {kind} resource '{path}' is already being used by '{user}'",

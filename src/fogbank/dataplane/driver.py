@@ -85,7 +85,7 @@ class Driver(Protocol):
         ...
 
     def drops(self, space: SpaceName) -> dict[str, int]:
-        """Count packets dropped in ``space`` by reason (a rule's label, ``no-nat``, ``ports-exhausted`` …)."""
+        """Count packets dropped in ``space`` by reason (a rule's label, ``no-nat``, ``ports-exhausted``)."""
         ...
 
     def diagnose(self, space: SpaceName) -> str:

@@ -74,11 +74,12 @@ _EMPTY: Map[str, Resource] = Map()
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything acknowledged so far. ``version`` counts commits."""
+    """Everything acknowledged so far. ``version`` counts commits; ``running`` are the operations not yet done."""
 
     version: int = 0
     collections: Map[str, Map[str, Resource]] = field(default_factory=Map)
     operations: Map[str, Operation] = field(default_factory=Map)
+    running: Map[str, Operation] = field(default_factory=Map)
 
     def find(self, name: ResourceName) -> Resource | None:
         """Look a resource up; None when it does not exist."""
@@ -99,7 +100,7 @@ class World:
 
     def after(self, changes: Iterable[Change]) -> "World":
         """Make the World that follows when ``changes`` are made, in order."""
-        collections, operations = self.collections, self.operations
+        collections, operations, running = self.collections, self.operations, self.running
         for change in changes:
             match change:
                 case Put(resource):
@@ -111,11 +112,16 @@ class World:
                     if name.path in members:
                         collections = collections.set(name.collection, members.delete(name.path))
                 case PutOperation(operation):
-                    operations = operations.set(operation.name.path, operation)
+                    path = operation.name.path
+                    operations = operations.set(path, operation)
+                    if operation.status == "RUNNING":
+                        running = running.set(path, operation)
+                    elif path in running:
+                        running = running.delete(path)
                 case DeleteOperation(name):
                     if name.path in operations:
                         operations = operations.delete(name.path)
-        return World(self.version + 1, collections, operations)
+        return World(self.version + 1, collections, operations, running)
 
 
 @dataclass(frozen=True, slots=True)

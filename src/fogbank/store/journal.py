@@ -6,6 +6,7 @@ power cut takes back what was acknowledged. One connection, used by one thread a
 
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from fogbank.errors import OperatorError
@@ -53,7 +54,7 @@ class Journal:
                 ),
             ]
         )
-        return World(int(self.fact("version") or 0), world.collections, world.operations)
+        return replace(world, version=int(self.fact("version") or 0))
 
     def append(self, version: int, changes: Iterable[Change]) -> None:
         """Make ``changes`` and ``version`` durable, all or nothing."""

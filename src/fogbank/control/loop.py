@@ -1,0 +1,258 @@
+"""The control loop: observe, lower, plan, apply, report.
+
+One pass takes the newest World, lowers it, applies the difference to what exists, and then finishes every
+operation whose target has nothing failing. A failing action shows on its owners, is retried with growing
+pauses, and never stops the others. Passes never overlap; while one runs, any number of commits collect for
+the next.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from fogbank.clock import Clock
+from fogbank.dataplane.driver import Driver, Outcome
+from fogbank.lowering.lowered import Lowered
+from fogbank.network.topology import Element, Key, Topology
+from fogbank.planning.plan import Action, Create, Plan, Remove, Replace, plan
+from fogbank.resources.decisions import Decision
+from fogbank.resources.names import ResourceName
+from fogbank.resources.operations import Operation
+from fogbank.resources.world import Change, Fleet, PutOperation, World
+from fogbank.services.contract import Service
+from fogbank.store.store import Store
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0)
+"""Pauses before a failed action is tried again; the last one repeats."""
+
+PASSES_KEPT = 50
+
+Lower = Callable[[World, Fleet, Topology], Lowered]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An element that could not be made as promised: why, how often it was tried, since when."""
+
+    why: str
+    attempts: int
+    since: datetime
+    owners: frozenset[ResourceName]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A record of one turn of the loop."""
+
+    at: datetime
+    version: int
+    seconds: float
+    plan: Plan
+    failures: Mapping[Key, str]
+
+
+def element_of(action: Action) -> Element:
+    """Give the element that an action is about."""
+    match action:
+        case Create(element) | Remove(element):
+            return element
+        case Replace(new=new):
+            return new
+
+
+def after(observed: Topology, outcomes: Iterable[Outcome]) -> Topology:
+    """Tell what exists once ``outcomes`` have happened; a removed space takes its elements along."""
+    elements = dict(observed.elements)
+    for outcome in outcomes:
+        if outcome.error is not None:
+            continue
+        match outcome.action:
+            case Create(element) | Replace(new=element):
+                elements[element.key] = element
+            case Remove(element):
+                elements.pop(element.key, None)
+                if element.key[0] == "space":
+                    for lost in observed.by_space.get(element.key[1], ()):  # type: ignore[call-overload]
+                        elements.pop(lost.key, None)
+    return Topology(elements)
+
+
+@dataclass
+class Progress:
+    """What is known about convergence now: read by the operator's status and by the front end."""
+
+    applied_version: int = -1
+    fleet: Fleet = field(default_factory=Fleet)
+    failures: dict[Key, Failure] = field(default_factory=dict)
+    passes: deque[Pass] = field(default_factory=lambda: deque(maxlen=PASSES_KEPT))
+
+    def failing(self) -> frozenset[ResourceName]:
+        """Name every resource that waits for something that fails."""
+        return frozenset(owner for failure in self.failures.values() for owner in failure.owners)
+
+
+class ControlLoop:
+    """Keeps the kernel in step with the World, and tells those who wait."""
+
+    def __init__(
+        self, store: Store, driver: Driver, lower: Lower, services: Sequence[Service], clock: Clock
+    ) -> None:
+        self._store = store
+        self._driver = driver
+        self._lower = lower
+        self._services = {service.name: service for service in services}
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._reobserve = True
+        self._settled: dict[str, list[asyncio.Future[None]]] = {}
+        self._after_pass: list[Callable[[], None]] = []
+        self.observed = Topology()
+        self.lowered = Lowered(Topology())
+        self.fleet = Fleet()
+        self.progress = Progress()
+        store.watch(lambda _world: self._wake.set())
+
+    def set_fleet(self, fleet: Fleet) -> None:
+        """Take the fleet's newest decision; the next pass builds it."""
+        self.fleet = fleet
+        self._wake.set()
+
+    def after_pass(self, tell: Callable[[], None]) -> None:
+        """Have ``tell`` called in the event loop when a pass has ended."""
+        self._after_pass.append(tell)
+
+    def drifted(self) -> None:
+        """Observe anew before the next pass."""
+        self._reobserve = True
+        self._wake.set()
+
+    async def settle(self, path: str, seconds: float) -> None:
+        """Return when the operation or resource at ``path`` has settled, or after ``seconds``."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._settled.setdefault(path, []).append(future)
+        try:
+            await asyncio.wait_for(future, seconds)
+        except TimeoutError:
+            waiting = self._settled.get(path, [])
+            if future in waiting:
+                waiting.remove(future)
+
+    def settled(self, path: str) -> None:
+        """Wake those who wait for ``path``."""
+        for future in self._settled.pop(path, ()):
+            if not future.done():
+                future.set_result(None)
+
+    async def run(self) -> None:
+        """Turn until cancelled."""
+        self._wake.set()
+        while True:
+            await self._wait()
+            self._wake.clear()
+            try:
+                await self.turn()
+            except (
+                Exception
+            ):  # the loop must outlive a bug; it shows in the log and the next turn tries again
+                log.exception("a pass of the control loop failed")
+                await asyncio.sleep(RETRY_SECONDS[2])
+                self._wake.set()
+
+    async def turn(self) -> None:
+        """Make one pass."""
+        started = self._clock.seconds()
+        world, fleet = self._store.world, self.fleet
+        if self._reobserve:
+            self._reobserve = False
+            self.observed = await asyncio.to_thread(self._driver.observe)
+        self.lowered = self._lower(world, fleet, self.observed)
+        actions = plan(self.observed, self.lowered.topology)
+        outcomes = await asyncio.to_thread(self._driver.apply, actions) if actions else ()
+        self._note_failures(outcomes, self.lowered)
+        self.observed = after(self.observed, outcomes)
+        self.progress.applied_version, self.progress.fleet = world.version, fleet
+        if actions:
+            failed = {element_of(o.action).key: str(o.error) for o in outcomes if o.error}
+            took = self._clock.seconds() - started
+            self.progress.passes.append(Pass(self._clock.now(), world.version, took, actions, failed))
+        await self._finish_operations(world)
+        for tell in self._after_pass:
+            tell()
+
+    async def _wait(self) -> None:
+        if not self.progress.failures:
+            await self._wake.wait()
+            return
+        attempts = min(failure.attempts for failure in self.progress.failures.values())
+        pause = RETRY_SECONDS[min(attempts, len(RETRY_SECONDS)) - 1]
+        try:
+            await asyncio.wait_for(self._wake.wait(), pause)
+        except TimeoutError:
+            return
+
+    def _note_failures(self, outcomes: Iterable[Outcome], lowered: Lowered) -> None:
+        known, now = self.progress.failures, self._clock.now()
+        failures: dict[Key, Failure] = {}
+        for outcome in outcomes:
+            if outcome.error is None:
+                continue
+            key = element_of(outcome.action).key
+            before = known.get(key)
+            owners = lowered.owners.get(key) or (before.owners if before else frozenset())
+            failures[key] = Failure(
+                str(outcome.error),
+                before.attempts + 1 if before else 1,
+                before.since if before else now,
+                owners,
+            )
+            if before is None:
+                log.warning("%s failed: %s", outcome.action, outcome.error)
+        self.progress.failures = failures
+
+    async def _finish_operations(self, world: World) -> None:
+        failing = self.progress.failing()
+        running = [
+            operation
+            for operation in self._store.world.running.values()
+            if operation.version <= world.version and operation.target not in failing
+        ]
+        done = await asyncio.gather(*(self._finish(operation) for operation in running))
+        for operation, finished in zip(running, done, strict=True):
+            if finished:
+                self.settled(operation.name.path)
+                self.settled(operation.target.path)
+
+    async def _finish(self, operation: Operation) -> bool:
+        service = self._services.get(operation.target.service)
+
+        def decide(world: World) -> Decision:
+            current = world.operations.get(operation.name.path)
+            if current is None or current.status == "DONE":
+                return Decision()
+            now = self._clock.now()
+            changes: tuple[Change, ...] = ()
+            response = None
+            if service is not None:
+                changes = service.converged(world, operation.target, now)
+                response = service.operation_response(world.after(changes), current)
+            return Decision((*changes, PutOperation(current.done(now, response))))
+
+        try:
+            await self._store.commit(decide)
+        except Exception:
+            log.exception("operation %s could not be finished", operation.name)
+            return False
+        return True
+
+    def explain(self) -> list[tuple[ResourceName, Failure]]:
+        """List what is not as promised, one row for each resource and failure."""
+        return [
+            (owner, failure)
+            for failure in self.progress.failures.values()
+            for owner in sorted(failure.owners)
+        ]

@@ -1,0 +1,52 @@
+"""How many instances a revision should have: a pure rule over its load.
+
+Simple and honest for now: enough instances that requests in flight fill 60 % of their concurrency, never
+fewer than the minimum, never more than the maximum, and one that is kept for a revision that serves
+(SEMANTICS 5.4). An instance that is not needed stays until it has been idle for a while.
+"""
+
+import math
+from dataclasses import dataclass
+
+TARGET_UTILISATION = 0.6
+"""The share of its concurrency that an instance should carry (SEMANTICS 5.4, unverified)."""
+
+IDLE_SECONDS = 15 * 60.0
+"""How long an idle instance is kept (SEMANTICS 5.4)."""
+
+PENDING_SECONDS = 10.0
+"""The least time that a request waits for an instance (SEMANTICS 5.4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the revision asks for: instance counts, and requests that one instance takes at a time."""
+
+    minimum: int
+    maximum: int
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Requests that are being served or wait, and for how long each instance has been idle (seconds)."""
+
+    in_flight: int
+    idle_seconds: tuple[float, ...]
+
+
+def desired_instances(load: Load, limits: Limits, *, serves: bool) -> int:
+    """Decide how many instances a revision should have; ``serves``: it gets traffic or is checked."""
+    if not serves:
+        return 0
+    floor = max(1, limits.minimum)
+    needed = math.ceil(load.in_flight / (TARGET_UTILISATION * limits.concurrency))
+    running = len(load.idle_seconds)
+    lately_used = sum(idle < IDLE_SECONDS for idle in load.idle_seconds)
+    kept = min(running, max(needed, lately_used))
+    return min(max(floor, needed, kept), max(limits.maximum, 1))
+
+
+def pending_limit(mean_start_seconds: float) -> float:
+    """How long a request may wait for an instance before it gets a 429 (SEMANTICS 5.4)."""
+    return max(PENDING_SECONDS, 3.5 * mean_start_seconds)
