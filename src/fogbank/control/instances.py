@@ -1,0 +1,300 @@
+"""Instances: starts copies of revisions, probes them, lends them to requests, and retires them.
+
+The fleet (which copies should run) is decided here from the World and the load; the control loop builds it
+like everything else. A revision becomes ready when its first copy passes the start-up probe, and fails when
+that copy exits or never listens: Google's rule, with Google's words from `services.run`.
+"""
+
+import asyncio
+import logging
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
+from typing import Any, Literal
+
+from fogbank.clock import Clock
+from fogbank.control.loop import ControlLoop
+from fogbank.control.probing import passes
+from fogbank.control.scaling import Limits, Load, desired_instances, pending_limit
+from fogbank.dataplane.driver import WorkloadExited
+from fogbank.errors import DriverError
+from fogbank.network.topology import SpaceName
+from fogbank.resources.decisions import Decision
+from fogbank.resources.names import ResourceName
+from fogbank.resources.run import REVISIONS, SERVICES, Readiness, Revision, read_revision, read_service
+from fogbank.resources.world import Change, Fleet, Instance, World
+from fogbank.services.run import convergence
+from fogbank.store.store import Store
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+POOL_SECONDS = 300.0
+"""How long an idle instance keeps its address of the default egress pool (SEMANTICS 5.8)."""
+POOL_SIZE = 250
+RESTART_PAUSES = (0.2, 1.0, 5.0, 20.0)
+"""Seconds before a copy of a ready revision is started again after it died, growing with each death."""
+
+State = Literal["starting", "ready"]
+
+
+@dataclass(slots=True)
+class Copy:
+    """What is known about one running instance; times from the clock's ``seconds``."""
+
+    instance: Instance
+    revision: Revision
+    started: float
+    state: State = "starting"
+    probing: bool = False
+    in_flight: int = 0
+    idle_since: float = 0.0
+    dealt: float = 0.0
+
+
+class NoInstance(Exception):
+    """No instance became free within the pending limit."""
+
+
+class Instances:
+    """The fleet and its life."""
+
+    def __init__(
+        self,
+        store: Store,
+        loop: ControlLoop,
+        clock: Clock,
+        *,
+        open_socket: Callable[[SpaceName, socket.SocketKind], socket.socket],
+        resolve: Callable[[str], str],
+        address_of: Callable[[Instance], IPv4Address],
+        fabric: SpaceName,
+    ) -> None:
+        self._store, self._loop, self._clock = store, loop, clock
+        self._open_socket, self._resolve = open_socket, resolve
+        self._address_of, self._fabric = address_of, fabric
+        self.copies: dict[str, Copy] = {}
+        self._deaths: dict[ResourceName, tuple[int, float]] = {}
+        self._resolving: set[ResourceName] = set()
+        self._waiting: dict[ResourceName, int] = {}
+        self._freed = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._start_seconds = 1.0
+        self._seen: tuple[object, object] = (None, None)
+        store.watch(self._world_changed)
+        loop.after_pass(self._probe_new)
+
+    async def run(self) -> None:
+        """Look at the load once a second until cancelled."""
+        while True:
+            self.reconcile()
+            await asyncio.sleep(TICK_SECONDS)
+
+    def reconcile(self) -> None:
+        """Bring the fleet to what the World and the load ask for."""
+        world = self._store.world
+        serving = _serving(world)
+        revisions = {r.name: read_revision(r) for r in world.all(REVISIONS) if r.name in serving}
+        before = {identifier: copy.instance for identifier, copy in self.copies.items()}
+        for name in {copy.revision.name for copy in self.copies.values()} - revisions.keys():
+            for copy in self._of(name):
+                if not copy.in_flight:
+                    self._retire(copy)
+        for revision in revisions.values():
+            self._scale(revision)
+        self._redraw_pool()
+        after = {identifier: copy.instance for identifier, copy in self.copies.items()}
+        if after != before:
+            self._loop.set_fleet(Fleet(after))
+
+    def exited(self, event: WorkloadExited) -> None:
+        """Take note that a container ended by itself; called in the event loop."""
+        copy = self.copies.pop(event.name, None)
+        if copy is None:
+            return
+        self._loop.set_fleet(Fleet({i: c.instance for i, c in self.copies.items()}))
+        name = copy.revision.name
+        deaths, _ = self._deaths.get(name, (0, 0.0))
+        self._deaths[name] = (deaths + 1, self._clock.seconds())
+        if copy.state == "starting":
+            why = f"The container exited with status {event.status} before it listened."
+            self._spawn(self._failed_to_start(copy, why))
+
+    @asynccontextmanager
+    async def lease(self, revision: ResourceName) -> AsyncIterator[tuple[SpaceName, IPv4Address, int]]:
+        """Lend the least busy instance of ``revision``: where to connect. NoInstance when none frees."""
+        self._waiting[revision] = self._waiting.get(revision, 0) + 1
+        try:
+            copy = await self._free_copy(revision)
+        finally:
+            self._waiting[revision] -= 1
+        copy.in_flight += 1
+        try:
+            yield self._fabric, self._address_of(copy.instance), copy.revision.port
+        finally:
+            copy.in_flight -= 1
+            copy.idle_since = self._clock.seconds()
+            if self._waiting.get(revision):
+                await self._announce()
+
+    def _of(self, revision: ResourceName) -> list[Copy]:
+        return [copy for copy in self.copies.values() if copy.revision.name == revision]
+
+    async def _free_copy(self, revision: ResourceName) -> Copy:
+        def choose() -> Copy | None:
+            ready = [c for c in self._of(revision) if c.state == "ready"]
+            free = [c for c in ready if c.in_flight < c.revision.concurrency]
+            return min(free, key=lambda copy: copy.in_flight, default=None)
+
+        if copy := choose():
+            return copy
+        self.reconcile()
+        try:
+            async with asyncio.timeout(pending_limit(self._start_seconds)), self._freed:
+                while (copy := choose()) is None:
+                    await self._freed.wait()
+                return copy
+        except TimeoutError as error:
+            raise NoInstance(revision.path) from error
+
+    async def _announce(self) -> None:
+        async with self._freed:
+            self._freed.notify_all()
+
+    def _world_changed(self, world: World) -> None:
+        seen = (world.collections.get(REVISIONS), world.collections.get(SERVICES))
+        if any(new is not old for new, old in zip(seen, self._seen, strict=True)):
+            self._seen = seen
+            self.reconcile()
+
+    def _scale(self, revision: Revision) -> None:
+        if revision.digest is None:
+            self._resolve_image(revision)
+            return
+        copies, now = self._of(revision.name), self._clock.seconds()
+        idle = tuple(0.0 if c.in_flight or c.state == "starting" else now - c.idle_since for c in copies)
+        in_flight = sum(c.in_flight for c in copies) + self._waiting.get(revision.name, 0)
+        limits = Limits(revision.min_instances, revision.max_instances, revision.concurrency)
+        wanted = desired_instances(Load(in_flight, idle), limits, serves=True)
+        if revision.readiness is Readiness.UNKNOWN:
+            wanted = min(wanted, 1)
+        for _ in range(wanted - len(copies)):
+            if self._may_start(revision):
+                self._start(revision)
+        surplus = sorted(copies, key=lambda copy: (copy.in_flight, copy.idle_since))[
+            : max(0, len(copies) - wanted)
+        ]
+        for copy in surplus:
+            if not copy.in_flight:
+                self._retire(copy)
+
+    def _may_start(self, revision: Revision) -> bool:
+        deaths, last = self._deaths.get(revision.name, (0, 0.0))
+        pause = RESTART_PAUSES[min(deaths, len(RESTART_PAUSES)) - 1] if deaths else 0.0
+        return self._clock.seconds() - last >= pause
+
+    def _start(self, revision: Revision) -> None:
+        taken = {copy.instance.index for copy in self.copies.values()}
+        index = next(n for n in range(2, 4096) if n not in taken)
+        identifier = f"{revision.name.id}-{secrets.token_hex(4)}"
+        now = self._clock.seconds()
+        instance = Instance(identifier, revision.name, index, secrets.randbelow(POOL_SIZE))
+        self.copies[identifier] = Copy(instance, revision, now, idle_since=now, dealt=now)
+
+    def _retire(self, copy: Copy) -> None:
+        del self.copies[copy.instance.id]
+
+    def _redraw_pool(self) -> None:
+        now = self._clock.seconds()
+        for copy in self.copies.values():
+            if now - copy.dealt > POOL_SECONDS and not copy.in_flight:
+                copy.dealt = now
+                copy.instance = replace(copy.instance, pool=secrets.randbelow(POOL_SIZE))
+
+    def _resolve_image(self, revision: Revision) -> None:
+        if revision.name not in self._resolving:
+            self._resolving.add(revision.name)
+            self._spawn(self._resolved(revision))
+
+    async def _resolved(self, revision: Revision) -> None:
+        try:
+            digest = await asyncio.to_thread(self._resolve, revision.image)
+        except DriverError as error:
+            why = str(error)
+            await self._change(
+                lambda world: convergence.image_missing(world, revision.name, why, self._clock.now())
+            )
+            self._loop.settled(revision.service.path)
+        else:
+            await self._change(
+                lambda world: convergence.image_resolved(world, revision.name, digest, self._clock.now())
+            )
+        finally:
+            self._resolving.discard(revision.name)
+
+    def _probe_new(self) -> None:
+        for identifier, copy in self.copies.items():
+            if (
+                copy.state == "starting"
+                and not copy.probing
+                and ("workload", identifier) in self._loop.observed.elements
+            ):
+                copy.probing = True
+                self._spawn(self._probe(copy))
+
+    async def _probe(self, copy: Copy) -> None:
+        probe = copy.revision.startup_probe
+        address = self._address_of(copy.instance)
+        if probe is not None and not await passes(probe, self._fabric, address, self._open_socket):
+            if self.copies.pop(copy.instance.id, None) is not None:
+                self._loop.set_fleet(Fleet({i: c.instance for i, c in self.copies.items()}))
+                await self._failed_to_start(copy, "The container did not listen in time.")
+            return
+        if copy.instance.id not in self.copies:
+            return
+        now = self._clock.seconds()
+        copy.state, copy.idle_since = "ready", now
+        self._start_seconds += (now - copy.started - self._start_seconds) / 4
+        self._deaths.pop(copy.revision.name, None)
+        await self._change(
+            lambda world: convergence.revision_ready(world, copy.revision.name, self._clock.now())
+        )
+        self._loop.settled(copy.revision.service.path)
+        await self._announce()
+
+    async def _failed_to_start(self, copy: Copy, why: str) -> None:
+        log.warning("instance %s failed to start: %s", copy.instance.id, why)
+        if copy.revision.readiness is Readiness.UNKNOWN:
+            await self._change(
+                lambda world: convergence.health_check_failed(world, copy.revision.name, self._clock.now())
+            )
+        self._loop.settled(copy.revision.service.path)
+
+    async def _change(self, decide: Callable[[World], tuple[Change, ...]]) -> None:
+        await self._store.commit(lambda world: Decision(decide(world)))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("work on an instance failed", exc_info=error)
+
+
+def _serving(world: World) -> set[ResourceName]:
+    """Name the revisions that get traffic, have a tag, or are being checked."""
+    names: set[ResourceName] = set()
+    for resource in world.all(SERVICES):
+        service = read_service(resource)
+        names |= {service.revision(t.revision) for t in service.traffic if t.percent or t.tag}
+        if service.latest_created:
+            latest = world.find(service.revision(service.latest_created))
+            if latest and read_revision(latest).readiness is not Readiness.FAILED:
+                names.add(latest.name)
+    return names

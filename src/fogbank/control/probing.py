@@ -1,0 +1,61 @@
+"""Start-up probes: find out when a container listens.
+
+Google asks once per period; we ask far more often within the same total time, because a start that succeeds
+early is what everybody waits for. The verdict is the same.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from ipaddress import IPv4Address
+
+from fogbank.network.topology import SpaceName
+from fogbank.resources.run import Probe
+
+OpenSocket = Callable[[SpaceName, socket.SocketKind], socket.socket]
+
+FIRST_PAUSE = 0.004
+LONGEST_PAUSE = 0.1
+"""Seconds between two attempts: they grow from the first to the longest."""
+
+
+def allowed_seconds(probe: Probe) -> float:
+    """Tell how long a container has to pass ``probe``."""
+    return probe.initial_delay + probe.period * (probe.failure_threshold - 1) + probe.timeout
+
+
+async def passes(probe: Probe, space: SpaceName, address: IPv4Address, open_socket: OpenSocket) -> bool:
+    """Ask the container at ``address`` from ``space`` until it passes ``probe`` or its time is over."""
+    pause = FIRST_PAUSE
+    try:
+        async with asyncio.timeout(allowed_seconds(probe)):
+            while not await _attempt(probe, space, address, open_socket):
+                await asyncio.sleep(pause)
+                pause = min(pause * 1.5, LONGEST_PAUSE)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _attempt(probe: Probe, space: SpaceName, address: IPv4Address, open_socket: OpenSocket) -> bool:
+    with open_socket(space, socket.SOCK_STREAM) as connection:
+        connection.setblocking(False)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(max(probe.timeout, 1)):
+                await loop.sock_connect(connection, (str(address), probe.port))
+                return probe.kind == "tcp" or await _answers(probe, connection, address)
+        except (OSError, TimeoutError):
+            return False
+
+
+async def _answers(probe: Probe, connection: socket.socket, address: IPv4Address) -> bool:
+    loop = asyncio.get_running_loop()
+    request = f"GET {probe.path} HTTP/1.1\r\nHost: {address}:{probe.port}\r\nConnection: close\r\n\r\n"
+    await loop.sock_sendall(connection, request.encode())
+    answer = b""
+    while b"\r\n" not in answer and (more := await loop.sock_recv(connection, 512)):
+        answer += more
+    status = answer.partition(b"\r\n")[0].split(b" ")
+    # SEMANTICS 5.3: 200 to 399 passes
+    return len(status) > 1 and status[1].isdigit() and 200 <= int(status[1]) < 400

@@ -1,0 +1,120 @@
+"""The store makes a decision durable before anyone sees it."""
+
+import asyncio
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from fogbank.errors import OperatorError, not_found
+from fogbank.resources.decisions import Decision
+from fogbank.resources.names import ResourceName
+from fogbank.resources.operations import Operation
+from fogbank.resources.world import Delete, Put, Resource, World
+from fogbank.store.journal import Journal
+from fogbank.store.store import Store
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def resource(number: int) -> Resource:
+    name = ResourceName("compute.addresses", f"projects/p/regions/r/addresses/a{number}")
+    return Resource(name, number, NOW, {"name": f"a{number}", "ümlaut": ["é", 1]}, {"hidden": True})
+
+
+def put(number: int) -> Decision:
+    return Decision((Put(resource(number)),))
+
+
+def operation(number: int) -> Operation:
+    name = ResourceName("compute.operations", f"projects/p/regions/r/operations/o{number}")
+    return Operation(name, number, "insert", resource(number).name, number, "me@example.com", NOW)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "world.sqlite"
+
+
+def reopened(path: Path) -> World:
+    journal = Journal(path)
+    try:
+        return journal.load()
+    finally:
+        journal.close()
+
+
+async def test_what_was_acknowledged_is_there_after_a_new_start(path: Path) -> None:
+    store = Store(Journal(path))
+    await store.commit(lambda _world: put(1))
+    await store.commit(lambda _world: Decision((Put(resource(2)),), operation(2)))
+    await store.commit(lambda _world: Decision((Delete(resource(1).name),)))
+    await store.close()
+    world = reopened(path)
+    assert world == store.world
+    assert world.version == 3
+    assert world.find(resource(1).name) is None
+    assert world.get(resource(2).name) == resource(2)
+    assert list(world.running) == [operation(2).name.path]
+
+
+async def test_nobody_sees_a_world_that_is_not_on_the_disk(path: Path) -> None:
+    store = Store(Journal(path))
+    seen: list[tuple[int, int]] = []
+    store.watch(lambda world: seen.append((world.version, reopened(path).version)))
+    await asyncio.gather(*(store.commit(lambda _world, n=n: put(n)) for n in range(20)))
+    await store.close()
+    assert seen
+    assert all(version <= on_disk for version, on_disk in seen)
+
+
+async def test_writers_that_wait_together_share_a_transaction_and_see_one_another(path: Path) -> None:
+    store = Store(Journal(path))
+    versions: list[int] = []
+
+    def decide(world: World) -> Decision:
+        versions.append(world.version)
+        return put(len(versions))
+
+    committed = await asyncio.gather(*(store.commit(decide) for _ in range(10)))
+    await store.close()
+    assert versions == list(range(10))
+    assert [c.world.version for c in committed] == list(range(1, 11))
+
+
+async def test_a_refused_decision_changes_nothing(path: Path) -> None:
+    store = Store(Journal(path))
+
+    def refuse(_world: World) -> Decision:
+        raise not_found("projects/p")
+
+    with pytest.raises(Exception, match="projects/p"):
+        await store.commit(refuse)
+    await store.close()
+    assert reopened(path).version == 0
+
+
+async def test_when_the_disk_refuses_the_writer_hears_it_and_nothing_has_happened(path: Path) -> None:
+    journal = Journal(path)
+    store = Store(journal)
+    await store.commit(lambda _world: put(1))
+    journal.append = lambda _version, _changes: (_ for _ in ()).throw(sqlite3.OperationalError("disk full"))
+    with pytest.raises(sqlite3.OperationalError):
+        await store.commit(lambda _world: put(2))
+    del journal.append
+    assert store.world.find(resource(2).name) is None
+    await store.commit(lambda _world: put(3))
+    await store.close()
+    world = reopened(path)
+    assert world.find(resource(2).name) is None
+    assert world.find(resource(3).name) is not None
+
+
+def test_a_file_of_another_format_is_refused_with_the_remedy(path: Path) -> None:
+    Journal(path).close()
+    with sqlite3.connect(path) as database:
+        database.execute("update facts set value = '999' where name = 'format'")
+    database.close()
+    with pytest.raises(OperatorError, match="another version"):
+        Journal(path)
