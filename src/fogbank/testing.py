@@ -1,0 +1,124 @@
+"""Pytest fixtures for whoever wants to test against a region: add ``pytest_plugins = ["fogbank.testing"]``.
+
+``region`` is a running, ephemeral region for the whole session; ``new_region`` starts further ones. A
+region gives the environment that clients need, runs programs under it, and answers what third parties saw.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+START_SECONDS = 60.0
+COMMAND_SECONDS = 120.0
+
+
+@dataclass
+class Region:
+    """A region that runs, and what one can do with it."""
+
+    name: str
+    home: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def fogbank(self, *arguments: str, check: bool = True, timeout: float = COMMAND_SECONDS) -> str:
+        """Run the ``fogbank`` command for this region; give what it printed."""
+        command = [sys.executable, "-m", "fogbank.cli", *arguments, "--name", self.name]
+        return self._run(command, self._own_environment(), check=check, timeout=timeout).stdout
+
+    def run(
+        self, *command: str, check: bool = True, timeout: float = COMMAND_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a client under the region's environment."""
+        return self._run(list(command), self.environment, check=check, timeout=timeout)
+
+    def gcloud(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run gcloud against the region."""
+        return self.run(_program("gcloud"), *arguments, check=check)
+
+    def gcloud_json(self, *arguments: str) -> Any:
+        """Run gcloud and read its answer."""
+        return json.loads(self.gcloud(*arguments, "--format=json").stdout)
+
+    def curl(self, *arguments: str, check: bool = True) -> str:
+        """Fetch through the region's proxy; give the body."""
+        return self.run(_program("curl"), "-sS", *arguments, check=check).stdout
+
+    def witness(self, host: str = "") -> list[dict[str, Any]]:
+        """List what third parties saw, oldest first."""
+        text = self.fogbank("internet", "log", *([host] if host else []), "--format", "json")
+        return _lines(text)
+
+    def _own_environment(self) -> dict[str, str]:
+        return os.environ | {
+            "XDG_STATE_HOME": str(self.home / "state"),
+            "NO_COLOR": "1",
+        }
+
+    @staticmethod
+    def _run(
+        command: list[str], environment: Mapping[str, str], *, check: bool, timeout: float
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            command, env=dict(environment), capture_output=True, text=True, timeout=timeout, check=False
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(
+                f"{' '.join(command)}\nended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+            )
+        return done
+
+
+def start_region(home: Path, *options: str) -> Region:
+    """Start a region whose state is below ``home``; it must be ended with ``fogbank down``."""
+    region = Region(f"test-{secrets.token_hex(4)}", home)
+    region.fogbank("up", "--detach", "--port", "0", *options, timeout=START_SECONDS)
+    printed = json.loads(region.fogbank("env", "--shell", "json"))
+    region.environment = os.environ | printed
+    return region
+
+
+@pytest.fixture
+def new_region(tmp_path: Path) -> Iterator[Callable[..., Region]]:
+    """Start regions with the options of ``fogbank up``; they end with the test."""
+    started: list[Region] = []
+
+    def start(*options: str) -> Region:
+        region = start_region(tmp_path, *options)
+        started.append(region)
+        return region
+
+    yield start
+    for region in started:
+        region.fogbank("down", check=False)
+
+
+@pytest.fixture(scope="session")
+def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
+    """Give one ephemeral region for all tests of the session."""
+    running = start_region(tmp_path_factory.mktemp("region"), "--ephemeral")
+    yield running
+    running.fogbank("down", check=False)
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise AssertionError(f"{name} is not on PATH, and these tests run the real one")
+    return found
+
+
+def _lines(text: str) -> list[dict[str, Any]]:
+    text = text.strip()
+    if text.startswith("["):
+        found: list[dict[str, Any]] = json.loads(text)
+        return found
+    return [json.loads(line) for line in text.splitlines()]
