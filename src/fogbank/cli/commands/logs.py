@@ -1,0 +1,27 @@
+"""`fogbank logs`: what containers wrote, as it came."""
+
+import click
+
+from fogbank.cli.options import examples, follow_option, format_option, name_option
+from fogbank.cli.output import print_json
+from fogbank.cli.regions import running
+
+_COLOURS = {"ERROR": "red", "WARNING": "yellow", "CRITICAL": "red"}
+
+
+@click.command("logs", epilog=examples("fogbank logs", "fogbank logs run/production -f"))
+@click.argument("resource", required=False)
+@follow_option
+@name_option
+@format_option
+def command(resource: str | None, follow: bool, name: str, format_: str) -> None:
+    """Show what containers wrote.
+
+    RESOURCE is run/SERVICE; without it, everything.
+    """
+    for entry in running(name).operator().follow("/logs", forever=follow, resource=resource):
+        if format_ == "json":
+            print_json(entry, line=True)
+            continue
+        colour = _COLOURS.get(str(entry.get("severity", "")))
+        click.echo(f"{entry['time']}  {entry['resource']}  " + click.style(entry["text"], fg=colour))

@@ -1,0 +1,68 @@
+"""`fogbank status`: what is up, what is converging, and why it has not converged yet."""
+
+from typing import Any
+
+import click
+
+from fogbank.cli.options import examples, format_option, name_option
+from fogbank.cli.output import console, print_json, print_table, seconds
+from fogbank.cli.regions import running
+
+
+@click.command("status", epilog=examples("fogbank status", "fogbank status --format json | jq .converging"))
+@name_option
+@format_option
+def command(name: str, format_: str) -> None:
+    """Show what is up, what is converging and why."""
+    status = running(name).operator().get("/status")
+    if format_ == "json":
+        print_json(status)
+    else:
+        show(status)
+
+
+def show(status: dict[str, Any]) -> None:
+    """Draw a region's status."""
+    _headline(status)
+    counts = {kind: number for kind, number in status["resources"].items() if number}
+    if counts:
+        print()
+        print_table(("COLLECTION", "RESOURCES"), sorted(counts.items()), "")
+    _section(status["instances"], "INSTANCE")
+    _section(status["operations"], "OPERATION")
+    _section(status["converging"], "CONVERGING")
+
+
+def _headline(status: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    ready = status["ready"] and not status["converging"]
+    line = Text.assemble(
+        ("● ", "green" if ready else "yellow"),
+        (status["region"], "bold"),
+        " is ready" if ready else " is converging" if status["ready"] else " is starting",
+    )
+    megabytes = status["memoryBytes"] / 2**20
+    facts = [
+        f"project {status['project']}",
+        f"port {status['port']}",
+        f"process {status['pid']}",
+        f"up {seconds(status['uptimeSeconds'])}",
+        f"{megabytes:.0f} MiB",
+        f"{status['spaces']} namespaces",
+        f"version {status['appliedVersion']} of {status['worldVersion']} applied",
+    ]
+    screen = console()
+    screen.print(line)
+    screen.print("  " + " · ".join(facts), style="dim")
+
+
+def _section(rows: list[Any], heading: str) -> None:
+    """Draw a list of objects as a table whose first column is ``heading``."""
+    if not rows:
+        return
+    print()
+    records = [row if isinstance(row, dict) else {"name": row} for row in rows]
+    keys = list(dict.fromkeys(key for record in records for key in record))
+    table = [[record.get(key) for key in keys] for record in records]
+    print_table((heading, *(key.upper() for key in keys[1:])), table, "")

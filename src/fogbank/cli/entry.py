@@ -1,0 +1,116 @@
+"""The root command: a group that knows every command's name and sentence, and imports only the one typed.
+
+`run` is the program's outermost frame: an :class:`OperatorError` becomes one line and an exit status, a bug
+keeps its traceback.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from fogbank.cli.exits import MEANINGS, Exit, NotRunningError
+from fogbank.errors import DriverError, OperatorError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One command before it is imported: its module in `commands/`, where help lists it, its sentence."""
+
+    module: str
+    section: str
+    help: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "up": Entry("up", "Regions", "Start a region."),
+    "down": Entry("down", "Regions", "Stop a region; its state stays for the next start."),
+    "status": Entry("status", "Regions", "Show what is up, what is converging and why."),
+    "list": Entry("list_", "Regions", "List the regions that are running."),
+    "demo": Entry("demo", "Regions", "Run article 000 and show what the third party saw."),
+    "env": Entry("env", "Clients", "Print the variables that point clients at a region."),
+    "exec": Entry("exec_", "Clients", "Run one command as a client of a region."),
+    "internet": Entry("internet", "Network", "Add third parties and read what they saw."),
+    "trace": Entry("trace", "Network", "Predict a packet's path, hop by hop, and probe it."),
+    "logs": Entry("logs", "Network", "Show what containers wrote."),
+    "images": Entry("images", "Network", "Show the images of a region's registry."),
+    "clock": Entry("clock", "Network", "Read a region's clock or skip a wait."),
+    "plan": Entry("plan", "Network", "Show the last passes of the control loop."),
+    "doctor": Entry("doctor", "This machine", "Check this machine and say how to get what is missing."),
+    "settings": Entry("settings", "This machine", "List every setting, its default and its sentence."),
+    "completion": Entry("completion", "This machine", "Print the shell completion script."),
+    "version": Entry("version", "This machine", "Print the version."),
+}
+
+_EPILOG = """\b
+Examples:
+  fogbank up --detach                  start a region, ready in about a second
+  eval "$(fogbank env)"                point gcloud, Terraform, curl … of this shell at it
+  fogbank exec -- gcloud run deploy …  or run one command under it
+  fogbank demo                         see the whole thing work
+
+\b
+Exit status:
+""" + "\n".join(f"  {code.value:<4} {meaning}" for code, meaning in MEANINGS.items())
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are typed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command = import_module(f"fogbank.cli.commands.{entry.module}").command
+        if not isinstance(command, click.Command):
+            raise TypeError(f"commands/{entry.module}.py has no click command called 'command'")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        for section in dict.fromkeys(entry.section for entry in COMMANDS.values()):
+            with formatter.section(section):
+                formatter.write_dl(
+                    [(name, entry.help) for name, entry in COMMANDS.items() if entry.section == section],
+                    col_max=12,
+                )
+
+
+@click.group(
+    cls=LazyGroup,
+    help="A Google Cloud region on this machine, with real packets.",
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+def root() -> None:
+    """Hold the commands."""
+
+
+def run(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit; ``arguments`` without the program's name, default those typed."""
+    try:
+        result = root.main(arguments, prog_name="fogbank", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except NotRunningError as error:
+        _complain(error, Exit.NOT_RUNNING)
+    except (OperatorError, DriverError) as error:
+        _complain(error, Exit.FAILURE)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(Exit.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader went away (`fogbank logs | head`): nothing is left to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.OK)
+    sys.exit(result if isinstance(result, int) else Exit.OK)
+
+
+def _complain(error: Exception, status: Exit) -> NoReturn:
+    click.echo(click.style("error: ", fg="red", bold=True) + str(error), err=True)
+    sys.exit(status)

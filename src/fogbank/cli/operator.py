@@ -1,0 +1,125 @@
+"""The client of a region's operator socket: JSON over HTTP over a Unix socket, which only its owner may open.
+
+It is synchronous and has no dependency, so that short commands stay short. An answer ``{"error": …}`` becomes
+an :class:`OperatorError` in the region's words.
+"""
+
+import http.client
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from fogbank.errors import OperatorError
+
+Json = dict[str, Any]
+
+_LONGEST_SOCKET_PATH = 107
+"""sun_path holds 108 bytes, the last of them zero."""
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP whose wire is a Unix socket."""
+
+    def __init__(self, path: Path, timeout: float | None) -> None:
+        super().__init__("fogbank", timeout=timeout)
+        self._path = path
+        self._patience = timeout
+
+    def connect(self) -> None:
+        self.sock = connect(self._path, self._patience)
+
+
+class Operator:
+    """One region's operator API. ``patience`` is how many seconds an answer may take."""
+
+    def __init__(self, path: Path, name: str, patience: float = 60) -> None:
+        self._path = path
+        self._name = name
+        self._patience = patience
+
+    def get(self, path: str, **query: str | None) -> Any:
+        """Read ``path``; parameters that are None are left out."""
+        return self._ask("GET", path + _query(query))
+
+    def post(self, path: str, body: Mapping[str, object]) -> Any:
+        """Ask for something to be done."""
+        return self._ask("POST", path, body)
+
+    def delete(self, path: str) -> Any:
+        """Take something away."""
+        return self._ask("DELETE", path)
+
+    def follow(self, path: str, *, forever: bool, **query: str | None) -> Iterator[Json]:
+        """Read ``path`` as a stream of JSON lines; ``forever`` goes on as new ones come."""
+        parameters = query | ({"follow": "1"} if forever else {})
+        with self._open(
+            "GET", path + _query(parameters), None, None if forever else self._patience
+        ) as answer:
+            for line in answer:
+                if line.strip():
+                    yield json.loads(line)
+
+    def _ask(self, verb: str, path: str, body: Mapping[str, object] | None = None) -> Any:
+        with self._open(verb, path, body, self._patience) as answer:
+            text = answer.read()
+        return json.loads(text) if text.strip() else {}
+
+    def _open(
+        self, verb: str, path: str, body: Mapping[str, object] | None, patience: float | None
+    ) -> http.client.HTTPResponse:
+        connection = _Connection(self._path, patience)
+        sent = None if body is None else json.dumps(body)
+        try:
+            connection.request(verb, path, sent, {"Content-Type": "application/json", "Connection": "close"})
+            answer = connection.getresponse()
+        except TimeoutError as error:
+            connection.close()
+            raise OperatorError(
+                f"Region '{self._name}' did not answer within {patience:.0f} s. "
+                f"Look at its own log: {self._path.with_name('fogbank.log')}"
+            ) from error
+        except (ConnectionError, http.client.HTTPException) as error:
+            connection.close()
+            raise OperatorError(
+                f"Region '{self._name}' hung up ({error or type(error).__name__}). "
+                f"Look at its own log: {self._path.with_name('fogbank.log')}"
+            ) from error
+        if answer.status >= 400:
+            raise OperatorError(_reason(answer))
+        return answer
+
+
+def connect(path: Path, patience: float | None) -> socket.socket:
+    """Connect to the Unix socket at ``path``, however long that is; OSError when nobody listens."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(patience)
+    try:
+        if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+            connection.connect(str(path))
+        else:
+            folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+            try:
+                connection.connect(f"/proc/self/fd/{folder}/{path.name}")
+            finally:
+                os.close(folder)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def _query(parameters: Mapping[str, str | None]) -> str:
+    given = {key: value for key, value in parameters.items() if value is not None}
+    return "?" + urlencode(given) if given else ""
+
+
+def _reason(answer: http.client.HTTPResponse) -> str:
+    text = answer.read().decode(errors="replace")
+    try:
+        return str(json.loads(text)["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"The region answered {answer.status} {answer.reason}: {text.strip()[:400]}"
