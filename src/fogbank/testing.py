@@ -4,17 +4,22 @@
 region gives the environment that clients need, runs programs under it, and answers what third parties saw.
 """
 
+import http.client
 import json
 import os
 import secrets
 import shutil
+import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import jwt
 import pytest
 
 START_SECONDS = 60.0
@@ -51,6 +56,44 @@ class Region:
     def curl(self, *arguments: str, check: bool = True) -> str:
         """Fetch through the region's proxy; give the body."""
         return self.run(_program("curl"), "-sS", *arguments, check=check).stdout
+
+    def api(self, method: str, url: str, body: Any = None) -> tuple[int, Any]:
+        """Make one API call with the region's service account; give the status and the JSON answer."""
+        target = urlsplit(url)
+        connection = self.connect(target.netloc)
+        try:
+            headers = {
+                "Authorization": f"Bearer {self.token(target.netloc)}",
+                "Content-Type": "application/json",
+            }
+            text = None if body is None else json.dumps(body)
+            connection.request(method, url.removeprefix(f"https://{target.netloc}"), text, headers)
+            answer = connection.getresponse()
+            content = answer.read()
+            return answer.status, json.loads(content) if content else None
+        finally:
+            connection.close()
+
+    def connect(self, host: str) -> http.client.HTTPSConnection:
+        """Open a connection to ``host`` through the region's proxy."""
+        proxy = urlsplit(self.environment["HTTPS_PROXY"])
+        trust = ssl.create_default_context(cafile=self.environment["SSL_CERT_FILE"])
+        assert proxy.hostname
+        connection = http.client.HTTPSConnection(proxy.hostname, proxy.port, timeout=30, context=trust)
+        connection.set_tunnel(host, 443)
+        return connection
+
+    def token(self, host: str) -> str:
+        """Sign a token with the service account's key, as Google's client libraries do."""
+        key = json.loads(Path(self.environment["GOOGLE_APPLICATION_CREDENTIALS"]).read_text())
+        now = int(time.time())
+        claims = {"iss": key["client_email"], "sub": key["client_email"], "aud": f"https://{host}/"}
+        return jwt.encode(
+            claims | {"iat": now, "exp": now + 3600},
+            key["private_key"],
+            algorithm="RS256",
+            headers={"kid": key["private_key_id"]},
+        )
 
     def witness(self, host: str = "") -> list[dict[str, Any]]:
         """List what third parties saw, oldest first."""

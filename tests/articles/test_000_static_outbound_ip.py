@@ -197,14 +197,11 @@ def test_a_nat_made_first_serves_what_comes_later_and_in_the_right_order_all_can
 ) -> None:
     region = new_region("--ephemeral")
     subnet, connector, router, address, _nat = STEPS.strip().splitlines()
-    for line in (
-        router,
-        address,
+    nat = (
         f"gcloud compute routers nats create cloud-run-nat --router=cloud-run-router --region={AN3} "
-        "--nat-all-subnet-ip-ranges --nat-external-ip-pool=cloud-run-origin-ip",
-        subnet,
-        connector,
-    ):
+        "--nat-all-subnet-ip-ranges --nat-external-ip-pool=cloud-run-origin-ip"
+    )
+    for line in (router, address, nat, subnet, connector):
         region.run(*shlex.split(line))
     region.gcloud(*DEPLOY, "--vpc-egress=all-traffic")
     addresses = region.gcloud_json("compute", "addresses", "list")
