@@ -124,7 +124,7 @@ def start_region(home: Path, *options: str) -> Region:
     """Start a region whose state is below ``home``; it must be ended with ``fogbank down``."""
     region = Region(f"test-{secrets.token_hex(4)}", home)
     region.fogbank("up", "--detach", "--port", "0", *options, timeout=START_SECONDS)
-    printed = json.loads(region.fogbank("env", "--shell", "json"))
+    printed = json.loads(region.fogbank("env", "--format", "json"))
     region.environment = os.environ | printed
     return region
 
