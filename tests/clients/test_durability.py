@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.netns, pytest.mark.timeout(400)]
 
 
 class Writer(threading.Thread):
-    """Creates networks and rules, and deletes rules, until the region dies; remembers what was acknowledged."""
+    """Creates and deletes rules until the region dies; remembers what was acknowledged."""
 
     def __init__(self, region: Region, turn: int, known: dict[str, bool]) -> None:
         super().__init__(daemon=True)

@@ -89,8 +89,8 @@ class OperatorApi:
                 await _answer(send, {"images": list(operator.images())})
             case "POST", "down":
                 await _answer(send, operator.down())
-            case method, *path:
-                await _answer(send, {"error": f"no such request: {method} /{'/'.join(path)}"}, 404)
+            case _:
+                await _answer(send, {"error": f"no such request: {scope['method']} {scope['path']}"}, 404)
 
 
 async def _body(receive: Receive) -> Json:
