@@ -1,6 +1,6 @@
 """What lowering gives: the Topology that should exist, and whose each element is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fogbank.network.topology import Element, Key, Topology
@@ -8,11 +8,20 @@ from fogbank.resources.names import ResourceName
 
 
 @dataclass(frozen=True, slots=True)
-class Owned:
-    """An element and the resource that asked for it."""
+class Part:
+    """Elements that the same resources wait for: what one feature makes of one resource.
 
-    element: Element
-    owner: ResourceName
+    Parts are remembered between passes, so their tables are made once.
+    """
+
+    elements: Mapping[Key, Element]
+    owners: Mapping[Key, frozenset[ResourceName]]
+
+    @classmethod
+    def of(cls, elements: Iterable[Element], *owners: ResourceName) -> "Part":
+        """Collect ``elements``, for which each of ``owners`` waits."""
+        made = Topology.of(elements).elements
+        return cls(made, dict.fromkeys(made, frozenset(owners)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +30,16 @@ class Lowered:
 
     topology: Topology
     owners: Mapping[Key, frozenset[ResourceName]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, parts: Iterable[Part]) -> "Lowered":
+        """Put ``parts`` together; two that claim one key are a contradiction (ValueError)."""
+        elements: dict[Key, Element] = {}
+        owners: dict[Key, frozenset[ResourceName]] = {}
+        for part in parts:
+            expected = len(elements) + len(part.elements)
+            elements.update(part.elements)
+            owners.update(part.owners)
+            if len(elements) != expected:
+                raise ValueError(f"two parts claim an element of {sorted(part.elements)}")
+        return cls(Topology(elements), owners)

@@ -69,7 +69,7 @@ def first_free(
 
 def fabric_address(index: int) -> IPv4Address:
     """Give instance ``index`` (1 …) of the serverless fabric its address; ValueError beyond the last."""
-    if not 1 <= index < FABRIC_INSTANCES.num_addresses - 1:
+    if not 1 <= index < FABRIC_INSTANCES.num_addresses:
         raise ValueError(f"the serverless fabric has no place {index}")
     return FABRIC_INSTANCES.network_address + index
 

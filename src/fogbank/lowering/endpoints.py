@@ -1,0 +1,37 @@
+"""Endpoints: everything that has an address in a VPC network, whatever made it.
+
+Firewall rules, routes and NAT gateways choose endpoints by network, region, address and tags, and need not
+know that all of today's are connector instances.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from fogbank.network.topology import SpaceName
+from fogbank.resources.names import ResourceName
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A network interface: ``address`` of ``network`` in ``region``, in the machine ``space``.
+
+    ``marks`` are what rules may choose it by (`tag_mark`, `account_mark`), ``owner`` the resource that it
+    belongs to.
+    """
+
+    space: SpaceName
+    network: ResourceName
+    region: str
+    address: IPv4Address
+    marks: frozenset[str]
+    owner: ResourceName
+
+
+def tag_mark(tag: str) -> str:
+    """Give the mark of a network tag."""
+    return f"tag-{tag}"
+
+
+def account_mark(email: str) -> str:
+    """Give the mark of a service account."""
+    return f"account-{email}"

@@ -1,0 +1,150 @@
+"""Firewall rules: endpoints that the same rules choose share one policy in each direction.
+
+So the cost of a rule does not grow with endpoints, nor that of an endpoint with rules. A policy is called by
+the marks (tags, service accounts) that chose it and not by its rules: changing a rule replaces one policy
+and touches no endpoint.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Literal
+
+from fogbank.lowering.reading import grouped
+from fogbank.lowering.endpoints import Endpoint, account_mark, tag_mark
+from fogbank.lowering.lowered import Part
+from fogbank.lowering.memory import remembered
+from fogbank.lowering.spaces import device_to, vpc_space
+from fogbank.network.topology import Element, GroupMember, Guard, Policy, Rule
+from fogbank.resources.compute import FirewallRule
+from fogbank.resources.names import ResourceName
+from fogbank.resources.world import Resource
+
+Direction = Literal["INGRESS", "EGRESS"]
+DIRECTIONS: tuple[Direction, ...] = ("INGRESS", "EGRESS")
+_IMPLIED: Mapping[Direction, Literal["allow", "deny"]] = {"INGRESS": "deny", "EGRESS": "allow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A rule ready for use: ``targets`` are the marks that it chooses endpoints by, none chooses all."""
+
+    name: ResourceName
+    direction: Direction
+    targets: frozenset[str]
+    rule: Rule
+    order: tuple[int, bool, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """The rules in force in one network, in order; ``targets`` and ``groups`` are the marks they name."""
+
+    network: ResourceName
+    rules: tuple[Ready, ...]
+    targets: frozenset[str]
+    groups: frozenset[str]
+
+    def profile(self, endpoint: Endpoint) -> frozenset[str]:
+        """Tell which marks of ``endpoint`` matter here: endpoints of one profile share policies."""
+        return endpoint.marks & self.targets
+
+
+@remembered(8)
+def rule_sets(firewalls: tuple[Resource, ...]) -> Mapping[ResourceName, RuleSet]:
+    """Read the rules in force in every network that has any."""
+    ready = (each for resource in firewalls if (each := _ready(resource)))
+    return {
+        network: _rule_set(network, [rule for _, rule in members])
+        for network, members in grouped(ready, lambda pair: pair[0]).items()
+    }
+
+
+def _rule_set(network: ResourceName, rules: list[Ready]) -> RuleSet:
+    return RuleSet(
+        network,
+        tuple(sorted(rules, key=lambda each: each.order)),
+        frozenset(mark for each in rules for mark in each.targets),
+        frozenset(group for each in rules for group in each.rule.groups),
+    )
+
+
+@remembered(16384)
+def _ready(resource: Resource) -> tuple[ResourceName, Ready] | None:
+    read = FirewallRule.of(resource)
+    if read.disabled:
+        return None
+    rule = Rule(
+        action=read.action,
+        traffic=read.traffic,
+        sources=read.sources,
+        groups=(*map(tag_mark, read.source_tags), *map(account_mark, read.source_accounts)),
+        destinations=read.destinations,
+        label=read.name.id,
+    )
+    targets = frozenset((*map(tag_mark, read.target_tags), *map(account_mark, read.target_accounts)))
+    order = (read.priority, read.action == "allow", read.name.id)
+    return read.network, Ready(read.name, read.direction, targets, rule, order)
+
+
+@remembered(1024)
+def no_rules(network: Resource) -> RuleSet:
+    """Make the rule set of a network in which only the implied rules are in force."""
+    return RuleSet(network.name, (), frozenset(), frozenset())
+
+
+@remembered(4096)
+def guards_part(rules: RuleSet, endpoints: tuple[Endpoint, ...], owner: ResourceName) -> Part:
+    """Lower the guards of ``endpoints`` and their places in the groups that rules name."""
+    return Part.of((element for each in endpoints for element in _guard(rules, each)), owner)
+
+
+def _guard(rules: RuleSet, endpoint: Endpoint) -> Iterator[Element]:
+    space, profile = vpc_space(endpoint.network), rules.profile(endpoint)
+    yield Guard(
+        space,
+        device_to(endpoint.address),
+        endpoint.address,
+        ingress=policy_name("INGRESS", profile),
+        egress=policy_name("EGRESS", profile),
+    )
+    for group in sorted(endpoint.marks & rules.groups):
+        yield GroupMember(space, group, endpoint.address)
+
+
+def policies_parts(rules: RuleSet, endpoints: Iterable[Endpoint]) -> Iterator[Part]:
+    """Lower the policies that ``endpoints`` of one network need."""
+    made = _made(rules)
+    for profile in sorted({rules.profile(each) for each in endpoints}, key=sorted):
+        if profile not in made:
+            made[profile] = tuple(_policy_part(rules, direction, profile) for direction in DIRECTIONS)
+        yield from made[profile]
+
+
+@remembered(1024)
+def _made(_rules: RuleSet) -> dict[frozenset[str], tuple[Part, ...]]:
+    return {}
+
+
+def _policy_part(rules: RuleSet, direction: Direction, profile: AbstractSet[str]) -> Part:
+    chosen = [
+        each
+        for each in rules.rules
+        if each.direction == direction and (not each.targets or not each.targets.isdisjoint(profile))
+    ]
+    policy = Policy(
+        vpc_space(rules.network),
+        policy_name(direction, profile),
+        tuple(each.rule for each in chosen),
+        _IMPLIED[direction],
+    )
+    return Part.of((policy,), rules.network, *(each.name for each in chosen))
+
+
+def policy_name(direction: Direction, profile: AbstractSet[str]) -> str:
+    """Name the policy of endpoints with ``profile``: ``ingress``, or ``ingress-`` and a digest."""
+    if not profile:
+        return direction.lower()
+    digest = hashlib.sha256(" ".join(sorted(profile)).encode()).hexdigest()[:8]
+    return f"{direction.lower()}-{digest}"

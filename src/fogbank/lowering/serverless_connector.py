@@ -1,0 +1,161 @@
+"""Serverless VPC Access: a connector is a hub and a few forwarding machines with addresses in its /28.
+
+An instance's second interface leads to the hub, which spreads flows over the machines; each sends them on
+with its own address, held to the rate of its machine type in both directions. The VPC sees ordinary
+endpoints. When the connector of a revision is gone, what should go to the VPC dies without a word.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv4Network
+
+from fogbank.lowering.endpoints import Endpoint, tag_mark
+from fogbank.lowering.lowered import Part
+from fogbank.lowering.memory import remembered
+from fogbank.lowering.routes import Table, endpoint_routes
+from fogbank.lowering.spaces import (
+    ETH0,
+    ETH1,
+    LOOPBACK,
+    connector_space,
+    device_to,
+    hub_space,
+    instance_space,
+)
+from fogbank.lowering.vpc import interface, ranges, read_mtu
+from fogbank.network.addressing import (
+    ANYWHERE,
+    CONNECTOR_ROUTER,
+    FABRIC_INSTANCES,
+    HUB_ROUTER,
+    LINK_LOCAL,
+    fabric_address,
+    first_free,
+    host,
+)
+from fogbank.network.topology import (
+    Address,
+    Element,
+    Hop,
+    Link,
+    Port,
+    Route,
+    Shaper,
+    SourceNat,
+    Space,
+)
+from fogbank.resources.compute import Subnetwork
+from fogbank.resources.names import ResourceName
+from fogbank.resources.vpcaccess import Connector, read_connector
+from fogbank.resources.world import Instance, Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A connector that has machines: ``endpoints`` are their interfaces in the VPC, in order."""
+
+    connector: Connector
+    endpoints: tuple[Endpoint, ...]
+
+    @property
+    def hidden(self) -> Subnetwork | None:
+        """The subnetwork that Google keeps for a connector whose user named none (SEMANTICS 4.1)."""
+        if self.connector.subnet:
+            return None
+        name, region, within = self.connector.name, self.connector.region, self.connector.range
+        path = f"projects/{name.project}/regions/{region}/subnetworks/aet-{region}-{name.id}"
+        return Subnetwork(
+            ResourceName("compute.subnetworks", path),
+            self.connector.network,
+            region,
+            within,
+            within[1],
+            "PRIVATE",
+            private_google_access=False,
+        )
+
+
+@remembered(4096)
+def network_of(resource: Resource) -> ResourceName:
+    """Name the network that a connector leads to."""
+    return read_connector(resource).network
+
+
+@remembered(4096)
+def running(resource: Resource) -> Running | None:
+    """Read a connector and place its machines; None when it has none."""
+    connector = read_connector(resource)
+    if connector.state == "ERROR" or not connector.instances:
+        return None
+    marks = frozenset(map(tag_mark, connector.tags))
+    addresses = first_free(connector.range, frozenset(), connector.instances)
+    return Running(
+        connector,
+        tuple(
+            Endpoint(
+                connector_space(connector.name, number),
+                connector.network,
+                connector.region,
+                address,
+                marks,
+                connector.name,
+            )
+            for number, address in enumerate(addresses)
+        ),
+    )
+
+
+@remembered(4096)
+def connector_part(resource: Resource, network: Resource, table: Table) -> Part:
+    """Lower a connector's hub and machines; ``table`` is its network's."""
+    found = running(resource)
+    return Part.of(_elements(found, read_mtu(network), table) if found else (), resource.name)
+
+
+def _elements(found: Running, mtu: int, table: Table) -> Iterator[Element]:
+    connector = found.connector
+    hub = hub_space(connector.name)
+    yield Space(hub, forwards=True)
+    yield Address(Port(hub, LOOPBACK), IPv4Interface(HUB_ROUTER))
+    yield Route(hub, LINK_LOCAL, ())
+    yield Route(hub, ANYWHERE, _spread(found.endpoints))
+    if found.hidden:
+        yield from ranges(connector.network, found.hidden.gateway, (connector.range,))
+    for endpoint in found.endpoints:
+        yield from _machine(endpoint, connector, mtu)
+        yield from interface(endpoint, mtu)
+        yield from endpoint_routes(table, endpoint)
+
+
+def _spread(endpoints: Iterable[Endpoint]) -> tuple[Hop, ...]:
+    return tuple(Hop(device_to(each.address), CONNECTOR_ROUTER) for each in endpoints)
+
+
+def _machine(endpoint: Endpoint, connector: Connector, mtu: int) -> Iterator[Element]:
+    space, hub = endpoint.space, hub_space(connector.name)
+    yield Space(space, forwards=True)
+    yield Link(Port(hub, device_to(endpoint.address)), Port(space, ETH0), mtu)
+    yield Address(Port(space, LOOPBACK), IPv4Interface(CONNECTOR_ROUTER))
+    yield Route(space, FABRIC_INSTANCES, (Hop(ETH0, HUB_ROUTER),))
+    yield SourceNat(space, ETH1, FABRIC_INSTANCES, endpoint.address)
+    for device in (ETH0, ETH1):
+        yield Shaper(Port(space, device), connector.rate)
+
+
+def attach(instance: Instance, found: Running, mtu: int) -> Iterator[Element]:
+    """Lower an instance's second interface, which leads to the connector's hub."""
+    space, hub, address = (
+        instance_space(instance.id),
+        hub_space(found.connector.name),
+        fabric_address(instance.index),
+    )
+    yield Link(Port(hub, device_to(address)), Port(space, ETH1), mtu)
+    yield Route(hub, host(address), (Hop(device_to(address)),))
+
+
+def vpc_egress(instance: Instance, destinations: Iterable[IPv4Network], *, attached: bool) -> Iterator[Route]:
+    """Send ``destinations`` of an instance to its connector, or nowhere when that does not run."""
+    hops = (Hop(ETH1, HUB_ROUTER),) if attached else ()
+    source = fabric_address(instance.index) if attached else None
+    for destination in destinations:
+        yield Route(instance_space(instance.id), destination, hops, source)

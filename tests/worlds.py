@@ -1,0 +1,221 @@
+"""Worlds for tests: short functions that give resources as the services store them."""
+
+from datetime import UTC, datetime
+from itertools import count
+
+from fogbank.resources.compute import AUTO_NAT_ADDRESSES
+from fogbank.resources.names import COMPUTE_PREFIX, ResourceName, compute_name
+from fogbank.resources.world import Fleet, Instance, Put, Resource, World
+
+P, R = "demo", "asia-northeast3"
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+DIGEST = "sha256:" + "ab" * 32
+
+_ids = count(1)
+
+
+def link(name):
+    return COMPUTE_PREFIX + name.path
+
+
+def network_name(name="default"):
+    return compute_name("networks", P, "global", None, name)
+
+
+def regional(kind, name, region=R):
+    return compute_name(kind, P, "regions", region, name)
+
+
+def connector_id(name, region=R):
+    return ResourceName("vpcaccess.connectors", f"projects/{P}/locations/{region}/connectors/{name}")
+
+
+def revision_id(name, region=R):
+    return ResourceName("run.revisions", f"projects/{P}/locations/{region}/revisions/{name}")
+
+
+def resource(name, body, **private):
+    return Resource(name, next(_ids), NOW, body, private)
+
+
+def network(name="default", mtu=1460):
+    body = {
+        "name": name,
+        "autoCreateSubnetworks": False,
+        "mtu": mtu,
+        "routingConfig": {"routingMode": "REGIONAL"},
+        "networkFirewallPolicyEnforcementOrder": "AFTER_CLASSIC_FIREWALL",
+    }
+    return resource(network_name(name), body)
+
+
+def default_route(of="default"):
+    return route(f"default-route-{of}", of)
+
+
+def route(name, of="default", destination="0.0.0.0/0", priority=1000, tags=(), via=None):
+    hop = {"nextHopIp": via} if via else {"nextHopGateway": f"{COMPUTE_PREFIX}projects/{P}/global/gateways/x"}
+    body = {"network": link(network_name(of)), "destRange": destination, "priority": priority, **hop}
+    return resource(
+        compute_name("routes", P, "global", None, name), body | ({"tags": list(tags)} if tags else {})
+    )
+
+
+def subnetwork(name, cidr, of="default", region=R, secondary=()):
+    first, length = cidr.split("/")
+    head, last = first.rsplit(".", 1)
+    body = {
+        "network": link(network_name(of)),
+        "ipCidrRange": cidr,
+        "gatewayAddress": f"{head}.{int(last) + 1}",
+        "region": region,
+        "secondaryIpRanges": [
+            {"rangeName": f"s{n}", "ipCidrRange": each} for n, each in enumerate(secondary)
+        ],
+    }
+    return resource(regional("subnetworks", name, region), body)
+
+
+def firewall(name, of="default", direction="INGRESS", priority=1000, allowed=None, denied=None, **more):
+    rules = {"denied": denied} if denied else {"allowed": allowed or [{"IPProtocol": "all"}]}
+    body = {"network": link(network_name(of)), "direction": direction, "priority": priority, **rules, **more}
+    return resource(compute_name("firewalls", P, "global", None, name), body)
+
+
+def address(name, ip, region=R):
+    return resource(regional("addresses", name, region), {"address": ip, "addressType": "EXTERNAL"})
+
+
+def nat(name="nat", addresses=(), subnetworks=None, region=R, **more):
+    listed = [
+        {"name": link(regional("subnetworks", each, region)), "sourceIpRangesToNat": ["PRIMARY_IP_RANGE"]}
+        for each in subnetworks or ()
+    ]
+    coverage = "ALL_SUBNETWORKS_ALL_IP_RANGES" if subnetworks is None else "LIST_OF_SUBNETWORKS"
+    return {
+        "name": name,
+        "natIpAllocateOption": "MANUAL_ONLY",
+        "natIps": [link(regional("addresses", each, region)) for each in addresses],
+        "sourceSubnetworkIpRangesToNat": coverage,
+        **({"subnetworks": listed} if listed else {}),
+        **more,
+    }
+
+
+def router(name, nats=(), of="default", region=R, **auto):
+    private = {AUTO_NAT_ADDRESSES: auto} if auto else {}
+    body = {"network": link(network_name(of)), "nats": list(nats)}
+    return resource(regional("routers", name, region), body, **private)
+
+
+def connector(
+    name,
+    cidr="10.8.0.0/28",
+    of="default",
+    subnet=None,
+    instances=2,
+    machine="e2-micro",
+    region=R,
+    state="READY",
+):
+    body = {"machineType": machine, "minInstances": 2, "maxInstances": 10, "state": state}
+    private = {"network": network_name(of).path, "range": cidr, "instances": instances}
+    if subnet:
+        private["subnet"] = regional("subnetworks", subnet, region).path
+    return resource(connector_id(name, region), body, **private)
+
+
+def revision(name, connector=None, egress=None, service="web", region=R):
+    annotations = {
+        **({"run.googleapis.com/vpc-access-connector": connector} if connector else {}),
+        **({"run.googleapis.com/vpc-access-egress": egress} if egress else {}),
+    }
+    container = {
+        "image": "hello",
+        "ports": [{"containerPort": 8080}],
+        "resources": {"limits": {"cpu": "1000m", "memory": "512Mi"}},
+        "env": [{"name": "MODE", "value": "fast"}],
+    }
+    body = {
+        "metadata": {"annotations": annotations, "labels": {"serving.knative.dev/service": service}},
+        "spec": {
+            "containers": [container],
+            "containerConcurrency": 80,
+            "timeoutSeconds": 300,
+            "serviceAccountName": "x@demo.iam.gserviceaccount.com",
+        },
+        "status": {"imageDigest": f"us-docker.pkg.dev/fogbank/samples/netcheck@{DIGEST}"},
+    }
+    return resource(revision_id(name, region), body)
+
+
+def site(host, ip, ports=()):
+    name = ResourceName("fogbank.sites", f"sites/{host}")
+    return resource(name, {"host": host, "address": ip, "ports": list(ports)})
+
+
+def world(*resources):
+    return World().after(Put(each) for each in resources)
+
+
+def fleet(*revisions, pool=7):
+    instances = [
+        Instance(f"{each.name.id}-{number:04x}", each.name, number, pool)
+        for number, each in enumerate(revisions, start=2)
+    ]
+    return Fleet({each.id: each for each in instances})
+
+
+PRESET = (
+    firewall("default-allow-internal", sourceRanges=["10.128.0.0/9"], priority=65534),
+    firewall("default-allow-ssh", allowed=[{"IPProtocol": "tcp", "ports": ["22"]}], priority=65534),
+)
+
+
+def automatic_rules(name, cidr, of="default", region=R):
+    tag = f"vpc-connector-{region}-{name}"
+    tunnel = [
+        {"IPProtocol": "tcp", "ports": ["667"]},
+        {"IPProtocol": "udp", "ports": ["665-666"]},
+        {"IPProtocol": "icmp"},
+    ]
+    served = [{"IPProtocol": "tcp"}, {"IPProtocol": "udp"}, {"IPProtocol": "icmp"}]
+    prefix = f"aet-{region}-{name}"
+    serverless = ["35.199.224.0/19"]
+    return (
+        firewall(
+            f"{prefix}-rsgfw", of, priority=100, allowed=tunnel, sourceRanges=serverless, targetTags=[tag]
+        ),
+        firewall(
+            f"{prefix}-earfw", of, "EGRESS", 100, tunnel, destinationRanges=serverless, targetTags=[tag]
+        ),
+        firewall(
+            f"{prefix}-egrfw",
+            of,
+            "EGRESS",
+            100,
+            denied=[{"IPProtocol": "all"}],
+            destinationRanges=serverless,
+            targetTags=[tag],
+        ),
+        firewall(f"{prefix}-sbntfw", of, allowed=served, sourceRanges=[cidr]),
+        firewall(f"{prefix}-tagfw", of, allowed=served, sourceTags=[tag]),
+    )
+
+
+def article(egress="all-traffic", nats=True):
+    """Article 000: a connector in a subnet that a gateway with a reserved address serves."""
+    gateway = nat("cloud-run-nat", ["cloud-run-origin-ip"], ["cloud-run-subnet"])
+    deployed = revision("production-00001-abc", "cloud-run-connector", egress, service="production")
+    made = world(
+        network(),
+        default_route(),
+        *PRESET,
+        subnetwork("cloud-run-subnet", "10.124.0.0/28"),
+        connector("cloud-run-connector", "10.124.0.0/28", subnet="cloud-run-subnet"),
+        *automatic_rules("cloud-run-connector", "10.124.0.0/28"),
+        address("cloud-run-origin-ip", "203.0.113.2"),
+        router("cloud-run-router", [gateway] if nats else []),
+        deployed,
+    )
+    return made, fleet(deployed)
