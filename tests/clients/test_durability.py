@@ -45,7 +45,7 @@ class Writer(threading.Thread):
 
 def start(region: Region) -> int:
     region.fogbank("up", "--detach", "--port", "0", timeout=60)
-    region.environment = os.environ | json.loads(region.fogbank("env", "--shell", "json"))
+    region.environment = os.environ | json.loads(region.fogbank("env", "--format", "json"))
     return int(json.loads(region.fogbank("status", "--format", "json"))["pid"])
 
 
