@@ -4,6 +4,7 @@ EC P-256 throughout: a key costs microseconds. The extensions are those that str
 identifiers, critical key usage), so that the newest OpenSSL, Go and Node accept them.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -11,11 +12,13 @@ from ipaddress import ip_address
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _BACKDATED = timedelta(days=1)
 """So that a client whose clock is a little behind accepts a new certificate."""
+
+_WRAPPED_LIFETIME = timedelta(days=16)
 
 _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 
@@ -81,6 +84,27 @@ def issue(authority_key: bytes, authority_certificate: bytes, hosts: Iterable[st
         .sign(issuer_key, hashes.SHA256())
     )
     return _private_pem(key) + certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def wrap(public_pem: bytes, name: str, signer_pem: bytes) -> bytes:
+    """Wrap a public RSA key called ``name`` in a certificate (PEM), for clients that read keys from those."""
+    public = serialization.load_pem_public_key(public_pem)
+    signer = serialization.load_pem_private_key(signer_pem, None, unsafe_skip_rsa_key_validation=True)
+    if not isinstance(public, rsa.RSAPublicKey) or not isinstance(signer, rsa.RSAPrivateKey):
+        raise ValueError("not RSA keys")  # noqa: TRY004 (bad files, not bad calls)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(public)
+        .serial_number(int(hashlib.sha256(public_pem).hexdigest()[:16], 16))
+        .not_valid_before(now - _BACKDATED)
+        .not_valid_after(now + _WRAPPED_LIFETIME)
+        .sign(signer, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
 
 
 def _general_name(host: str) -> x509.GeneralName:
