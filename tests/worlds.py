@@ -50,10 +50,10 @@ def network(name="default", mtu=1460):
 
 
 def default_route(of="default"):
-    return route(f"default-route-{of}", of)
+    return route(f"default-route-{of}", of=of)
 
 
-def route(name, of="default", destination="0.0.0.0/0", priority=1000, tags=(), via=None):
+def route(name, destination="0.0.0.0/0", *, of="default", priority=1000, tags=(), via=None):
     hop = {"nextHopIp": via} if via else {"nextHopGateway": f"{COMPUTE_PREFIX}projects/{P}/global/gateways/x"}
     body = {"network": link(network_name(of)), "destRange": destination, "priority": priority, **hop}
     return resource(
@@ -62,7 +62,7 @@ def route(name, of="default", destination="0.0.0.0/0", priority=1000, tags=(), v
 
 
 def subnetwork(name, cidr, of="default", region=R, secondary=()):
-    first, length = cidr.split("/")
+    first, _ = cidr.split("/")
     head, last = first.rsplit(".", 1)
     body = {
         "network": link(network_name(of)),
@@ -76,7 +76,7 @@ def subnetwork(name, cidr, of="default", region=R, secondary=()):
     return resource(regional("subnetworks", name, region), body)
 
 
-def firewall(name, of="default", direction="INGRESS", priority=1000, allowed=None, denied=None, **more):
+def firewall(name, direction="INGRESS", *, of="default", priority=1000, allowed=None, denied=None, **more):
     rules = {"denied": denied} if denied else {"allowed": allowed or [{"IPProtocol": "all"}]}
     body = {"network": link(network_name(of)), "direction": direction, "priority": priority, **rules, **more}
     return resource(compute_name("firewalls", P, "global", None, name), body)
@@ -111,6 +111,7 @@ def router(name, nats=(), of="default", region=R, **auto):
 def connector(
     name,
     cidr="10.8.0.0/28",
+    *,
     of="default",
     subnet=None,
     instances=2,
@@ -182,24 +183,15 @@ def automatic_rules(name, cidr, of="default", region=R):
     served = [{"IPProtocol": "tcp"}, {"IPProtocol": "udp"}, {"IPProtocol": "icmp"}]
     prefix = f"aet-{region}-{name}"
     serverless = ["35.199.224.0/19"]
+    mine = {"of": of, "targetTags": [tag]}
+    outward = mine | {"direction": "EGRESS", "destinationRanges": serverless}
+    others = [{"IPProtocol": "tcp", "ports": ["1-666", "668-65535"]}]
     return (
-        firewall(
-            f"{prefix}-rsgfw", of, priority=100, allowed=tunnel, sourceRanges=serverless, targetTags=[tag]
-        ),
-        firewall(
-            f"{prefix}-earfw", of, "EGRESS", 100, tunnel, destinationRanges=serverless, targetTags=[tag]
-        ),
-        firewall(
-            f"{prefix}-egrfw",
-            of,
-            "EGRESS",
-            100,
-            denied=[{"IPProtocol": "all"}],
-            destinationRanges=serverless,
-            targetTags=[tag],
-        ),
-        firewall(f"{prefix}-sbntfw", of, allowed=served, sourceRanges=[cidr]),
-        firewall(f"{prefix}-tagfw", of, allowed=served, sourceTags=[tag]),
+        firewall(f"{prefix}-rsgfw", priority=100, allowed=tunnel, sourceRanges=serverless, **mine),
+        firewall(f"{prefix}-earfw", priority=100, allowed=tunnel, **outward),
+        firewall(f"{prefix}-egrfw", priority=100, denied=others, **outward),
+        firewall(f"{prefix}-sbntfw", of=of, allowed=served, sourceRanges=[cidr]),
+        firewall(f"{prefix}-tagfw", of=of, allowed=served, sourceTags=[tag]),
     )
 
 

@@ -11,10 +11,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal
 
-from fogbank.lowering.reading import grouped
 from fogbank.lowering.endpoints import Endpoint, account_mark, tag_mark
 from fogbank.lowering.lowered import Part
 from fogbank.lowering.memory import remembered
+from fogbank.lowering.reading import grouped
 from fogbank.lowering.spaces import device_to, vpc_space
 from fogbank.network.topology import Element, GroupMember, Guard, Policy, Rule
 from fogbank.resources.compute import FirewallRule

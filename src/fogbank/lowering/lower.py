@@ -8,16 +8,16 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
 
 from fogbank.lowering.cloud_nat import held_blocks, nat_parts
-from fogbank.lowering.reading import by_network, grouped, resources
 from fogbank.lowering.firewall import RuleSet, guards_part, no_rules, policies_parts, rule_sets
 from fogbank.lowering.internet import internet_parts
 from fogbank.lowering.lowered import Lowered, Part
 from fogbank.lowering.memory import remembered
+from fogbank.lowering.reading import by_network, grouped, resources
 from fogbank.lowering.routes import Table, routes_parts, table_of
 from fogbank.lowering.serverless_connector import connector_part, network_of, running
 from fogbank.lowering.serverless_fabric import fabric_part
 from fogbank.lowering.vpc import network_part, read_subnetwork, subnetwork_part
-from fogbank.lowering.workloads import connector_of, instance_part
+from fogbank.lowering.workloads import instance_part, shape_of
 from fogbank.network.topology import Topology
 from fogbank.resources.names import ResourceName
 from fogbank.resources.vpcaccess import CONNECTORS
@@ -82,10 +82,10 @@ def _instances(world: World, fleet: Fleet) -> Iterator[Part]:
         revision = world.find(instance.owner)
         if revision is None:
             continue
-        wanted = connector_of(revision)
-        connector = world.find(wanted) if wanted else None
+        shape = shape_of(revision)
+        connector = world.find(shape.connector) if shape.connector else None
         network = world.find(network_of(connector)) if connector else None
-        yield instance_part(instance, revision, connector, network)
+        yield instance_part(instance, shape, connector, network)
 
 
 @remembered(64)

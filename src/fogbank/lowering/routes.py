@@ -12,10 +12,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from fogbank.lowering.reading import grouped
 from fogbank.lowering.endpoints import Endpoint, tag_mark
 from fogbank.lowering.lowered import Part
 from fogbank.lowering.memory import remembered
+from fogbank.lowering.reading import grouped
 from fogbank.lowering.spaces import ETH1, UPLINK, vpc_space
 from fogbank.lowering.vpc import read_subnetwork
 from fogbank.network.addressing import ANYWHERE, INTERNET_ROUTER, VPC_ROUTER

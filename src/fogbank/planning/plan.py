@@ -1,12 +1,26 @@
 """The difference between two topologies, as an ordered list of printable actions.
 
-Taking down goes from the top of BUILD_ORDER to its bottom, building up the other way; what a space takes
-with it is not named again. A changed element is one Replace.
+Taking down goes from the top of BUILD_ORDER to its bottom, building up the other way; what a space takes with
+it is not named again. A changed element is one Replace. The surprising fact: an element that did not change may
+have to be built again, because it stood on a device that went: a veth pair dies with either of its ends.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fogbank.network.topology import BUILD_ORDER, Element, Space, Topology, spaces_of
+from fogbank.network.topology import (
+    BUILD_ORDER,
+    Address,
+    Element,
+    Link,
+    Port,
+    Route,
+    Shaper,
+    Space,
+    SpaceName,
+    Topology,
+    spaces_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +55,20 @@ def plan(observed: Topology, desired: Topology) -> Plan:
     """List the actions that turn ``observed`` into ``desired``; empty when nothing differs."""
     gone = [e for key, e in observed.elements.items() if key not in desired.elements]
     lost_spaces = {e.name for e in gone if isinstance(e, Space)}
+    moved = [e for e in _changed_links(observed, desired) if lost_spaces.isdisjoint(spaces_of(e))]
+    lost_ports = {port for link in (*_links_of(observed, lost_spaces), *moved) for port in _ends(link)}
     removals: list[Action] = [
         Remove(e)
-        for e in sorted(gone, key=_rank, reverse=True)
+        for e in sorted((*gone, *moved), key=_rank, reverse=True)
         if isinstance(e, Space) or lost_spaces.isdisjoint(spaces_of(e))
     ]
     builds: list[tuple[int, Action]] = []
     for key, element in desired.elements.items():
         known = observed.elements.get(key)
-        if known is None:
+        if known is element:
+            if lost_ports and _is_lost(element, lost_spaces, lost_ports):
+                builds.append((_rank(element), Create(element)))
+        elif known is None or (lost_ports and _is_lost(known, lost_spaces, lost_ports)):
             builds.append((_rank(element), Create(element)))
         elif known != element:
             builds.append((_rank(element), Replace(known, element)))
@@ -58,3 +77,35 @@ def plan(observed: Topology, desired: Topology) -> Plan:
 
 def _rank(element: Element) -> int:
     return _RANK[type(element)]
+
+
+def _ends(link: Link) -> tuple[Port, Port]:
+    return link.left, link.right
+
+
+def _links_of(topology: Topology, spaces: set[SpaceName]) -> Iterator[Link]:
+    if spaces:
+        yield from (link for link in topology.of_kind(Link) if not spaces.isdisjoint(spaces_of(link)))
+
+
+def _changed_links(observed: Topology, desired: Topology) -> Iterator[Link]:
+    """Find links whose ends change: such a pair cannot be replaced in place."""
+    for link in observed.of_kind(Link):
+        wanted = desired.elements.get(link.key)
+        if wanted is not link and isinstance(wanted, Link) and _ends(wanted) != _ends(link):
+            yield link
+
+
+def _is_lost(element: Element, spaces: set[SpaceName], ports: set[Port]) -> bool:
+    """Tell whether ``element`` goes by itself when ``spaces`` and the devices ``ports`` do."""
+    if not spaces.isdisjoint(spaces_of(element)):
+        return True
+    match element:
+        case Link(left=left, right=right):
+            return left in ports or right in ports
+        case Address(port=port) | Shaper(port=port):
+            return port in ports
+        case Route(space=space, hops=hops):
+            return any(Port(space, hop.device) in ports for hop in hops)
+        case _:
+            return False
