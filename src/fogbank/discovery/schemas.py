@@ -1,0 +1,181 @@
+"""What a request may carry and an answer must look like, by Google's schemas.
+
+A compiled schema is: ``"string"`` (or another scalar, by its format), ``"#Name"``, ``[items]``, ``{"*": values}`` for a
+map, ``{"|": [...]}`` for an enum, ``{"=": text}`` for a string with a default (a ``kind``), else an object of
+fields. Requests are converted as protocol buffers convert JSON: 64-bit numbers become strings, numbers
+in strings become numbers, enums may come as integers (CLIENTS 2.11).
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from fogbank.discovery.tables import load_schemas
+from fogbank.errors import ApiError
+
+_STRINGS = frozenset({"string", "byte", "google-datetime", "google-duration", "google-fieldmask", "date"})
+_SMALL = frozenset({"int32", "uint32"})
+_LARGE = frozenset({"int64", "uint64"})
+_FLOATS = frozenset({"double", "float"})
+_TRUTHS = {"true": True, "false": False}
+_WHOLE = re.compile(r"-?\d+")
+_JSON_ERROR = "Invalid JSON payload received."
+_COMPUTE_MASK = 0x1FFFFFFF
+_NAMES = {"int32": "TYPE_INT32", "uint32": "TYPE_UINT32", "int64": "TYPE_INT64", "uint64": "TYPE_UINT64"}
+_NAMES |= {"boolean": "TYPE_BOOL", "double": "TYPE_DOUBLE", "float": "TYPE_FLOAT", "byte": "TYPE_BYTES"}
+
+
+@cache
+def schema(document: str, name: str) -> Any:
+    """Give a schema, parsed; KeyError when the document has none of that name."""
+    return json.loads(load_schemas(document)[name])
+
+
+def fields_of(document: str, name: str) -> Mapping[str, Any]:
+    """Give the fields of a message; none when the document has no schemas."""
+    if name not in load_schemas(document):
+        return {}
+    fields: Mapping[str, Any] = schema(document, name)
+    return fields
+
+
+def java_hash(text: str) -> int:
+    """Compute the number that compute's clients give an enum value (its name's hash)."""
+    number = 0
+    for character in text:
+        number = (31 * number + ord(character)) & 0xFFFFFFFF
+    return number & _COMPUTE_MASK
+
+
+class _Converter:
+    """Walks a value and its schema together, collecting what does not fit."""
+
+    def __init__(self, document: str) -> None:
+        self.document = document
+        self.problems: list[tuple[str, str]] = []
+
+    def convert(self, value: Any, node: Any, at: str) -> Any:
+        """Convert ``value`` to what ``node`` says; keep it as it is where it does not fit."""
+        if isinstance(node, str) and node.startswith("#"):
+            node = schema(self.document, node[1:])
+        if value is None or node == "any":
+            return value
+        if isinstance(node, list):
+            return self._list(value, node[0], at)
+        if isinstance(node, str):
+            return self._scalar(value, node, at)
+        if "|" in node:
+            return self._enum(value, node["|"], at)
+        if "=" in node:
+            return self._scalar(value, "string", at)
+        return self._object(value, node, at)
+
+    def _list(self, value: Any, node: Any, at: str) -> Any:
+        if not isinstance(value, list):
+            self._value(at, value, node)
+            return value
+        return [self.convert(v, node, f"{at}[{i}]") for i, v in enumerate(value)]
+
+    def _object(self, value: Any, node: Mapping[str, Any], at: str) -> Any:
+        if isinstance(value, list):
+            self._unknown(at, "Proto field is not repeating, cannot start list.")
+            return value
+        if not isinstance(value, dict):
+            self._value(at, value, node)
+            return value
+        prefix = f"{at}." if at else ""
+        if "*" in node:
+            return {k: self.convert(v, node["*"], f"{prefix}{k}") for k, v in value.items()}
+        converted = {}
+        for key, inner in value.items():
+            if key in node:
+                converted[key] = self.convert(inner, node[key], prefix + key)
+            elif key != "@type":
+                self._unknown(prefix + key, "Cannot find field.")
+        return converted
+
+    def _scalar(self, value: Any, kind: str, at: str) -> Any:
+        if isinstance(value, list):
+            self._unknown(at, "Proto field is not repeating, cannot start list.")
+            return value
+        if isinstance(value, dict):
+            self._unknown(at, "Proto field is not a message, cannot start object.")
+            return value
+        converted = convert_scalar(value, kind)
+        if converted is None:
+            self._value(at, value, kind)
+            return value
+        return converted
+
+    def _enum(self, value: Any, choices: Sequence[str], at: str) -> Any:
+        if isinstance(value, str) and value in choices:
+            return value
+        if isinstance(value, int) and not isinstance(value, bool):
+            if self.document.startswith("compute."):
+                return next((c for c in choices if java_hash(c) == value), value)
+            if 0 <= value < len(choices):
+                return choices[value]
+        self._value(at, value, {"|": choices})
+        return value
+
+    def _unknown(self, at: str, why: str) -> None:
+        parent, _, name = at.rpartition(".")
+        where = f" at '{parent}'" if parent else ""
+        self.problems.append((parent, f'{_JSON_ERROR} Unknown name "{name}"{where}: {why}'))
+
+    def _value(self, at: str, value: Any, node: Any) -> None:
+        kind = _NAMES.get(node, "TYPE_STRING") if isinstance(node, str) else "TYPE_ENUM"
+        kind = "TYPE_MESSAGE" if isinstance(node, dict) and "|" not in node else kind
+        shown = json.dumps(value, ensure_ascii=False)
+        self.problems.append((at, f"Invalid value at '{at}' ({kind}), {shown}"))
+
+
+def convert_scalar(value: Any, kind: str) -> Any:
+    """Convert a JSON scalar to ``kind``; None when it does not fit."""
+    if kind in _STRINGS:
+        return value if isinstance(value, str) else None
+    if kind == "boolean":
+        return value if isinstance(value, bool) else _TRUTHS.get(str(value).lower())
+    if isinstance(value, bool):
+        return None
+    if kind in _SMALL:
+        text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+        return int(text) if _WHOLE.fullmatch(text) and -(2**31) <= int(text) < 2**32 else None
+    if kind in _LARGE:
+        text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+        return text if _WHOLE.fullmatch(text) else None
+    if kind in _FLOATS:
+        try:
+            return float(value) if isinstance(value, str) else value
+        except ValueError:
+            return None
+    return value
+
+
+def bad_request(problems: Sequence[tuple[str, str]]) -> ApiError:
+    """Refuse a request for ``problems``: pairs of a field and a sentence."""
+    violations = [{"field": at, "description": why} if at else {"description": why} for at, why in problems]
+    detail = {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations}
+    message = "\n".join(why for _, why in problems)
+    return ApiError(400, message, "INVALID_ARGUMENT", "badRequest", (detail,))
+
+
+def convert_request(document: str, name: str, body: Any) -> dict[str, Any]:
+    """Check a request's body against the schema ``name`` and convert it; Google's 400 otherwise."""
+    converter = _Converter(document)
+    converted = converter.convert(body, "#" + name, "")
+    if converter.problems:
+        raise bad_request(converter.problems)
+    return converted if isinstance(converted, dict) else {}
+
+
+def check_response(document: str, name: str, answer: Any) -> list[str]:
+    """List what in ``answer`` does not fit the schema ``name``; numbers must have the type that is written there."""
+    converter = _Converter(document)
+    converted = converter.convert(answer, "#" + name, "")
+    problems = [why for _, why in converter.problems]
+    if not problems and converted != answer:
+        problems.append("a number, a truth value or an enum has another type than the schema says")
+    return problems
