@@ -1,0 +1,36 @@
+"""Compute Engine's networking: networks, subnetworks, routers with NAT, addresses, firewall rules, routes.
+
+One module for each collection, each with the methods that it answers. Virtual machines and load balancers are
+not built.
+"""
+
+from fogbank.services.compute import (
+    addresses,
+    firewalls,
+    nat_status,
+    networks,
+    places,
+    projects,
+    routers,
+    routes,
+    subnetworks,
+)
+from fogbank.services.compute.preset import default_network
+from fogbank.services.contract import Service
+
+__all__ = ["SERVICE", "default_network"]
+
+SERVICE = Service(
+    "compute",
+    {
+        **networks.METHODS,
+        **subnetworks.METHODS,
+        **routers.METHODS,
+        **nat_status.METHODS,
+        **addresses.METHODS,
+        **firewalls.METHODS,
+        **routes.METHODS,
+        **places.METHODS,
+        **projects.METHODS,
+    },
+)

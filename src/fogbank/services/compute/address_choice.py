@@ -1,0 +1,147 @@
+"""Which address somebody gets: the one asked for, or always the first free one.
+
+External addresses of all projects and regions come from one pool, internal ones from a subnetwork's range,
+ranges for peering from the private ranges, clear of everything the network holds.
+"""
+
+from collections.abc import Iterable, Iterator
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+
+from fogbank.errors import ApiError, in_use, invalid_value, required_field
+from fogbank.network.addressing import EXTERNAL_ADDRESSES, PRIVATE_RANGES, first_free
+from fogbank.resources.compute import Network, Subnetwork
+from fogbank.resources.names import ResourceName
+from fogbank.resources.vpcaccess import connectors_in
+from fogbank.resources.world import Json, Resource, World
+from fogbank.services.compute import ranges
+
+FIELD = "resource.address"
+_PEERING_BLOCKS = PRIVATE_RANGES[:3]
+
+
+def taken_external(world: World) -> set[IPv4Address]:
+    """List the external addresses that anybody has reserved."""
+    return {
+        IPv4Address(each.body["address"])
+        for kind in ("compute.addresses", "compute.globalAddresses")
+        for each in world.all(kind)
+        if each.body["addressType"] == "EXTERNAL"
+    }
+
+
+def external(world: World, wanted: object = None, also_taken: Iterable[IPv4Address] = ()) -> IPv4Address:
+    """Choose an external address; refuses one that is not in the pool or not free, or an empty pool."""
+    taken = taken_external(world).union(also_taken)
+    if wanted:
+        address = _read(wanted)
+        if address not in EXTERNAL_ADDRESSES or address in _ends(EXTERNAL_ADDRESSES):
+            raise invalid_value(
+                FIELD, wanted, f"The region's external addresses are those of {EXTERNAL_ADDRESSES}."
+            )
+        if address in taken:
+            raise _occupied(address)
+        return address
+    free = next((each for each in EXTERNAL_ADDRESSES.hosts() if each not in taken), None)
+    if free is None:
+        raise _exhausted(EXTERNAL_ADDRESSES.num_addresses - 2)
+    return free
+
+
+def internal(world: World, subnetwork: Resource, wanted: object = None) -> IPv4Address:
+    """Choose an address of a subnetwork; refuses one that is reserved, taken, or a connector's."""
+    view, link = Subnetwork.of(subnetwork), subnetwork.name.self_link
+    for connector in connectors_in(world, view.network):
+        if connector.subnet == subnetwork.name:
+            raise in_use("subnetwork", subnetwork.name.path, connector.name.path)
+    place = subnetwork.name.path.rpartition("/subnetworks/")[0] + "/"
+    taken = {
+        IPv4Address(each.body["address"])
+        for each in world.all("compute.addresses", place)
+        if each.body.get("subnetwork") == link
+    }
+    if wanted:
+        address = _read(wanted)
+        if address not in view.range:
+            raise invalid_value(FIELD, wanted, f"The address is not in {view.range}, the subnetwork's range.")
+        if address in view.reserved:
+            raise invalid_value(FIELD, wanted, "The address is one of the four that are reserved.")
+        if address in taken:
+            raise _occupied(address)
+        return address
+    found = first_free(view.range, taken)
+    if not found:
+        raise _full(subnetwork, view.range)
+    return found[0]
+
+
+def peering_range(world: World, network: Resource, body: Json) -> IPv4Network:
+    """Choose a range that peered networks may use (purpose VPC_PEERING)."""
+    length = body.get("prefixLength")
+    if not length:
+        raise required_field("resource.prefixLength")
+    if not 8 <= int(length) <= ranges.SMALLEST:
+        raise invalid_value("resource.prefixLength", length, f"Must be between 8 and {ranges.SMALLEST}.")
+    taken = list(ranges.taken_ranges(world, network.name))
+    if wanted := body.get("address"):
+        found = ranges.subnetwork_range(FIELD, f"{wanted}/{length}")
+        ranges.check_disjoint(FIELD, found, iter(taken))
+        return found
+    held = [each.range for each in taken]
+    if Network.of(network).auto:
+        held.append(ranges.AUTO_BLOCK)
+    free = next(_free_ranges(int(length), held), None)
+    if free is None:
+        raise invalid_value("resource.prefixLength", length, "The network has no free range of this size.")
+    return free
+
+
+def _free_ranges(length: int, held: list[IPv4Network]) -> Iterator[IPv4Network]:
+    for block in _PEERING_BLOCKS:
+        if length >= block.prefixlen:
+            for candidate in block.subnets(new_prefix=length):
+                if not any(candidate.overlaps(each) for each in held):
+                    yield candidate
+
+
+def endpoint(world: World, network: ResourceName, wanted: object) -> IPv4Address:
+    """Check the address of a global endpoint (purpose PRIVATE_SERVICE_CONNECT): outside every subnetwork."""
+    if not wanted:
+        raise required_field(FIELD)
+    address = _read(wanted)
+    ranges.check_disjoint(FIELD, IPv4Network(address), ranges.taken_ranges(world, network))
+    return address
+
+
+def _read(text: object) -> IPv4Address:
+    try:
+        return IPv4Address(str(text))
+    except AddressValueError:
+        raise invalid_value(FIELD, text, "Must be an IPv4 address.") from None
+
+
+def _ends(network: IPv4Network) -> tuple[IPv4Address, IPv4Address]:
+    return network.network_address, network.broadcast_address
+
+
+def _occupied(address: IPv4Address) -> ApiError:
+    return ApiError(
+        400,
+        f"IP '{address}' is already being used by another resource.",
+        "INVALID_ARGUMENT",
+        "resourceInUseByAnotherResource",
+    )
+
+
+def _exhausted(limit: int) -> ApiError:
+    message = f"Quota 'STATIC_ADDRESSES' exceeded.  Limit: {float(limit)} globally."
+    return ApiError(403, message, "RESOURCE_EXHAUSTED", "quotaExceeded")
+
+
+def _full(subnetwork: Resource, held: IPv4Network) -> ApiError:
+    # SEMANTICS 1.2.6
+    message = (
+        f"IP space of '{subnetwork.name.path}' is exhausted. Insufficient free IP addresses in the IP range "
+        f"'{held}'. Consider expanding the current IP range or selecting an alternative IP range. If this is "
+        "a secondary range, consider adding an additional secondary range."
+    )
+    return ApiError(400, message, "INVALID_ARGUMENT", "ipSpaceExhaustedWithDetails")

@@ -1,0 +1,284 @@
+"""What every compute collection does alike: names, references, outputs, operations.
+
+A stored body is what the API shows, but for what is derived when somebody reads (users of an address,
+subnetworks of a network).
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from fogbank.errors import (
+    ApiError,
+    already_exists,
+    invalid_value,
+    not_implemented,
+    required_field,
+)
+from fogbank.resources.compute import DEFAULT_GATEWAY
+from fogbank.resources.fingerprints import fingerprint
+from fogbank.resources.names import COMPUTE_PREFIX, ResourceName, Scope, compute_name, parse_compute_reference
+from fogbank.resources.operations import compute_operation
+from fogbank.resources.places import REGIONS
+from fogbank.resources.projects import project_id
+from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
+from fogbank.services.contract import Call, Decision
+
+NAME_PATTERN = "(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)"
+_NAME = re.compile(NAME_PATTERN)
+_LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
+_PACIFIC = timezone(timedelta(hours=-8))
+
+KINDS = {
+    "networks": "compute#network",
+    "subnetworks": "compute#subnetwork",
+    "routers": "compute#router",
+    "addresses": "compute#address",
+    "globalAddresses": "compute#address",
+    "firewalls": "compute#firewall",
+    "routes": "compute#route",
+}
+
+OUTPUTS = frozenset({"kind", "id", "creationTimestamp", "selfLink", "selfLinkWithId"})
+"""Fields that only the region writes, in every collection; what a client sends of them is passed over."""
+
+
+def timestamp(moment: datetime) -> str:
+    """Render a moment as compute does: ``2026-01-02T03:04:05.678-08:00``."""
+    return moment.astimezone(_PACIFIC).isoformat(timespec="milliseconds")
+
+
+def project_of(world: World, call: Call) -> str:
+    """Tell the id of the project in the call's path."""
+    return project_id(world, call["project"])
+
+
+def region_of(call: Call) -> str:
+    """Tell the region in the call's path; refuses one that Google does not have."""
+    region = call["region"]
+    if region not in REGIONS:
+        raise invalid_value("region", region, "Unknown region.")
+    return region
+
+
+def named(world: World, call: Call, kind: str, identifier: str) -> ResourceName:
+    """Name the resource ``identifier`` of ``kind`` in the place that the call's path gives."""
+    project = project_of(world, call)
+    if kind == "globalAddresses":
+        return ResourceName("compute.globalAddresses", f"projects/{project}/global/addresses/{identifier}")
+    if "region" in call.parameters:
+        return compute_name(kind, project, "regions", region_of(call), identifier)
+    return compute_name(kind, project, "global", None, identifier)
+
+
+def place_path(world: World, call: Call) -> str:
+    """Give the beginning of the paths of everything in the project, or region, of the call's path."""
+    project = project_of(world, call)
+    if "region" in call.parameters:
+        return f"projects/{project}/regions/{region_of(call)}/"
+    return f"projects/{project}/"
+
+
+def new_identifier(body: Json) -> str:
+    """Check the name in a body that makes something."""
+    if not body.get("name"):
+        raise required_field("resource.name")
+    check_name("resource.name", body["name"])
+    return str(body["name"])
+
+
+def check_name(field: str, value: object) -> None:
+    """Refuse what is no name in compute (SEMANTICS 1.1)."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise invalid_value(field, value, f"Must be a match of regex '{NAME_PATTERN}'")
+
+
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Refuse labels that break Google's rules (SEMANTICS 13.6)."""
+    if len(labels) > 64:
+        raise invalid_value("resource.labels", len(labels), "A resource has at most 64 labels.")
+    for key, value in labels.items():
+        if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value):
+            raise invalid_value(
+                "resource.labels",
+                f"{key}={value}",
+                "Label keys must match [a-z][a-z0-9_-]{0,62} and values [a-z0-9_-]{0,63}.",
+            )
+
+
+def inputs(body: Json, outputs: Iterable[str] = ()) -> Json:
+    """Give what a client asks for: without nulls, and without fields that only the region writes."""
+    skipped = OUTPUTS.union(outputs)
+    return {key: value for key, value in body.items() if value is not None and key not in skipped}
+
+
+def refuse_unbuilt(collection: str, body: Json, unbuilt: Mapping[str, tuple[object, ...]]) -> None:
+    """Refuse honestly a field that the network cannot honour yet; its harmless values pass.
+
+    An absent, empty or false field is always harmless.
+    """
+    for field, harmless in unbuilt.items():
+        value = body.get(field)
+        if value and value not in harmless:
+            raise not_implemented(f"compute.{collection} with {field}={value!r}")
+
+
+def one_of(field: str, value: object, allowed: Iterable[str]) -> None:
+    """Refuse a value that is none of ``allowed``."""
+    choices = tuple(allowed)
+    if value not in choices:
+        raise invalid_value(field, value, f"Must be one of {', '.join(choices)}.")
+
+
+def reference(field: str, value: object, kind: str, project: str, region: str | None = None) -> ResourceName:
+    """Read a reference in a body, in any of Google's forms: to something global, or of ``region``."""
+    scope: Scope = "regions" if region else "global"
+    try:
+        return parse_compute_reference(str(value), kind, project, scope, region)
+    except (ValueError, IndexError):
+        raise invalid_value(
+            field, value, f"The URL is malformed: it must name one of the {kind} of a project."
+        ) from None
+
+
+def find_referred(world: World, field: str, value: object, kind: str, call: Call) -> Resource:
+    """Find the resource that a body refers to: global or in the call's region; 404 when there is none."""
+    region = region_of(call) if kind in {"subnetworks", "addresses"} else None
+    return world.get(reference(field, value, kind, project_of(world, call), region))
+
+
+def made(call: Call, name: ResourceName, fields: Json, private: Json | None = None) -> Resource:
+    """Make a resource with the outputs that all have: kind, id, creationTimestamp, name, selfLink, region."""
+    return make(name, call.new_id(), call.now, fields, private)
+
+
+def make(
+    name: ResourceName, number: int, now: datetime, fields: Json, private: Json | None = None
+) -> Resource:
+    """Make a resource whose id is ``number``."""
+    body = {
+        "kind": KINDS[name.collection.partition(".")[2]],
+        "id": str(number),
+        "creationTimestamp": timestamp(now),
+        "name": name.id,
+        **fields,
+        "selfLink": name.self_link,
+    }
+    if name.region:
+        body["region"] = f"{COMPUTE_PREFIX}projects/{name.project}/regions/{name.region}"
+    return Resource(name, number, now, body, private or {})
+
+
+def fingerprinted(resource: Resource) -> Resource:
+    """Give the resource the fingerprint of its present content."""
+    return resource.with_body(fingerprint=fingerprint(resource.body))
+
+
+def check_free(world: World, name: ResourceName) -> None:
+    """Refuse a name that is taken."""
+    if world.find(name) is not None:
+        raise already_exists(name.path)
+
+
+def committed(
+    call: Call, kind: str, resource: Resource, changes: Iterable[Change], *, done: bool = False
+) -> Decision:
+    """Decide ``changes``, answered by an operation of type ``kind`` on ``resource``.
+
+    ``done`` when nothing in the network has to change for it.
+    """
+    request = call.parameters.get("requestId")
+    operation = compute_operation(
+        kind,
+        resource.name,
+        resource.id,
+        now=call.now,
+        new_id=call.new_id,
+        user=call.principal,
+        done=done,
+        request_id=str(request) if request else None,
+    )
+    return Decision(tuple(changes), operation)
+
+
+def put(call: Call, kind: str, resource: Resource, *, done: bool = False) -> Decision:
+    """Decide to make or replace ``resource``."""
+    return committed(call, kind, resource, (Put(resource),), done=done)
+
+
+def deleted(call: Call, resource: Resource, *others: Change, done: bool = False) -> Decision:
+    """Decide to take ``resource`` away, and with it ``others``."""
+    return committed(call, "delete", resource, (*others, Delete(resource.name)), done=done)
+
+
+def unchanged(resource: Resource, body: Json, fields: Iterable[str]) -> None:
+    """Refuse a patch that gives any of ``fields`` another value than it has."""
+    for field in fields:
+        if field in body and body[field] != resource.body.get(field):
+            raise invalid_value(f"resource.{field}", body[field], "The field cannot be changed.")
+
+
+def same_reference(resource: Resource, body: Json, field: str, kind: str) -> None:
+    """Refuse a patch that makes ``field`` refer to something else."""
+    if field in body:
+        now = resource.body[field]
+        new = reference(f"resource.{field}", body[field], kind, resource.name.project)
+        if new.self_link != now:
+            raise invalid_value(f"resource.{field}", body[field], "The field cannot be changed.")
+
+
+def replaced(resource: Resource, body: Json) -> Resource:
+    """Give the resource a whole new body; its outputs stay."""
+    kept = {key: value for key, value in resource.body.items() if key in OUTPUTS or key in ("name", "region")}
+    return replace(resource, body=kept | body)
+
+
+def bad_request(message: str, reason: str = "invalid") -> ApiError:
+    """Refuse with a sentence of Google's that names no field."""
+    return ApiError(400, message, "INVALID_ARGUMENT", reason)
+
+
+def gateway_link(project: str) -> str:
+    """Give the link of a project's internet gateway."""
+    return f"{COMPUTE_PREFIX}projects/{project}/global/gateways/{DEFAULT_GATEWAY}"
+
+
+Render = Callable[[World, Resource], Json]
+"""How a resource looks to somebody who reads it."""
+
+
+def as_stored(_world: World, resource: Resource) -> Json:
+    """Show the body as it is kept."""
+    return resource.body
+
+
+def getter(kind: str, parameter: str, render: Render = as_stored) -> Callable[[World, Call], Json]:
+    """Make the handler of ``get``: ``parameter`` is the path parameter with the name."""
+
+    def get(world: World, call: Call) -> Json:
+        return render(world, world.get(named(world, call, kind, call[parameter])))
+
+    return get
+
+
+def lister(kind: str, render: Render = as_stored) -> Callable[[World, Call], Iterable[Json]]:
+    """Make the handler of ``list`` and ``aggregatedList``: everything in the call's region or project."""
+
+    def listed(world: World, call: Call) -> Iterable[Json]:
+        under = place_path(world, call)
+        return [render(world, each) for each in sorted_by_name(world.all(f"compute.{kind}", under))]
+
+    return listed
+
+
+def sorted_by_name(resources: Iterable[Resource]) -> list[Resource]:
+    """Order resources as Google lists them."""
+    return sorted(resources, key=lambda each: each.name.path)
+
+
+def number(value: Any) -> int:
+    """Read an integer of a body, which may come as a string."""
+    return int(value)

@@ -1,0 +1,220 @@
+"""VPC networks: auto mode ones keep a subnetwork in every region, custom ones have those that people make.
+
+A network's list of subnetworks is not stored; it is gathered when somebody reads.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from fogbank.errors import in_use, invalid_value, not_implemented, required_field
+from fogbank.resources.compute import Network
+from fogbank.resources.names import COMPUTE_PREFIX, ResourceName
+from fogbank.resources.vpcaccess import connectors_in
+from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
+from fogbank.services.compute import subnetworks
+from fogbank.services.compute.common import (
+    bad_request,
+    check_free,
+    committed,
+    deleted,
+    gateway_link,
+    getter,
+    inputs,
+    made,
+    named,
+    new_identifier,
+    number,
+    one_of,
+    place_path,
+    put,
+    refuse_unbuilt,
+    sorted_by_name,
+    unchanged,
+)
+from fogbank.services.contract import Call, Decision, List, Method, Read, Write
+
+ROUTING_MODES = ("REGIONAL", "GLOBAL")
+PATH_SELECTIONS = ("LEGACY", "STANDARD")
+ENFORCEMENT_ORDERS = ("AFTER_CLASSIC_FIREWALL", "BEFORE_CLASSIC_FIREWALL")
+SMALLEST_MTU, LARGEST_MTU = 1300, 8896
+
+_OUTPUTS = ("subnetworks", "gatewayIPv4", "peerings", "firewallPolicy", "internalIpv6Range")
+_UNBUILT: dict[str, tuple[object, ...]] = {
+    "enableUlaInternalIpv6": (),
+    "networkProfile": (),
+    "params": (),
+}
+
+
+def show(world: World, resource: Resource) -> Json:
+    """Show a network with its subnetworks."""
+    return _shown(resource, _links(world, resource))
+
+
+def _links(world: World, network: Resource) -> list[str]:
+    link, under = network.name.self_link, f"projects/{network.name.project}/"
+    mine = (s for s in world.all("compute.subnetworks", under) if s.body["network"] == link)
+    return [each.name.self_link for each in sorted_by_name(mine)]
+
+
+def _shown(resource: Resource, links: list[str]) -> Json:
+    return resource.body | {"subnetworks": links} if links else resource.body
+
+
+def list_networks(world: World, call: Call) -> Iterable[Json]:
+    """List a project's networks, each with its subnetworks."""
+    under = place_path(world, call)
+    links: dict[str, list[str]] = {}
+    for each in sorted_by_name(world.all("compute.subnetworks", under)):
+        links.setdefault(each.body["network"], []).append(each.name.self_link)
+    networks = sorted_by_name(world.all("compute.networks", under))
+    return [_shown(each, links.get(each.name.self_link, [])) for each in networks]
+
+
+def insert(world: World, call: Call) -> Decision:
+    """Make a network; in auto mode its subnetworks too, and in any mode the route to the internet."""
+    body = inputs(call.body, _OUTPUTS)
+    name = named(world, call, "networks", new_identifier(body))
+    if "autoCreateSubnetworks" not in body or "IPv4Range" in body:
+        raise invalid_value(
+            "resource.autoCreateSubnetworks",
+            "",
+            "Legacy networks cannot be created any more: give true (auto mode) or false (custom mode).",
+        )
+    check_free(world, name)
+    network = made(call, name, _settings(body))
+    network = network.with_body(selfLinkWithId=f"{COMPUTE_PREFIX}{name.path.rpartition('/')[0]}/{network.id}")
+    return committed(call, "insert", network, born(network, call))
+
+
+def born(network: Resource, call: Call) -> Iterator[Change]:
+    """List what comes to be with a network."""
+    yield Put(network)
+    yield Put(default_route(network, call))
+    if Network.of(network).auto:
+        yield from map(Put, subnetworks.automatic(network, call))
+
+
+def default_route(network: Resource, call: Call) -> Resource:
+    """Make the route to the internet gateway that every new network has (SEMANTICS 1.4)."""
+    name = ResourceName(
+        "compute.routes",
+        f"projects/{network.name.project}/global/routes/default-route-r-{network.id % 16**8:08x}00000000",
+    )
+    fields = {
+        "description": "Default route to the Internet.",
+        "network": network.name.self_link,
+        "destRange": "0.0.0.0/0",
+        "priority": 1000,
+        "nextHopGateway": gateway_link(network.name.project),
+    }
+    return made(call, name, fields, {"generated": True})
+
+
+def _settings(body: Json) -> Json:
+    """Fill in and check what a network's maker may choose (SEMANTICS 1.1)."""
+    refuse_unbuilt("networks", body, _UNBUILT)
+    settings: Json = {"description": body["description"]} if body.get("description") else {}
+    settings["autoCreateSubnetworks"] = bool(body["autoCreateSubnetworks"])
+    settings |= _mutable(body)
+    settings.setdefault("routingConfig", _routing({}))
+    settings.setdefault("networkFirewallPolicyEnforcementOrder", ENFORCEMENT_ORDERS[0])
+    return settings
+
+
+def _mutable(body: Json) -> Json:
+    """Check the fields that a patch may change, and give those that are there."""
+    settings: Json = {}
+    if "mtu" in body:
+        settings["mtu"] = mtu = number(body["mtu"])
+        if not SMALLEST_MTU <= mtu <= LARGEST_MTU:
+            raise invalid_value(
+                "resource.mtu", mtu, f"The MTU must be between {SMALLEST_MTU} and {LARGEST_MTU}."
+            )
+    if "routingConfig" in body:
+        settings["routingConfig"] = _routing(body["routingConfig"])
+    if order := body.get("networkFirewallPolicyEnforcementOrder"):
+        one_of("resource.networkFirewallPolicyEnforcementOrder", order, ENFORCEMENT_ORDERS)
+        settings["networkFirewallPolicyEnforcementOrder"] = order
+    return settings
+
+
+def _routing(config: Json) -> Json:
+    refuse_unbuilt("networks", config, {"bgpAlwaysCompareMed": (), "bgpInterRegionCost": ("DEFAULT",)})
+    mode = config.get("routingMode", "REGIONAL")
+    selection = config.get("bgpBestPathSelectionMode", "LEGACY")
+    one_of("resource.routingConfig.routingMode", mode, ROUTING_MODES)
+    one_of("resource.routingConfig.bgpBestPathSelectionMode", selection, PATH_SELECTIONS)
+    return {"routingMode": mode, "bgpBestPathSelectionMode": selection}
+
+
+def patch(world: World, call: Call) -> Decision:
+    """Change the MTU, the routing or the firewall order of a network."""
+    network = world.get(named(world, call, "networks", call["network"]))
+    body = inputs(call.body, _OUTPUTS)
+    unchanged(network, body, ("name", "description", "autoCreateSubnetworks"))
+    if body.get("enableUlaInternalIpv6"):
+        raise not_implemented("compute.networks with enableUlaInternalIpv6=True")
+    if "routingConfig" in body:
+        body["routingConfig"] = network.body["routingConfig"] | body["routingConfig"]
+    return put(call, "compute.networks.patch", network.with_body(**_mutable(body)))
+
+
+def switch_to_custom_mode(world: World, call: Call) -> Decision:
+    """Turn an auto mode network into a custom one, for good."""
+    network = world.get(named(world, call, "networks", call["network"]))
+    if not Network.of(network).auto:
+        raise bad_request("Network must be in auto subnet mode to switch to custom subnet mode.")
+    return put(call, "switchToCustomMode", network.with_body(autoCreateSubnetworks=False))
+
+
+def delete(world: World, call: Call) -> Decision:
+    """Take a network away, unless something is in it that people put there (SEMANTICS 1.1)."""
+    network = world.get(named(world, call, "networks", call["network"]))
+    user = next(_users(world, network), None)
+    if user is not None:
+        raise in_use("network", network.name.path, user.path)
+    link, under = network.name.self_link, f"projects/{network.name.project}/"
+    owned = [
+        Delete(each.name)
+        for kind in ("compute.subnetworks", "compute.routes", "compute.firewalls")
+        for each in world.all(kind, under)
+        if each.body["network"] == link
+    ]
+    return deleted(call, network, *owned)
+
+
+def _users(world: World, network: Resource) -> Iterator[ResourceName]:
+    """List what keeps a network from being deleted."""
+    link, under = network.name.self_link, f"projects/{network.name.project}/"
+    auto = Network.of(network).auto
+    yield from (each.name for each in connectors_in(world, network.name))
+    for kind in ("firewalls", "routers", "routes", "globalAddresses"):
+        for each in world.all(f"compute.{kind}", under):
+            if each.body.get("network") == link and not each.private.get("generated"):
+                yield each.name
+    for each in world.all("compute.subnetworks", under):
+        if each.body["network"] == link:
+            yield from subnetworks.users(world, each)
+            if not (auto and subnetworks.is_automatic(each)):
+                yield each.name
+
+
+def effective_firewalls(world: World, call: Call) -> Json:
+    """Gather the firewall rules of a network; there are no firewall policies."""
+    network = call.parameters.get("network")
+    if not network:
+        raise required_field("network")
+    link = world.get(named(world, call, "networks", str(network))).name.self_link
+    rules = sorted_by_name(world.all("compute.firewalls", f"projects/{call['project']}/"))
+    return {"firewalls": [each.body for each in rules if each.body["network"] == link]}
+
+
+METHODS: dict[str, Method] = {
+    "networks.insert": Write(insert),
+    "networks.get": Read(getter("networks", "network", show)),
+    "networks.list": List(list_networks),
+    "networks.patch": Write(patch),
+    "networks.switchToCustomMode": Write(switch_to_custom_mode),
+    "networks.delete": Write(delete),
+    "networks.getEffectiveFirewalls": Read(effective_firewalls),
+}

@@ -1,0 +1,53 @@
+"""What compute knows of a project: its default service account, its metadata, how much of what it has.
+
+The limits are shown as Google shows its quotas; the region does not hold anybody to them.
+"""
+
+from fogbank.errors import not_found
+from fogbank.resources.fingerprints import fingerprint
+from fogbank.resources.names import COMPUTE_PREFIX
+from fogbank.resources.projects import compute_account, project_name
+from fogbank.resources.world import Json, World
+from fogbank.services.compute.common import project_of, timestamp
+from fogbank.services.contract import Call, Method, Read
+
+_QUOTAS = {
+    "NETWORKS": ("networks", 15.0),
+    "SUBNETWORKS": ("subnetworks", 1000.0),
+    "FIREWALLS": ("firewalls", 1000.0),
+    "ROUTES": ("routes", 250.0),
+    "ROUTERS": ("routers", 20.0),
+    "STATIC_ADDRESSES": ("addresses", 254.0),
+}
+"""Metric to collection and limit; the limits are Google's usual ones (SEMANTICS 1.7, unverified)."""
+
+
+def get(world: World, call: Call) -> Json:
+    """Show a project as compute does."""
+    project = project_of(world, call)
+    found = world.find(project_name(project))
+    if found is None:
+        raise not_found(f"projects/{project}")
+    return {
+        "kind": "compute#project",
+        "id": str(found.body["projectNumber"]),
+        "creationTimestamp": timestamp(found.created),
+        "name": project,
+        "commonInstanceMetadata": {"kind": "compute#metadata", "fingerprint": fingerprint({})},
+        "quotas": [_quota(world, project, metric) for metric in _QUOTAS],
+        "selfLink": f"{COMPUTE_PREFIX}projects/{project}",
+        "defaultServiceAccount": compute_account(project),
+        "xpnProjectStatus": "UNSPECIFIED_XPN_PROJECT_STATUS",
+        "defaultNetworkTier": "PREMIUM",
+        "vmDnsSetting": "ZONAL_ONLY",
+        "cloudArmorTier": "CA_STANDARD",
+    }
+
+
+def _quota(world: World, project: str, metric: str) -> Json:
+    kind, limit = _QUOTAS[metric]
+    count = sum(1 for _ in world.all(f"compute.{kind}", f"projects/{project}/"))
+    return {"metric": metric, "limit": limit, "usage": float(count)}
+
+
+METHODS: dict[str, Method] = {"projects.get": Read(get)}

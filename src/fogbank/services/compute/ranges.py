@@ -1,0 +1,97 @@
+"""Ranges of subnetworks: which are allowed, and that no two of a network overlap (SEMANTICS 1.2.3).
+
+A network's ranges are those of its subnetworks in all regions, primary and secondary, those reserved for
+peering, and those of connectors that brought a range of their own.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
+
+from fogbank.errors import ApiError, invalid_value
+from fogbank.resources.compute import StaticAddress, Subnetwork
+from fogbank.resources.names import ResourceName
+from fogbank.resources.vpcaccess import connectors_in
+from fogbank.resources.world import World
+
+AUTO_BLOCK = IPv4Network("10.128.0.0/9")
+"""Where the subnetworks of auto mode networks live (SEMANTICS 1.1)."""
+
+SMALLEST = 29
+LARGEST = 4
+
+PROHIBITED = tuple(
+    IPv4Network(text)
+    for text in (
+        "0.0.0.0/8",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "199.36.153.4/30",
+        "199.36.153.8/30",
+        "224.0.0.0/4",
+        "255.255.255.255/32",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TakenRange:
+    """A range that a network already holds, and how a refusal names its holder."""
+
+    range: IPv4Network
+    holder: str
+
+
+def parse_range(field: str, text: object) -> IPv4Network:
+    """Read a CIDR range as Google wants it: the first address of the range, and its length."""
+    try:
+        return IPv4Network(str(text))
+    except (AddressValueError, NetmaskValueError):
+        raise invalid_value(field, text, "Must be an IPv4 CIDR range such as 10.0.0.0/24.") from None
+    except ValueError:
+        first = IPv4Network(str(text), strict=False)
+        raise invalid_value(
+            field, text, f"Must be a CIDR range with network address: {first} contains it."
+        ) from None
+
+
+def subnetwork_range(field: str, text: object) -> IPv4Network:
+    """Read a range that a subnetwork may have."""
+    found = parse_range(field, text)
+    if not LARGEST <= found.prefixlen <= SMALLEST:
+        raise invalid_value(field, text, f"The prefix length must be between {LARGEST} and {SMALLEST}.")
+    for prohibited in PROHIBITED:
+        if found.overlaps(prohibited):
+            raise invalid_value(field, text, f"Invalid IPCidrRange: {found} overlaps {prohibited}.")
+    return found
+
+
+def taken_ranges(
+    world: World, network: ResourceName, without: ResourceName | None = None
+) -> Iterator[TakenRange]:
+    """List every range that ``network`` holds, but for those of the subnetwork ``without``."""
+    link, under = network.self_link, f"projects/{network.project}/"
+    for resource in world.all("compute.subnetworks", under):
+        if resource.body["network"] == link and resource.name != without:
+            subnetwork = Subnetwork.of(resource)
+            holder = f"existing subnetwork '{resource.name.id}' in region '{subnetwork.region}'."
+            yield from (TakenRange(each, holder) for each in subnetwork.ranges)
+    for resource in world.all("compute.globalAddresses", under):
+        if resource.body.get("network") == link:
+            yield TakenRange(StaticAddress.of(resource).range, f"reserved range '{resource.name.id}'.")
+    for connector in connectors_in(world, network):
+        if connector.subnet is None:
+            holder = f"the range of connector '{connector.name.id}' in region '{connector.region}'."
+            yield TakenRange(connector.range, holder)
+
+
+def check_disjoint(field: str, wanted: IPv4Network, taken: Iterator[TakenRange]) -> None:
+    """Refuse ``wanted`` when it overlaps anything ``taken``."""
+    for each in taken:
+        if wanted.overlaps(each.range):
+            raise conflict(field, wanted, each.holder)
+
+
+def conflict(field: str, wanted: IPv4Network, holder: str) -> ApiError:
+    """Refuse in Google's words (SEMANTICS 1.2.3)."""
+    return invalid_value(field, wanted, f"Invalid IPCidrRange: {wanted} conflicts with {holder}")

@@ -1,0 +1,209 @@
+"""Cloud Routers. Here they matter for the NAT gateways that hang from them; they speak BGP with nobody.
+
+A change gives the whole list of gateways. A gateway with automatic addresses takes one when it appears and
+gives it back when it goes: the router remembers in private which.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Interface
+
+from fogbank.errors import invalid_value, required_field
+from fogbank.resources.compute import AUTO_NAT_ADDRESSES
+from fogbank.resources.names import ResourceName
+from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
+from fogbank.services.compute import address_choice, addresses, nats
+from fogbank.services.compute.common import (
+    check_free,
+    check_name,
+    committed,
+    deleted,
+    find_referred,
+    getter,
+    inputs,
+    lister,
+    made,
+    named,
+    new_identifier,
+    number,
+    one_of,
+    refuse_unbuilt,
+    replaced,
+    same_reference,
+    unchanged,
+)
+from fogbank.services.contract import Call, Decision, List, Method, Read, Write
+
+_OUTPUTS = ("region",)
+_UNBUILT: dict[str, tuple[object, ...]] = {
+    "bgpPeers": (),
+    "md5AuthenticationKeys": (),
+    "encryptedInterconnectRouter": (),
+    "nccGateway": (),
+    "params": (),
+}
+_INTERFACE_UNBUILT: dict[str, tuple[object, ...]] = {
+    "linkedVpnTunnel": (),
+    "linkedInterconnectAttachment": (),
+    "redundantInterface": (),
+    "privateIpAddress": (),
+    "subnetwork": (),
+    "ipVersion": ("IPV4",),
+}
+_KEEPALIVE = 20
+_ADVERTISE_MODES = ("DEFAULT", "CUSTOM")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A router as it would become, and the addresses that come and go with it."""
+
+    router: Resource
+    changes: tuple[Change, ...]
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it has no gateway, so that the network has nothing to do for it."""
+        return not self.router.body.get("nats")
+
+
+def insert(world: World, call: Call) -> Decision:
+    """Make a router."""
+    body = inputs(call.body, _OUTPUTS)
+    name = named(world, call, "routers", new_identifier(body))
+    if not body.get("network"):
+        raise required_field("resource.network")
+    network = find_referred(world, "resource.network", body["network"], "networks", call)
+    check_free(world, name)
+    fields = _settings(body) | {"network": network.name.self_link}
+    draft = _draft(world, call, made(call, name, fields), body.get("nats") or [], ())
+    return committed(call, "insert", draft.router, (*draft.changes, Put(draft.router)), done=draft.quiet)
+
+
+def _settings(body: Json) -> Json:
+    """Check everything but the gateways; BGP settings are kept, for without peers they change nothing."""
+    refuse_unbuilt("routers", body, _UNBUILT)
+    settings: Json = {"encryptedInterconnectRouter": False}
+    if body.get("description"):
+        settings["description"] = body["description"]
+    if body.get("bgp"):
+        settings["bgp"] = _bgp(body["bgp"])
+    if body.get("interfaces"):
+        settings["interfaces"] = [_interface(i, inputs(each)) for i, each in enumerate(body["interfaces"])]
+    return settings
+
+
+def _bgp(config: Json) -> Json:
+    bgp = {"advertiseMode": _ADVERTISE_MODES[0], "keepaliveInterval": _KEEPALIVE} | inputs(config)
+    one_of("resource.bgp.advertiseMode", bgp["advertiseMode"], _ADVERTISE_MODES)
+    if not 20 <= number(bgp["keepaliveInterval"]) <= 60:
+        raise invalid_value(
+            "resource.bgp.keepaliveInterval", bgp["keepaliveInterval"], "Must be between 20 and 60."
+        )
+    return bgp
+
+
+def _interface(index: int, body: Json) -> Json:
+    field = f"resource.interfaces[{index}]"
+    check_name(f"{field}.name", body.get("name"))
+    refuse_unbuilt("routers.interfaces", body, _INTERFACE_UNBUILT)
+    if "ipRange" in body:
+        try:
+            IPv4Interface(body["ipRange"])
+        except ValueError:
+            raise invalid_value(f"{field}.ipRange", body["ipRange"], "Must be an IPv4 range.") from None
+    return body | {"ipVersion": "IPV4"}
+
+
+def _patched(world: World, call: Call) -> tuple[Resource, Draft]:
+    """Work out what a patch makes of a router: fields that the body does not give stay."""
+    router = world.get(named(world, call, "routers", call["router"]))
+    body = inputs(call.body, _OUTPUTS)
+    return router, _changed(world, call, router, router.body | body, body)
+
+
+def _changed(world: World, call: Call, router: Resource, whole: Json, given: Json) -> Draft:
+    unchanged(router, given, ("name",))
+    same_reference(router, given, "network", "networks")
+    fields = _settings(whole) | {"network": router.body["network"]}
+    return _draft(
+        world, call, replaced(router, fields), whole.get("nats") or [], router.body.get("nats") or ()
+    )
+
+
+def _draft(
+    world: World, call: Call, router: Resource, wanted: list[Json], before: list[Json] | tuple[()]
+) -> Draft:
+    gateways = nats.complete(world, call, wanted, before)
+    router = router.with_body(nats=gateways or None)
+    nats.check_together(world, router)
+    held: dict[str, list[str]] = router.private.get(AUTO_NAT_ADDRESSES, {})
+    kept = {nat.name: held[nat.name] for nat in nats.automatic_gateways(router) if nat.name in held}
+    gone = (path for name, paths in held.items() if name not in kept for path in paths)
+    new = list(_take_addresses(world, call, router, kept))
+    kept |= {name: [address.name.path] for name, address in new}
+    private = {k: v for k, v in router.private.items() if k != AUTO_NAT_ADDRESSES}
+    if kept:
+        private[AUTO_NAT_ADDRESSES] = kept
+    changes = (*_drop(gone), *(Put(address) for _, address in new))
+    return Draft(replace(router, private=private), changes)
+
+
+def _take_addresses(
+    world: World, call: Call, router: Resource, kept: dict[str, list[str]]
+) -> Iterator[tuple[str, Resource]]:
+    """Take an address for each automatic gateway that has none yet (SEMANTICS 3.4: one at once)."""
+    tiers = {nat["name"]: nat["autoNetworkTier"] for nat in router.body.get("nats", ())}
+    region, project = router.name.region or "", router.name.project
+    taken: list[IPv4Address] = []
+    for nat in nats.automatic_gateways(router):
+        if nat.name not in kept:
+            address = address_choice.external(world, also_taken=taken)
+            taken.append(address)
+            yield nat.name, addresses.automatic(call, region, project, address, tiers[nat.name])
+
+
+def _drop(paths: Iterator[str]) -> Iterator[Change]:
+    return (Delete(ResourceName("compute.addresses", path)) for path in paths)
+
+
+def _decided(call: Call, kind: str, router: Resource, draft: Draft) -> Decision:
+    quiet = draft.quiet and not router.body.get("nats")
+    return committed(call, kind, draft.router, (*draft.changes, Put(draft.router)), done=quiet)
+
+
+def patch(world: World, call: Call) -> Decision:
+    """Change a router; ``nats``, when given, replaces the whole list."""
+    return _decided(call, "patch", *_patched(world, call))
+
+
+def update(world: World, call: Call) -> Decision:
+    """Replace a router."""
+    router = world.get(named(world, call, "routers", call["router"]))
+    body = inputs(call.body, _OUTPUTS)
+    return _decided(call, "update", router, _changed(world, call, router, body, body))
+
+
+def preview(world: World, call: Call) -> Json:
+    """Show what a patch would make of a router, and change nothing."""
+    return {"resource": _patched(world, call)[1].router.body}
+
+
+def delete(world: World, call: Call) -> Decision:
+    """Take a router away, with its gateways and the addresses that they took themselves."""
+    router = world.get(named(world, call, "routers", call["router"]))
+    held = router.private.get(AUTO_NAT_ADDRESSES, {})
+    gone = _drop(path for paths in held.values() for path in paths)
+    return deleted(call, router, *gone, done=not router.body.get("nats"))
+
+
+METHODS: dict[str, Method] = {
+    "routers.insert": Write(insert),
+    "routers.get": Read(getter("routers", "router")),
+    "routers.list": List(lister("routers")),
+    "routers.aggregatedList": List(lister("routers")),
+    "routers.patch": Write(patch),
+    "routers.update": Write(update),
+    "routers.preview": Read(preview),
+    "routers.delete": Write(delete),
+}

@@ -1,0 +1,204 @@
+"""Routes: the default one of each network, those that people made, and one for every range of a subnetwork.
+
+Only the first two kinds are stored. A subnetwork's routes live exactly as long as it does, so they are
+derived from it whenever somebody reads. The only next hops are the internet gateway and an address.
+"""
+
+from collections.abc import Iterable, Iterator
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+
+from fogbank.errors import invalid_value, not_found, not_implemented, required_field
+from fogbank.resources.compute import DEFAULT_GATEWAY, Subnetwork, refer
+from fogbank.resources.names import ResourceName
+from fogbank.resources.world import Json, Resource, World
+from fogbank.services.compute.common import (
+    bad_request,
+    check_free,
+    check_name,
+    deleted,
+    find_referred,
+    gateway_link,
+    inputs,
+    made,
+    make,
+    named,
+    new_identifier,
+    number,
+    project_of,
+    put,
+    refuse_unbuilt,
+    sorted_by_name,
+)
+from fogbank.services.compute.ranges import parse_range
+from fogbank.services.contract import Call, Decision, List, Method, Read, Write
+
+_NEXT_HOPS = ("nextHopGateway", "nextHopIp", "nextHopInstance", "nextHopIlb", "nextHopVpnTunnel")
+_BUILT_NEXT_HOPS = ("nextHopGateway", "nextHopIp")
+_OUTPUTS = (
+    "nextHopNetwork",
+    "nextHopPeering",
+    "nextHopHub",
+    "routeType",
+    "routeStatus",
+    "warnings",
+    "asPaths",
+)
+
+
+def subnet_routes(world: World, project: str) -> Iterator[Resource]:
+    """Derive the routes of a project's subnetworks, one for every range."""
+    for resource in sorted_by_name(world.all("compute.subnetworks", f"projects/{project}/")):
+        network = world.find(refer(resource.body["network"], "networks"))
+        if network is not None:
+            for each in Subnetwork.of(resource).ranges:
+                yield _subnet_route(network, resource, each)
+
+
+def _subnet_route(network: Resource, subnetwork: Resource, destination: IPv4Network) -> Resource:
+    # The name says which network and which range, so it is unique and a list is in the order of addresses.
+    suffix = f"{network.id % 16**8:08x}{int(destination.network_address):08x}"
+    project = network.name.project
+    name = ResourceName("compute.routes", f"projects/{project}/global/routes/default-route-r-{suffix}")
+    link = network.name.self_link
+    fields = {
+        "description": f"Default local route to the subnetwork {destination}.",
+        "network": link,
+        "destRange": str(destination),
+        "priority": 0,
+        "nextHopNetwork": link,
+        "routeType": "SUBNET",
+    }
+    identity = subnetwork.id ^ int(destination.network_address)
+    return make(name, identity, subnetwork.created, fields)
+
+
+def get(world: World, call: Call) -> Json:
+    """Show a route, stored or derived."""
+    name = named(world, call, "routes", call["route"])
+    stored = world.find(name)
+    if stored is not None:
+        return _show(stored)
+    for route in subnet_routes(world, name.project):
+        if route.name == name:
+            return route.body
+    raise not_found(name.path)
+
+
+def list_routes(world: World, call: Call) -> Iterable[Json]:
+    """List a project's routes, stored and derived."""
+    project = project_of(world, call)
+    stored = world.all("compute.routes", f"projects/{project}/")
+    return [_show(each) for each in sorted_by_name([*stored, *subnet_routes(world, project)])]
+
+
+def _show(route: Resource) -> Json:
+    """Show a route; one to an address warns that no machine has it, which is true while there are none."""
+    if "nextHopIp" not in route.body:
+        return route.body
+    address = route.body["nextHopIp"]
+    warning = {
+        "code": "NEXT_HOP_ADDRESS_NOT_ASSIGNED",
+        "message": f"Next hop IP '{address}' is not assigned to an instance.",
+        "data": [{"key": "ip_address", "value": address}],
+    }
+    return route.body | {"warnings": [warning]}
+
+
+def insert(world: World, call: Call) -> Decision:
+    """Make a static route."""
+    body = inputs(call.body, _OUTPUTS)
+    name = named(world, call, "routes", new_identifier(body))
+    for field in ("network", "destRange"):
+        if not body.get(field):
+            raise required_field(f"resource.{field}")
+    refuse_unbuilt("routes", body, {"params": ()})
+    network = find_referred(world, "resource.network", body["network"], "networks", call)
+    check_free(world, name)
+    fields: Json = {"description": body["description"]} if body.get("description") else {}
+    fields |= {
+        "network": network.name.self_link,
+        "destRange": str(_destination(world, network, body["destRange"])),
+        "priority": _priority(body),
+    }
+    if tags := body.get("tags"):
+        for index, tag in enumerate(tags):
+            check_name(f"resource.tags[{index}]", tag)
+        fields["tags"] = list(tags)
+    return put(call, "insert", made(call, name, fields | _next_hop(world, network, body)))
+
+
+def _priority(body: Json) -> int:
+    priority = number(body.get("priority", 1000))
+    if not 0 <= priority <= 65535:
+        raise invalid_value("resource.priority", priority, "Must be between 0 and 65535.")
+    return priority
+
+
+def _destination(world: World, network: Resource, text: object) -> IPv4Network:
+    """Read the destination; it may not be within a subnetwork (SEMANTICS 1.4)."""
+    destination = parse_range("resource.destRange", text)
+    for subnetwork in _subnetworks(world, network):
+        for each in subnetwork.ranges:
+            if destination.subnet_of(each):
+                raise invalid_value(
+                    "resource.destRange",
+                    text,
+                    f"The destination is within {each} of subnetwork '{subnetwork.name.id}' in region "
+                    f"'{subnetwork.region}', whose own route cannot be overridden.",
+                )
+    return destination
+
+
+def _next_hop(world: World, network: Resource, body: Json) -> Json:
+    given = [hop for hop in _NEXT_HOPS if body.get(hop)]
+    if len(given) != 1:
+        raise bad_request(
+            "Exactly one of nextHopGateway, nextHopIp and the other next hops must be specified."
+        )
+    hop, value = given[0], body[given[0]]
+    if hop not in _BUILT_NEXT_HOPS:
+        raise not_implemented(f"compute.routes with {hop}")
+    if hop == "nextHopGateway":
+        return {hop: _gateway(network.name.project, str(value))}
+    try:
+        address = IPv4Address(str(value))
+    except AddressValueError:
+        raise invalid_value("resource.nextHopIp", value, "Must be an IPv4 address.") from None
+    if not any(address in each.range for each in _subnetworks(world, network)):
+        raise invalid_value(
+            "resource.nextHopIp", value, "The next hop must be in a subnetwork of the route's network."
+        )
+    return {hop: str(address)}
+
+
+def _gateway(project: str, reference: str) -> str:
+    if reference.rpartition("/")[2] != DEFAULT_GATEWAY:
+        raise invalid_value(
+            "resource.nextHopGateway", reference, f"The only gateway is global/gateways/{DEFAULT_GATEWAY}."
+        )
+    return gateway_link(project)
+
+
+def _subnetworks(world: World, network: Resource) -> Iterator[Subnetwork]:
+    link = network.name.self_link
+    for each in world.all("compute.subnetworks", f"projects/{network.name.project}/"):
+        if each.body["network"] == link:
+            yield Subnetwork.of(each)
+
+
+def delete(world: World, call: Call) -> Decision:
+    """Take a route away, the default one too; never that of a subnetwork."""
+    name = named(world, call, "routes", call["route"])
+    if world.find(name) is None and any(r.name == name for r in subnet_routes(world, name.project)):
+        raise bad_request(
+            f"The local route '{name.path}' cannot be deleted: it lives as long as its subnetwork."
+        )
+    return deleted(call, world.get(name))
+
+
+METHODS: dict[str, Method] = {
+    "routes.insert": Write(insert),
+    "routes.get": Read(get),
+    "routes.list": List(list_routes),
+    "routes.delete": Write(delete),
+}

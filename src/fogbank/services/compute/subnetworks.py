@@ -1,0 +1,302 @@
+"""Subnetworks: a region's share of a network's addresses, which only ever grows.
+
+Those that an auto mode network made for itself are marked in private, for they go with it.
+"""
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network
+from typing import Any
+
+from fogbank.errors import in_use, invalid_value, required_field, stale_fingerprint
+from fogbank.resources.compute import Network, Router, Subnetwork, refer
+from fogbank.resources.names import ResourceName, compute_name
+from fogbank.resources.places import REGIONS
+from fogbank.resources.vpcaccess import connectors_in
+from fogbank.resources.world import Json, Resource, World
+from fogbank.services.access import iam_methods
+from fogbank.services.compute import ranges
+from fogbank.services.compute.common import (
+    bad_request,
+    check_free,
+    check_name,
+    deleted,
+    find_referred,
+    fingerprinted,
+    getter,
+    inputs,
+    lister,
+    made,
+    named,
+    new_identifier,
+    one_of,
+    project_of,
+    put,
+    refuse_unbuilt,
+    same_reference,
+    sorted_by_name,
+    unchanged,
+)
+from fogbank.services.contract import Call, Decision, List, Method, Read, Write
+
+AUTOMATIC = "automatic"
+AUTO_LARGEST = 16
+"""An auto mode network's subnetwork may grow to a /16 (SEMANTICS 1.1)."""
+
+PROXY_PURPOSES = ("REGIONAL_MANAGED_PROXY", "GLOBAL_MANAGED_PROXY", "INTERNAL_HTTPS_LOAD_BALANCER")
+PURPOSES = ("PRIVATE", *PROXY_PURPOSES, "PRIVATE_SERVICE_CONNECT", "PRIVATE_NAT", "PEER_MIGRATION")
+INTERVALS = tuple(f"INTERVAL_{each}" for each in ("5_SEC", "30_SEC", "1_MIN", "5_MIN", "10_MIN", "15_MIN"))
+METADATA = ("EXCLUDE_ALL_METADATA", "INCLUDE_ALL_METADATA", "CUSTOM_METADATA")
+
+_OUTPUTS = ("gatewayAddress", "state", "externalIpv6Prefix", "internalIpv6Prefix", "ipv6CidrRange")
+_UNBUILT: dict[str, tuple[object, ...]] = {
+    "stackType": ("IPV4_ONLY",),
+    "privateIpv6GoogleAccess": ("DISABLE_GOOGLE_ACCESS",),
+    "ipv6AccessType": (),
+    "allowSubnetCidrRoutesOverlap": (),
+    "reservedInternalRange": (),
+    "ipCollection": (),
+    "params": (),
+}
+
+
+def is_automatic(subnetwork: Resource) -> bool:
+    """Whether an auto mode network made it."""
+    return bool(subnetwork.private.get(AUTOMATIC))
+
+
+def automatic(network: Resource, call: Call) -> Iterator[Resource]:
+    """Make the subnetworks of an auto mode network, one in every region."""
+    project = network.name.project
+    for region in REGIONS.values():
+        name = compute_name("subnetworks", project, "regions", region.name, network.name.id)
+        yield _complete(call, name, network, region.auto_range)
+
+
+def insert(world: World, call: Call) -> Decision:
+    """Make a subnetwork in a range that its network does not hold yet."""
+    body = inputs(call.body, _OUTPUTS)
+    name = named(world, call, "subnetworks", new_identifier(body))
+    for field in ("network", "ipCidrRange"):
+        if not body.get(field):
+            raise required_field(f"resource.{field}")
+    refuse_unbuilt("subnetworks", body, _UNBUILT)
+    network = find_referred(world, "resource.network", body["network"], "networks", call)
+    check_free(world, name)
+    primary = ranges.subnetwork_range("resource.ipCidrRange", body["ipCidrRange"])
+    ranges.check_disjoint("resource.ipCidrRange", primary, ranges.taken_ranges(world, network.name))
+    _check_auto_block(network, primary)
+    secondary = _secondary(world, network.name, name, primary, body.get("secondaryIpRanges", ()))
+    chosen = _chosen(body)
+    if secondary:
+        chosen["secondaryIpRanges"] = secondary
+    return put(call, "insert", _complete(call, name, network, primary, chosen))
+
+
+def _complete(
+    call: Call, name: ResourceName, network: Resource, primary: IPv4Network, chosen: Json | None = None
+) -> Resource:
+    """Fill in a subnetwork; without anything ``chosen`` it is one that the network made for itself."""
+    fields: Json = {
+        "network": network.name.self_link,
+        "ipCidrRange": str(primary),
+        "gatewayAddress": str(primary[1]),
+        "privateIpGoogleAccess": False,
+        "privateIpv6GoogleAccess": "DISABLE_GOOGLE_ACCESS",
+        "purpose": "PRIVATE",
+        "stackType": "IPV4_ONLY",
+        "state": "READY",
+    }
+    private = {AUTOMATIC: True} if chosen is None else None
+    return fingerprinted(made(call, name, fields | (chosen or {}), private))
+
+
+def _chosen(body: Json) -> Json:
+    """Check what a maker may choose beside the ranges."""
+    chosen: Json = {"description": body["description"]} if body.get("description") else {}
+    purpose = body.get("purpose", "PRIVATE")
+    one_of("resource.purpose", purpose, PURPOSES)
+    chosen["purpose"] = purpose
+    if role := body.get("role"):
+        one_of("resource.role", role, ("ACTIVE", "BACKUP"))
+        if purpose not in PROXY_PURPOSES:
+            raise invalid_value("resource.role", role, "Only subnetworks for proxies have a role.")
+        chosen["role"] = role
+    if "privateIpGoogleAccess" in body:
+        chosen["privateIpGoogleAccess"] = bool(body["privateIpGoogleAccess"])
+    return chosen | _logging(body, None)
+
+
+def _logging(body: Json, before: Json | None) -> Json:
+    """Check flow logging and fill in its defaults (SEMANTICS 1.3); nothing when the body says nothing."""
+    wanted = body.get("logConfig")
+    if wanted is None and "enableFlowLogs" not in body:
+        return {}
+    config: Json = (before or {}) | (wanted or {})
+    if wanted is None or "enable" not in config:
+        config["enable"] = bool(body.get("enableFlowLogs", config.get("enable", False)))
+    if config["enable"]:
+        defaults = {"aggregationInterval": INTERVALS[0], "flowSampling": 0.5, "metadata": METADATA[0]}
+        config = defaults | config
+    if "aggregationInterval" in config:
+        one_of("resource.logConfig.aggregationInterval", config["aggregationInterval"], INTERVALS)
+    if "metadata" in config:
+        one_of("resource.logConfig.metadata", config["metadata"], METADATA)
+    sampling = config.get("flowSampling", 0.5)
+    if not 0 <= sampling <= 1:
+        raise invalid_value("resource.logConfig.flowSampling", sampling, "Must be between 0.0 and 1.0.")
+    return {"logConfig": config, "enableFlowLogs": True if config["enable"] else None}
+
+
+def _check_auto_block(network: Resource, primary: IPv4Network) -> None:
+    if Network.of(network).auto and primary.overlaps(ranges.AUTO_BLOCK):
+        holder = f"{ranges.AUTO_BLOCK}, which auto mode network '{network.name.id}' keeps for itself."
+        raise ranges.conflict("resource.ipCidrRange", primary, holder)
+
+
+def _secondary(
+    world: World, network: ResourceName, own: ResourceName, primary: IPv4Network, entries: Iterable[Json]
+) -> list[Json]:
+    """Check secondary ranges against the whole network, and against one another."""
+    found: list[Json] = []
+    taken = [*ranges.taken_ranges(world, network, own)]
+    taken.append(ranges.TakenRange(primary, "the primary range of the subnetwork."))
+    for index, entry in enumerate(entries):
+        field = f"resource.secondaryIpRanges[{index}]"
+        name = entry.get("rangeName")
+        check_name(f"{field}.rangeName", name)
+        if any(each["rangeName"] == name for each in found):
+            raise invalid_value(f"{field}.rangeName", name, "The subnetwork has another range of this name.")
+        refuse_unbuilt("subnetworks.secondaryIpRanges", entry, {"reservedInternalRange": ()})
+        wanted = ranges.subnetwork_range(f"{field}.ipCidrRange", entry.get("ipCidrRange"))
+        ranges.check_disjoint(f"{field}.ipCidrRange", wanted, iter(taken))
+        taken.append(ranges.TakenRange(wanted, f"secondary range '{name}' of the subnetwork."))
+        found.append({"rangeName": name, "ipCidrRange": str(wanted)})
+    return found
+
+
+def patch(world: World, call: Call) -> Decision:
+    """Change the secondary ranges, the flow logging or the access to Google of a subnetwork."""
+    subnetwork = world.get(named(world, call, "subnetworks", call["subnetwork"]))
+    body = inputs(call.body, _OUTPUTS)
+    if not body.get("fingerprint"):
+        raise required_field("resource.fingerprint")
+    if body["fingerprint"] != subnetwork.body["fingerprint"]:
+        raise stale_fingerprint()
+    refuse_unbuilt("subnetworks", body, _UNBUILT)
+    unchanged(subnetwork, body, ("name", "description", "ipCidrRange", "purpose"))
+    same_reference(subnetwork, body, "network", "networks")
+    changed: dict[str, Any] = _logging(body, subnetwork.body.get("logConfig"))
+    for field in ("privateIpGoogleAccess", "role"):
+        if field in body:
+            changed[field] = body[field]
+    if "secondaryIpRanges" in body:
+        changed["secondaryIpRanges"] = _new_secondary(world, subnetwork, body["secondaryIpRanges"]) or None
+    return put(call, "compute.subnetworks.patch", fingerprinted(subnetwork.with_body(**changed)))
+
+
+def _new_secondary(world: World, resource: Resource, entries: Iterable[Json]) -> list[Json]:
+    subnetwork = Subnetwork.of(resource)
+    found = _secondary(world, subnetwork.network, resource.name, subnetwork.range, entries)
+    kept = {each["rangeName"] for each in found}
+    gone = {each.name for each in subnetwork.secondary} - kept
+    for router in world.all("compute.routers", f"projects/{resource.name.project}/"):
+        for nat in Router.of(router).nats:
+            for served in nat.subnetworks:
+                if served.subnetwork == resource.name and gone.intersection(served.secondary):
+                    raise in_use("subnetwork", resource.name.path, router.name.path)
+    return found
+
+
+def expand(world: World, call: Call) -> Decision:
+    """Let a subnetwork grow; it never shrinks (SEMANTICS 1.2.4)."""
+    resource = world.get(named(world, call, "subnetworks", call["subnetwork"]))
+    subnetwork = Subnetwork.of(resource)
+    text = call.body.get("ipCidrRange")
+    if not text:
+        raise required_field("ipCidrRange")
+    wanted = ranges.subnetwork_range("ipCidrRange", text)
+    if wanted.prefixlen >= subnetwork.range.prefixlen or not subnetwork.range.subnet_of(wanted):
+        raise invalid_value(
+            "ipCidrRange", text, f"The new range must be larger than {subnetwork.range} and contain it."
+        )
+    network = world.get(subnetwork.network)
+    if is_automatic(resource) and Network.of(network).auto and wanted.prefixlen < AUTO_LARGEST:
+        raise invalid_value(
+            "ipCidrRange", text, f"A subnetwork of an auto mode network grows to /{AUTO_LARGEST} at most."
+        )
+    ranges.check_disjoint(
+        "ipCidrRange", wanted, ranges.taken_ranges(world, subnetwork.network, resource.name)
+    )
+    for each in subnetwork.secondary:
+        if wanted.overlaps(each.range):
+            raise ranges.conflict("ipCidrRange", wanted, f"secondary range '{each.name}' of the subnetwork.")
+    return put(call, "expandIpCidrRange", fingerprinted(resource.with_body(ipCidrRange=str(wanted))))
+
+
+def set_google_access(world: World, call: Call) -> Decision:
+    """Switch Private Google Access on or off."""
+    resource = world.get(named(world, call, "subnetworks", call["subnetwork"]))
+    allowed = bool(call.body.get("privateIpGoogleAccess", False))
+    changed = fingerprinted(resource.with_body(privateIpGoogleAccess=allowed))
+    return put(call, "setPrivateIpGoogleAccess", changed)
+
+
+def delete(world: World, call: Call) -> Decision:
+    """Take a subnetwork away, unless something has addresses in it (SEMANTICS 1.2.5)."""
+    resource = world.get(named(world, call, "subnetworks", call["subnetwork"]))
+    network = world.find(refer(resource.body["network"], "networks"))
+    if network is not None and Network.of(network).auto and is_automatic(resource):
+        raise bad_request(
+            "Invalid resource usage: 'Cannot delete auto subnetwork from an auto subnet mode network.'.",
+            "invalidUsage",
+        )
+    user = next(users(world, resource), None)
+    if user is not None:
+        raise in_use("subnetwork", resource.name.path, user.path)
+    return deleted(call, resource)
+
+
+def users(world: World, resource: Resource) -> Iterator[ResourceName]:
+    """List what has addresses in a subnetwork, or serves it by name."""
+    link, place = resource.name.self_link, resource.name.path.rpartition("/subnetworks/")[0] + "/"
+    for address in sorted_by_name(world.all("compute.addresses", place)):
+        if address.body.get("subnetwork") == link:
+            yield address.name
+    for connector in connectors_in(world, refer(resource.body["network"], "networks")):
+        if connector.subnet == resource.name:
+            yield connector.name
+    for router in sorted_by_name(world.all("compute.routers", place)):
+        served = (each.subnetwork for nat in Router.of(router).nats for each in nat.subnetworks)
+        if resource.name in served:
+            yield router.name
+
+
+_USABLE_FIELDS = ("ipCidrRange", "network", "purpose", "role", "stackType", "secondaryIpRanges")
+
+
+def list_usable(world: World, call: Call) -> Iterable[Json]:
+    """List the subnetworks of a project that its members may use: all."""
+    found = sorted_by_name(world.all("compute.subnetworks", f"projects/{project_of(world, call)}/"))
+    return [
+        {"subnetwork": each.name.self_link} | {k: v for k, v in each.body.items() if k in _USABLE_FIELDS}
+        for each in found
+    ]
+
+
+def _policy(world: World, call: Call) -> ResourceName:
+    guarded = world.get(named(world, call, "subnetworks", call["resource"]))
+    return ResourceName("compute.policies", guarded.name.path)
+
+
+METHODS: dict[str, Method] = {
+    "subnetworks.insert": Write(insert),
+    "subnetworks.get": Read(getter("subnetworks", "subnetwork")),
+    "subnetworks.list": List(lister("subnetworks")),
+    "subnetworks.aggregatedList": List(lister("subnetworks")),
+    "subnetworks.listUsable": List(list_usable),
+    "subnetworks.patch": Write(patch),
+    "subnetworks.expandIpCidrRange": Write(expand),
+    "subnetworks.setPrivateIpGoogleAccess": Write(set_google_access),
+    "subnetworks.delete": Write(delete),
+    **iam_methods("subnetworks.", _policy),
+}
