@@ -19,10 +19,10 @@ demo: setup-run ## run article 000 and show, hop by hop, what the third party sa
 	@$(BIN)/fogbank demo
 
 test: setup-test check ## every check and every test
-	@$(PYTEST) -n auto $(ARGS)
+	@$(PYTEST) -n auto --dist loadgroup $(ARGS)
 
 quick: setup-test ## the tests that need no namespaces and take no time
-	@$(PYTEST) -n auto -m "not netns and not slow" tests/unit tests/properties tests/golden tests/architecture $(ARGS)
+	@$(PYTEST) -n auto --dist loadgroup -m "not netns and not slow" tests/unit tests/properties tests/golden tests/architecture $(ARGS)
 
 check: setup-test ## format, lint, types
 	@$(BIN)/ruff format --check --quiet .
@@ -30,7 +30,7 @@ check: setup-test ## format, lint, types
 	@$(BIN)/mypy
 
 netns: setup-test ## the tests that make network namespaces
-	@$(PYTEST) -n auto -m netns $(ARGS)
+	@$(PYTEST) -n auto --dist loadgroup -m netns $(ARGS)
 
 articles: setup-test ## the articles, word for word, with real clients
 	@$(PYTEST) tests/articles $(ARGS)
@@ -42,7 +42,7 @@ golden: setup-test ## rewrite the golden files from what the code says now; read
 	@$(PYTEST) -n0 -p no:randomly --inline-snapshot=fix tests/golden tests/unit $(ARGS)
 
 generate: setup-test ## compile Google's discovery documents to the tables in the package
-	@$(BIN)/python tools/compile_discovery.py
+	@$(BIN)/python -m fogbank.discovery.compile
 
 docs: setup-test ## rewrite the generated pages of docs/reference
 	@$(BIN)/python tools/generate_docs.py

@@ -22,6 +22,8 @@ from urllib.parse import urlsplit
 import jwt
 import pytest
 
+from fogbank.frontend.environment import applied
+
 START_SECONDS = 60.0
 COMMAND_SECONDS = 120.0
 
@@ -125,7 +127,7 @@ def start_region(home: Path, *options: str) -> Region:
     region = Region(f"test-{secrets.token_hex(4)}", home)
     region.fogbank("up", "--detach", "--port", "0", *options, timeout=START_SECONDS)
     printed = json.loads(region.fogbank("env", "--format", "json"))
-    region.environment = os.environ | printed
+    region.environment = applied(printed, os.environ)
     return region
 
 

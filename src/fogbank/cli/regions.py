@@ -4,7 +4,7 @@ A note without an answer on the socket is stale: the region was killed. The next
 """
 
 import json
-import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from fogbank.cli.operator import Operator
 
 _KNOCK_SECONDS = 2.0
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_EPHEMERAL = ".ephemeral"
+"""Where regions live that keep nothing: the folder goes when they do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +40,14 @@ class Running:
         """The process on the host that keeps the world alive."""
         return int(self.note["pid"])
 
-    def operator(self) -> "Operator":
-        """Make a client of its operator socket."""
+    def operator(self, patience: float = 60) -> "Operator":
+        """Make a client of its operator socket; an answer may take ``patience`` seconds."""
         from fogbank.cli.operator import Operator
 
-        return Operator(self.folders.socket, self.name)
+        return Operator(self.folders.socket, self.name, patience)
 
-    def environment(self) -> dict[str, str]:
-        """Read the variables that point clients, and this program, at it."""
+    def environment(self) -> dict[str, str | None]:
+        """Read the variables that point clients, and this program, at it; None is one to unset."""
         return {"FOGBANK_NAME": self.name, **self.operator().get("/environment")}
 
 
@@ -60,18 +63,26 @@ def running(name: str) -> Running:
 
 def find_running(name: str) -> Running | None:
     """Find the running region called ``name``, or None when none answers."""
-    places = folders(name)
-    note = read_note(places)
-    if note is None or not answers(places.socket):
-        return None
-    return Running(name, note, places)
+    for places in (state_folders(name), state_folders(name, ephemeral=True)):
+        note = read_note(places)
+        if note is not None and answers(places.socket):
+            return Running(name, note, places)
+    return None
 
 
 def all_running() -> tuple[Running, ...]:
     """List the regions of this user that answer, by name."""
     home = state_home()
-    names = sorted(path.parent.name for path in home.glob("*/running.json"))
+    notes = [*home.glob("*/running.json"), *home.glob(f"{_EPHEMERAL}/*/running.json")]
+    names = sorted({path.parent.name for path in notes})
     return tuple(found for name in names if (found := find_running(name)))
+
+
+def state_folders(name: str, *, ephemeral: bool = False) -> Folders:
+    """Give the folders of the region called ``name``; an ephemeral one never sees those of a lasting one."""
+    if not _NAME.fullmatch(name):
+        raise OperatorError(f"{name!r} cannot be a region's name. Use a-z, 0-9 and -, such as ci-1.")
+    return folders(f"{_EPHEMERAL}/{name}" if ephemeral else name)
 
 
 def read_note(places: Folders) -> dict[str, Any] | None:
@@ -101,17 +112,6 @@ def answers(path: Path) -> bool:
         connect(path, _KNOCK_SECONDS).close()
     except OSError:
         return False
-    return True
-
-
-def alive(pid: int) -> bool:
-    """Tell whether a process with this number exists."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
     return True
 
 

@@ -8,6 +8,7 @@ import click
 from fogbank.cli.options import examples, name_option
 from fogbank.cli.regions import running
 from fogbank.errors import OperatorError
+from fogbank.frontend.environment import applied
 
 
 @click.command(
@@ -26,7 +27,7 @@ def command(name: str, words: tuple[str, ...]) -> None:
 
     The exit status is the command's own.
     """
-    environment = os.environ | running(name).environment()
+    environment = applied(running(name).environment(), os.environ)
     program = shutil.which(words[0], path=environment.get("PATH"))
     if program is None:
         raise OperatorError(f"There is no program called {words[0]!r} on PATH.")

@@ -14,7 +14,9 @@ from fogbank.cli.regions import running
 @format_option
 def command(name: str, format_: str) -> None:
     """Show what is up, what is converging and why."""
-    status = running(name).operator().get("/status")
+    region = running(name)
+    # The region counts its processes from 1; here is the number that the host knows.
+    status = region.operator().get("/status") | {"pid": region.pid}
     if format_ == "json":
         print_json(status)
     else:
