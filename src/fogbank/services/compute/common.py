@@ -115,6 +115,11 @@ def inputs(body: Json, outputs: Iterable[str] = ()) -> Json:
     return {key: value for key, value in body.items() if value is not None and key not in skipped}
 
 
+def merged(before: Json, given: Json) -> Json:
+    """Give ``before`` as a patch changes it: fields that are ``given`` replace, a null takes one away."""
+    return {key: value for key, value in (before | given).items() if value is not None}
+
+
 def refuse_unbuilt(collection: str, body: Json, unbuilt: Mapping[str, tuple[object, ...]]) -> None:
     """Refuse honestly a field that the network cannot honour yet; its harmless values pass.
 

@@ -22,6 +22,7 @@ from fogbank.services.compute.common import (
     inputs,
     lister,
     made,
+    merged,
     named,
     new_identifier,
     number,
@@ -170,8 +171,8 @@ def _logging(config: Mapping[str, object]) -> Json:
 def patch(world: World, call: Call) -> Decision:
     """Change the fields of a rule that the body gives; an empty list clears one."""
     rule = _changeable(world, call)
-    body = inputs(call.body)
-    return _changed(call, "compute.firewalls.patch", rule, rule.body | body, body)
+    whole = merged(rule.body, call.body)
+    return _changed(call, "compute.firewalls.patch", rule, whole, inputs(call.body))
 
 
 def update(world: World, call: Call) -> Decision:

@@ -5,7 +5,7 @@ A network's list of subnetworks is not stored; it is gathered when somebody read
 
 from collections.abc import Iterable, Iterator
 
-from fogbank.errors import in_use, invalid_value, not_implemented, required_field
+from fogbank.errors import in_use, invalid_value, not_implemented
 from fogbank.resources.compute import Network
 from fogbank.resources.names import COMPUTE_PREFIX, ResourceName
 from fogbank.resources.vpcaccess import connectors_in
@@ -201,12 +201,9 @@ def _users(world: World, network: Resource) -> Iterator[ResourceName]:
 
 def effective_firewalls(world: World, call: Call) -> Json:
     """Gather the firewall rules of a network; there are no firewall policies."""
-    network = call.parameters.get("network")
-    if not network:
-        raise required_field("network")
-    link = world.get(named(world, call, "networks", str(network))).name.self_link
-    rules = sorted_by_name(world.all("compute.firewalls", f"projects/{call['project']}/"))
-    return {"firewalls": [each.body for each in rules if each.body["network"] == link]}
+    network = world.get(named(world, call, "networks", call["network"])).name
+    rules = sorted_by_name(world.all("compute.firewalls", f"projects/{network.project}/"))
+    return {"firewalls": [each.body for each in rules if each.body["network"] == network.self_link]}
 
 
 METHODS: dict[str, Method] = {

@@ -23,6 +23,7 @@ from fogbank.services.compute.common import (
     inputs,
     lister,
     made,
+    merged,
     named,
     new_identifier,
     number,
@@ -119,7 +120,7 @@ def _patched(world: World, call: Call) -> tuple[Resource, Draft]:
     """Work out what a patch makes of a router: fields that the body does not give stay."""
     router = world.get(named(world, call, "routers", call["router"]))
     body = inputs(call.body, _OUTPUTS)
-    return router, _changed(world, call, router, router.body | body, body)
+    return router, _changed(world, call, router, merged(router.body, call.body), body)
 
 
 def _changed(world: World, call: Call, router: Resource, whole: Json, given: Json) -> Draft:

@@ -189,8 +189,9 @@ def patch(world: World, call: Call) -> Decision:
     for field in ("privateIpGoogleAccess", "role"):
         if field in body:
             changed[field] = body[field]
-    if "secondaryIpRanges" in body:
-        changed["secondaryIpRanges"] = _new_secondary(world, subnetwork, body["secondaryIpRanges"]) or None
+    if "secondaryIpRanges" in call.body:
+        entries = call.body["secondaryIpRanges"] or ()
+        changed["secondaryIpRanges"] = _new_secondary(world, subnetwork, entries) or None
     return put(call, "compute.subnetworks.patch", fingerprinted(subnetwork.with_body(**changed)))
 
 
