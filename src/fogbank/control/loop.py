@@ -115,7 +115,14 @@ class ControlLoop:
         self.lowered = Lowered(Topology())
         self.fleet = Fleet()
         self.progress = Progress()
-        store.watch(lambda _world: self._wake.set())
+        store.watch(self._world_changed)
+
+    def _world_changed(self, world: World) -> None:
+        self._wake.set()
+        for path in tuple(self._settled):
+            operation = world.operations.get(path)
+            if operation is not None and operation.status == "DONE":
+                self.settled(path)
 
     def set_fleet(self, fleet: Fleet) -> None:
         """Take the fleet's newest decision; the next pass builds it."""
@@ -219,13 +226,18 @@ class ControlLoop:
         running = [
             operation
             for operation in self._store.world.running.values()
-            if operation.version <= world.version and operation.target not in failing
+            if operation.version <= world.version
+            and operation.target not in failing
+            and self._ends_with_network(operation)
         ]
         done = await asyncio.gather(*(self._finish(operation) for operation in running))
         for operation, finished in zip(running, done, strict=True):
             if finished:
-                self.settled(operation.name.path)
                 self.settled(operation.target.path)
+
+    def _ends_with_network(self, operation: Operation) -> bool:
+        service = self._services.get(operation.target.service)
+        return service is None or service.finishes(self._store.world, operation)
 
     async def _finish(self, operation: Operation) -> bool:
         service = self._services.get(operation.target.service)

@@ -9,11 +9,15 @@ from ipaddress import IPv4Network
 from typing import Literal
 
 from fogbank.resources.names import ResourceName
-from fogbank.resources.world import Resource
+from fogbank.resources.world import Resource, World
 
 CONNECTORS = "vpcaccess.connectors"
 
 State = Literal["READY", "CREATING", "DELETING", "ERROR", "UPDATING"]
+
+AUTOMATIC = "automatic"
+"""Key in the private part of a firewall rule that a connector made: the connector's path. It cannot be
+changed or deleted by itself (SEMANTICS 4.5)."""
 
 RATES = {"f1-micro": 50_000_000, "e2-micro": 100_000_000, "e2-standard-4": 1_600_000_000}
 """Bits per second that one instance of a machine type forwards (SEMANTICS 4.2)."""
@@ -71,3 +75,10 @@ def read_connector(resource: Resource) -> Connector:
         instances=int(private["instances"]),
         state=body["state"],
     )
+
+
+def connectors_in(world: World, network: ResourceName) -> tuple[Connector, ...]:
+    """List the connectors with instances in ``network``, by name."""
+    found = map(read_connector, world.all(CONNECTORS))
+    alive = (c for c in found if c.network == network and c.state != "ERROR")
+    return tuple(sorted(alive, key=lambda c: c.name))

@@ -77,10 +77,12 @@ class Service:
     ``methods`` is keyed ``v1.subnetworks.insert`` or, when all versions agree, ``subnetworks.insert``.
     ``converged`` is asked which changes follow once the kernel has what the World promises about a resource
     (a state that becomes READY). ``operation_response`` gives the message of a finished longrunning
-    operation.
+    operation. ``finishes`` tells whether an operation is over once the network is as promised; one that
+    awaits more (a revision that must listen first) is ended by its service's own changes.
     """
 
     name: str
     methods: Mapping[str, Method]
     converged: Callable[[World, ResourceName, datetime], tuple[Change, ...]] = lambda _w, _n, _t: ()
     operation_response: Callable[[World, Operation], Mapping[str, Any] | None] = lambda _w, _o: None
+    finishes: Callable[[World, Operation], bool] = lambda _w, _o: True

@@ -1,0 +1,71 @@
+"""Projects: an id that people choose, a number that Google does, and the accounts every project has.
+
+The number follows from the id, so nobody has to look it up and a region that is made anew gives the same one.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from hashlib import blake2b
+
+from fogbank.resources.names import ResourceName
+from fogbank.resources.world import Resource, World
+
+PROJECTS = "cloudresourcemanager.projects"
+POLICIES = "resourcemanager.policies"
+SERVICE_ACCOUNTS = "iam.serviceAccounts"
+
+_FIRST_NUMBER = 10**11
+_NUMBERS = 9 * 10**11
+
+
+def project_name(project: str) -> ResourceName:
+    """Name a project by its id."""
+    return ResourceName(PROJECTS, f"projects/{project}")
+
+
+def project_number(project: str) -> str:
+    """Compute the twelve-digit number of the project with this id."""
+    digest = blake2b(project.encode(), digest_size=8).digest()
+    return str(_FIRST_NUMBER + int.from_bytes(digest, "big") % _NUMBERS)
+
+
+def project_id(world: World, reference: str) -> str:
+    """Tell the id of a project that is called by its id or by its number; an unknown number stays."""
+    if not reference.isdigit():
+        return reference
+    for project in world.all(PROJECTS):
+        if project.body["projectNumber"] == reference:
+            return project.name.id
+    return reference
+
+
+def policy_name(project: str) -> ResourceName:
+    """Name a project's IAM policy."""
+    return ResourceName(POLICIES, f"projects/{project}")
+
+
+def compute_account(project: str) -> str:
+    """Give the e-mail address of the service account that workloads of ``project`` run as by default."""
+    return f"{project_number(project)}-compute@developer.gserviceaccount.com"
+
+
+def service_account_name(project: str, email: str) -> ResourceName:
+    """Name a service account."""
+    return ResourceName(SERVICE_ACCOUNTS, f"projects/{project}/serviceAccounts/{email}")
+
+
+def service_account(
+    project: str, email: str, display_name: str, now: datetime, new_id: Callable[[], int]
+) -> Resource:
+    """Make a service account of ``project``."""
+    name, number = service_account_name(project, email), new_id()
+    unique = str(10**20 + number % 10**19)  # 21 digits, as Google's are
+    body = {
+        "name": name.path,
+        "projectId": project,
+        "uniqueId": unique,
+        "email": email,
+        "displayName": display_name,
+        "oauth2ClientId": unique,
+    }
+    return Resource(name, number, now, {k: v for k, v in body.items() if v})

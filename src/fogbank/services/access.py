@@ -1,0 +1,50 @@
+"""The three IAM methods that many resources have, made once.
+
+A policy lives beside the resource that it guards, under the same path, and a project's counts for all in it.
+"""
+
+from collections.abc import Callable, Mapping
+
+from fogbank.errors import ApiError
+from fogbank.resources.names import ResourceName
+from fogbank.resources.policies import NEVER_SET, granted, replaced
+from fogbank.resources.projects import policy_name
+from fogbank.resources.world import Json, Put, Resource, World
+from fogbank.services.contract import Call, Decision, Method, Read, Write
+
+Guarded = Callable[[World, Call], ResourceName]
+
+
+def iam_methods(prefix: str, guarded: Guarded) -> Mapping[str, Method]:
+    """Make getIamPolicy, setIamPolicy and testIamPermissions under ``prefix`` (``projects.``).
+
+    ``guarded`` names the policy of the resource that a call is about, and refuses when that does not exist.
+    """
+
+    def get_policy(world: World, call: Call) -> Json:
+        return _body(world, guarded(world, call)) or NEVER_SET
+
+    def set_policy(world: World, call: Call) -> Decision:
+        name = guarded(world, call)
+        if "policy" not in call.body:
+            raise ApiError(400, "The policy is missing.", "INVALID_ARGUMENT", "badRequest")
+        number = call.new_id()
+        policy = replaced(_body(world, name), call.body["policy"], number)
+        return Decision((Put(Resource(name, number, call.now, policy)),), answer=policy)
+
+    def test_permissions(world: World, call: Call) -> Json:
+        name = guarded(world, call)
+        policies = (_body(world, name), _body(world, policy_name(name.project)))
+        held = granted(policies, call.body.get("permissions", ()), call.principal)
+        return {"permissions": list(held)} if held else {}
+
+    return {
+        f"{prefix}getIamPolicy": Read(get_policy),
+        f"{prefix}setIamPolicy": Write(set_policy),
+        f"{prefix}testIamPermissions": Read(test_permissions),
+    }
+
+
+def _body(world: World, name: ResourceName) -> Json | None:
+    found = world.find(name)
+    return found.body if found else None

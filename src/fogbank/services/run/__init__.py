@@ -1,0 +1,16 @@
+"""Cloud Run (``run.googleapis.com``): services and revisions, in two APIs over one store.
+
+v1 is Knative and is what is kept; v2 is rendered from it and parsed into it. Instances and networks are
+nobody's business here: the control loop tells how a revision fares through ``convergence``.
+"""
+
+from fogbank.services.contract import Service
+from fogbank.services.run import revisions, services
+from fogbank.services.run.v2 import methods as v2
+
+SERVICE = Service(
+    name="run",
+    methods={**services.METHODS, **revisions.METHODS, **v2.METHODS},
+    operation_response=v2.operation_response,
+    finishes=v2.finishes,
+)

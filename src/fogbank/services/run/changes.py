@@ -1,0 +1,175 @@
+"""What a write to a service comes to: the service itself and, when its template changed, a new revision.
+
+Both versions of the API decide here, so that they cannot disagree. ``metadata`` and ``spec`` are Knative's,
+as a client wrote them.
+"""
+
+import json
+import re
+from dataclasses import dataclass, replace
+
+from fogbank.errors import ApiError, not_implemented
+from fogbank.resources.names import ResourceName
+from fogbank.resources.operations import rfc3339
+from fogbank.resources.places import REGIONS
+from fogbank.resources.projects import project_number
+from fogbank.resources.run import INGRESS, POLICIES, SERVICES, URLS, revision_name
+from fogbank.resources.urls import service_urls
+from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
+from fogbank.services.contract import Call
+from fogbank.services.run import objects, template, traffic
+from fogbank.services.run.objects import (
+    CREATOR,
+    INGRESS_STATUS,
+    LOCATION,
+    MODIFIER,
+    OPERATION_ID,
+    bad_request,
+)
+from fogbank.services.run.status import revision_bodies, with_status
+
+MAX_SERVICE_NAME = 49
+
+_NAME = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
+_INGRESSES = ("all", "internal", "internal-and-cloud-load-balancing", "none")
+_SYSTEM = frozenset({CREATOR, MODIFIER, OPERATION_ID, URLS, INGRESS_STATUS})
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A service as it is to become, and all changes that make it so (none when nothing differs)."""
+
+    service: Resource
+    changes: tuple[Change, ...]
+
+
+def policy_name(service: ResourceName) -> ResourceName:
+    """Name a service's IAM policy."""
+    return ResourceName(POLICIES, service.path)
+
+
+def create(world: World, call: Call, name: ResourceName, metadata: Json, spec: Json) -> Written:
+    """Make a service and its first revision."""
+    _check_name(name)
+    if world.find(name):
+        raise ApiError(409, f"Resource '{name.id}' already exists.", "ALREADY_EXISTS", "alreadyExists")
+    number = call.new_id()
+    urls = service_urls(name.id, project_number(name.project), name.region or "")
+    body = objects.new_service(
+        name, metadata, _complete(spec, name), principal=call.principal, number=number, now=call.now
+    )
+    body["metadata"] = _with_urls(body["metadata"], urls)
+    body["status"] = {"url": urls[0], "address": {"url": urls[0]}}
+    return _write(world, call, Resource(name, number, call.now, body, {"revisions": 0}), revise=True)
+
+
+def update(
+    world: World, call: Call, found: Resource, metadata: Json, spec: Json, *, revise: bool = False
+) -> Written:
+    """Replace what a client may write of a service; ``revise`` makes a new revision in any case."""
+    old, name = found.body, found.name
+    spec = _complete(spec, name)
+    before: Json = old["metadata"]
+    labels = (metadata.get("labels") or {}) | {LOCATION: name.region}
+    kept = {key: value for key, value in before["annotations"].items() if key in _SYSTEM}
+    annotations = {INGRESS: "all"} | (metadata.get("annotations") or {}) | kept
+    annotations[INGRESS_STATUS] = annotations[INGRESS]
+    same_words = labels == before["labels"] and annotations == before["annotations"]
+    revise = revise or _needs_revision(old, spec["template"])
+    if same_words and not revise and spec["traffic"] == old["spec"]["traffic"]:
+        return Written(found, ())
+    number = call.new_id()
+    changed = before | {
+        "generation": before["generation"] + 1,
+        "resourceVersion": objects.version_mark(number),
+        "labels": labels,
+        "annotations": annotations | {MODIFIER: call.principal, OPERATION_ID: objects.uid(number)},
+    }
+    body = old | {"metadata": changed, "spec": spec}
+    return _write(world, call, replace(found, body=body), revise=revise)
+
+
+def _write(world: World, call: Call, service: Resource, *, revise: bool) -> Written:
+    """Check the service as a whole, add a revision if one is due, and work out the status."""
+    name, spec = service.name, service.body["spec"]
+    _check_words(service.body["metadata"]["annotations"])
+    revisions = revision_bodies(world, name)
+    made: tuple[Change, ...] = ()
+    if revise:
+        template.check(world, name, spec["template"])
+        count = service.private["revisions"] + 1
+        revision = _revision(world, call, service, count)
+        revisions[revision.name.id] = revision.body
+        status = service.body["status"] | {"latestCreatedRevisionName": revision.name.id}
+        service = replace(service, body=service.body | {"status": status}, private={"revisions": count})
+        made = (Put(revision),)
+    traffic.check(spec["traffic"], frozenset(revisions))
+    body = with_status(service.body, revisions, call.now)
+    service = replace(service, body=body, private=service.private | {"updated": rfc3339(call.now)})
+    return Written(service, (*made, Put(service)))
+
+
+def _revision(world: World, call: Call, service: Resource, count: int) -> Resource:
+    number = call.new_id()
+    wanted = service.body["spec"]["template"]["metadata"].get("name")
+    identifier = wanted or f"{service.name.id}-{count:05d}-{objects.revision_suffix(number)}"
+    name = revision_name(service.name, identifier)
+    if world.find(name):
+        raise ApiError(
+            409,
+            f"Revision named '{identifier}' with different configuration already exists.",
+            "ALREADY_EXISTS",
+            "alreadyExists",
+        )
+    body = objects.new_revision(name, service.body, call.principal, number, call.now)
+    return Resource(name, number, call.now, body)
+
+
+def delete(world: World, service: ResourceName) -> tuple[Change, ...]:
+    """Take a service away with its revisions and its policy."""
+    revisions = (Delete(revision_name(service, name)) for name in revision_bodies(world, service))
+    return (*revisions, Delete(policy_name(service)), Delete(service))
+
+
+def _complete(spec: Json, name: ResourceName) -> Json:
+    return {
+        "template": template.complete(spec.get("template") or {}, name.project),
+        "traffic": traffic.complete(spec.get("traffic") or []),
+    }
+
+
+def _with_urls(metadata: Json, urls: tuple[str, ...]) -> Json:
+    annotations: Json = {INGRESS: "all"} | metadata["annotations"]
+    annotations |= {INGRESS_STATUS: annotations[INGRESS], URLS: json.dumps(urls, separators=(",", ":"))}
+    return metadata | {"annotations": annotations}
+
+
+def _needs_revision(old: Json, new: Json) -> bool:
+    """Tell whether the template differs, beyond the name that the last revision was given."""
+    name = new["metadata"].get("name")
+    if name not in {None, old["status"]["latestCreatedRevisionName"]}:
+        return True
+    return _unnamed(old["spec"]["template"]) != _unnamed(new)
+
+
+def _unnamed(one: Json) -> Json:
+    return one | {"metadata": {key: value for key, value in one["metadata"].items() if key != "name"}}
+
+
+def _check_name(name: ResourceName) -> None:
+    if name.collection != SERVICES or name.region not in REGIONS:
+        raise ApiError(404, f"The requested location '{name.region}' was not found.", "NOT_FOUND", "notFound")
+    if not _NAME.match(name.id) or len(name.id) > MAX_SERVICE_NAME:
+        raise bad_request(
+            f"metadata.name: '{name.id}' must use only lowercase letters, digits and hyphens, begin with a "
+            f"letter, not end with a hyphen, and have at most {MAX_SERVICE_NAME} characters."
+        )
+
+
+def _check_words(annotations: Json) -> None:
+    if annotations[INGRESS] not in _INGRESSES:
+        raise bad_request(
+            f"Annotation {INGRESS} must be one of {', '.join(_INGRESSES)}, not '{annotations[INGRESS]}'."
+        )
+    if annotations.get("run.googleapis.com/scalingMode") == "manual":
+        raise not_implemented("manual scaling of Cloud Run")

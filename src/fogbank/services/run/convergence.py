@@ -1,0 +1,154 @@
+"""What becomes of a revision: the control loop tells, and the service follows.
+
+Each function is pure: from the World and one event to the changes that show it. Traffic moves when a
+revision is ready and stays on the last good one when it fails (SEMANTICS 5.3). Operations
+of the v2 API that wait for the service end here, not when the network is built.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from fogbank.resources.names import ResourceName
+from fogbank.resources.operations import Operation, OperationError
+from fogbank.resources.run import Readiness, read_revision, ready_condition
+from fogbank.resources.world import Change, Json, Put, PutOperation, Resource, World
+from fogbank.services.run.objects import condition, find_condition, with_conditions
+from fogbank.services.run.status import is_settled, revision_bodies, with_status
+from fogbank.services.run.v2.render import service_message
+
+CONTAINER_FAILED = "HealthCheckContainerError"
+IMAGE_MISSING = "ContainerMissing"
+RETIRED = "Retired"
+
+_CHECKS = ("Active", "ContainerHealthy", "ContainerReady", "ResourcesAvailable")
+
+
+def container_failed_message(port: int, log_url: str) -> str:
+    """Say in Google's words that a container never listened (SEMANTICS 5.3)."""
+    return (
+        "The user-provided container failed to start and listen on the port defined provided by the "
+        f"PORT={port} environment variable within the allocated timeout. This can happen when the container "
+        "port is misconfigured or if the timeout is too short. The health check timeout can be extended. "
+        "Logs for this revision might contain more information.\n\n"
+        f"Logs URL: {log_url}\nFor more troubleshooting guidance, see "
+        "https://cloud.google.com/run/docs/troubleshooting#container-failed-to-start"
+    )
+
+
+def image_missing_message(image: str) -> str:
+    """Say that nobody knows ``image`` (SEMANTICS 11)."""
+    return f"Image '{image}' not found."
+
+
+def image_resolved(world: World, revision: ResourceName, digest: str, now: datetime) -> tuple[Change, ...]:
+    """Keep what the image was when the revision was made: ``digest`` is ``sha256:…`` or a whole reference."""
+    found = world.find(revision)
+    if found is None:
+        return ()
+    image = read_revision(found).image
+    pullable = f"{repository_of(image)}@{digest}" if digest.startswith("sha256:") else digest
+    statuses = [{"imageDigest": pullable}]
+    body = _with_revision_status(
+        found.body,
+        (condition("ContainerReady", "True", now),),
+        imageDigest=pullable,
+        containerStatuses=statuses,
+    )
+    return (Put(replace(found, body=body)),)
+
+
+def repository_of(image: str) -> str:
+    """Take the tag or digest off an image's reference."""
+    name = image.partition("@")[0]
+    head, slash, tail = name.rpartition("/")
+    return f"{head}{slash}{tail.partition(':')[0]}"
+
+
+def revision_ready(world: World, revision: ResourceName, now: datetime) -> tuple[Change, ...]:
+    """Let a revision serve: it has an instance that listens."""
+    found = world.find(revision)
+    if found is None or ready_condition(found.body) is Readiness.READY:
+        return ()
+    good = tuple(condition(type_, "True", now) for type_ in ("Ready", *_CHECKS))
+    return _told(world, replace(found, body=_with_revision_status(found.body, good)), now)
+
+
+def revision_failed(
+    world: World, revision: ResourceName, reason: str, message: str, now: datetime
+) -> tuple[Change, ...]:
+    """Give a revision up; ``reason`` is one of Google's, ``message`` tells the user what to do."""
+    found = world.find(revision)
+    if found is None:
+        return ()
+    check = "ContainerReady" if reason == IMAGE_MISSING else "ContainerHealthy"
+    bad = tuple(condition(type_, "False", now, reason, message) for type_ in ("Ready", check))
+    return _told(world, replace(found, body=_with_revision_status(found.body, bad)), now)
+
+
+def revision_retired(world: World, revision: ResourceName, now: datetime) -> tuple[Change, ...]:
+    """Show that a revision gets no traffic and keeps no instance."""
+    return _with_activity(world, revision, condition("Active", "False", now, RETIRED, "Revision retired."))
+
+
+def revision_active(world: World, revision: ResourceName, now: datetime) -> tuple[Change, ...]:
+    """Show that a retired revision serves again."""
+    return _with_activity(world, revision, condition("Active", "True", now))
+
+
+def _with_activity(world: World, revision: ResourceName, active: Json) -> tuple[Change, ...]:
+    found = world.find(revision)
+    if found is None:
+        return ()
+    if (find_condition(found.body, "Active") or {}).get("status") == active["status"]:
+        return ()
+    return (Put(replace(found, body=_with_revision_status(found.body, (active,)))),)
+
+
+def _with_revision_status(body: Json, news: Iterable[Json], **fields: object) -> Json:
+    before: list[Json] = body["status"]["conditions"]
+    changed = {c["type"]: c for c in news}
+    conditions = with_conditions(before, [changed.pop(c["type"], c) for c in before])
+    return body | {"status": body["status"] | fields | {"conditions": conditions}}
+
+
+def _told(world: World, revision: Resource, now: datetime) -> tuple[Change, ...]:
+    """Change the revision, its service, and the operations that waited."""
+    first = Put(revision)
+    name = read_revision(revision).service
+    world = world.after((first,))
+    found = world.find(name)
+    if found is None:
+        return (first,)
+    service = replace(found, body=with_status(found.body, revision_bodies(world, name), now))
+    return (first, Put(service), *finished(world, service, now))
+
+
+def finished(world: World, service: Resource, now: datetime) -> tuple[Change, ...]:
+    """End the operations that waited for a service which is now ready or has failed."""
+    if not is_settled(service.body):
+        return ()
+    ready = find_condition(service.body) or {}
+    error = None
+    if ready_condition(service.body) is Readiness.FAILED:
+        error = OperationError(400, "FAILED_PRECONDITION", ready.get("message", ""))
+    message = service_message(service)
+    return tuple(
+        PutOperation(replace(operation, metadata=message).done(now, None if error else message, error))
+        for operation in waiting(world, service.name)
+    )
+
+
+def waiting(world: World, service: ResourceName) -> tuple[Operation, ...]:
+    """List the unfinished operations that make or change ``service``."""
+    return tuple(
+        operation
+        for operation in world.running.values()
+        if operation.target == service and not operation.type.endswith(".DeleteService")
+    )
+
+
+def abandoned(world: World, service: ResourceName, now: datetime) -> tuple[Change, ...]:
+    """End the operations that waited for a service which is being deleted."""
+    gone = OperationError(409, "ABORTED", f"The service '{service.id}' was deleted.")
+    return tuple(PutOperation(operation.done(now, error=gone)) for operation in waiting(world, service))

@@ -1,0 +1,188 @@
+"""Cloud Run's v1 API, which gcloud speaks: services, and their configurations and routes.
+
+The namespaced methods are called on a region's own host, so the region comes from there; the others have
+it in the path, where ``-`` means all.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+from fogbank.errors import ApiError
+from fogbank.resources.names import ResourceName
+from fogbank.resources.projects import project_number
+from fogbank.resources.run import SERVICES, service_name
+from fogbank.resources.world import Json, Resource, World
+from fogbank.services.access import iam_methods
+from fogbank.services.contract import Call, Decision, Method, Read, Write
+from fogbank.services.run import changes, convergence, objects
+from fogbank.services.run.objects import API_VERSION, bad_request
+from fogbank.services.segments import location_of, project_of, segments
+
+_SELECTOR = re.compile(r"^\s*(!?)([\w./-]+)\s*(?:(==?|!=|in|notin)\s*(.*?))?\s*$")
+
+
+def create(world: World, call: Call) -> Decision:
+    """Make a service from a Knative object."""
+    metadata: Json = call.body.get("metadata") or {}
+    project = project_of(world, call)
+    _check_namespace(metadata, project)
+    name = service_name(project, location_of(call), metadata.get("name", ""))
+    written = changes.create(world, call, name, metadata, call.body.get("spec") or {})
+    return _decision(call, written)
+
+
+def replace_service(world: World, call: Call) -> Decision:
+    """Replace a service, unless it has changed since the client read it."""
+    found = find(world, call)
+    metadata: Json = call.body.get("metadata") or {}
+    _check_namespace(metadata, found.name.project)
+    if metadata.get("name") not in {None, "", found.name.id}:
+        raise bad_request(f"metadata.name '{metadata['name']}' must be '{found.name.id}'.")
+    current = found.body["metadata"]["resourceVersion"]
+    known = metadata.get("resourceVersion")
+    if known and known != current:
+        raise ApiError(
+            409,
+            f"Conflict for resource '{found.name.id}': version '{known}' was specified but current version "
+            f"is '{current}'.",
+            "ABORTED",
+            "aborted",
+        )
+    return _decision(call, changes.update(world, call, found, metadata, call.body.get("spec") or {}))
+
+
+def _decision(call: Call, written: changes.Written) -> Decision:
+    body = written.service.body
+    if call.parameters.get("dryRun") == "all":
+        return Decision(answer=body)
+    return Decision(written.changes, answer=body, settles=written.service.name)
+
+
+def _check_namespace(metadata: Json, project: str) -> None:
+    namespace = metadata.get("namespace")
+    if namespace not in {None, "", project, project_number(project)}:
+        raise bad_request(f"metadata.namespace '{namespace}' must be the project '{project}'.")
+
+
+def delete(world: World, call: Call) -> Decision:
+    """Delete a service with everything in it."""
+    name = find(world, call).name
+    ended = convergence.abandoned(world, name, call.now)
+    return Decision((*ended, *changes.delete(world, name)), answer=deleted(name, "services"))
+
+
+def deleted(name: ResourceName, kind: str) -> Json:
+    """Answer a delete as Knative does."""
+    details = {"name": name.id, "kind": kind, "group": API_VERSION.partition("/")[0]}
+    return {"apiVersion": "v1", "kind": "Status", "status": "Success", "details": details}
+
+
+def find(world: World, call: Call, label: str = "services") -> Resource:
+    """Find the service that the call's path names; Google's 404 otherwise."""
+    project, location = project_of(world, call), location_of(call)
+    identifier = segments(call)[label]
+    found = world.find(service_name(project, location, identifier))
+    if found is None:
+        raise missing("SERVICE", identifier, location, project)
+    return found
+
+
+def missing(kind: str, identifier: str, location: str, project: str) -> ApiError:
+    """Refuse what does not exist."""
+    return ApiError(
+        404,
+        f"Resource '{identifier}' of kind '{kind}' in region '{location}' in project '{project}' does not "
+        "exist.",
+        "NOT_FOUND",
+        "notFound",
+    )
+
+
+def get(world: World, call: Call) -> Json:
+    """Show a service."""
+    return find(world, call).body
+
+
+def get_configuration(world: World, call: Call) -> Json:
+    """Show a service's configuration."""
+    return objects.configuration(find(world, call, "configurations").body)
+
+
+def get_route(world: World, call: Call) -> Json:
+    """Show a service's route."""
+    return objects.route(find(world, call, "routes").body)
+
+
+def listing(collection: str, kind: str, show: Callable[[Json], Json] = lambda body: body) -> Method:
+    """Make a method that lists ``collection`` as a Knative list of ``kind``, by label."""
+
+    def list_(world: World, call: Call) -> Json:
+        shown = [show(r.body) for r in in_place(world, call, collection)]
+        selector = str(call.parameters.get("labelSelector") or "")
+        items = [body for body in shown if selects(selector, body["metadata"]["labels"])]
+        return {"apiVersion": API_VERSION, "kind": f"{kind}List", "metadata": {}, "items": items}
+
+    return Read(list_)
+
+
+def in_place(world: World, call: Call, collection: str) -> Iterator[Resource]:
+    """Find everything of ``collection`` in the call's project and location, newest first."""
+    under = f"projects/{project_of(world, call)}/locations/"
+    location = location_of(call)
+    if location != "-":
+        under += f"{location}/"
+    yield from sorted(world.all(collection, under), key=lambda r: (r.created, r.id), reverse=True)
+
+
+def selects(selector: str, labels: Mapping[str, str]) -> bool:
+    """Tell whether a Kubernetes label selector (``a = b, c in (d,e), !f``) picks ``labels``."""
+    return all(_selects(one, labels) for one in re.split(r",(?![^(]*\))", selector) if one.strip())
+
+
+def _selects(requirement: str, labels: Mapping[str, str]) -> bool:
+    match = _SELECTOR.match(requirement)
+    if match is None:
+        raise bad_request(f"Invalid label selector '{requirement}'.")
+    negated, key, operator, operand = match.groups()
+    value = labels.get(key)
+    match operator:
+        case None:
+            return (value is None) == bool(negated)
+        case "=" | "==":
+            return value == operand
+        case "!=":
+            return value != operand
+        case _:
+            members = {member.strip() for member in operand.strip("()").split(",")}
+            return (value in members) == (operator == "in")
+
+
+def guarded(world: World, call: Call) -> ResourceName:
+    """Name the policy of a service; permissions may be tested before it exists, as gcloud does."""
+    name = service_name(project_of(world, call), location_of(call), segments(call)["services"])
+    if not call.method.endswith("testIamPermissions"):
+        find(world, call)
+    return changes.policy_name(name)
+
+
+_OBJECTS: Mapping[str, Method] = {
+    "services.create": Write(create),
+    "services.get": Read(get),
+    "services.list": listing(SERVICES, "Service"),
+    "services.replaceService": Write(replace_service),
+    "services.delete": Write(delete),
+    "configurations.get": Read(get_configuration),
+    "configurations.list": listing(SERVICES, "Configuration", objects.configuration),
+    "routes.get": Read(get_route),
+    "routes.list": listing(SERVICES, "Route", objects.route),
+}
+
+METHODS: Mapping[str, Method] = {
+    **{
+        f"v1.{parent}.{method}": handler
+        for parent in ("namespaces", "projects.locations")
+        for method, handler in _OBJECTS.items()
+    },
+    **iam_methods("v1.projects.locations.services.", guarded),
+}
+"""The v1 methods about services."""

@@ -1,0 +1,276 @@
+"""A revision's template: Google's defaults filled in, and everything refused that no instance could keep.
+
+What a client may write and this region cannot do yet is refused with 501 instead of being stored without
+effect (volumes, secrets, sidecars, Direct VPC egress, …).
+"""
+
+import re
+from typing import Any
+
+from fogbank.errors import ApiError, not_implemented
+from fogbank.resources.names import ResourceName
+from fogbank.resources.projects import SERVICE_ACCOUNTS, compute_account
+from fogbank.resources.quantities import cpu_millis, memory_bytes
+from fogbank.resources.run import (
+    CONNECTOR,
+    MAX_SCALE,
+    MIN_SCALE,
+    NETWORK_INTERFACES,
+    connector_name,
+    read_egress,
+)
+from fogbank.resources.world import Json, World
+from fogbank.services.run.objects import bad_request, without_empty
+
+DEFAULT_LIMITS = {"cpu": "1000m", "memory": "512Mi"}
+DEFAULT_CONCURRENCY = 80
+DEFAULT_TIMEOUT = 300
+MAX_TIMEOUT = 3600
+MAX_CONCURRENCY = 1000
+MAX_NAME = 63
+
+_MEBIBYTE = 2**20
+_REVISION = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
+_ENVIRONMENT = re.compile(r"^[A-Za-z_][A-Za-z0-9_.-]*$")
+_RESERVED = frozenset({"PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION"})
+
+_LATER_ANNOTATIONS = {
+    NETWORK_INTERFACES: "Direct VPC egress",
+    "run.googleapis.com/cloudsql-instances": "Cloud SQL connections",
+    "run.googleapis.com/secrets": "secrets",
+    "run.googleapis.com/encryption-key": "customer-managed encryption keys",
+    "run.googleapis.com/container-dependencies": "sidecar containers",
+}
+_LATER_FIELDS = {
+    "volumes": "volumes",
+    "imagePullSecrets": "image pull secrets",
+    "sandboxes": "sandboxes",
+}
+_LATER_CONTAINER_FIELDS = {
+    "livenessProbe": "liveness probes",
+    "readinessProbe": "readiness probes",
+    "volumeMounts": "volumes",
+    "envFrom": "environment from other objects",
+}
+
+
+def complete(template: Json, project: str) -> Json:
+    """Fill in the defaults of a template (SEMANTICS 5.1); nothing is checked."""
+    metadata: Json = template.get("metadata") or {}
+    spec: Json = template.get("spec") or {}
+    containers = [_complete_container(c) for c in spec.get("containers") or ()]
+    return {
+        "metadata": without_empty({key: metadata.get(key) for key in ("name", "labels", "annotations")}),
+        "spec": without_empty(spec)
+        | {
+            "containerConcurrency": spec.get("containerConcurrency") or _concurrency(containers),
+            "timeoutSeconds": spec.get("timeoutSeconds") or DEFAULT_TIMEOUT,
+            "serviceAccountName": spec.get("serviceAccountName") or compute_account(project),
+            "containers": containers,
+        },
+    }
+
+
+def _complete_container(container: Json) -> Json:
+    port = ((container.get("ports") or [{}])[0]).get("containerPort") or 8080
+    name = ((container.get("ports") or [{}])[0]).get("name") or "http1"
+    probe = without_empty(container.get("startupProbe") or {}) or {
+        "timeoutSeconds": 240,
+        "periodSeconds": 240,
+        "failureThreshold": 1,
+        "tcpSocket": {"port": port},
+    }
+    limits: Json = without_empty((container.get("resources") or {}).get("limits") or {})
+    return without_empty(container) | {
+        "ports": [{"name": name, "containerPort": port}],
+        "resources": {"limits": DEFAULT_LIMITS | limits},
+        "startupProbe": _complete_probe(probe, port),
+    }
+
+
+def _complete_probe(probe: Json, port: int) -> Json:
+    """Fill in a probe: without a port it tries the container's (SEMANTICS 5.3)."""
+    action = next((a for a in ("tcpSocket", "httpGet", "grpc") if a in probe), "tcpSocket")
+    return {
+        "timeoutSeconds": 1,
+        "periodSeconds": 10,
+        "failureThreshold": 3,
+        **probe,
+        action: {"port": port, **without_empty(probe.get(action) or {})},
+    }
+
+
+def _concurrency(containers: list[Json]) -> int:
+    """Choose the default: 80, but 1 for less than a whole CPU (SEMANTICS 5.1)."""
+    try:
+        small = bool(containers) and cpu_millis(containers[0]["resources"]["limits"]["cpu"]) < 1000
+    except ValueError:
+        small = False
+    return 1 if small else DEFAULT_CONCURRENCY
+
+
+def check(world: World, service: ResourceName, template: Json) -> None:
+    """Refuse a completed template that could not become a revision of ``service``."""
+    metadata, spec = template["metadata"], template["spec"]
+    annotations: Json = metadata.get("annotations", {})
+    _check_vpc(world, service, annotations)
+    for key, what in _LATER_ANNOTATIONS.items():
+        if annotations.get(key):
+            raise not_implemented(f"{what} of Cloud Run ({key})")
+    for key, what in _LATER_FIELDS.items():
+        if spec.get(key):
+            raise not_implemented(f"{what} of Cloud Run (spec.template.spec.{key})")
+    if "run.googleapis.com/accelerator" in spec.get("nodeSelector", {}):
+        raise not_implemented("GPUs of Cloud Run")
+    _check_revision_name(service, metadata.get("name"))
+    _check_scale(annotations)
+    _check_container(_only_container(spec["containers"]))
+    if not 1 <= spec["containerConcurrency"] <= MAX_CONCURRENCY:
+        raise bad_request(
+            f"spec.template.spec.containerConcurrency should be between 1 and {MAX_CONCURRENCY} inclusive"
+        )
+    if not 1 <= spec["timeoutSeconds"] <= MAX_TIMEOUT:
+        raise bad_request(
+            f"spec.template.spec.timeoutSeconds should be between 1 and {MAX_TIMEOUT} inclusive"
+        )
+    _check_account(world, service, spec["serviceAccountName"])
+
+
+def _check_vpc(world: World, service: ResourceName, annotations: Json) -> None:
+    try:
+        read_egress(annotations)
+    except ValueError as error:
+        raise bad_request(
+            f"Unsupported VPC egress: {error}. Use private-ranges-only or all-traffic."
+        ) from None
+    reference = annotations.get(CONNECTOR)
+    if not reference:
+        return
+    if annotations.get(NETWORK_INTERFACES):
+        raise bad_request("VPC connector and direct VPC can not be used together")
+    name = connector_name(reference, service.project, service.region or "")
+    connector = world.find(name)
+    if connector is None or connector.body["state"] == "ERROR":
+        raise bad_request(
+            f"VPC connector {name.path} does not exist, or Cloud Run does not have permission to use it."
+        )
+    if name.region != service.region:
+        raise bad_request(
+            f"VPC connector {name.path} must be in the region of the service, {service.region}."
+        )
+
+
+def _check_revision_name(service: ResourceName, name: str | None) -> None:
+    if name is None:
+        return
+    if not name.startswith(f"{service.id}-"):
+        raise bad_request(
+            f"Revision name '{name}' must start with the service's name and a hyphen: '{service.id}-'."
+        )
+    if not _REVISION.match(name) or len(name) > MAX_NAME:
+        raise bad_request(
+            f"Revision name '{name}' must have lower-case letters, digits and hyphens, at most {MAX_NAME}."
+        )
+
+
+def _check_scale(annotations: Json) -> None:
+    counts = {}
+    for key, least in ((MIN_SCALE, 0), (MAX_SCALE, 1)):
+        value = str(annotations.get(key, least))
+        if not value.isdigit() or int(value) < least:
+            raise bad_request(f"Invalid {key} value '{value}': it must be a number of at least {least}.")
+        counts[key] = int(value)
+    if MAX_SCALE in annotations and counts[MIN_SCALE] > counts[MAX_SCALE]:
+        raise bad_request(
+            f"{MIN_SCALE} {counts[MIN_SCALE]} must not be greater than {MAX_SCALE} {counts[MAX_SCALE]}."
+        )
+
+
+def _only_container(containers: list[Json]) -> Json:
+    if not containers:
+        raise bad_request("Revision template should have at least one container.")
+    if len(containers) > 1:
+        raise not_implemented("sidecar containers of Cloud Run")
+    return containers[0]
+
+
+def _check_container(container: Json) -> None:
+    if not container.get("image"):
+        raise bad_request("spec.template.spec.containers[0].image: the image must be set.")
+    for key, what in _LATER_CONTAINER_FIELDS.items():
+        if container.get(key):
+            raise not_implemented(f"{what} of Cloud Run (containers[0].{key})")
+    _check_port(container["ports"][0])
+    _check_limits(container["resources"]["limits"])
+    _check_environment(container.get("env", ()))
+    _check_probe(container["startupProbe"])
+
+
+def _check_port(port: Json) -> None:
+    if not 1 <= port["containerPort"] <= 65535:
+        raise bad_request(f"Container port {port['containerPort']} must be between 1 and 65535.")
+    if port["name"] == "h2c":
+        raise not_implemented("end-to-end HTTP/2 of Cloud Run (port name h2c)")
+    if port["name"] != "http1":
+        raise bad_request(f"Port name '{port['name']}' must be http1 or h2c.")
+
+
+def _check_limits(limits: Json) -> None:
+    if others := limits.keys() - {"cpu", "memory"}:
+        raise not_implemented(f"resource limits {', '.join(sorted(others))} of Cloud Run")
+    try:
+        cpu, memory = cpu_millis(limits["cpu"]), memory_bytes(limits["memory"])
+    except ValueError as error:
+        raise bad_request(f"Invalid value specified for container resources: {error}.") from None
+    if not 80 <= cpu <= 8000:
+        raise bad_request(f"Invalid value specified for cpu: {limits['cpu']}. It must be between 0.08 and 8.")
+    if not 128 * _MEBIBYTE <= memory <= 32 * 1024 * _MEBIBYTE:
+        raise bad_request(
+            f"Invalid value specified for container memory: {limits['memory']}. "
+            "It must be between 128Mi and 32Gi."
+        )
+
+
+def _check_environment(variables: Any) -> None:
+    for variable in variables:
+        if variable.get("valueFrom"):
+            raise not_implemented("secrets in the environment of Cloud Run")
+        name = variable.get("name", "")
+        if not _ENVIRONMENT.match(name):
+            raise bad_request(f"Environment variable name '{name}' is not valid.")
+        if name in _RESERVED:
+            raise bad_request(
+                "spec.template.spec.containers[0].env: The following reserved env names were provided: "
+                f"{name}. These values are automatically set by the system."
+            )
+
+
+def _check_probe(probe: Json) -> None:
+    if "exec" in probe:
+        raise bad_request("Exec probes are not supported by Cloud Run.")
+    if "grpc" in probe:
+        raise not_implemented("gRPC probes of Cloud Run")
+    limits = {
+        "initialDelaySeconds": (0, 240),
+        "timeoutSeconds": (1, 240),
+        "periodSeconds": (1, 240),
+        "failureThreshold": (1, 1000),
+    }
+    for key, (least, most) in limits.items():
+        if not least <= int(probe.get(key, least)) <= most:
+            raise bad_request(f"startupProbe.{key} must be between {least} and {most}.")
+    if probe["timeoutSeconds"] > probe["periodSeconds"]:
+        raise bad_request("startupProbe.timeoutSeconds must not be greater than startupProbe.periodSeconds.")
+
+
+def _check_account(world: World, service: ResourceName, email: str) -> None:
+    if email == compute_account(service.project):
+        return
+    if not any(account.body["email"] == email for account in world.all(SERVICE_ACCOUNTS)):
+        raise ApiError(
+            403,
+            f"Permission 'iam.serviceaccounts.actAs' denied on service account {email} "
+            "(or it may not exist).",
+            "PERMISSION_DENIED",
+            "forbidden",
+        )

@@ -1,0 +1,212 @@
+"""The methods of Cloud Run's v2 API.
+
+Writes answer with operations whose metadata and response are the service itself; they end when the service is
+ready or has failed, which the control loop tells.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from fogbank.errors import ApiError
+from fogbank.resources.names import ResourceName
+from fogbank.resources.operations import Operation, longrunning_operation
+from fogbank.resources.run import REVISIONS, SERVICE_LABEL, SERVICES, revision_name, service_name
+from fogbank.resources.world import Json, Resource, World
+from fogbank.services.access import iam_methods
+from fogbank.services.contract import Call, Decision, List, Method, Read, Write
+from fogbank.services.run import changes, convergence
+from fogbank.services.run.objects import bad_request
+from fogbank.services.run.revisions import delete_revision
+from fogbank.services.run.services import in_place
+from fogbank.services.run.status import is_settled
+from fogbank.services.run.v2.parse import WRITABLE, parse_service
+from fogbank.services.run.v2.render import (
+    REVISION_TYPE,
+    SERVICE_TYPE,
+    render_revision,
+    render_service,
+    service_message,
+)
+from fogbank.services.segments import location_of, project_of, segments
+
+
+def create(world: World, call: Call) -> Decision:
+    """Make a service."""
+    identifier = str(call.parameters.get("serviceId") or "")
+    if not identifier:
+        raise bad_request("service_id is required.")
+    name = service_name(project_of(world, call), location_of(call), identifier)
+    return _decision(call, changes.create(world, call, name, *parse_service(call.body)), "CreateService")
+
+
+def patch(world: World, call: Call) -> Decision:
+    """Replace a service, or only the fields that a mask names."""
+    name = _name(world, call)
+    found = world.find(name)
+    if found is None and call.parameters.get("allowMissing"):
+        written = changes.create(world, call, name, *parse_service(call.body))
+        return _decision(call, written, "CreateService")
+    found = _find(world, call)
+    _check_etag(call.body.get("etag"), found)
+    body = _masked(found, call)
+    revise = bool(call.parameters.get("forceNewRevision"))
+    written = changes.update(world, call, found, *parse_service(body), revise=revise)
+    return _decision(call, written, "UpdateService")
+
+
+def _masked(found: Resource, call: Call) -> Json:
+    """Lay what the mask names over what there is; without a mask the body is the whole."""
+    paths = [_camel(p) for p in str(call.parameters.get("updateMask") or "*").split(",")]
+    if "*" in paths:
+        return call.body
+    result = {key: value for key, value in render_service(found).items() if key in WRITABLE}
+    for path in paths:
+        result = _laid(result, call.body, path.split("."))
+    return result
+
+
+def _laid(current: Json, new: Json, steps: list[str]) -> Json:
+    first, rest = steps[0], steps[1:]
+    if rest:
+        return current | {first: _laid(current.get(first) or {}, new.get(first) or {}, rest)}
+    without = {key: value for key, value in current.items() if key != first}
+    return without | ({first: new[first]} if first in new else {})
+
+
+def _camel(path: str) -> str:
+    return re.sub(r"_([a-z])", lambda match: match[1].upper(), path.strip())
+
+
+def _check_etag(etag: str | None, found: Resource) -> None:
+    current = found.body["metadata"]["resourceVersion"]
+    if etag and etag.strip('"') != current:
+        raise ApiError(
+            409, f"The etag '{etag}' does not match the current '{current}'.", "ABORTED", "aborted"
+        )
+
+
+def _decision(call: Call, written: changes.Written, rpc: str) -> Decision:
+    service = written.service
+    operation = _operation(call, rpc, service.name, SERVICE_TYPE, render_service(service))
+    validated = bool(call.parameters.get("validateOnly"))
+    if validated or is_settled(service.body):
+        operation = operation.done(call.now, response=service_message(service))
+    return Decision(() if validated else written.changes, operation=operation)
+
+
+def _operation(call: Call, rpc: str, target: ResourceName, message: str, metadata: Json) -> Operation:
+    kind = "Services" if message == SERVICE_TYPE else "Revisions"
+    return longrunning_operation(
+        "run",
+        target.region,
+        f"google.cloud.run.v2.{kind}.{rpc}",
+        target,
+        now=call.now,
+        new_id=call.new_id,
+        user=call.principal,
+        project=target.project,
+        metadata_type=message,
+        metadata=metadata,
+    )
+
+
+def delete(world: World, call: Call) -> Decision:
+    """Delete a service with everything in it."""
+    found = _find(world, call)
+    _check_etag(call.parameters.get("etag"), found)
+    operation = _operation(call, "DeleteService", found.name, SERVICE_TYPE, render_service(found))
+    if call.parameters.get("validateOnly"):
+        return Decision(operation=operation.done(call.now, response=operation.metadata))
+    ended = convergence.abandoned(world, found.name, call.now)
+    return Decision((*ended, *changes.delete(world, found.name)), operation=operation)
+
+
+def get(world: World, call: Call) -> Json:
+    """Show a service."""
+    return render_service(_find(world, call))
+
+
+def list_(world: World, call: Call) -> Iterable[Json]:
+    """List the services of a location."""
+    return [render_service(r) for r in in_place(world, call, SERVICES)]
+
+
+def _name(world: World, call: Call) -> ResourceName:
+    return service_name(project_of(world, call), location_of(call), segments(call)["services"])
+
+
+def _find(world: World, call: Call) -> Resource:
+    name = _name(world, call)
+    found = world.find(name)
+    if found is None:
+        raise ApiError(404, f'service "{name.path}" not found', "NOT_FOUND", "notFound")
+    return found
+
+
+def get_revision(world: World, call: Call) -> Json:
+    """Show a revision."""
+    return render_revision(_find_revision(world, call))
+
+
+def list_revisions(world: World, call: Call) -> Iterable[Json]:
+    """List the revisions of a service, ``-`` being all."""
+    service = segments(call)["services"]
+    return [
+        render_revision(r)
+        for r in in_place(world, call, REVISIONS)
+        if service in {"-", r.body["metadata"]["labels"][SERVICE_LABEL]}
+    ]
+
+
+def delete_one_revision(world: World, call: Call) -> Decision:
+    """Delete a revision that nobody needs."""
+    found = _find_revision(world, call)
+    _check_etag(call.parameters.get("etag"), found)
+    operation = _operation(call, "DeleteRevision", found.name, REVISION_TYPE, render_revision(found))
+    gone = delete_revision(world, call, found)
+    if call.parameters.get("validateOnly"):
+        return Decision(operation=operation.done(call.now, response=operation.metadata))
+    return Decision(gone, operation=operation)
+
+
+def _find_revision(world: World, call: Call) -> Resource:
+    service, identifier = _name(world, call), segments(call)["revisions"]
+    found = world.find(revision_name(service, identifier))
+    if found is None or found.body["metadata"]["labels"][SERVICE_LABEL] != service.id:
+        raise ApiError(
+            404, f'revision "{service.path}/revisions/{identifier}" not found', "NOT_FOUND", "notFound"
+        )
+    return found
+
+
+def _guarded(world: World, call: Call) -> ResourceName:
+    name = _name(world, call)
+    if not call.method.endswith("testIamPermissions"):
+        _find(world, call)
+    return changes.policy_name(name)
+
+
+def finishes(_world: World, operation: Operation) -> bool:
+    """Tell whether an operation ends with the network: only a delete does, the others await the service."""
+    return operation.type.endswith((".DeleteService", ".DeleteRevision"))
+
+
+def operation_response(_world: World, operation: Operation) -> Mapping[str, object]:
+    """Answer a delete with what was deleted."""
+    return operation.metadata
+
+
+_PARENT = "v2.projects.locations.services."
+
+METHODS: Mapping[str, Method] = {
+    f"{_PARENT}create": Write(create),
+    f"{_PARENT}patch": Write(patch),
+    f"{_PARENT}delete": Write(delete),
+    f"{_PARENT}get": Read(get),
+    f"{_PARENT}list": List(list_, "services"),
+    f"{_PARENT}revisions.get": Read(get_revision),
+    f"{_PARENT}revisions.list": List(list_revisions, "revisions"),
+    f"{_PARENT}revisions.delete": Write(delete_one_revision),
+    **iam_methods(_PARENT, _guarded),
+}
+"""The v2 methods."""

@@ -1,0 +1,129 @@
+"""A v2 service as a client writes it, turned into the Knative object that is kept.
+
+A field that this region cannot honour is refused by name, here or by the checks that both APIs share.
+"""
+
+from typing import Any
+
+from fogbank.errors import not_implemented
+from fogbank.resources.world import Json
+from fogbank.services.run.objects import bad_request, without_empty
+from fogbank.services.run.v2 import words
+from fogbank.services.run.v2.render import LATEST
+
+_OUTPUT = frozenset(
+    {
+        "name", "uid", "generation", "observedGeneration", "createTime", "updateTime", "deleteTime",
+        "expireTime", "creator", "lastModifier", "trafficStatuses", "latestCreatedRevision",
+        "latestReadyRevision", "uri", "urls", "terminalCondition", "conditions", "reconciling", "etag",
+        "satisfiesPzs", "threatDetectionEnabled",
+    }
+)  # fmt: skip
+WRITABLE = frozenset(
+    {
+        "description", "labels", "annotations", "client", "clientVersion", "ingress", "launchStage",
+        "template", "traffic", "scaling", "invokerIamDisabled", "defaultUriDisabled", "customAudiences",
+    }
+)  # fmt: skip
+_TEMPLATE = frozenset(
+    {
+        "revision", "labels", "annotations", "scaling", "vpcAccess", "timeout", "serviceAccount",
+        "containers", "volumes", "executionEnvironment", "encryptionKey", "maxInstanceRequestConcurrency",
+        "sessionAffinity", "healthCheckDisabled", "client", "clientVersion",
+    }
+)  # fmt: skip
+_CONTAINER = frozenset(
+    {
+        "name", "image", "command", "args", "env", "resources", "ports", "volumeMounts", "workingDir",
+        "livenessProbe", "startupProbe", "readinessProbe",
+    }
+)  # fmt: skip
+_GEN2 = "EXECUTION_ENVIRONMENT_GEN2"
+
+
+def parse_service(body: Json) -> tuple[Json, Json]:
+    """Read a service; give the metadata and the spec of the Knative object."""
+    _refuse_others(body, WRITABLE | _OUTPUT, "")
+    labels, annotations = body.get("labels") or {}, body.get("annotations") or {}
+    words.refuse_system_words(labels, "Label")
+    words.refuse_system_words(annotations, "Annotation")
+    metadata = {
+        "labels": labels,
+        "annotations": annotations | words.parse_words(words.SERVICE, body),
+    }
+    spec = {
+        "template": _template(body.get("template") or {}),
+        "traffic": [_target(t) for t in body.get("traffic") or ()],
+    }
+    return metadata, spec
+
+
+def _refuse_others(fields: Json, known: frozenset[str], where: str) -> None:
+    for key in without_empty(fields).keys() - known:
+        if fields[key] is not False:
+            raise not_implemented(f"the field {where}{key} of Cloud Run services")
+
+
+def _template(template: Json) -> Json:
+    _refuse_others(template, _TEMPLATE, "template.")
+    labels, annotations = template.get("labels") or {}, template.get("annotations") or {}
+    words.refuse_system_words(labels, "Label")
+    words.refuse_system_words(annotations, "Annotation")
+    containers = template.get("containers") or []
+    resources = (containers[0].get("resources") or {}) if containers else {}
+    fields = {"executionEnvironment": _GEN2} | without_empty(template)
+    found = words.parse_words(words.TEMPLATE, fields) | words.parse_words(words.CONTAINER, resources)
+    spec = {
+        "containerConcurrency": template.get("maxInstanceRequestConcurrency"),
+        "timeoutSeconds": _seconds(template.get("timeout")),
+        "serviceAccountName": template.get("serviceAccount"),
+        "containers": [_container(c) for c in containers],
+        "volumes": template.get("volumes"),
+    }
+    return {
+        "metadata": without_empty(
+            {"name": template.get("revision"), "labels": labels, "annotations": annotations | found}
+        ),
+        "spec": without_empty(spec),
+    }
+
+
+def _seconds(duration: str | None) -> int | None:
+    """Read a duration as Google's JSON has it: ``300s``."""
+    if not duration:
+        return None
+    number = duration.removesuffix("s")
+    try:
+        return int(float(number))
+    except ValueError:
+        raise bad_request(f"'{duration}' is not a duration such as 300s.") from None
+
+
+def _container(container: Json) -> Json:
+    _refuse_others(container, _CONTAINER, "template.containers.")
+    limits = (container.get("resources") or {}).get("limits")
+    variables = [_variable(v) for v in container.get("env") or ()]
+    same = _CONTAINER - {"env", "resources"}
+    return without_empty(
+        {key: container.get(key) for key in same}
+        | {"env": variables, "resources": {"limits": limits} if limits else None}
+    )
+
+
+def _variable(variable: Json) -> Json:
+    source: Any = variable.get("valueSource")
+    if source:
+        return {"name": variable.get("name", ""), "valueFrom": source}
+    return {"name": variable.get("name", ""), "value": variable.get("value", "")}
+
+
+def _target(target: Json) -> Json:
+    latest = target.get("type") == LATEST or not target.get("revision")
+    return without_empty(
+        {
+            "latestRevision": True if latest else None,
+            "revisionName": None if latest else target["revision"].rpartition("/")[2],
+            "percent": target.get("percent"),
+            "tag": target.get("tag"),
+        }
+    )

@@ -1,0 +1,157 @@
+"""Services and revisions as the v2 API shows them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fogbank.resources import run
+from fogbank.resources.names import ResourceName
+from fogbank.resources.run import read_service
+from fogbank.resources.world import Json, Resource
+from fogbank.services.run.objects import CREATOR, MODIFIER, find_condition, without_empty
+from fogbank.services.run.v2 import words
+
+SERVICE_TYPE = "google.cloud.run.v2.Service"
+REVISION_TYPE = "google.cloud.run.v2.Revision"
+
+_STATES = {"True": "CONDITION_SUCCEEDED", "False": "CONDITION_FAILED", "Unknown": "CONDITION_RECONCILING"}
+LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
+PINNED = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
+
+
+def service_message(service: Resource) -> Json:
+    """Render a service as the message in an operation."""
+    return {"@type": f"type.googleapis.com/{SERVICE_TYPE}", **render_service(service)}
+
+
+def render_service(service: Resource) -> Json:
+    """Render a service."""
+    body, view = service.body, read_service(service)
+    metadata, status = body["metadata"], body["status"]
+    annotations = metadata["annotations"]
+    conditions = [render_condition(c) for c in status["conditions"] if c["type"] != "Ready"]
+    fields = {
+        "name": service.name.path,
+        "uid": metadata["uid"],
+        "generation": str(metadata["generation"]),
+        "observedGeneration": str(status["observedGeneration"]),
+        "labels": words.own_words(metadata["labels"]),
+        "annotations": words.own_words(annotations),
+        "createTime": metadata["creationTimestamp"],
+        "updateTime": service.private.get("updated", metadata["creationTimestamp"]),
+        "creator": annotations[CREATOR],
+        "lastModifier": annotations[MODIFIER],
+        "launchStage": "GA",
+        **words.render_words(words.SERVICE, annotations),
+        "template": render_template(body["spec"]["template"], service.name),
+        "traffic": [render_target(t) for t in body["spec"]["traffic"]],
+        "trafficStatuses": [render_target(t) for t in status.get("traffic", ())],
+        "latestCreatedRevision": _revision_path(service.name, view.latest_created),
+        "latestReadyRevision": _revision_path(service.name, view.latest_ready),
+        "uri": view.url,
+        "urls": list(view.urls),
+        "terminalCondition": render_condition(find_condition(body) or {}),
+        "conditions": conditions,
+        "reconciling": run.ready_condition(body) is run.Readiness.UNKNOWN or None,
+        "etag": metadata["resourceVersion"],
+    }
+    return without_empty(fields)
+
+
+def _revision_path(service: ResourceName, identifier: str | None) -> str | None:
+    return f"{service.path}/revisions/{identifier}" if identifier else None
+
+
+def render_condition(one: Json) -> Json:
+    """Render a condition."""
+    if not one:
+        return {}
+    field, value = words.REASONS.get(one.get("reason", ""), ("reason", None))
+    return without_empty(
+        {
+            "type": one["type"],
+            "state": _STATES[one["status"]],
+            "message": one.get("message"),
+            "lastTransitionTime": one["lastTransitionTime"],
+            field: value,
+        }
+    )
+
+
+def render_target(target: Json) -> Json:
+    """Render a traffic target or its status."""
+    latest = target.get("latestRevision")
+    return without_empty(
+        {
+            "type": LATEST if latest else PINNED,
+            "revision": target.get("revisionName"),
+            "percent": target.get("percent"),
+            "tag": target.get("tag"),
+            "uri": target.get("url"),
+        }
+    )
+
+
+def render_template(template: Json, service: ResourceName) -> Json:
+    """Render a revision's template."""
+    metadata = template.get("metadata", {})
+    return without_empty(
+        {
+            "revision": metadata.get("name"),
+            "labels": words.own_words(metadata.get("labels", {})),
+            **_render_content(metadata.get("annotations", {}), template["spec"], service),
+        }
+    )
+
+
+def _render_content(annotations: Mapping[str, str], spec: Json, place: ResourceName) -> Json:
+    """Render what a template and a revision have in common."""
+    fields = words.render_words(words.TEMPLATE, annotations)
+    if access := fields.get("vpcAccess"):
+        if "connector" in access:
+            access["connector"] = run.connector_name(
+                access["connector"], place.project, place.region or ""
+            ).path
+        if access.get("egress") == "all":
+            access["egress"] = "ALL_TRAFFIC"
+    extra = words.render_words(words.CONTAINER, annotations)
+    return {
+        "annotations": words.own_words(annotations),
+        **fields,
+        "timeout": f"{spec['timeoutSeconds']}s",
+        "serviceAccount": spec["serviceAccountName"],
+        "maxInstanceRequestConcurrency": spec["containerConcurrency"],
+        "containers": [_render_container(c, extra) for c in spec["containers"]],
+    }
+
+
+def _render_container(container: Json, extra: Mapping[str, Any]) -> Json:
+    resources = {"limits": container["resources"]["limits"], **extra}
+    same = ("name", "image", "command", "args", "env", "ports", "workingDir", "startupProbe")
+    return without_empty({key: container.get(key) for key in same} | {"resources": resources})
+
+
+def render_revision(revision: Resource) -> Json:
+    """Render a revision."""
+    body, view = revision.body, run.read_revision(revision)
+    metadata, status = body["metadata"], body["status"]
+    annotations = {run.MAX_SCALE: str(view.max_instances)} | metadata["annotations"]
+    fields = {
+        "name": f"{view.service.path}/revisions/{revision.name.id}",
+        "uid": metadata["uid"],
+        "generation": str(metadata["generation"]),
+        "observedGeneration": str(status["observedGeneration"]),
+        "labels": words.own_words(metadata["labels"]),
+        "createTime": metadata["creationTimestamp"],
+        "updateTime": metadata["creationTimestamp"],
+        "launchStage": "GA",
+        "service": view.service.id,
+        "creator": annotations[CREATOR],
+        **_render_content(annotations, body["spec"], revision.name),
+        "conditions": [render_condition(c) for c in status["conditions"]],
+        "containerStatuses": status.get("containerStatuses"),
+        "reconciling": view.readiness is run.Readiness.UNKNOWN or None,
+        "logUri": status["logUrl"],
+        "etag": metadata["resourceVersion"],
+    }
+    fields.pop("healthCheckDisabled", None)  # only a template has it
+    return without_empty(fields)

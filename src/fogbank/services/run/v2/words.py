@@ -1,0 +1,163 @@
+"""The dictionary between the two APIs of Cloud Run: an annotation there is a field here.
+
+Rendering and parsing both read these tables, so that they are each other's inverse.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fogbank.errors import ApiError
+from fogbank.resources import run
+from fogbank.services.run.objects import bad_request
+
+SYSTEM = ("run.googleapis.com/", "cloud.googleapis.com/", "serving.knative.dev/", "autoscaling.knative.dev/")
+"""Labels and annotations with these beginnings are not seen in v2, and refused (SEMANTICS 5.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """An annotation, the path of its v2 field, and how to turn the one into the other."""
+
+    annotation: str
+    path: tuple[str, ...]
+    render: Callable[[str], Any]
+    parse: Callable[[Any], str]
+
+
+def _text(annotation: str, *path: str) -> Word:
+    return Word(annotation, path, str, str)
+
+
+def _number(annotation: str, *path: str) -> Word:
+    return Word(annotation, path, int, lambda value: str(int(value)))
+
+
+def _flag(annotation: str, *path: str) -> Word:
+    return Word(annotation, path, lambda text: text.lower() == "true", lambda value: str(bool(value)).lower())
+
+
+def _json(annotation: str, *path: str) -> Word:
+    return Word(annotation, path, json.loads, lambda value: json.dumps(value, separators=(",", ":")))
+
+
+def _choice(annotation: str, path: str | tuple[str, ...], choices: Mapping[str, str]) -> Word:
+    back = {field: word for word, field in choices.items()}
+
+    def parse(value: Any) -> str:
+        if value not in back:
+            raise bad_request(f"'{value}' is not one of {', '.join(back)}.")
+        return back[value]
+
+    return Word(
+        annotation, (path,) if isinstance(path, str) else path, lambda text: choices.get(text, text), parse
+    )
+
+
+TEMPLATE: tuple[Word, ...] = (
+    _number(run.MIN_SCALE, "scaling", "minInstanceCount"),
+    _number(run.MAX_SCALE, "scaling", "maxInstanceCount"),
+    _text(run.CONNECTOR, "vpcAccess", "connector"),
+    _json(run.NETWORK_INTERFACES, "vpcAccess", "networkInterfaces"),
+    _choice(
+        run.EGRESS,
+        ("vpcAccess", "egress"),
+        {"private-ranges-only": "PRIVATE_RANGES_ONLY", "all-traffic": "ALL_TRAFFIC"},
+    ),
+    _choice(
+        "run.googleapis.com/execution-environment",
+        "executionEnvironment",
+        {"gen1": "EXECUTION_ENVIRONMENT_GEN1", "gen2": "EXECUTION_ENVIRONMENT_GEN2"},
+    ),
+    _flag("run.googleapis.com/sessionAffinity", "sessionAffinity"),
+    _flag(run.HEALTH_CHECK_OFF, "healthCheckDisabled"),
+    _text("run.googleapis.com/client-name", "client"),
+    _text("run.googleapis.com/client-version", "clientVersion"),
+    _text("run.googleapis.com/encryption-key", "encryptionKey"),
+)
+"""The annotations of a template."""
+
+CONTAINER: tuple[Word, ...] = (
+    _flag("run.googleapis.com/cpu-throttling", "cpuIdle"),
+    _flag("run.googleapis.com/startup-cpu-boost", "startupCpuBoost"),
+)
+"""The annotations of a template that v2 has in its container's ``resources``."""
+
+SERVICE: tuple[Word, ...] = (
+    _choice(
+        run.INGRESS,
+        "ingress",
+        {
+            "all": "INGRESS_TRAFFIC_ALL",
+            "internal": "INGRESS_TRAFFIC_INTERNAL_ONLY",
+            "internal-and-cloud-load-balancing": "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER",
+            "none": "INGRESS_TRAFFIC_NONE",
+        },
+    ),
+    _text("run.googleapis.com/launch-stage", "launchStage"),
+    _text("run.googleapis.com/description", "description"),
+    _flag(run.IAM_CHECK_OFF, "invokerIamDisabled"),
+    _flag("run.googleapis.com/default-url-disabled", "defaultUriDisabled"),
+    _json("run.googleapis.com/custom-audiences", "customAudiences"),
+    _number(run.SERVICE_MIN_SCALE, "scaling", "minInstanceCount"),
+    _number(run.SERVICE_MAX_SCALE, "scaling", "maxInstanceCount"),
+    _number("run.googleapis.com/manualInstanceCount", "scaling", "manualInstanceCount"),
+    _choice(
+        "run.googleapis.com/scalingMode",
+        ("scaling", "scalingMode"),
+        {"automatic": "AUTOMATIC", "manual": "MANUAL"},
+    ),
+    _text("run.googleapis.com/client-name", "client"),
+    _text("run.googleapis.com/client-version", "clientVersion"),
+)
+"""The annotations of a service."""
+
+REASONS = {
+    "HealthCheckContainerError": ("revisionReason", "HEALTH_CHECK_CONTAINER_ERROR"),
+    "ContainerMissing": ("reason", "CONTAINER_MISSING"),
+    "Retired": ("revisionReason", "RETIRED"),
+    "Deploying": ("revisionReason", "PENDING"),
+}
+"""A v1 condition's reason, and the field and value that v2 has for it."""
+
+
+def render_words(words: tuple[Word, ...], annotations: Mapping[str, str]) -> dict[str, Any]:
+    """Make the fields that ``annotations`` stand for."""
+    fields: dict[str, Any] = {}
+    for word in words:
+        if word.annotation in annotations:
+            at = fields
+            for step in word.path[:-1]:
+                at = at.setdefault(step, {})
+            at[word.path[-1]] = word.render(annotations[word.annotation])
+    return fields
+
+
+def parse_words(words: tuple[Word, ...], fields: Mapping[str, Any]) -> dict[str, str]:
+    """Make the annotations that ``fields`` stand for."""
+    found: dict[str, str] = {}
+    for word in words:
+        at: Any = fields
+        for step in word.path:
+            at = at.get(step) if isinstance(at, Mapping) else None
+        if at not in (None, "", [], {}):
+            found[word.annotation] = word.parse(at)
+    return found
+
+
+def own_words(texts: Mapping[str, str]) -> dict[str, str]:
+    """Leave out the labels or annotations that v2 does not show."""
+    return {key: value for key, value in texts.items() if not key.startswith(SYSTEM)}
+
+
+def refuse_system_words(texts: Mapping[str, str], what: str) -> None:
+    """Refuse labels or annotations that v2 has fields for."""
+    for key in texts:
+        if key.startswith(SYSTEM):
+            raise ApiError(
+                400,
+                f"{what} '{key}' is in a namespace that the system keeps for itself.",
+                "INVALID_ARGUMENT",
+                "badRequest",
+            )

@@ -1,0 +1,35 @@
+"""The path of a call as pairs, whether its discovery document names the parts or gives one long name.
+
+``projects/p/locations/l/connectors/c`` may come as the parameters projectsId, locationsId and connectorsId,
+or as one called ``name``, ``parent`` or ``resource``.
+"""
+
+from fogbank.resources.projects import project_id
+from fogbank.resources.world import World
+from fogbank.services.contract import Call
+
+_WHOLE = ("name", "parent", "resource")
+
+
+def segments(call: Call) -> dict[str, str]:
+    """Read the labelled parts of the call's path: ``{"projects": "p", "locations": "l"}``."""
+    found: dict[str, str] = {}
+    for key in _WHOLE:
+        parts = str(call.parameters.get(key, "")).split("/")
+        if len(parts) > 1:
+            found |= dict(zip(parts[::2], parts[1::2], strict=False))
+    for key, value in call.parameters.items():
+        if key.endswith("sId"):
+            found.setdefault(key.removesuffix("Id"), str(value))
+    return found
+
+
+def project_of(world: World, call: Call) -> str:
+    """Tell the id of the project that the path names, by id or number; ``namespaces`` are projects too."""
+    parts = segments(call)
+    return project_id(world, parts.get("projects") or parts["namespaces"])
+
+
+def location_of(call: Call) -> str:
+    """Tell the location in the call's path, or the one that its host stands for."""
+    return segments(call).get("locations") or str(call.parameters.get("location", "-"))
