@@ -5,7 +5,7 @@ give the parts that the last pass made, so a pass costs what changed and not wha
 """
 
 from collections.abc import Iterator, Mapping
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 from fogbank.lowering.cloud_nat import held_blocks, nat_parts
 from fogbank.lowering.firewall import RuleSet, guards_part, no_rules, policies_parts, rule_sets
@@ -14,7 +14,7 @@ from fogbank.lowering.lowered import Lowered, Part
 from fogbank.lowering.memory import remembered
 from fogbank.lowering.reading import by_network, grouped, resources
 from fogbank.lowering.routes import Table, routes_parts, table_of
-from fogbank.lowering.serverless_connector import connector_part, network_of, running
+from fogbank.lowering.serverless_connector import connector_part, hub_part, network_of, running
 from fogbank.lowering.serverless_fabric import fabric_part
 from fogbank.lowering.vpc import network_part, read_subnetwork, subnetwork_part
 from fogbank.lowering.workloads import instance_part, shape_of
@@ -34,7 +34,7 @@ def _parts(world: World, fleet: Fleet, observed: Topology) -> Iterator[Part]:
     yield fabric_part()
     yield from _networks(world)
     yield from _gateways(world, observed)
-    yield from _instances(world, fleet)
+    yield from _serverless(world, fleet)
 
 
 def _networks(world: World) -> Iterator[Part]:
@@ -77,15 +77,20 @@ def _gateways(world: World, observed: Topology) -> Iterator[Part]:
     )
 
 
-def _instances(world: World, fleet: Fleet) -> Iterator[Part]:
+def _serverless(world: World, fleet: Fleet) -> Iterator[Part]:
+    hubs: dict[ResourceName, tuple[IPv4Address, ...]] = {}
+    for resource in resources(world, CONNECTORS):
+        found = running(resource)
+        hubs[resource.name] = found.addresses if found else ()
     for instance in fleet.instances.values():
         revision = world.find(instance.owner)
-        if revision is None:
-            continue
-        shape = shape_of(revision)
-        connector = world.find(shape.connector) if shape.connector else None
-        network = world.find(network_of(connector)) if connector else None
-        yield instance_part(instance, shape, connector, network)
+        if revision is not None:
+            shape = shape_of(revision)
+            if shape.connector:
+                hubs.setdefault(shape.connector, ())
+            yield instance_part(instance, shape)
+    for connector, machines in hubs.items():
+        yield hub_part(connector, machines)
 
 
 @remembered(64)

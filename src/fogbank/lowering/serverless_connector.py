@@ -7,7 +7,8 @@ endpoints. When the connector of a revision is gone, what should go to the VPC d
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv4Network
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from fogbank.lowering.endpoints import Endpoint, tag_mark
 from fogbank.lowering.lowered import Part
@@ -43,6 +44,7 @@ from fogbank.network.topology import (
     Shaper,
     SourceNat,
     Space,
+    SpaceName,
 )
 from fogbank.resources.compute import Subnetwork
 from fogbank.resources.names import ResourceName
@@ -56,6 +58,10 @@ class Running:
 
     connector: Connector
     endpoints: tuple[Endpoint, ...]
+
+    @property
+    def addresses(self) -> tuple[IPv4Address, ...]:
+        return tuple(endpoint.address for endpoint in self.endpoints)
 
     @property
     def hidden(self) -> Subnetwork | None:
@@ -105,36 +111,43 @@ def running(resource: Resource) -> Running | None:
     )
 
 
+@lru_cache(maxsize=4096)
+def hub_part(connector: ResourceName, machines: tuple[IPv4Address, ...]) -> Part:
+    """Lower a connector's hub over the ``machines`` at these addresses; without any, what comes there dies.
+
+    So a connector that was deleted while revisions use it keeps a hub, and nothing answers (SEMANTICS 4.3).
+    """
+    return Part.of(_hub(hub_space(connector), machines), connector)
+
+
+def _hub(hub: SpaceName, machines: tuple[IPv4Address, ...]) -> Iterator[Element]:
+    yield Space(hub, forwards=True)
+    yield Address(Port(hub, LOOPBACK), IPv4Interface(HUB_ROUTER))
+    yield Route(hub, LINK_LOCAL, ())
+    yield Route(hub, ANYWHERE, tuple(Hop(device_to(each), CONNECTOR_ROUTER) for each in machines))
+
+
 @remembered(4096)
 def connector_part(resource: Resource, network: Resource, table: Table) -> Part:
-    """Lower a connector's hub and machines; ``table`` is its network's."""
+    """Lower a connector's machines; ``table`` is its network's."""
     found = running(resource)
     return Part.of(_elements(found, read_mtu(network), table) if found else (), resource.name)
 
 
 def _elements(found: Running, mtu: int, table: Table) -> Iterator[Element]:
     connector = found.connector
-    hub = hub_space(connector.name)
-    yield Space(hub, forwards=True)
-    yield Address(Port(hub, LOOPBACK), IPv4Interface(HUB_ROUTER))
-    yield Route(hub, LINK_LOCAL, ())
-    yield Route(hub, ANYWHERE, _spread(found.endpoints))
     if found.hidden:
         yield from ranges(connector.network, found.hidden.gateway, (connector.range,))
     for endpoint in found.endpoints:
-        yield from _machine(endpoint, connector, mtu)
+        yield from _machine(endpoint, connector)
         yield from interface(endpoint, mtu)
         yield from endpoint_routes(table, endpoint)
 
 
-def _spread(endpoints: Iterable[Endpoint]) -> tuple[Hop, ...]:
-    return tuple(Hop(device_to(each.address), CONNECTOR_ROUTER) for each in endpoints)
-
-
-def _machine(endpoint: Endpoint, connector: Connector, mtu: int) -> Iterator[Element]:
+def _machine(endpoint: Endpoint, connector: Connector) -> Iterator[Element]:
     space, hub = endpoint.space, hub_space(connector.name)
     yield Space(space, forwards=True)
-    yield Link(Port(hub, device_to(endpoint.address)), Port(space, ETH0), mtu)
+    yield Link(Port(hub, device_to(endpoint.address)), Port(space, ETH0))
     yield Address(Port(space, LOOPBACK), IPv4Interface(CONNECTOR_ROUTER))
     yield Route(space, FABRIC_INSTANCES, (Hop(ETH0, HUB_ROUTER),))
     yield SourceNat(space, ETH1, FABRIC_INSTANCES, endpoint.address)
@@ -142,20 +155,13 @@ def _machine(endpoint: Endpoint, connector: Connector, mtu: int) -> Iterator[Ele
         yield Shaper(Port(space, device), connector.rate)
 
 
-def attach(instance: Instance, found: Running, mtu: int) -> Iterator[Element]:
-    """Lower an instance's second interface, which leads to the connector's hub."""
-    space, hub, address = (
-        instance_space(instance.id),
-        hub_space(found.connector.name),
-        fabric_address(instance.index),
-    )
-    yield Link(Port(hub, device_to(address)), Port(space, ETH1), mtu)
+def vpc_egress(
+    instance: Instance, connector: ResourceName, destinations: Iterable[IPv4Network]
+) -> Iterator[Element]:
+    """Lower an instance's second interface, which takes ``destinations`` to the connector's hub."""
+    space, hub = instance_space(instance.id), hub_space(connector)
+    address = fabric_address(instance.index)
+    yield Link(Port(hub, device_to(address)), Port(space, ETH1))
     yield Route(hub, host(address), (Hop(device_to(address)),))
-
-
-def vpc_egress(instance: Instance, destinations: Iterable[IPv4Network], *, attached: bool) -> Iterator[Route]:
-    """Send ``destinations`` of an instance to its connector, or nowhere when that does not run."""
-    hops = (Hop(ETH1, HUB_ROUTER),) if attached else ()
-    source = fabric_address(instance.index) if attached else None
     for destination in destinations:
-        yield Route(instance_space(instance.id), destination, hops, source)
+        yield Route(space, destination, (Hop(ETH1, HUB_ROUTER),), address)

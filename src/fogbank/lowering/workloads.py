@@ -7,13 +7,13 @@ often while what its instances are does not, so instances are lowered from their
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import IPv4Network
 
 from fogbank.lowering.lowered import Part
 from fogbank.lowering.memory import remembered
-from fogbank.lowering.serverless_connector import Running, attach, running, vpc_egress
+from fogbank.lowering.serverless_connector import vpc_egress
 from fogbank.lowering.serverless_fabric import public_egress, stand
 from fogbank.lowering.spaces import instance_space
-from fogbank.lowering.vpc import read_mtu
 from fogbank.network.addressing import ANYWHERE, PRIVATE_RANGES
 from fogbank.network.topology import Element, Workload
 from fogbank.resources.names import ResourceName
@@ -72,28 +72,27 @@ def _shape(revision: Revision) -> Shape:
 
 
 @remembered(16384)
-def instance_part(
-    instance: Instance, shape: Shape, connector: Resource | None, network: Resource | None
-) -> Part:
-    """Lower one instance of ``shape``; ``connector`` and its ``network`` as far as they exist."""
-    if connector is None or network is None:
-        return Part.of(_elements(instance, shape, None, 0), shape.revision)
-    return Part.of(_elements(instance, shape, running(connector), read_mtu(network)), shape.revision)
+def instance_part(instance: Instance, shape: Shape) -> Part:
+    """Lower one instance of ``shape``."""
+    return Part.of(_elements(instance, shape), shape.revision)
 
 
-def _elements(instance: Instance, shape: Shape, found: Running | None, mtu: int) -> Iterator[Element]:
+def _elements(instance: Instance, shape: Shape) -> Iterator[Element]:
     yield from stand(instance)
-    if found:
-        yield from attach(instance, found, mtu)
-    if shape.connector is None:
-        yield from public_egress(instance)
-    elif shape.egress is Egress.ALL_TRAFFIC:
-        yield from vpc_egress(instance, (ANYWHERE,), attached=found is not None)
-    else:
-        yield from vpc_egress(instance, PRIVATE_RANGES, attached=found is not None)
+    if shape.connector:
+        yield from vpc_egress(instance, shape.connector, _to_vpc(shape.egress))
+    if not shape.connector or shape.egress is Egress.PRIVATE_RANGES_ONLY:
         yield from public_egress(instance)
     if shape.image:
         yield container(instance, shape, shape.image)
+
+
+def _to_vpc(egress: Egress) -> tuple[IPv4Network, ...]:
+    match egress:
+        case Egress.ALL_TRAFFIC:
+            return (ANYWHERE,)
+        case Egress.PRIVATE_RANGES_ONLY:
+            return PRIVATE_RANGES
 
 
 def container(instance: Instance, shape: Shape, image: str) -> Workload:

@@ -1,8 +1,8 @@
 """The difference between two topologies, as an ordered list of printable actions.
 
 Taking down goes from the top of BUILD_ORDER to its bottom, building up the other way; what a space takes with
-it is not named again. A changed element is one Replace. The surprising fact: an element that did not change may
-have to be built again, because it stood on a device that went: a veth pair dies with either of its ends.
+it is not named again. A changed element is one Replace. The surprising fact: an element that did not change
+may have to be built again, because it stood on a device that went: a veth pair dies with either of its ends.
 """
 
 from collections.abc import Iterator
