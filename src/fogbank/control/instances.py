@@ -223,11 +223,9 @@ class Instances:
         try:
             digest = await asyncio.to_thread(self._resolve, revision.image)
         except DriverError as error:
-            why = str(error)
-            await self._change(
-                lambda world: convergence.image_missing(world, revision.name, why, self._clock.now())
-            )
-            self._loop.settled(revision.service.path)
+            log.warning("image %s of %s: %s", revision.image, revision.name, error)
+            message = convergence.image_missing_message(revision.image)
+            await self._fail(revision, convergence.IMAGE_MISSING, message)
         else:
             await self._change(
                 lambda world: convergence.image_resolved(world, revision.name, digest, self._clock.now())
@@ -268,10 +266,17 @@ class Instances:
     async def _failed_to_start(self, copy: Copy, why: str) -> None:
         log.warning("instance %s failed to start: %s", copy.instance.id, why)
         if copy.revision.readiness is Readiness.UNKNOWN:
-            await self._change(
-                lambda world: convergence.health_check_failed(world, copy.revision.name, self._clock.now())
+            logs = log_url(copy.revision)
+            message = convergence.container_failed_message(copy.revision.port, logs)
+            await self._fail(copy.revision, convergence.CONTAINER_FAILED, message)
+
+    async def _fail(self, revision: Revision, reason: str, message: str) -> None:
+        await self._change(
+            lambda world: convergence.revision_failed(
+                world, revision.name, reason, message, self._clock.now()
             )
-        self._loop.settled(copy.revision.service.path)
+        )
+        self._loop.settled(revision.service.path)
 
     async def _change(self, decide: Callable[[World], tuple[Change, ...]]) -> None:
         await self._store.commit(lambda world: Decision(decide(world)))
@@ -285,6 +290,15 @@ class Instances:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("work on an instance failed", exc_info=error)
+
+
+def log_url(revision: Revision) -> str:
+    """Give the address of a revision's logs in Google's console, as failures show it."""
+    name = revision.name
+    return (
+        f"https://console.cloud.google.com/logs/viewer?project={name.project}&resource=cloud_run_revision"
+        f"/service_name/{revision.service.id}/revision_name/{name.id}"
+    )
 
 
 def _serving(world: World) -> set[ResourceName]:

@@ -1,0 +1,136 @@
+"""The control loop builds what the World asks for, finishes what waits, and outlives failures."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from fogbank.clock import Clock
+from fogbank.control import loop as control
+from fogbank.control.loop import ControlLoop
+from fogbank.dataplane.driver import Outcome
+from fogbank.errors import DriverError
+from fogbank.lowering.lowered import Lowered
+from fogbank.network.topology import Space, SpaceName, Topology
+from fogbank.planning.plan import Action
+from fogbank.resources.decisions import Decision
+from fogbank.resources.names import ResourceName
+from fogbank.resources.operations import Operation
+from fogbank.resources.world import Fleet, Put, Resource, World
+from fogbank.store.journal import Journal
+from fogbank.store.store import Store
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def network(name: str) -> ResourceName:
+    return ResourceName("compute.networks", f"projects/p/global/networks/{name}")
+
+
+def insert(name: str) -> Decision:
+    target = network(name)
+    operation = Operation(
+        ResourceName("compute.operations", f"projects/p/global/operations/{name}"),
+        1, "insert", target, 1, "me", NOW,
+    )  # fmt: skip
+    return Decision((Put(Resource(target, 1, NOW, {"name": name})),), operation)
+
+
+def one_space_for_each_network(world: World, _fleet: Fleet, _observed: Topology) -> Lowered:
+    spaces = {r.name: Space(SpaceName(f"vpc/{r.name.id}")) for r in world.all("compute.networks")}
+    owners = {space.key: frozenset({name}) for name, space in spaces.items()}
+    return Lowered(Topology.of(spaces.values()), owners)
+
+
+class Machine:
+    """A driver that refuses the spaces in ``broken`` and counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.broken: set[str] = set()
+        self.asked: list[Action] = []
+
+    def observe(self) -> Topology:
+        return Topology()
+
+    def apply(self, actions: Sequence[Action]) -> tuple[Outcome, ...]:
+        self.asked += actions
+        return tuple(
+            Outcome(a, DriverError("no room") if control.element_of(a).key[1] in self.broken else None)
+            for a in actions
+        )
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine()
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    store = Store(Journal(tmp_path / "world.sqlite"))
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def loop(store: Store, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ControlLoop]:
+    monkeypatch.setattr(control, "RETRY_SECONDS", (0.01, 0.01, 0.01))
+    loop = ControlLoop(store, machine, one_space_for_each_network, (), Clock())  # type: ignore[arg-type]
+    turning = asyncio.create_task(loop.run())
+    yield loop
+    turning.cancel()
+
+
+def status(store: Store, name: str) -> str:
+    return store.world.operations[f"projects/p/global/operations/{name}"].status
+
+
+async def test_an_operation_ends_when_the_machine_has_what_it_promised(
+    store: Store, loop: ControlLoop
+) -> None:
+    committed = await store.commit(lambda _world: insert("a"))
+    assert committed.decision.operation
+    await loop.settle(committed.decision.operation.name.path, 5)
+    assert status(store, "a") == "DONE"
+    assert Space(SpaceName("vpc/a")) in loop.observed
+
+
+async def test_a_failure_shows_on_its_owner_is_retried_and_holds_nobody_else(
+    store: Store, loop: ControlLoop, machine: Machine
+) -> None:
+    machine.broken.add("vpc/a")
+    await store.commit(lambda _world: insert("a"))
+    await store.commit(lambda _world: insert("b"))
+    await loop.settle("projects/p/global/operations/b", 5)
+    assert (status(store, "a"), status(store, "b")) == ("RUNNING", "DONE")
+    assert [(owner, failure.why) for owner, failure in loop.explain()] == [(network("a"), "no room")]
+    machine.broken.clear()
+    await loop.settle("projects/p/global/operations/a", 5)
+    assert status(store, "a") == "DONE"
+    assert loop.explain() == []
+
+
+async def test_once_converged_the_machine_is_left_alone(
+    store: Store, loop: ControlLoop, machine: Machine
+) -> None:
+    await store.commit(lambda _world: insert("a"))
+    await loop.settle("projects/p/global/operations/a", 5)
+    asked = len(machine.asked)
+    loop.set_fleet(Fleet())
+    await asyncio.sleep(0.05)
+    assert len(machine.asked) == asked
+
+
+async def test_a_drift_is_observed_and_repaired(store: Store, loop: ControlLoop, machine: Machine) -> None:
+    await store.commit(lambda _world: insert("a"))
+    await loop.settle("projects/p/global/operations/a", 5)
+    asked = len(machine.asked)
+    loop.drifted()
+    await asyncio.sleep(0.05)
+    assert len(machine.asked) == asked + 1
+
+
+async def test_whoever_waits_for_what_never_settles_gets_their_time_back(loop: ControlLoop) -> None:
+    await loop.settle("projects/p/nothing", 0.01)
