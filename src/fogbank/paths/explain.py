@@ -1,0 +1,179 @@
+"""Explanation: a trace in the words of Google's Connectivity Tests, for people and for programs.
+
+The states (``APPLY_ROUTE``, ``NAT``, ``DELIVER`` …) and drop causes are those of the networkmanagement API;
+``owners`` turn elements into the resources that a user knows.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fogbank.lowering.spaces import FABRIC
+from fogbank.network.topology import Key, SpaceName
+from fogbank.paths.trace import (
+    Branch,
+    Cause,
+    Delivered,
+    Dropped,
+    Judged,
+    Routed,
+    Shaped,
+    Step,
+    Trace,
+    TraceHop,
+    Translated,
+)
+from fogbank.resources.names import ResourceName
+
+Owners = Mapping[Key, frozenset[ResourceName]]
+
+_MEANINGS: Mapping[Cause, str] = {
+    Cause.NO_ROUTE: "no route matches",
+    Cause.ROUTE_BLACKHOLE: "the route's next hop is a black hole",
+    Cause.ROUTE_NEXT_HOP_RESOURCE_NOT_FOUND: "the route's next hop does not exist",
+    Cause.ROUTING_LOOP: "the packet goes in circles",
+    Cause.FIREWALL_RULE: "a firewall rule denies it",
+    Cause.FOREIGN_IP_DISALLOWED: "the sender may not use this source address",
+    Cause.NO_EXTERNAL_ADDRESS: "no external address, and no Cloud NAT gateway serves the sender",
+    Cause.NO_ROUTE_FROM_INTERNET_TO_PRIVATE_IPV4_ADDRESS: "nothing new enters from the internet",
+    Cause.PRIVATE_TRAFFIC_TO_INTERNET: "an internal destination was sent to the internet",
+    Cause.UNKNOWN_EXTERNAL_ADDRESS: "nobody on the internet has this address",
+    Cause.UNKNOWN_INTERNAL_ADDRESS: "nobody in the network has this address",
+    Cause.VPC_CONNECTOR_NOT_RUNNING: "the VPC connector does not exist or does not run",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One step, told: ``place`` for people, ``state`` in Google's word, ``text`` and its resources."""
+
+    place: str
+    state: str
+    text: str
+    resources: tuple[str, ...] = ()
+
+
+def explain(trace: Trace, owners: Owners) -> tuple[str, ...]:
+    """Tell ``trace`` in lines, a paragraph for each branch."""
+    return tuple(_lines(trace, owners))
+
+
+def _lines(trace: Trace, owners: Owners) -> Iterator[str]:
+    for number, branch in enumerate(trace.branches):
+        if number:
+            yield ""
+        if len(trace.branches) > 1:
+            yield f"path {number + 1} of {len(trace.branches)} (flows spread over them)"
+        place = ""
+        for told in _told(trace, branch, owners):
+            if told.place != place:
+                place = told.place
+                yield place
+            yield f"  {told.state:<31} {told.text}"
+
+
+def to_json(trace: Trace, owners: Owners) -> dict[str, Any]:
+    """Give ``trace`` as JSON; the names follow networkmanagement's Trace and Step."""
+    flow = trace.flow
+    return {
+        "flow": {
+            "start": flow.start,
+            "destination": str(flow.destination),
+            "protocol": flow.protocol,
+            "port": flow.port,
+        },
+        "verdicts": sorted(trace.verdicts),
+        "sources": [str(source) for source in sorted(trace.sources)],
+        "traces": [_branch_json(trace, branch, owners) for branch in trace.branches],
+    }
+
+
+def _branch_json(trace: Trace, branch: Branch, owners: Owners) -> dict[str, Any]:
+    steps = [
+        {"place": told.place, "state": told.state, "description": told.text}
+        | ({"resources": list(told.resources)} if told.resources else {})
+        for told in _told(trace, branch, owners)
+    ]
+    cause = {"cause": branch.disposition.cause.value} if isinstance(branch.disposition, Dropped) else {}
+    return {"verdict": branch.verdict, "source": str(branch.source), **cause, "steps": steps}
+
+
+def _told(trace: Trace, branch: Branch, owners: Owners) -> Iterator[Told]:
+    for hop in branch.hops:
+        place = place_of(hop.space)
+        arrival = _arrival(hop)
+        if arrival:
+            yield Told(place, arrival, f"from {hop.source}")
+        for step in hop.steps:
+            if not (hop.space == FABRIC and isinstance(step, Judged)):  # its guards are nobody's firewall
+                yield _step(place, step, owners)
+    yield _end(trace, branch, owners)
+
+
+def place_of(space: SpaceName) -> str:
+    """Call a space what its user calls it."""
+    kind, _, rest = space.partition("/")
+    parts = rest.split("/")
+    match kind:
+        case "vpc":
+            return f"network {parts[-1]}"
+        case "site":
+            return rest
+        case "hub":
+            return f"connector {parts[-1]}"
+        case "connector":
+            return f"connector {parts[-2]}, machine {parts[-1]}"
+        case "instance":
+            return f"instance {rest}"
+        case "fabric":
+            return "serverless fabric"
+        case _:
+            return kind
+
+
+def _arrival(hop: TraceHop) -> str | None:
+    kind = hop.space.partition("/")[0]
+    if hop.device_in is None:
+        starts = {"instance": "START_FROM_CLOUD_RUN_REVISION", "site": "START_FROM_INTERNET"}
+        return starts.get(kind, "START_FROM_PRIVATE_NETWORK")
+    arrivals = {
+        "hub": "ARRIVE_AT_VPC_CONNECTOR",
+        "connector": "ARRIVE_AT_INSTANCE",
+        "fabric": "SERVERLESS_EXTERNAL_CONNECTION",
+    }
+    return arrivals.get(kind)
+
+
+def _step(place: str, step: Step, owners: Owners) -> Told:
+    match step:
+        case Routed(route=route, hop=hop):
+            to = f"{hop.device} ({hop.via})" if hop.via else hop.device
+            return Told(place, "APPLY_ROUTE", f"{route.destination} to {to}", _names(route.key, owners))
+        case Judged(direction=direction, rule=rule, action=action, policy=policy):
+            state = f"APPLY_{direction.upper()}_FIREWALL_RULE"
+            label = rule.label if rule else f"the implied {direction} rule"
+            return Told(place, state, f"{label}: {action}", _rule_names(policy.key, label, owners))
+        case Translated(before=before, after=after, ports=ports, key=key):
+            ranged = f":{ports}" if ports else ""
+            return Told(place, "NAT", f"{before} becomes {after}{ranged}", _names(key, owners))
+        case Shaped(bits_per_second=rate, key=key):
+            return Told(place, "SHAPE", f"{rate / 1e6:g} Mbit/s", _names(key, owners))
+
+
+def _end(trace: Trace, branch: Branch, owners: Owners) -> Told:
+    place = place_of(branch.hops[-1].space)
+    match branch.disposition:
+        case Delivered(service=service):
+            to = f"{trace.flow.destination}:{trace.flow.port} from {branch.source}"
+            refusal = "" if service else ", where nothing listens"
+            return Told(place, "DELIVER", f"{to}{refusal}")
+        case Dropped(cause=cause, key=key):
+            return Told(place, "DROP", f"{cause}: {_MEANINGS[cause]}", _names(key, owners) if key else ())
+
+
+def _names(key: Key, owners: Owners) -> tuple[str, ...]:
+    return tuple(sorted(name.path for name in owners.get(key, ())))
+
+
+def _rule_names(key: Key, label: str, owners: Owners) -> tuple[str, ...]:
+    return tuple(sorted(n.path for n in owners.get(key, ()) if n.id == label))

@@ -1,0 +1,156 @@
+"""Traces: what happens to the first packet of a flow, space by space, until it arrives or is dropped.
+
+Values only: `predict` makes them, `explain` tells them, `compare` holds them to what was seen. The surprising
+fact: a prediction is a set of branches, as flows hash over equal routes; a real packet takes one of them.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address
+from typing import Literal
+
+from fogbank.network.filtering import TCP
+from fogbank.network.topology import DeviceName, Guard, Hop, Key, Policy, PortRange, Route, Rule, SpaceName
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The question: a flow that a socket in ``start`` opens.
+
+    Without ``source`` the socket takes the address that routing gives it. ``port`` is the destination's.
+    """
+
+    start: SpaceName
+    destination: IPv4Address
+    port: int
+    protocol: int = TCP
+    source: IPv4Address | None = None
+
+
+class Cause(StrEnum):
+    """Why a packet was dropped: Connectivity Tests' words (networkmanagement DropInfo.cause)."""
+
+    NO_ROUTE = "NO_ROUTE"
+    ROUTE_BLACKHOLE = "ROUTE_BLACKHOLE"
+    ROUTE_NEXT_HOP_RESOURCE_NOT_FOUND = "ROUTE_NEXT_HOP_RESOURCE_NOT_FOUND"
+    ROUTING_LOOP = "ROUTING_LOOP"
+    FIREWALL_RULE = "FIREWALL_RULE"
+    FOREIGN_IP_DISALLOWED = "FOREIGN_IP_DISALLOWED"
+    NO_EXTERNAL_ADDRESS = "NO_EXTERNAL_ADDRESS"
+    NO_ROUTE_FROM_INTERNET_TO_PRIVATE_IPV4_ADDRESS = "NO_ROUTE_FROM_INTERNET_TO_PRIVATE_IPV4_ADDRESS"
+    PRIVATE_TRAFFIC_TO_INTERNET = "PRIVATE_TRAFFIC_TO_INTERNET"
+    UNKNOWN_EXTERNAL_ADDRESS = "UNKNOWN_EXTERNAL_ADDRESS"
+    UNKNOWN_INTERNAL_ADDRESS = "UNKNOWN_INTERNAL_ADDRESS"
+    VPC_CONNECTOR_NOT_RUNNING = "VPC_CONNECTOR_NOT_RUNNING"
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """The space's ``route`` took the packet; of several next hops it went to ``hop``."""
+
+    route: Route
+    hop: Hop
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A firewall policy ruled; ``rule`` is None when the implied rule did."""
+
+    direction: Literal["ingress", "egress"]
+    guard: Guard
+    policy: Policy
+    action: Literal["allow", "deny"]
+    rule: Rule | None
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """The source became ``after``, with a port of ``ports`` when the client has a slice of its own."""
+
+    before: IPv4Address
+    after: IPv4Address
+    ports: PortRange | None
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """The packet left through a token bucket."""
+
+    bits_per_second: int
+    key: Key
+
+
+Step = Routed | Judged | Translated | Shaped
+
+
+@dataclass(frozen=True, slots=True)
+class TraceHop:
+    """One space on the way: where the packet came in and left, and what happened to it there.
+
+    ``device_in`` is None where the flow starts, ``device_out`` where it ends. ``source`` is the packet's on
+    arrival.
+    """
+
+    space: SpaceName
+    device_in: DeviceName | None
+    device_out: DeviceName | None
+    source: IPv4Address
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The packet reached its destination's machine. ``service`` is what listens there; None refuses."""
+
+    service: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The packet went no further; ``key`` is the element that dropped it, if one did."""
+
+    cause: Cause
+    key: Key | None = None
+
+
+Disposition = Delivered | Dropped
+Verdict = Literal["accepted", "refused", "dropped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One way that the flow may take. ``source`` is the packet's when it arrived or was dropped."""
+
+    hops: tuple[TraceHop, ...]
+    disposition: Disposition
+    source: IPv4Address
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the client sees: a connection, a refusal, or silence."""
+        match self.disposition:
+            case Delivered(service=None):
+                return "refused"
+            case Delivered():
+                return "accepted"
+            case Dropped():
+                return "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The answer: every way that ``flow`` may take, in the order of the routes' next hops."""
+
+    flow: Flow
+    branches: tuple[Branch, ...]
+
+    @property
+    def sources(self) -> frozenset[IPv4Address]:
+        """The addresses that the destination may see."""
+        return frozenset(b.source for b in self.branches if isinstance(b.disposition, Delivered))
+
+    @property
+    def verdicts(self) -> frozenset[Verdict]:
+        """What the client may see."""
+        return frozenset(branch.verdict for branch in self.branches)
