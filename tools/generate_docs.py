@@ -26,24 +26,24 @@ def command_line() -> str:
         "# The command line\n\n",
         "`fogbank COMMAND --help` prints the same. Shell completion: `fogbank completion --help`.\n",
     ]
-    for path, command in walk("fogbank", root):
-        context = click.Context(command, info_name=path, max_content_width=100, terminal_width=100)
-        parts.append(f"\n## {path}\n\n```text\n{command.get_help(context).rstrip()}\n```\n")
+    top = click.Context(root, info_name="fogbank", terminal_width=100, **root.context_settings)
+    parts += [f"\n## {c.command_path}\n\n```text\n{c.get_help().rstrip()}\n```\n" for c in walk(top)]
     parts.append("\n## Exit status\n\n| status | meaning |\n|---|---|\n")
     parts += [f"| {code.value} | {meaning} |\n" for code, meaning in MEANINGS.items()]
     parts.append("\n`fogbank exec` ends with the status of the command that it ran.\n")
     return "".join(parts)
 
 
-def walk(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
-    """List a command and everything below it, in the order of help."""
-    yield path, command
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            below = command.get_command(context, name)
+def walk(context: click.Context) -> Iterator[click.Context]:
+    """List a command and everything below it, in the order of help; each context knows its parents."""
+    yield context
+    if isinstance(context.command, click.Group):
+        for name in context.command.list_commands(context):
+            below = context.command.get_command(context, name)
             if below is not None:
-                yield from walk(f"{path} {name}", below)
+                yield from walk(
+                    click.Context(below, parent=context, info_name=name, **below.context_settings)
+                )
 
 
 def settings() -> str:

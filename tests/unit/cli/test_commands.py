@@ -1,0 +1,174 @@
+"""What commands ask the region, and how they print its answers."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from inline_snapshot import snapshot
+
+from fogbank.cli.exits import Exit
+
+SEEN = {
+    "time": "2026-01-02T03:04:05.678Z",
+    "sourceIp": "203.0.113.2",
+    "sourcePort": 1024,
+    "host": "ifconfig.me",
+    "method": "GET",
+    "path": "/",
+    "status": 200,
+}
+STATUS = {
+    "region": "default", "version": "0.1.0", "pid": 7, "port": 9443, "project": "demo", "ready": True,
+    "uptimeSeconds": 75, "memoryBytes": 50 * 2**20,
+    "resources": {"compute.networks": 1, "compute.routers": 0},
+    "spaces": 3, "instances": [],
+    "operations": [
+        {"name": "operation-1", "type": "insert", "target": "x", "status": "RUNNING", "since": "now"}
+    ],
+    "converging": [{"resource": "projects/demo/x", "why": "no such device", "attempts": 2, "since": "now"}],
+    "worldVersion": 5, "appliedVersion": 4,
+}  # fmt: skip
+
+
+def test_status_says_what_converges_and_why(talker, fogbank):
+    talker.answers["GET /status"] = (200, STATUS)
+    text = fogbank("status").out
+    assert "default is converging" in text
+    assert "version 4 of 5 applied" in text
+    assert "no such device" in text
+    assert "compute.networks" in text
+    assert "compute.routers" not in text
+
+
+def test_status_names_the_process_that_the_host_knows(talker, fogbank):
+    talker.answers["GET /status"] = (200, STATUS)
+    answer = json.loads(fogbank("status", "--format", "json").out)
+    note = json.loads(talker.folders.running.read_text())
+    assert answer == STATUS | {"pid": note["pid"]}
+
+
+def test_internet_add_sends_ports_and_allow_list(talker, fogbank):
+    talker.answers["POST /internet/sites"] = (200, {"host": "p.example.com", "address": "192.0.2.32"})
+    done = fogbank("internet", "add", "p.example.com", "--allow", "203.0.113.2/32", "--port", "8443")
+    assert "p.example.com is at 192.0.2.32" in done.out
+    assert talker.heard == [
+        ("POST /internet/sites", {"host": "p.example.com", "ports": [8443], "allow": ["203.0.113.2/32"]})
+    ]
+
+
+def test_internet_list_and_remove(talker, fogbank):
+    site = {"host": "p.example.com", "address": "192.0.2.32", "ports": [], "allow": ["203.0.113.2/32"]}
+    talker.answers["GET /internet/sites"] = (200, {"sites": [site]})
+    talker.answers["DELETE /internet/sites/p.example.com"] = (200, {})
+    assert "203.0.113.2/32" in fogbank("internet", "list").out
+    assert json.loads(fogbank("internet", "list", "--format", "json").out) == [site]
+    assert fogbank("internet", "remove", "p.example.com").status == 0
+
+
+def test_internet_log_prints_the_record_in_both_forms(talker, fogbank):
+    talker.answers["GET /internet/log"] = (200, [SEEN, SEEN])
+    assert fogbank("internet", "log", "ifconfig.me").out == snapshot("""\
+TIME                        SOURCE                 HOST                          METHOD  STATUS  PATH
+2026-01-02T03:04:05.678Z    203.0.113.2:1024       ifconfig.me                   GET     200     /
+2026-01-02T03:04:05.678Z    203.0.113.2:1024       ifconfig.me                   GET     200     /
+""")
+    lines = fogbank("internet", "log", "--format", "json").out.splitlines()
+    assert [json.loads(line) for line in lines] == [SEEN, SEEN]
+    assert [asked for asked, _ in talker.heard] == ["GET /internet/log?host=ifconfig.me", "GET /internet/log"]
+
+
+def test_logs_of_one_service(talker, fogbank):
+    line = {"time": "t", "resource": "run/a", "stream": "stderr", "severity": "ERROR", "text": "oh"}
+    talker.answers["GET /logs"] = (200, [line])
+    assert fogbank("logs", "run/a").out == "t  run/a  oh\n"
+    assert talker.heard == [("GET /logs?resource=run%2Fa", None)]
+
+
+def test_clock_advance_understands_durations(talker, fogbank):
+    talker.answers["POST /clock"] = (200, {"now": "2026-01-01T00:00:00Z"})
+    for text in ("45s", "20m", "1h30m", "2d"):
+        assert fogbank("clock", "advance", text).status == 0
+    assert [body["advanceSeconds"] for _, body in talker.heard] == [45, 1200, 5400, 172800]
+
+
+def test_images_list_is_a_table(talker, fogbank):
+    talker.answers["GET /images"] = (200, {"images": [{"reference": "a/b:latest", "digest": "sha256:1"}]})
+    assert fogbank("images", "list").out == snapshot("""\
+REFERENCE   DIGEST
+a/b:latest  sha256:1
+""")
+
+
+def test_trace_ends_with_4_when_prediction_and_packet_disagree(talker, fogbank):
+    answer = {"predicted": {"hops": []}, "lines": ["one", "two"], "observed": {}, "differences": []}
+    talker.answers["POST /trace"] = (200, answer)
+    assert fogbank("trace", "run/a", "http://x", "--probe").status == Exit.OK
+    answer["differences"] = ["the source address is 192.0.2.1, not 203.0.113.2"]
+    assert fogbank("trace", "run/a", "http://x", "--probe", "--format", "json").status == Exit.DISAGREEMENT
+    assert talker.heard[0][1] == {"source": "run/a", "url": "http://x", "probe": True}
+
+
+def test_env_is_read_back_by_a_shell(talker, fogbank):
+    talker.answers["GET /environment"] = (
+        200,
+        {"HTTPS_PROXY": "http://127.0.0.1:9443", "A": "it's $HOME", "B": None},
+    )
+    script = fogbank("env", "--shell", "bash").out
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'B=b\n{script}\necho "$HTTPS_PROXY|$A|${{B-unset}}|$FOGBANK_NAME"'],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "http://127.0.0.1:9443|it's $HOME|unset|default\n"
+    assert json.loads(fogbank("env", "--format", "json").out)["B"] is None
+
+
+def test_env_speaks_the_language_of_the_shell(talker, fogbank, monkeypatch):
+    talker.answers["GET /environment"] = (200, {"A": "a"})
+    monkeypatch.setenv("SHELL", "/usr/bin/fish")
+    assert "set -gx A 'a'" in fogbank("env").out
+    monkeypatch.setenv("SHELL", "/usr/bin/tcsh")
+    assert "export A=a" in fogbank("env").out
+
+
+def test_exec_becomes_the_command_and_ends_with_its_status(talker):
+    talker.answers["GET /environment"] = (200, {"A": "from the region"})
+    code = "import os,sys; print(os.environ['A']); sys.exit(42)"
+    done = subprocess.run(
+        [sys.executable, "-m", "fogbank.cli", "exec", "--", sys.executable, "-c", code],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.returncode) == ("from the region\n", 42)
+
+
+def test_exec_of_nothing_that_exists_says_so(talker, fogbank):
+    talker.answers["GET /environment"] = (200, {})
+    done = fogbank("exec", "--", "no-such-program")
+    assert done.status == Exit.FAILURE
+    assert "no-such-program" in done.err
+
+
+def test_settings_come_from_their_declaration(fogbank):
+    listed = json.loads(fogbank("settings", "--format", "json").out)
+    assert {"name", "port", "project", "region", "ephemeral", "strict_projects"} <= {
+        s["name"] for s in listed
+    }
+
+
+def test_plan_is_a_tree(talker, fogbank):
+    talker.answers["GET /plan"] = (200, {"now": [], "passes": [{"version": 1, "actions": ["Create(x)"]}]})
+    assert fogbank("plan").out == snapshot("""\
+now: none
+passes:
+  -
+    version: 1
+    actions:
+      - Create(x)
+""")
+
+
+@pytest.mark.parametrize("words", [("status",), ("internet", "list"), ("list",)])
+def test_nothing_is_coloured_where_no_person_looks(words, talker, fogbank):
+    talker.answers["GET /status"] = (200, STATUS)
+    talker.answers["GET /internet/sites"] = (200, {"sites": []})
+    assert "\x1b" not in fogbank(*words).out

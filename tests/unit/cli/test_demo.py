@@ -1,0 +1,102 @@
+"""The demo's steps: the article's commands, and requests that Google's own descriptions allow."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from fogbank.cli.demo import callers, steps
+from fogbank.cli.demo.callers import ByRequest, unfinished
+from fogbank.cli.demo.plain import address
+from fogbank.cli.demo.steps import Request, Step
+from fogbank.discovery.routes import methods
+from fogbank.errors import OperatorError
+
+AN3 = "asia-northeast3"
+TUTORIAL = Path(__file__).parents[3] / "docs" / "tutorials" / "000-static-outbound-ip.md"
+STEPS = [*steps.article("demo", AN3), steps.read_address("demo", AN3), steps.read_url("demo", AN3)]
+REQUESTS = [request for step in STEPS for request in step.requests]
+OPERATION = {"kind": "compute#operation", "name": "operation-1"}
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=lambda r: r.method)
+def test_every_request_is_a_method_that_google_describes(request_):
+    api, version, name = request_.method.split(".", 2)
+    method = methods(f"{api}.{version}")[name]
+    assert bool(request_.body) == bool(method.request)
+    verb, url = address(request_, AN3)
+    assert verb == method.verb
+    assert "{" not in url
+
+
+def test_cloud_run_is_asked_on_its_regional_host():
+    assert address(REQUESTS[-1], AN3)[1].startswith(f"https://{AN3}-run.googleapis.com/apis/serving")
+
+
+def test_the_tutorial_types_what_the_demo_types():
+    text = " ".join(TUTORIAL.read_text().replace("\\\n", " ").split())
+    for step in steps.article("demo", AN3):
+        assert "gcloud " + shlex.join(step.command) in text
+
+
+class Transport:
+    """Answers from a list."""
+
+    name = "a list"
+
+    def __init__(self, *answers):
+        self.answers, self.asked = list(answers), []
+
+    def call(self, request):
+        self.asked.append(request.method)
+        return self.answers.pop(0)
+
+
+def test_a_compute_operation_is_polled_until_it_is_done(monkeypatch):
+    monkeypatch.setattr(callers, "_PAUSE", 0)
+    transport = Transport(OPERATION | {"status": "RUNNING"}, OPERATION | {"status": "DONE"})
+    request = Request("compute.v1.addresses.insert", {"project": "p", "region": AN3})
+    ByRequest(transport).do(Step("", (), (request,)))
+    assert transport.asked == ["compute.v1.addresses.insert", "compute.v1.regionOperations.get"]
+
+
+def test_an_operation_that_failed_fails_the_step():
+    transport = Transport(OPERATION | {"status": "DONE", "error": {"errors": [{"message": "in use"}]}})
+    with pytest.raises(OperatorError, match="in use"):
+        ByRequest(transport).do(Step("", (), (Request("compute.v1.addresses.insert", {}),)))
+
+
+def test_a_service_is_read_again_until_it_is_ready():
+    service = {"kind": "Service", "metadata": {"name": "a", "namespace": "p"}, "status": {}}
+    again = unfinished(REQUESTS[0], service)
+    assert again is not None
+    assert again.parameters == {"name": "namespaces/p/services/a"}
+    ready = service | {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    assert unfinished(REQUESTS[0], ready) is None
+    failed = service | {
+        "status": {"conditions": [{"type": "Ready", "status": "False", "message": "no image"}]}
+    }
+    with pytest.raises(OperatorError, match="no image"):
+        unfinished(REQUESTS[0], failed)
+
+
+def test_a_value_is_read_as_gcloud_would_print_it():
+    assert ByRequest(Transport({"status": {"url": "https://x"}})).read(STEPS[-1]) == "https://x"
+
+
+def test_gcloud_is_preferred_and_plain_https_is_the_last_resort(monkeypatch, tmp_path):
+    key = tmp_path / "key.json"
+    key.write_text("{}")
+    environment = {
+        "GOOGLE_APPLICATION_CREDENTIALS": str(key),
+        "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
+        "HTTPS_PROXY": "http://127.0.0.1:1",
+    }
+    monkeypatch.setattr(callers, "find_program", lambda _: "/usr/bin/gcloud")
+    assert callers.best_caller(environment, AN3).name == "gcloud (/usr/bin/gcloud)"
+    monkeypatch.setattr(callers, "find_program", lambda _: None)
+    monkeypatch.setattr(callers.os, "environ", {})
+    monkeypatch.setattr(callers.importlib.util, "find_spec", lambda _: object())
+    assert "Google's Python clients" in callers.best_caller(environment, AN3).name
+    monkeypatch.setattr(callers.importlib.util, "find_spec", lambda _: None)
+    assert "plain HTTPS" in callers.best_caller(environment, AN3).name

@@ -1,0 +1,79 @@
+"""Which regions run: notes, knocks, and what is said when nobody answers."""
+
+import json
+
+import pytest
+from tests.unit.cli.conftest import write_note
+
+from fogbank.cli.exits import Exit
+from fogbank.cli.operator import Operator
+from fogbank.cli.regions import find_running, state_folders
+from fogbank.errors import OperatorError
+
+
+def test_no_region_ends_with_3_and_says_how_to_start_one(fogbank):
+    done = fogbank("status")
+    assert done.status == Exit.NOT_RUNNING
+    assert "Start it: fogbank up --detach" in done.err
+
+
+def test_another_name_that_runs_is_named(new_talker, fogbank):
+    new_talker("ci-1")
+    done = fogbank("status")
+    assert done.status == Exit.NOT_RUNNING
+    assert "ci-1" in done.err
+
+
+def test_a_note_without_an_answer_is_stale(home):
+    write_note(state_folders("default"))
+    assert find_running("default") is None
+
+
+def test_a_damaged_note_says_what_to_remove(home, fogbank):
+    folders = state_folders("default")
+    folders.root.mkdir(parents=True)
+    folders.running.write_text("{")
+    done = fogbank("status")
+    assert done.status == Exit.FAILURE
+    assert f"rm {folders.running}" in done.err
+
+
+def test_an_ephemeral_region_is_found_by_its_name_and_apart_from_a_lasting_one(new_talker):
+    lasting = new_talker("a")
+    fleeting = new_talker("b")
+    assert find_running("a").folders.root == lasting.folders.root
+    assert find_running("b").folders.root == fleeting.folders.root
+    assert state_folders("a", ephemeral=True).root != state_folders("a").root
+
+
+@pytest.mark.parametrize("name", ["../x", "", "A", "a/b", ".x", "a" * 64])
+def test_a_name_that_is_not_one_is_refused(name):
+    with pytest.raises(OperatorError, match="cannot be a region's name"):
+        state_folders(name)
+
+
+def test_list_shows_what_runs(new_talker, fogbank):
+    new_talker("ci-1", port=1001)
+    new_talker("ci-2", port=1002)
+    listed = json.loads(fogbank("list", "--format", "json").out)
+    assert [(region["name"], region["port"]) for region in listed] == [("ci-1", 1001), ("ci-2", 1002)]
+    assert "ci-2" in fogbank("list").out
+
+
+def test_a_socket_deeper_than_a_socket_address_is_reached(tmp_path, monkeypatch, new_talker, fogbank):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / ("d" * 120)))
+    talker = new_talker()
+    talker.answers["GET /clock"] = (200, {"now": "2026-01-01T00:00:00Z"})
+    assert "2026" in fogbank("clock", "show").out
+
+
+def test_the_regions_refusal_is_the_message(talker, fogbank):
+    talker.answers["POST /internet/sites"] = (400, {"error": "'x' is not a host name."})
+    done = fogbank("internet", "add", "x")
+    assert done.status == Exit.FAILURE
+    assert done.err == "error: 'x' is not a host name.\n"
+
+
+def test_an_answer_that_is_no_json_is_shown(talker):
+    with pytest.raises(OperatorError, match="no such request"):
+        Operator(talker.folders.socket, "default").get("/nothing")
