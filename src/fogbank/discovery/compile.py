@@ -1,7 +1,7 @@
 """Compile Google's discovery documents into the tables that ship with Fogbank.
 
-Run by hand (``python -m fogbank.discovery.compile``) with google-api-python-client installed, which brings the
-documents. Descriptions stay behind: what is left is a method per line and a schema per line, so that
+Run by hand (``python -m fogbank.discovery.compile``) with google-api-python-client installed, which brings
+the documents. Descriptions stay behind: what is left is a method per line and a schema per line, so that
 loading is fast, a schema nobody asks for is never parsed, and a difference between two revisions can be read.
 ``routes.py`` and ``schemas.py`` read the tables; their docstrings tell the format.
 """

@@ -1,16 +1,18 @@
 """Which method a request calls: host, verb and path in, a method and its path parameters out.
 
-A path in the tables spells out what each parameter spans: ``v1/{name=projects/*/locations/*}:wait``. A document's paths
-form a tree of segments in which a literal beats ``*`` (one segment) and that beats ``**`` (the rest), so a
-look-up takes as many steps as the path has segments. The tree is built when a document is first called.
+A path in the tables spells out what each parameter spans: ``v1/{name=projects/*/locations/*}:wait``. A
+document's paths form a tree of segments in which a literal beats ``*`` (one segment) and that beats ``**``
+(the rest), so a look-up takes about as many steps as the path has segments. The tree is built when a document
+is first called.
 
-Hosts: ``run.googleapis.com``, ``asia-northeast3-run.googleapis.com`` and ``run.asia-northeast3.rep.googleapis.com``
-are one API; compute also answers on ``www.googleapis.com``, and its beta and alpha as its v1.
+Hosts: ``run.googleapis.com``, ``asia-northeast3-run.googleapis.com`` and
+``run.asia-northeast3.rep.googleapis.com`` are one API; compute also answers on ``www.googleapis.com``, and its
+beta and alpha as its v1.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from urllib.parse import unquote
 
@@ -24,10 +26,10 @@ _COMPUTE_ALIAS = re.compile(r"^/?compute/(?:beta|alpha|staging_v1)/")
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One method of one document. ``query`` gives each query parameter's type (``int32``, ``string*``, ``string!``).
+    """One method of one document. ``query`` gives each query parameter's type (``int32``, ``string*``).
 
-    ``request`` and ``response`` name schemas of ``document``, or are empty. ``checked`` is false for beta and alpha,
-    whose bodies may have fields that v1 does not know.
+    ``request`` and ``response`` name schemas of ``document``, or are empty. ``checked`` is false for beta and
+    alpha, whose bodies may have fields that v1 does not know.
     """
 
     document: str
@@ -159,7 +161,7 @@ def parse_host(host: str) -> tuple[str, str | None]:
 
 @cache
 def _candidates(host: str) -> tuple[Document, ...]:
-    return tuple(d for d in documents().values() if d.host == host or host == "www.googleapis.com")
+    return tuple(d for d in documents().values() if host in {d.host, "www.googleapis.com"})
 
 
 def api_of(host: str) -> str | None:
@@ -196,8 +198,5 @@ def _match(end: _End, segments: list[str], region: str | None, *, checked: bool)
             parameters[name] = unquote(value)
     method = end.method
     if not checked:
-        method = Method(
-            method.document, method.name, method.verb, method.path, method.query, method.request,
-            method.response, checked=False,
-        )  # fmt: skip
+        method = replace(method, checked=False)
     return Match(method, parameters, region)

@@ -1,8 +1,8 @@
 """What a request may carry and an answer must look like, by Google's schemas.
 
-A compiled schema is: ``"string"`` (or another scalar, by its format), ``"#Name"``, ``[items]``, ``{"*": values}`` for a
-map, ``{"|": [...]}`` for an enum, ``{"=": text}`` for a string with a default (a ``kind``), else an object of
-fields. Requests are converted as protocol buffers convert JSON: 64-bit numbers become strings, numbers
+A compiled schema is: ``"string"`` (or another scalar, by its format), ``"#Name"``, ``[items]``,
+``{"*": values}`` for a map, ``{"|": [...]}`` for an enum, ``{"=": text}`` for a string with a default (a
+``kind``), else an object of fields. Requests are converted as protocol buffers convert JSON: 64-bit numbers become strings, numbers
 in strings become numbers, enums may come as integers (CLIENTS 2.11).
 """
 
@@ -172,7 +172,7 @@ def convert_request(document: str, name: str, body: Any) -> dict[str, Any]:
 
 
 def check_response(document: str, name: str, answer: Any) -> list[str]:
-    """List what in ``answer`` does not fit the schema ``name``; numbers must have the type that is written there."""
+    """List what in ``answer`` does not fit the schema ``name``, types of numbers included."""
     converter = _Converter(document)
     converted = converter.convert(answer, "#" + name, "")
     problems = [why for _, why in converter.problems]

@@ -1,0 +1,38 @@
+"""Google's two error envelopes (SEMANTICS 13.3).
+
+Compute and a few older APIs list their errors with a lower-camel reason; newer APIs give a status and
+details.
+"""
+
+from fogbank.errors import ApiError
+from fogbank.resources.world import Json
+
+REASONED = frozenset({"compute", "storage", "dns"})
+"""APIs with the older envelope alone."""
+
+BOTH = frozenset({"iam"})
+"""APIs that were seen to answer with both."""
+
+
+def error_body(api: str, error: ApiError) -> Json:
+    """Render ``error`` as the API called ``api`` does."""
+    inner: Json = {"code": error.code, "message": error.message}
+    if api in REASONED or api in BOTH:
+        inner["errors"] = [{"message": error.message, "domain": "global", "reason": error.reason}]
+    if api not in REASONED or error.code in {401, 501}:
+        inner["status"] = error.status
+    if error.details:
+        inner["details"] = [dict(detail) for detail in error.details]
+    return {"error": inner}
+
+
+def unknown_method(verb: str, host: str, path: str) -> ApiError:
+    """Refuse a request that is no method of any API that Fogbank knows."""
+    message = f"Method not found: no API that Fogbank knows has {verb} https://{host}{path}"
+    return ApiError(404, message, "NOT_FOUND", "notFound")
+
+
+def internal_error(reference: str) -> ApiError:
+    """Own up to a bug; ``reference`` finds its traceback in the log."""
+    message = f"Internal error in Fogbank. Its log has the traceback under {reference}."
+    return ApiError(500, message, "INTERNAL", "backendError")

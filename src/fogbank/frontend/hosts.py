@@ -1,0 +1,81 @@
+"""Whose a host is: Google's APIs, its account hosts, Cloud Run's services, registries, or nobody's.
+
+:func:`kind_of` is asked by the proxy before it accepts a tunnel; :class:`Hosts` sends each request to its
+application.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Literal
+
+from fogbank.frontend.web import Answer, Application, Receive, Scope, Send, respond, text_answer
+
+HostKind = Literal["api", "accounts", "run", "registry", "tunnel"]
+
+_ACCOUNTS = frozenset(
+    {"oauth2.googleapis.com", "accounts.google.com", "openidconnect.googleapis.com", "sts.googleapis.com"}
+    | {"oauth2.mtls.googleapis.com"}
+)
+_ACCOUNT_PATHS = ("/oauth2/", "/userinfo/")
+_REGISTRIES = frozenset({"gcr.io", "mirror.gcr.io"})
+
+
+@lru_cache(4096)
+def kind_of(host: str) -> HostKind | None:
+    """Tell whose ``host`` (lower case, no port) is; None for one that Fogbank does not stand for."""
+    if host in _ACCOUNTS:
+        return "accounts"
+    if host.endswith(".googleapis.com"):
+        return "api"
+    if host.endswith(".run.app"):
+        return "run"
+    if host in _REGISTRIES or host.endswith((".pkg.dev", ".gcr.io")):
+        return "registry"
+    return "tunnel" if host == "tunnel.cloudproxy.app" else None
+
+
+class Hosts:
+    """The ASGI application that sends each request to the one its host and path belong to."""
+
+    def __init__(
+        self,
+        *,
+        api: Application,
+        accounts: Application,
+        run: Application,
+        more: Mapping[str, Application] | None = None,
+    ) -> None:
+        self._api, self._accounts, self._run = api, accounts, run
+        self._more = more or {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        host = _host(scope)
+        kind = kind_of(host)
+        if kind == "api":
+            of_accounts = host == "www.googleapis.com" and scope["path"].startswith(_ACCOUNT_PATHS)
+            await (self._accounts if of_accounts else self._api)(scope, receive, send)
+        elif kind == "run":
+            await self._run(scope, receive, send)
+        elif kind == "accounts":
+            await self._accounts(scope, receive, send)
+        elif kind is not None and kind in self._more:
+            await self._more[kind](scope, receive, send)
+        elif scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1011})
+        else:
+            await respond(send, _refusal(host, kind))
+
+
+def _refusal(host: str, kind: HostKind | None) -> Answer:
+    if kind is None:
+        return text_answer(f"{host or 'No host'} is not served by Fogbank.\n", 404)
+    return text_answer(f"Fogbank does not implement {kind} hosts ({host}) yet.\n", 501)
+
+
+def _host(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"host":
+            host: str = value.decode("latin-1").partition(":")[0].rstrip(".").lower()
+            return host
+    return ""

@@ -1,0 +1,137 @@
+"""Operations as clients see them, in both dialects, and the methods that every API has for them.
+
+Compute shows ``compute#operation``; everybody else ``google.longrunning.Operation`` (SEMANTICS 13.1, 13.2).
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta, timezone
+from http import HTTPStatus
+
+from fogbank.discovery.routes import Method
+from fogbank.errors import ApiError, not_found
+from fogbank.resources.names import COMPUTE_PREFIX
+from fogbank.resources.operations import Operation, rfc3339
+from fogbank.resources.world import Json, World
+
+_PACIFIC = timezone(timedelta(hours=-8))
+_COMPUTE_COLLECTIONS = {
+    "globalOperations": "global",
+    "regionOperations": "regions",
+    "zoneOperations": "zones",
+}
+RPC_CODES = {
+    "OK": 0, "CANCELLED": 1, "UNKNOWN": 2, "INVALID_ARGUMENT": 3, "DEADLINE_EXCEEDED": 4, "NOT_FOUND": 5,
+    "ALREADY_EXISTS": 6, "PERMISSION_DENIED": 7, "RESOURCE_EXHAUSTED": 8, "FAILED_PRECONDITION": 9,
+    "ABORTED": 10, "OUT_OF_RANGE": 11, "UNIMPLEMENTED": 12, "INTERNAL": 13, "UNAVAILABLE": 14,
+    "DATA_LOSS": 15, "UNAUTHENTICATED": 16,
+}  # fmt: skip
+"""google.rpc.Code."""
+
+
+def render_operation(operation: Operation) -> Json:
+    """Render an operation in the dialect of its service."""
+    return _compute(operation) if operation.name.service == "compute" else _longrunning(operation)
+
+
+def _compute(operation: Operation) -> Json:
+    inserted = operation.inserted.astimezone(_PACIFIC).isoformat(timespec="milliseconds")
+    name = operation.name
+    done = operation.status == "DONE"
+    rendered: Json = {
+        "kind": "compute#operation",
+        "id": str(operation.id),
+        "name": name.id,
+        "operationType": operation.type,
+        "targetLink": operation.target.self_link,
+        "targetId": str(operation.target_id),
+        "user": operation.user,
+        "status": operation.status,
+        "progress": 100 if done else 0,
+        "insertTime": inserted,
+        "startTime": inserted,
+        "selfLink": name.self_link,
+    }
+    for label in ("region", "zone"):
+        if place := name.segment(label + "s"):
+            rendered[label] = f"{COMPUTE_PREFIX}projects/{name.project}/{label}s/{place}"
+    if operation.request_id:
+        rendered["clientOperationId"] = operation.request_id
+    if operation.ended is not None:
+        rendered["endTime"] = operation.ended.astimezone(_PACIFIC).isoformat(timespec="milliseconds")
+    if operation.error is not None:
+        error = operation.error
+        rendered["error"] = {"errors": [{"code": error.code, "message": error.message}]}
+        rendered["httpErrorStatusCode"] = error.http_status
+        rendered["httpErrorMessage"] = HTTPStatus(error.http_status).phrase.upper()
+    return rendered
+
+
+def _longrunning(operation: Operation) -> Json:
+    rendered: Json = {"name": operation.name.path}
+    if operation.metadata:
+        metadata = dict(operation.metadata)
+        timed = "createTime" in metadata and metadata.get("@type", "").endswith("OperationMetadata")
+        if operation.ended is not None and timed:
+            metadata["endTime"] = rfc3339(operation.ended)
+        rendered["metadata"] = metadata
+    if operation.status != "DONE":
+        return rendered
+    rendered["done"] = True
+    if operation.error is not None:
+        code = RPC_CODES.get(operation.error.code, RPC_CODES["UNKNOWN"])
+        rendered["error"] = {"code": code, "message": operation.error.message}
+    else:
+        empty = {"@type": "type.googleapis.com/google.protobuf.Empty"}
+        rendered["response"] = dict(operation.response or empty)
+    return rendered
+
+
+def operation_verb(method: Method) -> str | None:
+    """Tell which verb of operations (``get``, ``list``, ``wait`` …) a method is; None for other methods."""
+    collection, _, verb = method.name.rpartition(".")
+    if method.api == "compute":
+        return verb if collection in _COMPUTE_COLLECTIONS else None
+    return verb if collection == "operations" or collection.endswith(".operations") else None
+
+
+def operation_path(method: Method, parameters: dict[str, str]) -> str:
+    """Tell the path of the operation, or for a list of their parent, that a call names."""
+    if method.api != "compute":
+        return parameters["name"]
+    collection = method.name.partition(".")[0]
+    scope = _COMPUTE_COLLECTIONS[collection]
+    place = "global" if scope == "global" else f"{scope}/{parameters.get(scope[:-1], '-')}"
+    path = f"projects/{parameters['project']}/{place}/operations"
+    return f"{path}/{parameters['operation']}" if "operation" in parameters else path
+
+
+def find_operation(world: World, api: str, path: str) -> Operation:
+    """Find an operation of ``api``, whose project may be given by number; Google's 404 otherwise."""
+    found = world.operations.get(path)
+    if found is not None and found.name.service == api:
+        return found
+    if api == "compute":
+        raise not_found(path)
+    raise ApiError(404, f"Operation not found: {path}", "NOT_FOUND", "notFound")
+
+
+def operations_under(world: World, api: str, under: str) -> Iterator[Operation]:
+    """Find the operations of ``api`` whose path starts with ``under``."""
+    for path, operation in world.operations.items():
+        if operation.name.service == api and path.startswith(under):
+            yield operation
+
+
+def with_request_id(world: World, project: str, request_id: str) -> Operation | None:
+    """Find what an earlier call with the same requestId opened (SEMANTICS 13.5)."""
+    for operation in world.operations.values():
+        if operation.request_id == request_id and operation.name.project == project:
+            return operation
+    return None
+
+
+def check_request_id(request_id: str) -> None:
+    """Refuse the zero UUID, which Google does not support."""
+    if not request_id.strip("0-"):
+        message = f"Invalid value for field 'requestId': '{request_id}'. The zero UUID is not supported."
+        raise ApiError(400, message, "INVALID_ARGUMENT", "invalid")

@@ -1,0 +1,35 @@
+"""The project of a call: it has to exist, and its number stands for its id.
+
+Most paths name one: as the parameter ``project``, or inside ``projects/P/…`` or Knative's ``namespaces/P/…``.
+"""
+
+import re
+from collections.abc import Mapping
+
+from fogbank.discovery.routes import Method
+
+_INSIDE = re.compile(r"^(projects|namespaces)/([^/]+)")
+_WITHOUT = frozenset({"cloudresourcemanager.v1.projects.create", "cloudresourcemanager.v3.projects.create"})
+_CREATED_ELSEWHERE = frozenset({"-", "_"})
+
+
+def find_project(method: Method, parameters: Mapping[str, str]) -> tuple[str, str] | None:
+    """Tell which path parameter names the call's project, and the project; None when none does."""
+    if method.id in _WITHOUT:
+        return None
+    for key, value in parameters.items():
+        if key in {"project", "projectId"}:
+            return key, value
+        if found := _INSIDE.match(value):
+            return None if found[2] in _CREATED_ELSEWHERE else (key, found[2])
+        if key == "resource" and method.id.startswith("cloudresourcemanager.v1.projects."):
+            return key, value
+    return None
+
+
+def with_project(parameters: Mapping[str, str], key: str, old: str, new: str) -> dict[str, str]:
+    """Write ``new`` for the project ``old`` in the parameter ``key``."""
+    value = parameters[key]
+    if value == old:
+        return {**parameters, key: new}
+    return {**parameters, key: _INSIDE.sub(lambda found: f"{found[1]}/{new}", value)}
