@@ -39,8 +39,8 @@ class Account:
 class Directory(Protocol):
     """The service accounts and their keys, as the World has them."""
 
-    def account(self, email: str) -> Account | None:
-        """Find a service account."""
+    def account(self, reference: str) -> Account | None:
+        """Find a service account by its address or its unique id."""
         ...
 
     def public_keys(self, email: str) -> Mapping[str, bytes]:
@@ -58,15 +58,16 @@ class WorldDirectory:
     def __init__(self, world: Callable[[], World], operator: str) -> None:
         self._world, self._operator = world, operator
 
-    def account(self, email: str) -> Account | None:
+    def account(self, reference: str) -> Account | None:
         world = self._world()
         for resource in world.all(SERVICE_ACCOUNTS):
             body = resource.body
-            if body["email"] == email:
+            if reference in {body["email"], body["uniqueId"]}:
                 disabled = bool(body.get("disabled"))
-                return Account(email, body["uniqueId"], resource.name.project, disabled)
+                return Account(body["email"], body["uniqueId"], resource.name.project, disabled)
         for project in world.all(PROJECTS):
-            if compute_account(project.name.id) == email:
+            email = compute_account(project.name.id)
+            if reference in {email, unique_id(email)}:
                 return Account(email, unique_id(email), project.name.id)
         return None
 

@@ -152,9 +152,18 @@ class Identity:
             raise BadTokenError("valid for more than an hour")
         return claims
 
-    def account(self, email: str) -> Account | None:
-        """Find a service account: the operator's, or one of the World's."""
-        return self.operator if email == self.operator.email else self.directory.account(email)
+    def account(self, reference: str) -> Account | None:
+        """Find a service account by address or unique id: the operator's, or one of the World's."""
+        if reference in {self.operator.email, self.operator.unique_id}:
+            return self.operator
+        return self.directory.account(reference)
+
+    def principal(self, claims: Claims) -> str | None:
+        """Tell the address of whom an ID token names; it may have only the number of a service account."""
+        if "email" in claims:
+            return str(claims["email"])
+        account = self.account(str(claims.get("sub", "")))
+        return account.email if account else None
 
     def public_keys(self) -> Mapping[str, bytes]:
         """Give the keys that ID tokens are verified with: PEM by key id."""

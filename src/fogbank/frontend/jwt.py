@@ -96,13 +96,17 @@ def key_id(public_pem: bytes) -> str:
 
 def sign(key: KeyPair, claims: Mapping[str, Any]) -> str:
     """Sign ``claims``."""
+    header = {"alg": "RS256", "kid": key.kid, "typ": "JWT"}
+    text = f"{_json_part(header)}.{_json_part(claims)}"
+    return f"{text}.{encode_part(sign_bytes(key, text.encode()))}"
+
+
+def sign_bytes(key: KeyPair, content: bytes) -> bytes:
+    """Sign any bytes: RSA with SHA-256, PKCS 1 version 1.5."""
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import padding
 
-    header = {"alg": "RS256", "kid": key.kid, "typ": "JWT"}
-    text = f"{_json_part(header)}.{_json_part(claims)}"
-    signature = _private(key.private).sign(text.encode(), padding.PKCS1v15(), hashes.SHA256())
-    return f"{text}.{encode_part(signature)}"
+    return _private(key.private).sign(content, padding.PKCS1v15(), hashes.SHA256())
 
 
 def parse(token: str) -> Parsed:

@@ -80,11 +80,12 @@ def html_answer(page: str, status: int, headers: Mapping[str, str] | None = None
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
-    """Read a request's headers; of a repeated one the values stand behind one another."""
+    """Read a request's headers; the values of a repeated one stand behind one another."""
     found: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        found[name] = f"{found[name]}, {value}" if name in found else value
+        between = "; " if name == "cookie" else ", "
+        found[name] = f"{found[name]}{between}{value}" if name in found else value
     return found
 
 

@@ -99,6 +99,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
 }
 """Role to permissions, each a whole name or a beginning that ends in a dot (SEMANTICS 10)."""
 
+_BASIC_ROLES = frozenset({"roles/owner", "roles/editor"})
 _WITHOUT_SET_POLICY = frozenset({"roles/editor", "roles/run.developer"})
 _MEMBER_KINDS = frozenset(
     {"user", "serviceAccount", "group", "domain", "deleted", "principal", "principalSet"}
@@ -179,6 +180,8 @@ def grants(role: str, permission: str) -> bool:
     """Tell whether ``role`` has ``permission``."""
     if permission.endswith(_SET_POLICY) and role in _WITHOUT_SET_POLICY:
         return False
+    if permission in _MAKE_TOKENS and role in _BASIC_ROLES:
+        return False  # owners give themselves roles/iam.serviceAccountTokenCreator first
     if role == "roles/viewer":
         return permission.rpartition(".")[2] in {"get", "list", "getIamPolicy"}
     return any(
