@@ -16,7 +16,7 @@ from fogbank.errors import OperatorError
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Delete, Put, Resource, World
 
-Kind = Literal["ifconfig", "ipify", "line", "bare", "ipinfo", "httpbin", "partner"]
+Kind = Literal["ifconfig", "ifconfig-line", "ipify", "line", "bare", "ipinfo", "httpbin", "partner"]
 """How a third party answers. ``line`` is the address and a newline, ``bare`` the address alone."""
 
 COLLECTION = "fogbank.sites"
@@ -68,9 +68,9 @@ BUILTIN_SITES: Mapping[str, Site] = _builtin(
         "icanhazip.com": "line",
         "ipinfo.io": "ipinfo",
         "ident.me": "bare",
-        "ifconfig.co": "ifconfig",
+        "ifconfig.co": "ifconfig-line",
         "httpbin.org": "httpbin",
-        "ifconfig.io": "ifconfig",
+        "ifconfig.io": "ifconfig-line",
         "ipv4.icanhazip.com": "line",
         "api64.ipify.org": "ipify",
     }

@@ -1,0 +1,185 @@
+"""One thread that watches all containers: what they write, when they end, and whether they stop when told to.
+
+Containers are children of crun processes, which end when their container does, with its exit status.
+"""
+
+import contextlib
+import logging
+import os
+import selectors
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fogbank.network.topology import Workload
+
+_log = logging.getLogger(__name__)
+
+_LONGEST_LINE = 64 * 1024
+_TICK_SECONDS = 0.02
+"""How often a container that should stop is looked at until it can be told."""
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """A container: ``process`` is its crun, ``network`` keeps its namespace, ``folder`` holds its files."""
+
+    id: str
+    workload: Workload
+    process: subprocess.Popen[bytes]
+    folder: Path
+    network: int
+    grace: float | None = None
+    """Seconds between SIGTERM and SIGKILL, once it should stop."""
+    deadline: float | None = None
+    """When SIGKILL follows, once SIGTERM was sent; None before that."""
+    unfinished: dict[str, bytes] = field(default_factory=dict)
+    """By stream, the beginning of a line whose end has not come yet."""
+
+    @property
+    def pid(self) -> int | None:
+        """The container's first process in our process namespace; None before crun has made it."""
+        try:
+            return int((self.folder / "pid").read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def signal(self, number: signal.Signals) -> bool:
+        """Send a signal to the first process; tell whether there was one to send to."""
+        pid = self.pid
+        if pid is None:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        return True
+
+
+class Watcher:
+    """Reports lines with ``wrote`` and ends with ``ended``, both called in its own thread."""
+
+    def __init__(
+        self, wrote: Callable[[Running, str, str], None], ended: Callable[[Running, int], None]
+    ) -> None:
+        self._wrote = wrote
+        self._ended = ended
+        self._selector = selectors.DefaultSelector()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._lock = threading.Lock()
+        self._arrived: list[Running] = []
+        self._stopping: set[Running] = set()
+        self._closed = False
+        self._selector.register(self._wake, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._run, name="containers", daemon=True)
+        self._thread.start()
+
+    def add(self, running: Running) -> None:
+        """Watch a container from now on."""
+        with self._lock:
+            self._arrived.append(running)
+        os.eventfd_write(self._wake, 1)
+
+    def stop(self, running: Running, grace: float) -> None:
+        """Tell a container to end, and after ``grace`` seconds make it."""
+        with self._lock:
+            running.grace = grace
+            running.deadline = None
+            self._stopping.add(running)
+        os.eventfd_write(self._wake, 1)
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed = True
+        os.eventfd_write(self._wake, 1)
+        self._thread.join()
+        self._selector.close()
+        os.close(self._wake)
+
+    def _run(self) -> None:
+        while not self._closed:
+            timeout = _TICK_SECONDS if self._stopping else None
+            for key, _ in self._selector.select(timeout):
+                if key.fd == self._wake:
+                    os.eventfd_read(self._wake)
+                    continue
+                running, what = key.data
+                if what == "exit":
+                    self._finish(running, key.fd)
+                elif key.fd in self._selector.get_map():  # the container may have ended in this very round
+                    self._read(running, what, key.fd)
+            self._welcome()
+            self._press()
+
+    def _welcome(self) -> None:
+        with self._lock:
+            arrived, self._arrived = self._arrived, []
+        for running in arrived:
+            for stream, pipe in _pipes(running):
+                os.set_blocking(pipe, False)
+                self._selector.register(pipe, selectors.EVENT_READ, (running, stream))
+            exit_descriptor = os.pidfd_open(running.process.pid)
+            self._selector.register(exit_descriptor, selectors.EVENT_READ, (running, "exit"))
+
+    def _press(self) -> None:
+        """Send SIGTERM to those that should stop and are there by now; SIGKILL when their time is over."""
+        with self._lock:
+            stopping = list(self._stopping)
+        now = time.monotonic()
+        for running in stopping:
+            if running.deadline is None:
+                if running.signal(signal.SIGTERM):
+                    running.deadline = now + (running.grace or 0.0)
+            elif now >= running.deadline:
+                running.signal(signal.SIGKILL)
+
+    def _read(self, running: Running, stream: str, pipe: int) -> None:
+        """Read what a pipe holds; forget it at its end."""
+        while True:
+            try:
+                chunk = os.read(pipe, 65536)
+            except BlockingIOError:
+                return
+            if not chunk:
+                self._selector.unregister(pipe)
+                return
+            *lines, rest = (running.unfinished.pop(stream, b"") + chunk).split(b"\n")
+            if len(rest) > _LONGEST_LINE:
+                lines.append(rest)
+                rest = b""
+            if rest:
+                running.unfinished[stream] = rest
+            for line in lines:
+                self._wrote(running, stream, line.decode(errors="replace"))
+
+    def _finish(self, running: Running, exit_descriptor: int) -> None:
+        self._selector.unregister(exit_descriptor)
+        os.close(exit_descriptor)
+        watched = self._selector.get_map()
+        for stream, pipe in _pipes(running):
+            if pipe in watched:
+                self._read(running, stream, pipe)
+            if pipe in watched:
+                self._selector.unregister(pipe)
+            if rest := running.unfinished.pop(stream, b""):
+                self._wrote(running, stream, rest.decode(errors="replace"))
+        status = running.process.wait()
+        for file in (running.process.stdout, running.process.stderr):
+            if file:
+                file.close()
+        with self._lock:
+            self._stopping.discard(running)
+        try:
+            # crun reports a signal as shells do.
+            self._ended(running, 128 - status if status > 128 else status)
+        except Exception:  # noqa: BLE001 - the other containers are still watched
+            _log.exception("cleaning up after %s failed", running.id)
+
+
+def _pipes(running: Running) -> tuple[tuple[str, int], ...]:
+    stdout, stderr = running.process.stdout, running.process.stderr
+    if stdout is None or stderr is None:
+        raise ValueError("a container's output goes to pipes")
+    return (("stdout", stdout.fileno()), ("stderr", stderr.fileno()))

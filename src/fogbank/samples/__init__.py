@@ -1,0 +1,1 @@
+"""The programs inside the built-in images. They run alone: nothing else of Fogbank is there."""
