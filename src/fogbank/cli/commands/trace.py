@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from fogbank.cli.exits import Exit
+from fogbank.cli.hops import draw
 from fogbank.cli.options import examples, format_option, name_option
 from fogbank.cli.output import print_json, working
 from fogbank.cli.regions import Running, running
@@ -54,5 +55,5 @@ def agrees(answer: dict[str, Any]) -> bool:
 
 def show(answer: dict[str, Any]) -> None:
     """Draw the path, one line a hop, and what the packet did."""
-    for line in answer["lines"]:
+    for line in draw(answer):
         click.echo(line)

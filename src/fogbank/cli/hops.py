@@ -1,0 +1,78 @@
+"""Drawing a trace: one line a hop, what was done to the packet there, and what the real packet did.
+
+It draws the JSON of `fogbank.paths.explain`, whose states are those of Google's Connectivity Tests.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import click
+
+_SHORT = {
+    "APPLY_ROUTE": "route",
+    "APPLY_EGRESS_FIREWALL_RULE": "egress",
+    "APPLY_INGRESS_FIREWALL_RULE": "ingress",
+    "SHAPE": "shaped to",
+    "DELIVER": "delivered to",
+    "DROP": "dropped:",
+    "NAT": "NAT",
+}
+_COLOURS = {"NAT": "cyan", "DELIVER": "green", "DROP": "red"}
+
+Json = dict[str, Any]
+
+
+def draw(answer: Json) -> Iterator[str]:
+    """Give the lines of a whole answer: the predicted ways, then the packet and every difference."""
+    traces = answer["predicted"]["traces"]
+    width = max((len(step["place"]) for trace in traces for step in trace["steps"]), default=0)
+    for number, trace in enumerate(traces, start=1):
+        if len(traces) > 1:
+            yield click.style(f"way {number} of {len(traces)} (flows spread over them)", dim=True)
+        yield from _hops(trace["steps"], width)
+        yield _verdict(trace)
+    if answer.get("observed"):
+        yield ""
+        yield from _observed(answer["observed"], answer["differences"], width)
+
+
+def _hops(steps: Sequence[Json], width: int) -> Iterator[str]:
+    for number, (place, at) in enumerate(groupby(steps, key=lambda step: step["place"]), start=1):
+        told = " · ".join(_told(step) for step in at)
+        yield f"{number:>3}  {place:<{width}}  {told}"
+
+
+def _told(step: Json) -> str:
+    state = step["state"]
+    word = _SHORT.get(state)
+    text = f"{word} {step['description']}" if word else step["description"]
+    colour = _COLOURS.get(state)
+    return click.style(text.replace(" becomes ", " → "), fg=colour) if colour else text
+
+
+def _verdict(trace: Json) -> str:
+    if trace["verdict"] == "dropped":
+        return click.style(f"  ✗  predicted: dropped, {trace.get('cause', 'for no known cause')}", fg="red")
+    return click.style(f"  →  predicted: {trace['verdict']}, seen as {trace['source']}", bold=True)
+
+
+def _observed(observed: Json, differences: Sequence[str], width: int) -> Iterator[str]:
+    yield click.style("the real packet", dim=True)
+    for number, seen in enumerate(observed.get("sightings", ()), start=1):
+        yield f"{number:>3}  {_place(seen):<{width}}  {_passage(seen)}"
+    saw = f", seen as {observed['source']}" if observed.get("source") else ""
+    yield click.style(f"  →  observed: {observed['verdict']}{saw}", bold=True)
+    for difference in differences:
+        yield click.style(f"  ✗  {difference}", fg="red")
+    if not differences:
+        yield click.style("  ✓  prediction and packet agree", fg="green")
+
+
+def _place(seen: Json) -> str:
+    return f"{seen['space']} {seen['device']}"
+
+
+def _passage(seen: Json) -> str:
+    ends = f"{seen['source']}:{seen['sourcePort']} → {seen['destination']}:{seen['destinationPort']}"
+    return f"{seen['direction']:<3} {ends}  +{seen['seconds'] * 1e6:.0f} µs"
