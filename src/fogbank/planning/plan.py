@@ -55,8 +55,9 @@ def plan(observed: Topology, desired: Topology) -> Plan:
     """List the actions that turn ``observed`` into ``desired``; empty when nothing differs."""
     gone = [e for key, e in observed.elements.items() if key not in desired.elements]
     lost_spaces = {e.name for e in gone if isinstance(e, Space)}
-    moved = [e for e in _changed_links(observed, desired) if lost_spaces.isdisjoint(spaces_of(e))]
-    lost_ports = {port for link in (*_links_of(observed, lost_spaces), *moved) for port in _ends(link)}
+    moved = [e for e in _moved_links(observed, desired) if lost_spaces.isdisjoint(spaces_of(e))]
+    broken = (*_links_of(observed, lost_spaces), *moved, *(e for e in gone if isinstance(e, Link)))
+    lost_ports = {port for link in broken for port in _ends(link)}
     removals: list[Action] = [
         Remove(e)
         for e in sorted((*gone, *moved), key=_rank, reverse=True)
@@ -88,7 +89,7 @@ def _links_of(topology: Topology, spaces: set[SpaceName]) -> Iterator[Link]:
         yield from (link for link in topology.of_kind(Link) if not spaces.isdisjoint(spaces_of(link)))
 
 
-def _changed_links(observed: Topology, desired: Topology) -> Iterator[Link]:
+def _moved_links(observed: Topology, desired: Topology) -> Iterator[Link]:
     """Find links whose ends change: such a pair cannot be replaced in place."""
     for link in observed.of_kind(Link):
         wanted = desired.elements.get(link.key)

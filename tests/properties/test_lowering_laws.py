@@ -1,0 +1,92 @@
+"""Laws that lowering and planning keep for every World."""
+
+from ipaddress import IPv4Address
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.drawn_worlds import worlds
+from tests.kernel_model import apply
+
+from fogbank.lowering.lower import lower
+from fogbank.network.invariants import violations
+from fogbank.network.topology import SourceNat, SpaceName, Topology
+from fogbank.paths.explain import explain, to_json
+from fogbank.paths.predict import predict
+from fogbank.paths.trace import Flow
+from fogbank.planning.plan import plan
+from fogbank.resources.world import Put, World
+
+NOTHING = Topology()
+
+
+@given(worlds())
+def test_every_world_lowers_to_a_network_that_can_be_built(drawn):
+    topology = lower(*drawn, NOTHING).topology
+    assert violations(topology) == ()
+    assert apply(NOTHING, plan(NOTHING, topology)).elements == topology.elements
+
+
+@given(worlds(), st.randoms(use_true_random=False))
+def test_the_order_in_which_resources_came_does_not_matter(drawn, random):
+    world, fleet = drawn
+    resources = [r for members in world.collections.values() for r in members.values()]
+    random.shuffle(resources)
+    again = World().after(Put(each) for each in resources)
+    first, second = lower(world, fleet, NOTHING), lower(again, fleet, NOTHING)
+    assert tuple(first.topology) == tuple(second.topology)
+    assert first.owners == second.owners
+
+
+@given(worlds())
+def test_nothing_is_to_be_done_when_the_network_is_as_desired(drawn):
+    lowered = lower(*drawn, NOTHING)
+    assert plan(lowered.topology, lowered.topology) == ()
+    assert plan(lowered.topology, lower(*drawn, lowered.topology).topology) == ()
+
+
+@given(worlds(), worlds())
+def test_a_plan_turns_any_network_into_any_other(before, after):
+    old = lower(*before, NOTHING).topology
+    new = lower(*after, old).topology
+    assert apply(old, plan(old, new)).elements == new.elements
+
+
+@given(worlds(), worlds())
+def test_a_client_that_a_gateway_still_serves_on_its_address_keeps_its_ports(before, after):
+    old = lower(*before, NOTHING).topology
+    new = {e.key: e for e in lower(*after, old).topology.of_kind(SourceNat)}
+    fresh = {e.key: e for e in lower(*after, NOTHING).topology.of_kind(SourceNat)}
+    assert new.keys() == fresh.keys()
+    for held in old.of_kind(SourceNat):
+        now = new.get(held.key)
+        if held.ports is None or now is None or now.ports is None:
+            continue
+        still_possible = len(now.ports) == len(held.ports) and any(
+            e.outside == held.outside for e in fresh.values() if e.space == held.space
+        )
+        if still_possible and now.outside == held.outside:
+            assert now.ports == held.ports
+
+
+@given(worlds())
+def test_every_element_of_a_resource_has_an_owner_that_exists_or_is_referred_to(drawn):
+    lowered = lower(*drawn, NOTHING)
+    assert lowered.owners.keys() == lowered.topology.elements.keys()
+
+
+@given(
+    worlds(),
+    st.sampled_from(
+        ["192.0.2.40", "192.0.2.2", "10.1.0.2", "10.1.0.1", "10.1.0.9", "8.8.8.8", "169.254.169.254"],
+    ),
+    st.sampled_from([22, 80, 443, 8080]),
+)
+def test_every_flow_has_a_prediction_that_can_be_told(drawn, destination, port):
+    world, fleet = drawn
+    lowered = lower(world, fleet, NOTHING)
+    for identifier in fleet.instances:
+        flow = Flow(SpaceName(f"instance/{identifier}"), IPv4Address(destination), port)
+        trace = predict(lowered.topology, flow)
+        assert trace.branches
+        assert len(explain(trace, lowered.owners)) > len(trace.branches)
+        assert len(to_json(trace, lowered.owners)["traces"]) == len(trace.branches)
