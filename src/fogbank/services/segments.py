@@ -1,14 +1,10 @@
-"""The path of a call as pairs, whether its discovery document names the parts or gives one long name.
-
-``projects/p/locations/l/connectors/c`` may come as the parameters projectsId, locationsId and connectorsId,
-or as one called ``name``, ``parent`` or ``resource``.
-"""
+"""The path of a call as pairs: one-platform APIs give it whole, as ``name``, ``parent`` or ``resource``."""
 
 from fogbank.resources.projects import project_id
 from fogbank.resources.world import World
 from fogbank.services.contract import Call
 
-_WHOLE = ("name", "parent", "resource")
+_WHOLE = ("parent", "resource", "name")
 
 
 def segments(call: Call) -> dict[str, str]:
@@ -16,11 +12,7 @@ def segments(call: Call) -> dict[str, str]:
     found: dict[str, str] = {}
     for key in _WHOLE:
         parts = str(call.parameters.get(key, "")).split("/")
-        if len(parts) > 1:
-            found |= dict(zip(parts[::2], parts[1::2], strict=False))
-    for key, value in call.parameters.items():
-        if key.endswith("sId"):
-            found.setdefault(key.removesuffix("Id"), str(value))
+        found |= dict(zip(parts[::2], parts[1::2], strict=False))
     return found
 
 
@@ -31,5 +23,5 @@ def project_of(world: World, call: Call) -> str:
 
 
 def location_of(call: Call) -> str:
-    """Tell the location in the call's path, or the one that its host stands for."""
-    return segments(call).get("locations") or str(call.parameters.get("location", "-"))
+    """Tell the location in the call's path, or the one that its host stands for; ``-`` when neither."""
+    return segments(call).get("locations") or str(call.parameters.get("location") or "-")

@@ -1,0 +1,107 @@
+"""The Google APIs that a project may enable, and which of them a project has from the start.
+
+An API can be enabled whether the region implements it or not; what is not implemented says so when called.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from fogbank.resources.names import ResourceName
+from fogbank.resources.world import World
+
+SERVICES = "serviceusage.services"
+
+State = Literal["ENABLED", "DISABLED"]
+
+IMPLEMENTED: Mapping[str, str] = {
+    "cloudresourcemanager.googleapis.com": "Cloud Resource Manager API",
+    "compute.googleapis.com": "Compute Engine API",
+    "iam.googleapis.com": "Identity and Access Management (IAM) API",
+    "iamcredentials.googleapis.com": "IAM Service Account Credentials API",
+    "run.googleapis.com": "Cloud Run Admin API",
+    "serviceusage.googleapis.com": "Service Usage API",
+    "vpcaccess.googleapis.com": "Serverless VPC Access API",
+}
+"""Name and title of the APIs that the region implements: a project has them enabled from the start."""
+
+_OTHERS: Mapping[str, str] = {
+    "aiplatform.googleapis.com": "Vertex AI API",
+    "alloydb.googleapis.com": "AlloyDB API",
+    "apigateway.googleapis.com": "API Gateway API",
+    "appengine.googleapis.com": "App Engine Admin API",
+    "artifactregistry.googleapis.com": "Artifact Registry API",
+    "bigquery.googleapis.com": "BigQuery API",
+    "bigtable.googleapis.com": "Cloud Bigtable API",
+    "billingbudgets.googleapis.com": "Cloud Billing Budget API",
+    "binaryauthorization.googleapis.com": "Binary Authorization API",
+    "certificatemanager.googleapis.com": "Certificate Manager API",
+    "cloudasset.googleapis.com": "Cloud Asset API",
+    "cloudbilling.googleapis.com": "Cloud Billing API",
+    "cloudbuild.googleapis.com": "Cloud Build API",
+    "clouddeploy.googleapis.com": "Cloud Deploy API",
+    "clouderrorreporting.googleapis.com": "Error Reporting API",
+    "cloudfunctions.googleapis.com": "Cloud Functions API",
+    "cloudkms.googleapis.com": "Cloud Key Management Service (KMS) API",
+    "cloudprofiler.googleapis.com": "Cloud Profiler API",
+    "cloudscheduler.googleapis.com": "Cloud Scheduler API",
+    "cloudtasks.googleapis.com": "Cloud Tasks API",
+    "cloudtrace.googleapis.com": "Cloud Trace API",
+    "container.googleapis.com": "Kubernetes Engine API",
+    "containeranalysis.googleapis.com": "Container Analysis API",
+    "containerregistry.googleapis.com": "Container Registry API",
+    "datastore.googleapis.com": "Cloud Datastore API",
+    "deploymentmanager.googleapis.com": "Cloud Deployment Manager V2 API",
+    "dns.googleapis.com": "Cloud DNS API",
+    "domains.googleapis.com": "Cloud Domains API",
+    "endpoints.googleapis.com": "Google Cloud Endpoints API",
+    "eventarc.googleapis.com": "Eventarc API",
+    "file.googleapis.com": "Cloud Filestore API",
+    "firestore.googleapis.com": "Cloud Firestore API",
+    "gkehub.googleapis.com": "GKE Hub API",
+    "iap.googleapis.com": "Cloud Identity-Aware Proxy API",
+    "identitytoolkit.googleapis.com": "Identity Toolkit API",
+    "logging.googleapis.com": "Cloud Logging API",
+    "memcache.googleapis.com": "Cloud Memorystore for Memcached API",
+    "monitoring.googleapis.com": "Cloud Monitoring API",
+    "networkconnectivity.googleapis.com": "Network Connectivity API",
+    "networkmanagement.googleapis.com": "Network Management API",
+    "networksecurity.googleapis.com": "Network Security API",
+    "networkservices.googleapis.com": "Network Services API",
+    "oslogin.googleapis.com": "Cloud OS Login API",
+    "privateca.googleapis.com": "Certificate Authority API",
+    "pubsub.googleapis.com": "Cloud Pub/Sub API",
+    "recaptchaenterprise.googleapis.com": "reCAPTCHA Enterprise API",
+    "redis.googleapis.com": "Google Cloud Memorystore for Redis API",
+    "runtimeconfig.googleapis.com": "Cloud Runtime Configuration API",
+    "secretmanager.googleapis.com": "Secret Manager API",
+    "servicecontrol.googleapis.com": "Service Control API",
+    "servicedirectory.googleapis.com": "Service Directory API",
+    "servicemanagement.googleapis.com": "Service Management API",
+    "servicenetworking.googleapis.com": "Service Networking API",
+    "sourcerepo.googleapis.com": "Cloud Source Repositories API",
+    "spanner.googleapis.com": "Cloud Spanner API",
+    "sql-component.googleapis.com": "Cloud SQL",
+    "sqladmin.googleapis.com": "Cloud SQL Admin API",
+    "storage-api.googleapis.com": "Google Cloud Storage JSON API",
+    "storage-component.googleapis.com": "Cloud Storage",
+    "storage.googleapis.com": "Cloud Storage API",
+    "sts.googleapis.com": "Security Token Service API",
+    "trafficdirector.googleapis.com": "Traffic Director API",
+    "workflows.googleapis.com": "Workflows API",
+}
+
+CATALOGUE: Mapping[str, str] = dict(sorted((IMPLEMENTED | _OTHERS).items()))
+"""Name and title of every API that there is."""
+
+
+def api_name(project: str, api: str) -> ResourceName:
+    """Name an API's use by a project."""
+    return ResourceName(SERVICES, f"projects/{project}/services/{api}")
+
+
+def state(world: World, project: str, api: str) -> State:
+    """Tell whether ``project`` has ``api`` enabled: what somebody chose, else the start."""
+    found = world.find(api_name(project, api))
+    if found is not None:
+        return "ENABLED" if found.body["state"] == "ENABLED" else "DISABLED"
+    return "ENABLED" if api in IMPLEMENTED else "DISABLED"

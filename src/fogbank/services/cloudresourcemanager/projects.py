@@ -1,0 +1,122 @@
+"""Projects in the v1 API, whose shape is the one that is kept.
+
+A project that does not exist is refused like one that the caller may not see (recorded). A deleted one
+waits in state DELETE_REQUESTED and can be brought back.
+"""
+
+from collections.abc import Iterable
+
+from fogbank.errors import ApiError
+from fogbank.resources.names import ResourceName
+from fogbank.resources.operations import Operation, longrunning_operation
+from fogbank.resources.projects import PROJECTS, policy_name, project_id, project_name
+from fogbank.resources.world import Json, Put, Resource, World
+from fogbank.services.cloudresourcemanager.creation import check_id, new_project
+from fogbank.services.contract import Call, Decision
+
+_WRITABLE = ("name", "labels", "parent")
+
+
+def named(call: Call) -> str:
+    """Tell which project the call is about: v1 and v3 have the id or number under several names."""
+    for key in ("projectId", "name", "resource"):
+        if value := call.parameters.get(key):
+            return str(value).removeprefix("projects/")
+    return ""
+
+
+def find(world: World, call: Call) -> Resource:
+    """Find the project; Google's refusal otherwise."""
+    found = world.find(project_name(project_id(world, named(call))))
+    if found is None:
+        raise ApiError(403, "The caller does not have permission", "PERMISSION_DENIED", "forbidden")
+    return found
+
+
+def get(world: World, call: Call) -> Json:
+    """Show a project."""
+    return find(world, call).body
+
+
+def list_(world: World, _call: Call) -> Iterable[Json]:
+    """List the projects; the front end filters."""
+    return [r.body for r in sorted(world.all(PROJECTS), key=lambda r: r.name)]
+
+
+def create(world: World, call: Call) -> Decision:
+    """Make a project."""
+    made, decision = created(world, call, call.body.get("projectId", ""), call.body)
+    response = {"@type": "type.googleapis.com/google.cloudresourcemanager.v1.Project", **made.body}
+    metadata = {"createTime": made.body["createTime"], "gettable": True, "ready": True}
+    operation = operation_of(
+        call, made.name, "google.cloudresourcemanager.v1.ProjectCreationStatus", metadata, response
+    )
+    return Decision(decision, operation=operation)
+
+
+def created(world: World, call: Call, identifier: str, fields: Json) -> tuple[Resource, tuple[Put, ...]]:
+    """Check and make a project; ``fields`` are v1's."""
+    check_id(identifier)
+    if world.find(project_name(identifier)):
+        raise ApiError(409, "Requested entity already exists", "ALREADY_EXISTS", "alreadyExists")
+    wanted = {key: fields[key] for key in _WRITABLE if fields.get(key)}
+    made = new_project(identifier, call.now, call.new_id, owner=call.principal, fields=wanted)
+    puts = tuple(change for change in made if isinstance(change, Put))
+    return puts[0].resource, puts
+
+
+def operation_of(call: Call, target: ResourceName, message: str, metadata: Json, response: Json) -> Operation:
+    """Make an operation that is over at once."""
+    return longrunning_operation(
+        "cloudresourcemanager",
+        None,
+        f"google.cloud.resourcemanager.{call.method.split('.', 1)[1]}",
+        target,
+        now=call.now,
+        new_id=call.new_id,
+        user=call.principal,
+        project=target.project,
+        metadata_type=message,
+        metadata=metadata,
+        response=response,
+        done=True,
+    )
+
+
+def update(world: World, call: Call) -> Decision:
+    """Replace a project's name and labels."""
+    found = find(world, call)
+    changed = found.with_body(**{key: call.body.get(key, found.body.get(key)) for key in _WRITABLE})
+    return Decision((Put(changed),), answer=changed.body)
+
+
+def delete(world: World, call: Call) -> Decision:
+    """Mark a project for deletion."""
+    return Decision((Put(marked(find(world, call), "DELETE_REQUESTED")),), answer={})
+
+
+def undelete(world: World, call: Call) -> Decision:
+    """Take the mark away."""
+    return Decision((Put(marked(find(world, call), "ACTIVE")),), answer={})
+
+
+def marked(found: Resource, state: str) -> Resource:
+    """Give a project another state; refuse to delete twice or to restore what is not deleted."""
+    if found.body["lifecycleState"] == state:
+        raise ApiError(
+            400,
+            f"Project '{found.name.id}' is in state {state} already.",
+            "FAILED_PRECONDITION",
+            "failedPrecondition",
+        )
+    return found.with_body(lifecycleState=state)
+
+
+def get_ancestry(world: World, call: Call) -> Json:
+    """Show what a project is in: nothing but itself."""
+    return {"ancestor": [{"resourceId": {"type": "project", "id": find(world, call).name.id}}]}
+
+
+def guarded(world: World, call: Call) -> ResourceName:
+    """Name the policy of the call's project."""
+    return policy_name(find(world, call).name.id)

@@ -1,0 +1,132 @@
+"""Projects in the v3 API: another view of the same."""
+
+import re
+from collections.abc import Iterable
+
+from fogbank.errors import ApiError
+from fogbank.resources.fingerprints import fingerprint
+from fogbank.resources.projects import PROJECTS
+from fogbank.resources.world import Json, Put, Resource, World
+from fogbank.services.cloudresourcemanager.projects import created, find, marked, operation_of
+from fogbank.services.contract import Call, Decision
+
+_TYPE = "type.googleapis.com/google.cloud.resourcemanager.v3.Project"
+_METADATA = "google.cloud.resourcemanager.v3."
+_QUERY = re.compile(r"(?P<field>[\w.]+)\s*[:=]\s*(?P<value>\S+)", re.IGNORECASE)
+
+
+def render(project: Resource) -> Json:
+    """Render a project."""
+    body = project.body
+    parent = body.get("parent")
+    fields = {
+        "name": f"projects/{body['projectNumber']}",
+        "projectId": body["projectId"],
+        "state": body["lifecycleState"],
+        "displayName": body.get("name"),
+        "labels": body.get("labels"),
+        "parent": _parent(parent) if parent else None,
+        "createTime": body["createTime"],
+        "updateTime": body["createTime"],
+        "etag": fingerprint(body),
+    }
+    return {key: value for key, value in fields.items() if value}
+
+
+def _parent(parent: Json) -> str:
+    identifier = str(parent["id"])
+    return identifier if "/" in identifier else f"{parent['type']}s/{identifier}"
+
+
+def _v1_fields(body: Json) -> Json:
+    fields: Json = {"name": body.get("displayName"), "labels": body.get("labels")}
+    if parent := body.get("parent"):
+        kind, _, identifier = str(parent).partition("/")
+        fields["parent"] = {"type": kind.removesuffix("s"), "id": identifier}
+    return {key: value for key, value in fields.items() if value}
+
+
+def get(world: World, call: Call) -> Json:
+    """Show a project."""
+    return render(find(world, call))
+
+
+def list_(world: World, call: Call) -> Iterable[Json]:
+    """List the projects under a parent."""
+    shown = [render(r) for r in sorted(world.all(PROJECTS), key=lambda r: r.name)]
+    parent, deleted = call.parameters.get("parent"), call.parameters.get("showDeleted")
+    return [
+        project
+        for project in shown
+        if (not parent or project.get("parent") == parent) and (deleted or project["state"] == "ACTIVE")
+    ]
+
+
+def search(world: World, call: Call) -> Iterable[Json]:
+    """Find projects by the fields that a query names (``id:a state:ACTIVE``)."""
+    query = str(call.parameters.get("query") or "")
+    wanted = [(m["field"], m["value"].strip("\"'")) for m in _QUERY.finditer(query)]
+    shown = [render(r) for r in sorted(world.all(PROJECTS), key=lambda r: r.name)]
+    return [project for project in shown if all(_has(project, field, value) for field, value in wanted)]
+
+
+def _has(project: Json, field: str, value: str) -> bool:
+    names = {
+        "id": "projectId",
+        "displayname": "displayName",
+        "name": "displayName",
+        "lifecyclestate": "state",
+    }
+    key = names.get(field.lower(), field)
+    if key.startswith("labels."):
+        found = project.get("labels", {}).get(key.removeprefix("labels."))
+        return found is not None and value in {"*", found}
+    if key not in {"projectId", "displayName", "state", "parent"}:
+        raise ApiError(400, f"Unknown field in the query: {field}", "INVALID_ARGUMENT", "badRequest")
+    pattern = ".*".join(map(re.escape, value.split("*")))
+    return re.fullmatch(pattern, str(project.get(key, "")), re.IGNORECASE) is not None
+
+
+def create(world: World, call: Call) -> Decision:
+    """Make a project."""
+    made, changes = created(world, call, call.body.get("projectId", ""), _v1_fields(call.body))
+    metadata = {"createTime": made.body["createTime"], "gettable": True, "ready": True}
+    return _over(call, made, changes, "CreateProjectMetadata", metadata)
+
+
+def patch(world: World, call: Call) -> Decision:
+    """Change a project's display name or labels."""
+    found = find(world, call)
+    mask = str(call.parameters.get("updateMask") or "displayName,labels").replace(
+        "display_name", "displayName"
+    )
+    fields = {"displayName": "name", "labels": "labels"}
+    wanted = [field for field in mask.split(",") if field]
+    for field in wanted:
+        if field.partition(".")[0] not in fields:
+            raise ApiError(
+                400, f"The field '{field}' of a project cannot be changed.", "INVALID_ARGUMENT", "badRequest"
+            )
+    named = {field.partition(".")[0] for field in wanted} & call.body.keys()
+    changed = found.with_body(**{fields[field]: call.body[field] for field in named})
+    return _over(call, changed, (Put(changed),), "UpdateProjectMetadata")
+
+
+def delete(world: World, call: Call) -> Decision:
+    """Mark a project for deletion."""
+    changed = marked(find(world, call), "DELETE_REQUESTED")
+    return _over(call, changed, (Put(changed),), "DeleteProjectMetadata")
+
+
+def undelete(world: World, call: Call) -> Decision:
+    """Take the mark away."""
+    changed = marked(find(world, call), "ACTIVE")
+    return _over(call, changed, (Put(changed),), "UndeleteProjectMetadata")
+
+
+def _over(
+    call: Call, project: Resource, changes: tuple[Put, ...], message: str, metadata: Json | None = None
+) -> Decision:
+    response = {"@type": _TYPE, **render(project)}
+    operation = operation_of(call, project.name, _METADATA + message, metadata or {}, response)
+    return Decision(changes, operation=operation)
