@@ -1,0 +1,98 @@
+"""Routes."""
+
+import pytest
+from tests.compute_calls import LINK, REGION, Compute
+
+GATEWAY = "global/gateways/default-internet-gateway"
+
+
+@pytest.fixture
+def compute():
+    made = Compute()
+    made.network("net")
+    made.subnetwork(
+        "s", "10.0.0.0/24", secondaryIpRanges=[{"rangeName": "pods", "ipCidrRange": "10.4.0.0/14"}]
+    )
+    return made
+
+
+def insert(compute, **body):
+    return compute("routes.insert", {"name": "r", "network": "net", "destRange": "8.8.8.0/24"} | body)
+
+
+def refused(compute, **body):
+    whole = {"name": "r", "network": "net", "destRange": "8.8.8.0/24"} | body
+    return compute.refused("routes.insert", whole)
+
+
+def test_a_new_network_leads_to_the_internet(compute):
+    default = compute("routes.list")[0]
+    assert default["name"].startswith("default-route-r-")
+    assert default["description"] == "Default route to the Internet."
+    assert (default["destRange"], default["priority"]) == ("0.0.0.0/0", 1000)
+    assert default["nextHopGateway"] == f"{LINK}/{GATEWAY}"
+    compute("routes.delete", route=default["name"])
+    assert all(each["destRange"] != "0.0.0.0/0" for each in compute("routes.list"))
+
+
+def test_every_range_of_a_subnetwork_has_a_route_as_long_as_it_lives(compute):
+    routes = [each for each in compute("routes.list") if "nextHopNetwork" in each]
+    assert [(each["destRange"], each["priority"]) for each in routes] == [
+        ("10.0.0.0/24", 0),
+        ("10.4.0.0/14", 0),
+    ]
+    assert routes[0] == compute("routes.get", route=routes[0]["name"])
+    assert compute.refused("routes.delete", route=routes[0]["name"]).code == 400
+    compute("subnetworks.delete", region=REGION, subnetwork="s")
+    assert compute.refused("routes.get", route=routes[0]["name"]).code == 404
+
+
+def test_a_static_route_has_googles_defaults(compute):
+    assert insert(compute, nextHopGateway=GATEWAY).status == "RUNNING"
+    shown = compute("routes.get", route="r")
+    assert shown == {
+        "kind": "compute#route",
+        "id": shown["id"],
+        "creationTimestamp": shown["creationTimestamp"],
+        "name": "r",
+        "network": f"{LINK}/global/networks/net",
+        "destRange": "8.8.8.0/24",
+        "priority": 1000,
+        "nextHopGateway": f"{LINK}/{GATEWAY}",
+        "selfLink": f"{LINK}/global/routes/r",
+    }
+
+
+def test_a_route_to_an_address_that_nobody_has_comes_with_googles_warning(compute):
+    insert(compute, nextHopIp="10.0.0.9")
+    (warning,) = compute("routes.get", route="r")["warnings"]
+    assert warning["code"] == "NEXT_HOP_ADDRESS_NOT_ASSIGNED"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({}, "Exactly one"),
+        ({"nextHopGateway": GATEWAY, "nextHopIp": "10.0.0.9"}, "Exactly one"),
+        ({"nextHopGateway": "global/gateways/mine"}, "resource.nextHopGateway"),
+        ({"nextHopIp": "10.9.0.1"}, "resource.nextHopIp"),
+        ({"nextHopIp": "word"}, "resource.nextHopIp"),
+        ({"nextHopGateway": GATEWAY, "destRange": "10.0.0.128/25"}, "resource.destRange"),
+        ({"nextHopGateway": GATEWAY, "destRange": "10.0.0.0/24"}, "resource.destRange"),
+        ({"nextHopGateway": GATEWAY, "destRange": "8.8.8.8/24"}, "resource.destRange"),
+        ({"nextHopGateway": GATEWAY, "destRange": None}, "resource.destRange"),
+        ({"nextHopGateway": GATEWAY, "priority": -1}, "resource.priority"),
+        ({"nextHopGateway": GATEWAY, "tags": ["A"]}, "resource.tags[0]"),
+    ],
+)
+def test_a_route_that_makes_no_sense_is_refused(compute, body, words):
+    refusal = refused(compute, **body)
+    assert refusal.code == 400
+    assert words in refusal.message
+
+
+@pytest.mark.parametrize("hop", ["nextHopInstance", "nextHopIlb", "nextHopVpnTunnel"])
+def test_next_hops_that_are_not_built_are_refused_by_name(compute, hop):
+    refusal = refused(compute, **{hop: "x"})
+    assert refusal.code == 501
+    assert hop in refusal.message

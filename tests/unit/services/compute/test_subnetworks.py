@@ -1,0 +1,246 @@
+"""Subnetworks."""
+
+import pytest
+from tests.compute_calls import LINK, REGION, Compute, auto_nat, only
+
+
+@pytest.fixture
+def compute():
+    made = Compute()
+    made.network("net")
+    return made
+
+
+def get(compute, name="s"):
+    return compute("subnetworks.get", region=REGION, subnetwork=name)
+
+
+def test_a_subnetwork_has_googles_defaults(compute):
+    compute.subnetwork("s", "10.124.0.0/28")
+    shown = get(compute)
+    assert shown == {
+        "kind": "compute#subnetwork",
+        "id": shown["id"],
+        "creationTimestamp": shown["creationTimestamp"],
+        "name": "s",
+        "network": f"{LINK}/global/networks/net",
+        "ipCidrRange": "10.124.0.0/28",
+        "gatewayAddress": "10.124.0.1",
+        "region": f"{LINK}/regions/{REGION}",
+        "selfLink": f"{LINK}/regions/{REGION}/subnetworks/s",
+        "privateIpGoogleAccess": False,
+        "privateIpv6GoogleAccess": "DISABLE_GOOGLE_ACCESS",
+        "purpose": "PRIVATE",
+        "stackType": "IPV4_ONLY",
+        "state": "READY",
+        "fingerprint": shown["fingerprint"],
+    }
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "https://compute.googleapis.com/compute/v1/projects/demo/global/networks/net",
+        "https://www.googleapis.com/compute/v1/projects/demo/global/networks/net",
+        "projects/demo/global/networks/net",
+        "global/networks/net",
+        "net",
+    ],
+)
+def test_every_form_of_a_reference_comes_back_as_one_link(compute, reference):
+    compute(
+        "subnetworks.insert", {"name": "s", "ipCidrRange": "10.0.0.0/24", "network": reference}, region=REGION
+    )
+    assert get(compute)["network"] == f"{LINK}/global/networks/net"
+
+
+def test_a_network_that_does_not_exist_is_not_found(compute):
+    body = {"name": "s", "ipCidrRange": "10.0.0.0/24", "network": "missing"}
+    refusal = compute.refused("subnetworks.insert", body, region=REGION)
+    assert (refusal.code, refusal.message) == (
+        404,
+        "The resource 'projects/demo/global/networks/missing' was not found",
+    )
+
+
+def test_a_region_that_google_does_not_have_is_refused(compute):
+    body = {"name": "s", "ipCidrRange": "10.0.0.0/24", "network": "net"}
+    assert compute.refused("subnetworks.insert", body, region="moon-north1").message == (
+        "Invalid value for field 'region': 'moon-north1'. Unknown region."
+    )
+
+
+@pytest.mark.parametrize(
+    "cidr",
+    [
+        "10.0.0.1/24",
+        "10.0.0.0/30",
+        "8.0.0.0/3",
+        "169.254.0.0/24",
+        "127.0.0.0/8",
+        "224.0.0.0/24",
+        "word",
+        "::/64",
+    ],
+)
+def test_a_range_that_google_prohibits_is_refused(compute, cidr):
+    body = {"name": "s", "ipCidrRange": cidr, "network": "net"}
+    refusal = compute.refused("subnetworks.insert", body, region=REGION)
+    assert refusal.message.startswith(f"Invalid value for field 'resource.ipCidrRange': '{cidr}'. ")
+
+
+def test_ranges_of_one_network_do_not_overlap_in_any_region(compute):
+    compute.subnetwork("first", "10.0.0.0/16", region="us-central1")
+    body = {"name": "s", "ipCidrRange": "10.0.3.0/24", "network": "net"}
+    refusal = compute.refused("subnetworks.insert", body, region=REGION)
+    assert refusal.message == (
+        "Invalid value for field 'resource.ipCidrRange': '10.0.3.0/24'. Invalid IPCidrRange: 10.0.3.0/24 "
+        "conflicts with existing subnetwork 'first' in region 'us-central1'."
+    )
+    assert (refusal.code, refusal.reason) == (400, "invalid")
+
+
+def test_networks_may_hold_the_same_range(compute):
+    compute.network("other")
+    compute.subnetwork("a", "10.0.0.0/24")
+    compute.subnetwork("b", "10.0.0.0/24", network="other")
+    assert get(compute, "a")["ipCidrRange"] == get(compute, "b")["ipCidrRange"]
+
+
+def test_an_auto_network_keeps_its_block_for_itself(compute):
+    compute.network("auto", auto=True)
+    body = {"name": "s", "ipCidrRange": "10.255.0.0/24", "network": "auto"}
+    assert "conflicts with" in compute.refused("subnetworks.insert", body, region=REGION).message
+    compute.subnetwork("s", "10.5.0.0/24", network="auto")
+
+
+def test_secondary_ranges_are_kept_and_may_not_overlap_anything(compute):
+    pods = {"rangeName": "pods", "ipCidrRange": "10.4.0.0/14"}
+    compute.subnetwork("s", "10.0.0.0/24", secondaryIpRanges=[pods])
+    assert get(compute)["secondaryIpRanges"] == [pods]
+    for clash in (
+        {"rangeName": "x", "ipCidrRange": "10.5.0.0/24"},
+        {"rangeName": "x", "ipCidrRange": "10.1.0.0/24"},
+    ):
+        body = {"name": "t", "ipCidrRange": "10.1.0.0/16", "network": "net", "secondaryIpRanges": [clash]}
+        refusal = compute.refused("subnetworks.insert", body, region=REGION)
+        assert "'resource.secondaryIpRanges[0].ipCidrRange'" in refusal.message
+
+
+def test_flow_logs_get_googles_defaults(compute):
+    compute.subnetwork("s", "10.0.0.0/24", logConfig={"enable": True})
+    assert get(compute)["logConfig"] == {
+        "enable": True,
+        "aggregationInterval": "INTERVAL_5_SEC",
+        "flowSampling": 0.5,
+        "metadata": "EXCLUDE_ALL_METADATA",
+    }
+
+
+def test_flow_logs_that_were_switched_off_are_shown_so(compute):
+    compute.subnetwork("s", "10.0.0.0/24", logConfig={"enable": False})
+    assert get(compute)["logConfig"] == {"enable": False}
+
+
+def test_a_patch_needs_the_present_fingerprint(compute):
+    compute.subnetwork("s", "10.0.0.0/24")
+    stale = get(compute)["fingerprint"]
+    assert compute.refused("subnetworks.patch", {}, region=REGION, subnetwork="s").reason == "required"
+    change = {"fingerprint": stale, "logConfig": {"enable": True}}
+    compute("subnetworks.patch", change, region=REGION, subnetwork="s")
+    refusal = compute.refused("subnetworks.patch", change, region=REGION, subnetwork="s")
+    assert (refusal.code, refusal.reason) == (412, "conditionNotMet")
+
+
+def test_a_patch_of_flow_logs_keeps_the_other_settings(compute):
+    compute.subnetwork("s", "10.0.0.0/24", logConfig={"enable": True, "flowSampling": 1.0})
+    change = {"fingerprint": get(compute)["fingerprint"], "logConfig": {"enable": False}}
+    compute("subnetworks.patch", change, region=REGION, subnetwork="s")
+    assert get(compute)["logConfig"]["flowSampling"] == 1.0
+    assert get(compute)["logConfig"]["enable"] is False
+
+
+def test_a_secondary_range_that_a_gateway_serves_cannot_be_taken_away(compute):
+    compute.subnetwork(
+        "s", "10.0.0.0/24", secondaryIpRanges=[{"rangeName": "pods", "ipCidrRange": "10.4.0.0/14"}]
+    )
+    served = {
+        "name": f"regions/{REGION}/subnetworks/s",
+        "sourceIpRangesToNat": ["LIST_OF_SECONDARY_IP_RANGES"],
+        "secondaryIpRangeNames": ["pods"],
+    }
+    compute.router(nats=[auto_nat(**only(subnetworks=[served]))])
+    change = {"fingerprint": get(compute)["fingerprint"], "secondaryIpRanges": []}
+    refusal = compute.refused("subnetworks.patch", change, region=REGION, subnetwork="s")
+    assert refusal.message.endswith(f"used by 'projects/demo/regions/{REGION}/routers/router'")
+
+
+def test_a_subnetwork_grows_and_keeps_its_gateway(compute):
+    compute.subnetwork("s", "10.8.1.0/24")
+    operation = compute(
+        "subnetworks.expandIpCidrRange", {"ipCidrRange": "10.8.0.0/23"}, region=REGION, subnetwork="s"
+    )
+    assert operation.type == "expandIpCidrRange"
+    assert (get(compute)["ipCidrRange"], get(compute)["gatewayAddress"]) == ("10.8.0.0/23", "10.8.1.1")
+
+
+@pytest.mark.parametrize("cidr", ["10.8.1.0/25", "10.8.1.0/24", "10.9.0.0/16", "10.8.0.0/15"])
+def test_a_subnetwork_does_not_shrink_move_or_grow_over_another(compute, cidr):
+    compute.subnetwork("s", "10.8.1.0/24")
+    compute.subnetwork("other", "10.9.0.0/24")
+    refusal = compute.refused(
+        "subnetworks.expandIpCidrRange", {"ipCidrRange": cidr}, region=REGION, subnetwork="s"
+    )
+    assert refusal.code == 400
+
+
+def test_the_subnetwork_of_an_auto_network_grows_to_16_bits_at_most(compute):
+    compute.network("auto", auto=True)
+    where = {"region": REGION, "subnetwork": "auto"}
+    assert (
+        compute.refused("subnetworks.expandIpCidrRange", {"ipCidrRange": "10.178.0.0/15"}, **where).code
+        == 400
+    )
+    compute("subnetworks.expandIpCidrRange", {"ipCidrRange": "10.178.0.0/16"}, **where)
+
+
+def test_private_google_access_is_switched_by_its_own_method(compute):
+    compute.subnetwork("s", "10.8.1.0/24")
+    before = get(compute)["fingerprint"]
+    body = {"privateIpGoogleAccess": True}
+    operation = compute("subnetworks.setPrivateIpGoogleAccess", body, region=REGION, subnetwork="s")
+    assert operation.type == "setPrivateIpGoogleAccess"
+    assert get(compute)["privateIpGoogleAccess"] is True
+    assert get(compute)["fingerprint"] != before
+
+
+def test_the_subnetwork_of_an_auto_network_cannot_be_deleted(compute):
+    compute.network("auto", auto=True)
+    assert compute.refused("subnetworks.delete", region=REGION, subnetwork="auto").reason == "invalidUsage"
+
+
+def test_a_subnetwork_with_an_address_stays(compute):
+    compute.subnetwork("s", "10.8.1.0/24")
+    compute.address("ip", addressType="INTERNAL", subnetwork="s")
+    refusal = compute.refused("subnetworks.delete", region=REGION, subnetwork="s")
+    assert refusal.message == (
+        f"The subnetwork resource 'projects/demo/regions/{REGION}/subnetworks/s' is already being used by "
+        f"'projects/demo/regions/{REGION}/addresses/ip'"
+    )
+
+
+def test_a_subnetwork_that_nothing_uses_goes(compute):
+    compute.subnetwork("s", "10.8.1.0/24")
+    compute("subnetworks.delete", region=REGION, subnetwork="s")
+    assert compute.refused("subnetworks.get", region=REGION, subnetwork="s").code == 404
+
+
+def test_lists_hold_a_region_or_all_of_them(compute):
+    compute.subnetwork("a", "10.0.0.0/24")
+    compute.subnetwork("b", "10.0.1.0/24", region="us-central1")
+    assert [each["name"] for each in compute("subnetworks.list", region=REGION)] == ["a"]
+    assert [each["name"] for each in compute("subnetworks.aggregatedList")] == ["a", "b"]
+    assert [each["ipCidrRange"] for each in compute("subnetworks.listUsable")] == [
+        "10.0.0.0/24",
+        "10.0.1.0/24",
+    ]
