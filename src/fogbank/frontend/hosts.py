@@ -8,24 +8,22 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Literal
 
+from fogbank.frontend import iamcredentials, oauth
 from fogbank.frontend.web import Answer, Application, Receive, Scope, Send, respond, text_answer
 
-HostKind = Literal["api", "accounts", "run", "registry", "tunnel"]
+HostKind = Literal["accounts", "iamcredentials", "api", "run", "registry", "tunnel"]
 
-_ACCOUNTS = frozenset(
-    {"oauth2.googleapis.com", "accounts.google.com", "openidconnect.googleapis.com", "sts.googleapis.com"}
-    | {"oauth2.mtls.googleapis.com"}
-)
-_ACCOUNT_PATHS = ("/oauth2/", "/userinfo/")
 _REGISTRIES = frozenset({"gcr.io", "mirror.gcr.io"})
 
 
 @lru_cache(4096)
 def kind_of(host: str) -> HostKind | None:
     """Tell whose ``host`` (lower case, no port) is; None for one that Fogbank does not stand for."""
-    if host in _ACCOUNTS:
+    if host in oauth.HOSTS:
         return "accounts"
-    if host.endswith(".googleapis.com"):
+    if host == iamcredentials.HOST:
+        return "iamcredentials"
+    if host == "googleapis.com" or host.endswith(".googleapis.com"):
         return "api"
     if host.endswith(".run.app"):
         return "run"
@@ -35,32 +33,23 @@ def kind_of(host: str) -> HostKind | None:
 
 
 class Hosts:
-    """The ASGI application that sends each request to the one its host and path belong to."""
+    """The ASGI application that sends each request to the one its host and path belong to.
 
-    def __init__(
-        self,
-        *,
-        api: Application,
-        accounts: Application,
-        run: Application,
-        more: Mapping[str, Application] | None = None,
-    ) -> None:
-        self._api, self._accounts, self._run = api, accounts, run
-        self._more = more or {}
+    ``applications`` has one for each kind that is served; what is missing is answered with 501.
+    """
+
+    def __init__(self, applications: Mapping[HostKind, Application]) -> None:
+        self._applications = applications
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         host = _host(scope)
         kind = kind_of(host)
-        if kind == "api":
-            of_accounts = host == "www.googleapis.com" and scope["path"].startswith(_ACCOUNT_PATHS)
-            await (self._accounts if of_accounts else self._api)(scope, receive, send)
-        elif kind == "run":
-            await self._run(scope, receive, send)
-        elif kind == "accounts":
-            await self._accounts(scope, receive, send)
-        elif kind is not None and kind in self._more:
-            await self._more[kind](scope, receive, send)
+        if kind == "api" and oauth.owns(host, scope["path"]):
+            kind = "accounts"
+        application = self._applications.get(kind) if kind is not None else None
+        if application is not None:
+            await application(scope, receive, send)
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1011})
         else:
