@@ -32,6 +32,18 @@ def refer(reference: str, kind: str, scope: Scope = "global") -> ResourceName:
     return parse_compute_reference(reference, kind, "", scope)
 
 
+@lru_cache(maxsize=65536)
+def read_range(text: str) -> IPv4Network:
+    """Read a stored range. Remembered, for every new subnetwork is compared with all the others."""
+    return IPv4Network(text)
+
+
+@lru_cache(maxsize=65536)
+def read_address(text: str) -> IPv4Address:
+    """Read a stored address, remembered like ranges."""
+    return IPv4Address(text)
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
     """A VPC network. ``auto`` keeps one subnetwork in every region."""
@@ -84,12 +96,12 @@ class Subnetwork:
             resource.name,
             refer(body["network"], "networks"),
             resource.name.region or "",
-            IPv4Network(body["ipCidrRange"]),
-            IPv4Address(body["gatewayAddress"]),
+            read_range(body["ipCidrRange"]),
+            read_address(body["gatewayAddress"]),
             body.get("purpose", "PRIVATE"),
             body.get("privateIpGoogleAccess", False),
             tuple(
-                SecondaryRange(each["rangeName"], IPv4Network(each["ipCidrRange"]))
+                SecondaryRange(each["rangeName"], read_range(each["ipCidrRange"]))
                 for each in body.get("secondaryIpRanges", ())
             ),
         )

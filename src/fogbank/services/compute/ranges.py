@@ -73,9 +73,8 @@ def taken_ranges(
     link, under = network.self_link, f"projects/{network.project}/"
     for resource in world.all("compute.subnetworks", under):
         if resource.body["network"] == link and resource.name != without:
-            subnetwork = Subnetwork.of(resource)
-            holder = f"existing subnetwork '{resource.name.id}' in region '{subnetwork.region}'."
-            yield from (TakenRange(each, holder) for each in subnetwork.ranges)
+            holder = f"existing subnetwork '{resource.name.id}' in region '{resource.name.region}'."
+            yield from (TakenRange(each, holder) for each in Subnetwork.of(resource).ranges)
     for resource in world.all("compute.globalAddresses", under):
         if resource.body.get("network") == link:
             yield TakenRange(StaticAddress.of(resource).range, f"reserved range '{resource.name.id}'.")

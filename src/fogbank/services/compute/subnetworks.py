@@ -3,7 +3,7 @@
 Those that an auto mode network made for itself are marked in private, for they go with it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -154,10 +154,12 @@ def _check_auto_block(network: Resource, primary: IPv4Network) -> None:
 
 
 def _secondary(
-    world: World, network: ResourceName, own: ResourceName, primary: IPv4Network, entries: Iterable[Json]
+    world: World, network: ResourceName, own: ResourceName, primary: IPv4Network, entries: Sequence[Json]
 ) -> list[Json]:
     """Check secondary ranges against the whole network, and against one another."""
     found: list[Json] = []
+    if not entries:
+        return found
     taken = [*ranges.taken_ranges(world, network, own)]
     taken.append(ranges.TakenRange(primary, "the primary range of the subnetwork."))
     for index, entry in enumerate(entries):
@@ -195,7 +197,7 @@ def patch(world: World, call: Call) -> Decision:
     return put(call, "compute.subnetworks.patch", fingerprinted(subnetwork.with_body(**changed)))
 
 
-def _new_secondary(world: World, resource: Resource, entries: Iterable[Json]) -> list[Json]:
+def _new_secondary(world: World, resource: Resource, entries: Sequence[Json]) -> list[Json]:
     subnetwork = Subnetwork.of(resource)
     found = _secondary(world, subnetwork.network, resource.name, subnetwork.range, entries)
     kept = {each["rangeName"] for each in found}
