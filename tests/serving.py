@@ -65,7 +65,9 @@ def _delete(world, call):
 
 
 def _list(world, call):
-    under = f"projects/{call['project']}/" + (f"regions/{call['region']}/" if "region" in call.parameters else "")
+    under = f"projects/{call['project']}/" + (
+        f"regions/{call['region']}/" if "region" in call.parameters else ""
+    )
     return [r.body for r in world.all("compute.subnetworks", under)]
 
 

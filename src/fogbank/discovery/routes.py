@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from urllib.parse import unquote
 
+from fogbank.discovery.overlays import extra_query
 from fogbank.discovery.tables import Document, documents, load_methods
 
 _PARAMETER = re.compile(r"\{(\w+)=([^}]+)\}")
@@ -105,7 +106,11 @@ def split_template(path: str) -> tuple[list[str], str, tuple[tuple[str, int, int
 @cache
 def methods(document: str) -> Mapping[str, Method]:
     """Load a document's methods by name (``subnetworks.insert``)."""
-    return {row[0]: Method(document, *row) for row in load_methods(document)}
+    loaded = {}
+    for name, verb, path, query, request, response in load_methods(document):
+        more = extra_query(documents()[document], name)
+        loaded[name] = Method(document, name, verb, path, {**query, **more}, request, response)
+    return loaded
 
 
 @cache

@@ -8,7 +8,7 @@ in strings become numbers, enums may come as integers (CLIENTS 2.11).
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -52,8 +52,8 @@ def java_hash(text: str) -> int:
 class _Converter:
     """Walks a value and its schema together, collecting what does not fit."""
 
-    def __init__(self, document: str) -> None:
-        self.document = document
+    def __init__(self, document: str, ignored: Container[str] = ()) -> None:
+        self.document, self.ignored = document, ignored
         self.problems: list[tuple[str, str]] = []
 
     def convert(self, value: Any, node: Any, at: str) -> Any:
@@ -91,8 +91,9 @@ class _Converter:
         converted = {}
         for key, inner in value.items():
             if key in node:
-                converted[key] = self.convert(inner, node[key], prefix + key)
-            elif key != "@type":
+                if inner != "" or not _is_enum(node[key]):  # an enum may be sent empty, which says nothing
+                    converted[key] = self.convert(inner, node[key], prefix + key)
+            elif key != "@type" and (at or key not in self.ignored):
                 self._unknown(prefix + key, "Cannot find field.")
         return converted
 
@@ -117,7 +118,12 @@ class _Converter:
                 return next((c for c in choices if java_hash(c) == value), value)
             if 0 <= value < len(choices):
                 return choices[value]
-        self._value(at, value, {"|": choices})
+        if self.document.startswith("compute."):
+            options = ", ".join(choices)
+            why = f"Invalid value for field 'resource.{at}': '{value}'. Must be one of [{options}]."
+            self.problems.append((at, why))
+        else:
+            self._value(at, value, {"|": choices})
         return value
 
     def _unknown(self, at: str, why: str) -> None:
@@ -130,6 +136,10 @@ class _Converter:
         kind = "TYPE_MESSAGE" if isinstance(node, dict) and "|" not in node else kind
         shown = json.dumps(value, ensure_ascii=False)
         self.problems.append((at, f"Invalid value at '{at}' ({kind}), {shown}"))
+
+
+def _is_enum(node: Any) -> bool:
+    return isinstance(node, dict) and "|" in node
 
 
 def convert_scalar(value: Any, kind: str) -> Any:
@@ -162,9 +172,12 @@ def bad_request(problems: Sequence[tuple[str, str]]) -> ApiError:
     return ApiError(400, message, "INVALID_ARGUMENT", "badRequest", (detail,))
 
 
-def convert_request(document: str, name: str, body: Any) -> dict[str, Any]:
-    """Check a request's body against the schema ``name`` and convert it; Google's 400 otherwise."""
-    converter = _Converter(document)
+def convert_request(document: str, name: str, body: Any, ignored: Container[str] = ()) -> dict[str, Any]:
+    """Check a request's body against the schema ``name`` and convert it; Google's 400 otherwise.
+
+    ``ignored`` names top-level fields that are passed over: some clients repeat path parameters in the body.
+    """
+    converter = _Converter(document, ignored)
     converted = converter.convert(body, "#" + name, "")
     if converter.problems:
         raise bad_request(converter.problems)

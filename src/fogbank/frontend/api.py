@@ -117,7 +117,7 @@ class Api:
             raise not_implemented(method.id)
         pairs = parse_query(request.query)
         query = convert_query(pairs, method.query)
-        body = _body(request, method)
+        body = _body(request, match)
         match = await self._with_project(match)
         if handler is None:
             answer = await self._operations.answer(match, query)
@@ -196,7 +196,8 @@ def _authorization(request: ApiRequest) -> str | None:
     return request.authorization
 
 
-def _body(request: ApiRequest, method: Method) -> Json:
+def _body(request: ApiRequest, match: Match) -> Json:
+    method = match.method
     if not request.body or not method.request:
         return {}
     try:
@@ -205,7 +206,9 @@ def _body(request: ApiRequest, method: Method) -> Json:
         raise bad_json(f"Parsing terminated: {error}.") from error
     if not isinstance(body, dict):
         raise bad_json("Root element must be a message.")
-    return convert_request(method.document, method.request, body) if method.checked else body
+    if not method.checked:
+        return body
+    return convert_request(method.document, method.request, body, match.parameters)
 
 
 async def _read(scope: Scope, receive: Receive) -> ApiRequest:
