@@ -1,0 +1,307 @@
+"""What each feature makes of its resources."""
+
+from ipaddress import IPv4Address
+
+import pytest
+from tests.worlds import (
+    address,
+    article,
+    connector,
+    connector_id,
+    default_route,
+    firewall,
+    fleet,
+    link,
+    nat,
+    network,
+    regional,
+    revision,
+    route,
+    router,
+    site,
+    subnetwork,
+    world,
+)
+
+from fogbank.lowering.lower import lower
+from fogbank.lowering.spaces import device_named
+from fogbank.network.topology import (
+    Guard,
+    Hop,
+    Link,
+    Listener,
+    Policy,
+    Route,
+    Shaper,
+    SourceNat,
+    Space,
+    Topology,
+    Workload,
+)
+from fogbank.resources.world import Delete, Fleet, Put
+
+NOTHING = Topology()
+VPC = "vpc/demo/default"
+TAG = "vpc-connector-asia-northeast3-c"
+
+
+def topology(made, running=None, observed=NOTHING):
+    return lower(made, running or Fleet(), observed).topology
+
+
+def base(*more):
+    own = (subnetwork("s", "10.1.0.0/28"), connector("c", "10.1.0.0/28", subnet="s"))
+    return world(network(), default_route(), *own, *more)
+
+
+def routes(found, space):
+    return {str(r.destination): r for r in found.of_kind(Route) if r.space == space}
+
+
+def translations(found, space=VPC):
+    return {str(n.inside): f"{n.outside}:{n.ports}" for n in found.of_kind(SourceNat) if n.space == space}
+
+
+def test_a_region_without_resources_is_the_internet_and_the_fabric():
+    found = topology(world())
+    assert {s.name.partition("/")[0] for s in found.of_kind(Space)} == {"internet", "fabric", "site"}
+    assert {s.service for s in found.of_kind(Listener)} == {"metadata", "resolver", "witness"}
+
+
+def test_a_partner_listens_on_its_own_ports_too():
+    found = topology(world(site("partner.example", "192.0.2.40", [8443])))
+    ports = {one.port for one in found.of_kind(Listener) if one.space == "site/partner.example"}
+    assert ports == {80, 443, 8443}
+
+
+def test_a_connector_in_error_has_no_machines():
+    made = world(network(), connector("c", state="ERROR"))
+    assert not [s for s in topology(made).of_kind(Space) if s.name.startswith("connector/")]
+
+
+def test_a_connector_without_a_subnet_brings_a_hidden_one():
+    found = topology(world(network(), connector("c", "10.8.0.0/28")))
+    assert "10.8.0.0/28" in routes(found, VPC)
+
+
+def test_each_machine_is_held_to_the_rate_of_its_type_in_both_directions():
+    found = topology(world(network(), connector("c", machine="e2-standard-4")))
+    assert [s.bits_per_second for s in found.of_kind(Shaper)] == [1_600_000_000] * 4
+
+
+def test_the_network_decides_how_large_the_packets_of_its_interfaces_are():
+    found = topology(world(network(mtu=1300), connector("c")))
+    sizes = {link.mtu for link in found.of_kind(Link) if link.left.space == VPC and link.left.device != "ext"}
+    assert sizes == {1300}
+
+
+class TestCloudNat:
+    def gateway(self, *, listed=("s",), **more):
+        return router("r", [nat("n", ["a"], listed, **more)])
+
+    def test_serves_every_machine_of_a_connector_in_a_listed_subnet(self):
+        found = translations(topology(base(address("a", "203.0.113.2"), self.gateway())))
+        assert found == {"10.1.0.2/32": "203.0.113.2:1024-1087", "10.1.0.3/32": "203.0.113.2:1088-1151"}
+
+    def test_does_not_serve_a_subnet_that_is_not_listed(self):
+        made = base(address("a", "203.0.113.2"), subnetwork("t", "10.2.0.0/28"), self.gateway(listed=("t",)))
+        assert translations(topology(made)) == {}
+
+    def test_serves_hidden_subnets_when_it_serves_all(self):
+        made = world(network(), connector("c"), address("a", "203.0.113.2"), self.gateway(listed=None))
+        assert len(translations(topology(made))) == 2
+
+    def test_serves_only_its_own_region(self):
+        far = router("r", [nat("n", ["a"], None, "us-central1")], region="us-central1")
+        made = base(address("a", "203.0.113.2", "us-central1"), far)
+        assert translations(topology(made)) == {}
+
+    def test_rounds_ports_up_to_a_power_of_two(self):
+        found = translations(topology(base(address("a", "203.0.113.2"), self.gateway(minPortsPerVm=1000))))
+        assert found["10.1.0.3/32"] == "203.0.113.2:2048-3071"
+
+    def test_gives_no_translation_to_those_for_whom_no_ports_are_left(self):
+        made = base(address("a", "203.0.113.2"), self.gateway(minPortsPerVm=32768))
+        assert translations(topology(made)) == {"10.1.0.2/32": "203.0.113.2:32768-65535"}
+
+    def test_uses_the_addresses_that_it_made_itself(self):
+        automatic = nat("n", (), None) | {"natIpAllocateOption": "AUTO_ONLY"}
+        made_address = address("nat-auto-ip-1", "203.0.113.7")
+        made = base(made_address, router("r", [automatic], n=[made_address.name.path]))
+        assert translations(topology(made))["10.1.0.2/32"].startswith("203.0.113.7:")
+
+    def test_moves_clients_off_a_drained_address_but_keeps_the_way_back(self):
+        before = topology(base(address("a", "203.0.113.2"), self.gateway()))
+        drained = nat("n", ["b"], ("s",), drainNatIps=[link(regional("addresses", "a"))])
+        made = base(address("a", "203.0.113.2"), address("b", "203.0.113.3"), router("r", [drained]))
+        after = topology(made, observed=before)
+        assert all(to.startswith("203.0.113.3:") for to in translations(after).values())
+        assert {"203.0.113.2/32", "203.0.113.3/32"} <= routes(after, "internet").keys()
+
+    def test_a_reserved_address_that_no_gateway_uses_leads_nowhere(self):
+        assert "203.0.113.2/32" not in routes(topology(base(address("a", "203.0.113.2"))), "internet")
+
+    def test_its_timeouts_come_from_the_gateway(self):
+        made = base(address("a", "203.0.113.2"), self.gateway(tcpTimeWaitTimeoutSec=7, udpIdleTimeoutSec=5))
+        found = next(n for n in topology(made).of_kind(SourceNat) if n.space == VPC)
+        assert (found.timeouts.tcp_time_wait, found.timeouts.udp, found.timeouts.icmp) == (7, 5, 30)
+
+
+class TestFirewall:
+    def policies(self, *rules):
+        found = topology(base(*rules))
+        guard = next(g for g in found.of_kind(Guard) if g.space == VPC)
+        policies = {p.name: p for p in found.of_kind(Policy) if p.space == VPC}
+        return policies[guard.ingress], policies[guard.egress]
+
+    def test_without_rules_nothing_enters_and_everything_leaves(self):
+        ingress, egress = self.policies()
+        assert (ingress.rules, ingress.default) == ((), "deny")
+        assert (egress.rules, egress.default) == ((), "allow")
+
+    def test_rules_stand_by_priority_and_deny_before_allow(self):
+        rules = [
+            firewall("later", priority=2000),
+            firewall("allowed", priority=100),
+            firewall("denied", priority=100, denied=[{"IPProtocol": "tcp"}]),
+        ]
+        assert [rule.label for rule in self.policies(*rules)[0].rules] == ["denied", "allowed", "later"]
+
+    def test_a_disabled_rule_is_not_in_force(self):
+        assert self.policies(firewall("off", disabled=True))[0].rules == ()
+
+    def test_a_rule_for_another_tag_or_a_service_account_does_not_apply(self):
+        rules = [
+            firewall("mine", targetTags=[TAG]),
+            firewall("all-connectors", targetTags=["vpc-connector", "other"]),
+            firewall("theirs", targetTags=["web"]),
+            firewall("account", targetServiceAccounts=["x@y"]),
+        ]
+        assert [rule.label for rule in self.policies(*rules)[0].rules] == ["all-connectors", "mine"]
+
+    def test_endpoints_that_the_same_rules_choose_share_their_policies(self):
+        found = topology(base(connector("d", "10.9.0.0/28"), firewall("web", targetTags=["web"])))
+        assert len([g for g in found.of_kind(Guard) if g.space == VPC]) == 4
+        assert {p.name for p in found.of_kind(Policy) if p.space == VPC} == {"ingress", "egress"}
+
+    def test_changing_a_rule_changes_one_policy_and_no_guard(self):
+        before = base(firewall("web", priority=1))
+        after = before.after([Put(firewall("web", priority=2, denied=[{"IPProtocol": "all"}]))])
+        changed = {e.key for e in topology(after) if e not in topology(before)}
+        assert changed == {("policy", VPC, "ingress")}
+
+
+class TestRoutes:
+    def test_without_a_default_route_nothing_leaves(self):
+        found = topology(world(network(), connector("c")))
+        assert routes(found, VPC)["0.0.0.0/0"].hops == ()
+
+    def test_a_static_route_inside_a_subnet_never_wins(self):
+        found = topology(base(route("inside", "10.1.0.8/29")))
+        assert "10.1.0.8/29" not in routes(found, VPC)
+
+    def test_a_route_to_an_address_that_no_machine_has_swallows_its_packets(self):
+        found = topology(base(route("void", "10.50.0.0/16", via="10.1.0.9")))
+        assert routes(found, VPC)["10.50.0.0/16"].hops == ()
+
+    def test_a_route_for_another_tag_is_closed_to_a_connector(self):
+        found = topology(base(route("theirs", "192.0.2.0/24", tags=["web"])))
+        own = routes(found, "connector/demo/asia-northeast3/c/0")
+        assert routes(found, VPC)["192.0.2.0/24"].hops
+        assert "192.0.2.0/24" not in own
+        assert own["0.0.0.0/0"].hops == (Hop("eth1", IPv4Address("169.254.1.3")),)
+
+    def test_a_default_route_for_another_tag_leaves_a_connector_only_its_network(self):
+        theirs = route("theirs", tags=["web"], priority=1)
+        made = world(network(), subnetwork("s", "10.1.0.0/28"), connector("c"), theirs)
+        own = routes(topology(made), "connector/demo/asia-northeast3/c/0")
+        assert own["0.0.0.0/0"].hops == ()
+        assert own["10.1.0.0/28"].hops
+        assert own["10.8.0.0/28"].hops
+
+    def test_a_route_for_the_connectors_own_tag_is_open_to_it(self):
+        made = world(network(), connector("c"), route("mine", tags=[TAG]))
+        assert routes(topology(made), "connector/demo/asia-northeast3/c/0")["0.0.0.0/0"].hops
+
+    @pytest.mark.parametrize(("priority", "leaves"), [(500, False), (1500, True)])
+    def test_the_lower_priority_wins_among_routes_of_one_destination(self, priority, leaves):
+        found = topology(base(route("void", priority=priority, via="10.1.0.9")))
+        own = routes(found, "connector/demo/asia-northeast3/c/0")
+        assert bool(own["0.0.0.0/0"].hops) is leaves
+
+
+class TestInstances:
+    def paths(self, *arguments, made=None):
+        deployed = revision("web-00001-abc", *arguments)
+        running = fleet(deployed)
+        found = topology((made or base()).after([Put(deployed)]), running)
+        own = routes(found, f"instance/{next(iter(running.instances))}")
+        return {to: ",".join(hop.device for hop in r.hops) for to, r in own.items()}
+
+    def test_without_a_connector_everything_leaves_by_the_pool(self):
+        assert self.paths() == {"169.254.0.0/16": "eth0", "0.0.0.0/0": "eth0"}
+
+    def test_private_ranges_only_sends_exactly_the_six_ranges_to_the_vpc(self):
+        found = self.paths("c")
+        assert [to for to, device in found.items() if device == "eth1"] == [
+            "10.0.0.0/8",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "100.64.0.0/10",
+            "199.36.153.4/30",
+            "199.36.153.8/30",
+        ]
+        assert found["0.0.0.0/0"] == "eth0"
+
+    def test_all_traffic_sends_everything_but_the_metadata_server_to_the_vpc(self):
+        assert self.paths("c", "all-traffic") == {"169.254.0.0/16": "eth0", "0.0.0.0/0": "eth1"}
+
+    def test_all_traffic_has_no_way_out_by_the_pool(self):
+        deployed = revision("web-00001-abc", "c", "all-traffic")
+        found = topology(base().after([Put(deployed)]), fleet(deployed))
+        assert translations(found, "fabric") == {}
+
+    def test_deleting_a_connector_leaves_a_hub_that_leads_nowhere_and_the_instances_as_they_were(self):
+        made, running = article()
+        before = topology(made, running)
+        after = topology(made.after([Delete(connector_id("cloud-run-connector"))]), running, before)
+        hub = routes(after, "hub/demo/asia-northeast3/cloud-run-connector")
+        assert hub["0.0.0.0/0"].hops == ()
+        mine = [e for e in before if e.key[1].startswith("instance/")]
+        assert mine == [e for e in after if e.key[1].startswith("instance/")]
+
+    def test_the_container_finds_what_google_promises(self):
+        deployed = revision("web-00001-abc")
+        found = topology(world(deployed), fleet(deployed)).of_kind(Workload)[0]
+        assert dict(found.environment) == {
+            "MODE": "fast",
+            "PORT": "8080",
+            "K_SERVICE": "web",
+            "K_REVISION": "web-00001-abc",
+            "K_CONFIGURATION": "web",
+        }
+
+    def test_an_instance_whose_revision_is_gone_is_not_built(self):
+        running = fleet(revision("web-00001-abc"))
+        assert not [s for s in topology(world(), running).of_kind(Space) if s.name.startswith("instance/")]
+
+
+def test_devices_have_readable_names_that_fit():
+    assert device_named("demo.default") == "demo.default"
+    long = device_named("a-long-project-id.a-network")
+    assert len(long) == 15
+    assert long.startswith("a-long-p-")
+    assert long != device_named("a-long-project-id.b-network")
+
+
+def test_the_router_waits_for_its_translations_and_the_revision_for_its_instance():
+    made, running = article()
+    owners = lower(made, running, NOTHING).owners
+    assert owners["source-nat", VPC, "ext", "10.124.0.2/32"] == {regional("routers", "cloud-run-router")}
+    workload = owners["workload", next(iter(running.instances))]
+    assert {name.id for name in workload} == {"production-00001-abc"}
+
+
+def test_a_secondary_range_belongs_to_the_network():
+    found = topology(world(network(), subnetwork("s", "10.1.0.0/28", secondary=["10.77.0.0/24"])))
+    assert routes(found, VPC)["10.77.0.0/24"].hops == ()

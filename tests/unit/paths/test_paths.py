@@ -1,0 +1,129 @@
+"""What is predicted, and how it is told."""
+
+from ipaddress import IPv4Address
+
+import pytest
+from tests.worlds import article, connector_id, default_route, firewall, fleet
+
+from fogbank.lowering.lower import lower
+from fogbank.network.topology import SpaceName, Topology
+from fogbank.paths.compare import Crossing, Seen, compare
+from fogbank.paths.explain import explain, to_json
+from fogbank.paths.predict import predict
+from fogbank.paths.trace import Cause, Delivered, Dropped, Flow, Judged
+from fogbank.resources.world import Delete, Put
+
+NOTHING = Topology()
+SITE, POOL, RESERVED = "192.0.2.2", "198.51.100.8", "203.0.113.2"
+VPC = "vpc/demo/default"
+
+
+def ip(text):
+    return IPv4Address(text)
+
+
+def trace_of(made, running, destination=SITE, port=80, *, protocol=6, start=None):
+    lowered = lower(made, running, NOTHING)
+    space = SpaceName(start or f"instance/{next(iter(running.instances))}")
+    return predict(lowered.topology, Flow(space, ip(destination), port, protocol)), lowered
+
+
+def predicted(destination=SITE, port=80, protocol=6, *, more=(), **settings):
+    made, running = article(**settings)
+    return trace_of(made.after(more), running, destination, port, protocol=protocol)[0]
+
+
+def causes(trace):
+    return {b.disposition.cause for b in trace.branches if isinstance(b.disposition, Dropped)}
+
+
+def test_all_traffic_arrives_from_the_reserved_address_by_every_machine():
+    trace = predicted()
+    assert trace.verdicts == {"accepted"}
+    assert trace.sources == {ip(RESERVED)}
+    assert len(trace.branches) == 2
+
+
+def test_private_ranges_only_arrives_from_the_pool():
+    assert predicted(egress="private-ranges-only").sources == {ip(POOL)}
+
+
+def test_a_port_on_which_nobody_listens_refuses():
+    assert predicted(port=81).verdicts == {"refused"}
+
+
+@pytest.mark.parametrize(
+    ("destination", "settings", "cause"),
+    [
+        (SITE, {"nats": False}, Cause.NO_EXTERNAL_ADDRESS),
+        ("8.8.8.8", {}, Cause.UNKNOWN_EXTERNAL_ADDRESS),
+        ("10.99.0.1", {}, Cause.PRIVATE_TRAFFIC_TO_INTERNET),
+        ("10.124.0.9", {}, Cause.UNKNOWN_INTERNAL_ADDRESS),
+        ("169.254.16.9", {}, Cause.ROUTE_BLACKHOLE),
+    ],
+)
+def test_a_drop_has_googles_cause(destination, settings, cause):
+    assert causes(predicted(destination, **settings)) == {cause}
+
+
+def test_a_connector_that_is_gone_is_the_cause():
+    gone = Delete(connector_id("cloud-run-connector"))
+    assert causes(predicted(more=[gone])) == {Cause.VPC_CONNECTOR_NOT_RUNNING}
+
+
+def test_without_the_default_route_no_route_matches():
+    gone = Delete(default_route().name)
+    assert causes(predicted(more=[gone])) == {Cause.NO_ROUTE}
+
+
+def test_an_egress_rule_that_denies_is_named():
+    deny = firewall("no-web", "EGRESS", priority=5, denied=[{"IPProtocol": "tcp", "ports": ["80"]}])
+    trace = predicted(more=[Put(deny)])
+    assert causes(trace) == {Cause.FIREWALL_RULE}
+    judged = [step for step in trace.branches[0].hops[-1].steps if isinstance(step, Judged)]
+    assert judged[-1].rule.label == "no-web"
+    assert predicted(port=443, more=[Put(deny)]).verdicts == {"accepted"}
+
+
+def test_a_metadata_question_stays_in_the_fabric():
+    trace = predicted("169.254.169.254")
+    assert [hop.space for hop in trace.branches[0].hops][1:] == ["fabric"]
+    assert trace.branches[0].disposition == Delivered("metadata")
+
+
+def test_one_instance_cannot_reach_another():
+    made, running = article()
+    deployed = made.get(next(iter(running.instances.values())).owner)
+    trace, _ = trace_of(made, fleet(deployed, deployed), "169.254.16.3", 8080)
+    assert causes(trace) == {Cause.FIREWALL_RULE}
+
+
+def test_nothing_new_enters_from_the_internet():
+    made, running = article()
+    trace, _ = trace_of(made, running, RESERVED, 80, start="site/ifconfig.me")
+    assert causes(trace) == {Cause.NO_ROUTE_FROM_INTERNET_TO_PRIVATE_IPV4_ADDRESS}
+
+
+def test_a_firewall_step_names_the_rules_resource():
+    allow = firewall("let-it-out", "EGRESS", priority=5)
+    made, running = article()
+    trace, lowered = trace_of(made.after([Put(allow)]), running)
+    steps = to_json(trace, lowered.owners)["traces"][0]["steps"]
+    found = [s for s in steps if s["state"] == "APPLY_EGRESS_FIREWALL_RULE"]
+    assert found[0]["resources"] == ["projects/demo/global/firewalls/let-it-out"]
+    assert any("let-it-out: allow" in line for line in explain(trace, lowered.owners))
+
+
+def test_a_packet_that_did_as_predicted_has_no_differences():
+    trace = predicted()
+    crossing = Crossing(SpaceName(VPC), ip("10.124.0.3"), ip(RESERVED))
+    assert compare(trace, Seen("accepted", ip(RESERVED), (crossing,))) == ()
+
+
+def test_every_disagreement_is_told():
+    trace = predicted()
+    crossing = Crossing(SpaceName("fabric"), ip("169.254.16.2"), ip(POOL))
+    told = compare(trace, Seen("accepted", ip(POOL), (crossing,)))
+    assert any("fabric" in sentence for sentence in told)
+    assert any(POOL in sentence for sentence in told)
+    assert compare(trace, Seen("dropped"))
