@@ -5,6 +5,7 @@ It draws the JSON of `fogbank.paths.explain`, whose states are those of Google's
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import click
@@ -34,7 +35,7 @@ def draw(answer: Json) -> Iterator[str]:
         yield _verdict(trace)
     if answer.get("observed"):
         yield ""
-        yield from _observed(answer["observed"], answer["differences"], width)
+        yield from _observed(answer["observed"], answer["differences"])
 
 
 def _hops(steps: Sequence[Json], width: int) -> Iterator[str]:
@@ -57,22 +58,29 @@ def _verdict(trace: Json) -> str:
     return click.style(f"  →  predicted: {trace['verdict']}, seen as {trace['source']}", bold=True)
 
 
-def _observed(observed: Json, differences: Sequence[str], width: int) -> Iterator[str]:
+def _observed(observed: Json, differences: Sequence[str]) -> Iterator[str]:
+    from fogbank.paths.explain import place_of
+
     yield click.style("the real packet", dim=True)
-    for number, seen in enumerate(observed.get("sightings", ()), start=1):
-        yield f"{number:>3}  {_place(seen):<{width}}  {_passage(seen)}"
-    saw = f", seen as {observed['source']}" if observed.get("source") else ""
-    yield click.style(f"  →  observed: {observed['verdict']}{saw}", bold=True)
+    spaces = [
+        (place_of(space), list(seen)) for space, seen in groupby(observed["sightings"], itemgetter("space"))
+    ]
+    width = max((len(place) for place, _ in spaces), default=0)
+    for number, (place, seen) in enumerate(spaces, start=1):
+        yield f"{number:>3}  {place:<{width}}  {_passage(seen)}"
+    yield click.style(f"  →  observed: {observed['verdict']}", bold=True)
     for difference in differences:
         yield click.style(f"  ✗  {difference}", fg="red")
     if not differences:
         yield click.style("  ✓  prediction and packet agree", fg="green")
 
 
-def _place(seen: Json) -> str:
-    return f"{seen['space']} {seen['device']}"
-
-
-def _passage(seen: Json) -> str:
-    ends = f"{seen['source']}:{seen['sourcePort']} → {seen['destination']}:{seen['destinationPort']}"
-    return f"{seen['direction']:<3} {ends}  +{seen['seconds'] * 1e6:.0f} µs"
+def _passage(seen: Sequence[Json]) -> str:
+    """Tell how the packet came into a space and how it left."""
+    first, last = seen[0], seen[-1]
+    devices = " → ".join(dict.fromkeys(sighting["device"] for sighting in seen))
+    sources = f"{first['source']} → {last['source']}"
+    source = (
+        first["source"] if first["source"] == last["source"] else click.style(f"NAT {sources}", fg="cyan")
+    )
+    return f"{devices} · from {source} · after {last['microseconds']} µs"

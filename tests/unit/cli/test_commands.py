@@ -101,9 +101,10 @@ a/b:latest  sha256:1
 
 
 def test_trace_ends_with_4_when_prediction_and_packet_disagree(talker, fogbank):
-    answer = {"predicted": {"hops": []}, "lines": ["one", "two"], "observed": {}, "differences": []}
+    answer = {"predicted": {"traces": []}, "lines": [], "observed": None, "differences": []}
     talker.answers["POST /trace"] = (200, answer)
     assert fogbank("trace", "run/a", "http://x", "--probe").status == Exit.OK
+    answer["observed"] = {"verdict": "connected", "sightings": []}
     answer["differences"] = ["the source address is 192.0.2.1, not 203.0.113.2"]
     assert fogbank("trace", "run/a", "http://x", "--probe", "--format", "json").status == Exit.DISAGREEMENT
     assert talker.heard[0][1] == {"source": "run/a", "url": "http://x", "probe": True}
@@ -155,16 +156,20 @@ def test_settings_come_from_their_declaration(fogbank):
     }
 
 
-def test_plan_is_a_tree(talker, fogbank):
-    talker.answers["GET /plan"] = (200, {"now": [], "passes": [{"version": 1, "actions": ["Create(x)"]}]})
+def test_plan_shows_the_last_passes(talker, fogbank):
+    old = {"time": "t1", "worldVersion": 1, "milliseconds": 0.2, "actions": [], "failures": {}}
+    new = {
+        "time": "t2", "worldVersion": 2, "milliseconds": 12, "actions": ["Create(x)"],
+        "failures": {"space/x": "no room"},
+    }  # fmt: skip
+    talker.answers["GET /plan"] = (200, {"passes": [old, new]})
     assert fogbank("plan").out == snapshot("""\
-now: none
-passes:
-  -
-    version: 1
-    actions:
-      - Create(x)
+t1  version 1  nothing to do  0 ms
+t2  version 2  1 actions  12 ms
+  Create(x)
+  failed: space/x: no room
 """)
+    assert json.loads(fogbank("plan", "--last", "1", "--format", "json").out) == [new]
 
 
 @pytest.mark.parametrize("words", [("status",), ("internet", "list"), ("list",)])

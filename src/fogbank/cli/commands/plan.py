@@ -1,42 +1,35 @@
-"""`fogbank plan`: what the control loop did in its last passes, and what it would do now."""
+"""`fogbank plan`: what the control loop did in its last passes, and what went wrong in them."""
 
 from typing import Any
 
 import click
 
 from fogbank.cli.options import examples, format_option, name_option
-from fogbank.cli.output import print_json
+from fogbank.cli.output import print_json, seconds
 from fogbank.cli.regions import running
 
 
-@click.command("plan", epilog=examples("fogbank plan", "fogbank plan --format json"))
+@click.command("plan", epilog=examples("fogbank plan", "fogbank plan --last 1", "fogbank plan --format json"))
+@click.option("--last", type=click.IntRange(1), default=5, show_default=True, help="How many passes to show.")
 @name_option
 @format_option
-def command(name: str, format_: str) -> None:
+def command(last: int, name: str, format_: str) -> None:
     """Show the last passes of the control loop."""
-    answer = running(name).operator().get("/plan")
+    passes = running(name).operator().get("/plan")["passes"][-last:]
     if format_ == "json":
-        print_json(answer)
-    else:
-        _show(answer, "")
+        print_json(passes)
+        return
+    for turn in passes:
+        show(turn)
 
 
-def _show(value: Any, indent: str) -> None:
-    """Print a tree of objects and lists with one line a leaf."""
-    match value:
-        case dict():
-            for key, below in value.items():
-                if isinstance(below, dict | list) and below:
-                    click.echo(f"{indent}{key}:")
-                    _show(below, indent + "  ")
-                else:
-                    click.echo(f"{indent}{key}: {'none' if below in ([], {}, None) else below}")
-        case list():
-            for below in value:
-                if isinstance(below, dict | list):
-                    click.echo(f"{indent}-")
-                    _show(below, indent + "  ")
-                else:
-                    click.echo(f"{indent}- {below}")
-        case _:
-            click.echo(f"{indent}{value}")
+def show(turn: dict[str, Any]) -> None:
+    """Print one pass: when, how long, each action, each failure."""
+    took = seconds(turn["milliseconds"] / 1000)
+    count = f"{len(turn['actions'])} actions" if turn["actions"] else "nothing to do"
+    headline = f"{turn['time']}  version {turn['worldVersion']}  {count}  {took}"
+    click.echo(click.style(headline, bold=True))
+    for action in turn["actions"]:
+        click.echo(f"  {action}")
+    for element, why in turn["failures"].items():
+        click.echo(click.style(f"  failed: {element}: {why}", fg="red"))

@@ -1,0 +1,69 @@
+"""A drawn trace: one line a hop, translations in plain sight, and the real packet below."""
+
+import click
+from inline_snapshot import snapshot
+
+from fogbank.cli.hops import draw
+
+STEPS = [
+    {"place": "instance a/0", "state": "START_FROM_CLOUD_RUN_REVISION", "description": "from 169.254.16.1"},
+    {"place": "instance a/0", "state": "APPLY_ROUTE", "description": "0.0.0.0/0 to eth1"},
+    {"place": "network default", "state": "APPLY_EGRESS_FIREWALL_RULE", "description": "allow-all: allow"},
+    {"place": "network default", "state": "NAT", "description": "10.124.0.2 becomes 203.0.113.2:1024-1087"},
+    {"place": "ifconfig.me", "state": "DELIVER", "description": "192.0.2.2:80 from 203.0.113.2"},
+]
+PREDICTED = {"traces": [{"verdict": "accepted", "source": "203.0.113.2", "steps": STEPS}]}
+
+
+def sighting(space, device, source, microseconds):
+    return {"space": space, "device": device, "source": source, "microseconds": microseconds}
+
+
+OBSERVED = {
+    "verdict": "connected",
+    "sightings": [
+        sighting("instance/a/0", "eth1", "169.254.16.1:40000", 10),
+        sighting("vpc/demo/default", "n1", "10.124.0.2:40000", 30),
+        sighting("vpc/demo/default", "ext", "203.0.113.2:1024", 35),
+        sighting("site/ifconfig.me", "eth0", "203.0.113.2:1024", 50),
+    ],
+}
+
+
+def drawn(answer):
+    return "\n".join(click.unstyle(line) for line in draw(answer)) + "\n"
+
+
+def test_a_prediction_is_one_line_a_hop():
+    assert drawn({"predicted": PREDICTED, "observed": None, "differences": []}) == snapshot("""\
+  1  instance a/0     from 169.254.16.1 · route 0.0.0.0/0 to eth1
+  2  network default  egress allow-all: allow · NAT 10.124.0.2 → 203.0.113.2:1024-1087
+  3  ifconfig.me      delivered to 192.0.2.2:80 from 203.0.113.2
+  →  predicted: accepted, seen as 203.0.113.2
+""")
+
+
+def test_a_packet_is_one_line_a_space_and_its_verdict():
+    answer = {"predicted": PREDICTED, "observed": OBSERVED, "differences": []}
+    assert drawn(answer).partition("\n\n")[2] == snapshot("""\
+the real packet
+  1  instance a/0     eth1 · from 169.254.16.1:40000 · after 10 µs
+  2  network default  n1 → ext · from NAT 10.124.0.2:40000 → 203.0.113.2:1024 · after 35 µs
+  3  ifconfig.me      eth0 · from 203.0.113.2:1024 · after 50 µs
+  →  observed: connected
+  ✓  prediction and packet agree
+""")
+
+
+def test_every_difference_is_listed():
+    answer = {"predicted": PREDICTED, "observed": OBSERVED, "differences": ["another source"]}
+    assert drawn(answer).splitlines()[-1] == "  ✗  another source"
+    assert "agree" not in drawn(answer)
+
+
+def test_a_dropped_packet_says_why():
+    steps = [{"place": "network default", "state": "DROP", "description": "NO_EXTERNAL_ADDRESS: no NAT"}]
+    trace = {"verdict": "dropped", "source": "10.124.0.2", "cause": "NO_EXTERNAL_ADDRESS", "steps": steps}
+    text = drawn({"predicted": {"traces": [trace, trace]}, "observed": None, "differences": []})
+    assert "way 2 of 2" in text
+    assert "predicted: dropped, NO_EXTERNAL_ADDRESS" in text
