@@ -79,8 +79,7 @@ def _passage(seen: Sequence[Json]) -> str:
     """Tell how the packet came into a space and how it left."""
     first, last = seen[0], seen[-1]
     devices = " → ".join(dict.fromkeys(sighting["device"] for sighting in seen))
-    sources = f"{first['source']} → {last['source']}"
-    source = (
-        first["source"] if first["source"] == last["source"] else click.style(f"NAT {sources}", fg="cyan")
-    )
-    return f"{devices} · from {source} · after {last['microseconds']} µs"
+    source = f"from {last['source']}"
+    if first["source"] != last["source"]:
+        source = click.style(f"NAT {first['source']} → {last['source']}", fg="cyan")
+    return f"{devices} · {source} · after {last['microseconds']} µs"

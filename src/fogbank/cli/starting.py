@@ -41,7 +41,12 @@ def start(settings: Settings, *, detach: bool, quiet: bool = False) -> tuple[Run
         listeners = world.open_listeners(settings.port, places.socket)
         actual = replace(settings, port=listeners.port)
         log = places.log if detach or quiet else None
-        launched = world.launch(program(actual, places), listeners=listeners, log=log, detach=detach)
+        try:
+            launched = world.launch(program(actual, places), listeners=listeners, log=log, detach=detach)
+        except OperatorError:
+            if settings.ephemeral:  # the error has the log's last words
+                shutil.rmtree(places.root)
+            raise
         note = asdict(actual) | {"pid": launched.pid, "version": version("fogbank")} | dict(launched.answer)
         _write_note(places, note)
     return Running(settings.name, note, places), launched

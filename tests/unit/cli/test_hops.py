@@ -48,7 +48,7 @@ def test_a_packet_is_one_line_a_space_and_its_verdict():
     assert drawn(answer).partition("\n\n")[2] == snapshot("""\
 the real packet
   1  instance a/0     eth1 · from 169.254.16.1:40000 · after 10 µs
-  2  network default  n1 → ext · from NAT 10.124.0.2:40000 → 203.0.113.2:1024 · after 35 µs
+  2  network default  n1 → ext · NAT 10.124.0.2:40000 → 203.0.113.2:1024 · after 35 µs
   3  ifconfig.me      eth0 · from 203.0.113.2:1024 · after 50 µs
   →  observed: connected
   ✓  prediction and packet agree
