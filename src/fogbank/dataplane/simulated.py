@@ -1,0 +1,137 @@
+"""A driver that only remembers: the same contract as the Linux one, without a machine.
+
+Everything above the data plane can be tested on it. It refuses what the kernel would refuse for want of a
+part (a link between spaces that are not there, a guard whose policy is missing), and fails on request.
+"""
+
+import socket
+from collections.abc import Callable, Sequence
+
+from fogbank.dataplane.driver import Event, Outcome, Report, TrackedFlow
+from fogbank.errors import DriverError
+from fogbank.network.topology import (
+    Address,
+    Element,
+    Guard,
+    Key,
+    Link,
+    Port,
+    Route,
+    Shaper,
+    Space,
+    SpaceName,
+    Topology,
+    spaces_of,
+)
+from fogbank.planning.plan import Action, Create, Remove, Replace
+
+Failure = Callable[[Action], str | None]
+"""Say why an action should fail, or None."""
+
+
+def never(_: Action) -> None:
+    """Let every action succeed."""
+
+
+class SimulatedDriver:
+    """Keeps the contract of :class:`fogbank.dataplane.driver.Driver` in a dictionary.
+
+    ``failure`` may be exchanged at any time; ``applied`` lists every action that was asked for; ``report``
+    gets what tests send with :meth:`happen`.
+    """
+
+    def __init__(self, *, failure: Failure = never, report: Report | None = None) -> None:
+        self.failure = failure
+        self.applied: list[Action] = []
+        self.closed = False
+        self._report = report
+        self._elements: dict[Key, Element] = {}
+
+    def observe(self) -> Topology:
+        """Give what was built."""
+        return Topology(dict(self._elements))
+
+    def apply(self, actions: Sequence[Action]) -> tuple[Outcome, ...]:
+        """Remember ``actions``; each fails alone."""
+        return tuple(self._apply(action) for action in actions)
+
+    def _apply(self, action: Action) -> Outcome:
+        self.applied.append(action)
+        why = self.failure(action)
+        if why is None and not isinstance(action, Remove):
+            why = self._missing_part(action.new if isinstance(action, Replace) else action.element)
+        if why is not None:
+            return Outcome(action, DriverError(why))
+        match action:
+            case Create(element=element):
+                self._elements[element.key] = element
+            case Replace(old=old, new=new):
+                self._elements.pop(old.key, None)
+                self._elements[new.key] = new
+            case Remove(element=Space(name=name)):
+                self._remove_space(name)
+            case Remove(element=element):
+                self._elements.pop(element.key, None)
+        return Outcome(action)
+
+    def _remove_space(self, name: SpaceName) -> None:
+        self._elements = {k: e for k, e in self._elements.items() if name not in spaces_of(e)}
+
+    def _missing_part(self, element: Element) -> str | None:
+        if isinstance(element, Space):
+            return None
+        for space in spaces_of(element):
+            if ("space", space) not in self._elements:
+                return f"there is no space {space}"
+        match element:
+            case Address(port=port) | Shaper(port=port):
+                return self._missing_device(port)
+            case Route(space=space, hops=hops):
+                found = (self._missing_device(Port(space, hop.device)) for hop in hops)
+                return next((why for why in found if why), None)
+            case Guard(space=space, ingress=ingress, egress=egress):
+                for name in (ingress, egress):
+                    if ("policy", space, name) not in self._elements:
+                        return f"there is no policy {name} in {space}"
+                return None
+            case _:
+                return None
+
+    def _missing_device(self, port: Port) -> str | None:
+        links = (e for e in self._elements.values() if isinstance(e, Link))
+        if port.device == "lo" or any(port in (link.left, link.right) for link in links):
+            return None
+        return f"there is no device {port.device} in {port.space}"
+
+    def lose(self, key: Key) -> None:
+        """Let an element vanish, as if somebody else had taken it away."""
+        del self._elements[key]
+
+    def happen(self, event: Event) -> None:
+        """Report ``event`` as the machine would."""
+        if self._report is not None:
+            self._report(event)
+
+    def open_socket(self, space: SpaceName, kind: socket.SocketKind) -> socket.socket:
+        """Make an ordinary socket: there is only one network here."""
+        if ("space", space) not in self._elements:
+            raise DriverError(f"there is no space {space}")
+        return socket.socket(socket.AF_INET, kind)
+
+    def flows(self, space: SpaceName) -> tuple[TrackedFlow, ...]:
+        """Give none: no packet moves."""
+        del space
+        return ()
+
+    def drops(self, space: SpaceName) -> dict[str, int]:
+        """Give none: no packet moves."""
+        del space
+        return {}
+
+    def diagnose(self, space: SpaceName) -> str:
+        """Print the elements of ``space``."""
+        return "\n".join(str(element) for element in self.observe().by_space.get(space, ()))
+
+    def close(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True

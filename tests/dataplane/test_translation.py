@@ -1,0 +1,194 @@
+"""Source NAT, as third parties and clients see it."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+
+import pytest
+from tests.dataplane.vpc import (
+    ALICE,
+    ALICE_IP,
+    BOB,
+    BOB_IP,
+    NAT_IP,
+    OTHER_NAT_IP,
+    OTHER_SITE_IP,
+    ROUTER,
+    SITE,
+    SITE_IP,
+    guard,
+    nat,
+    vpc,
+)
+from tests.private_world import Lab
+
+from fogbank.network.topology import NatTimeouts, PortRange
+
+pytestmark = pytest.mark.netns
+
+GUARDED = (guard(ALICE_IP), guard(BOB_IP))
+
+
+def test_a_third_party_sees_the_nat_address_and_a_port_of_the_block(lab: Lab) -> None:
+    lab.build(*vpc(), *GUARDED, nat(), nat(BOB_IP, ports=PortRange(1088, 1151)))
+    with lab.listen(SITE, SITE_IP, 80) as site:
+        for _ in range(3):
+            assert lab.reaches(ALICE, SITE_IP, 80)
+            assert lab.reaches(BOB, SITE_IP, 80)
+        wait_until(lambda: len(site.peers) == 6)
+    assert {address for address, _ in site.peers} == {str(NAT_IP)}
+    assert all(1024 <= port <= 1087 for _, port in site.peers[0::2])
+    assert all(1088 <= port <= 1151 for _, port in site.peers[1::2])
+
+
+def test_without_translation_nothing_leaves_and_the_drop_is_counted(lab: Lab) -> None:
+    lab.build(*vpc(), *GUARDED)
+    with lab.listen(SITE, SITE_IP, 80), lab.listen(BOB, BOB_IP, 80):
+        assert not lab.reaches(ALICE, SITE_IP, 80)
+        assert lab.reaches(ALICE, BOB_IP, 80)
+    assert lab.driver.drops(ROUTER)["no-nat"] >= 1
+
+
+def test_the_65th_connection_to_one_endpoint_is_dropped_and_counted_while_others_work(lab: Lab) -> None:
+    lab.build(*vpc(), *GUARDED, nat())
+    with contextlib.ExitStack() as stack:
+        sites = [
+            stack.enter_context(lab.listen(SITE, address, port))
+            for address, port in ((SITE_IP, 80), (SITE_IP, 81), (OTHER_SITE_IP, 80))
+        ]
+        for _ in range(64):
+            stack.enter_context(lab.connect(ALICE, SITE_IP, 80))
+        assert "ports-exhausted" not in lab.driver.drops(ROUTER)
+        assert not lab.reaches(ALICE, SITE_IP, 80)
+        assert lab.driver.drops(ROUTER)["ports-exhausted"] == 1
+        for address, port in ((SITE_IP, 81), (OTHER_SITE_IP, 80)):
+            for _ in range(64):
+                stack.enter_context(lab.connect(ALICE, address, port))
+            assert not lab.reaches(ALICE, address, port)
+        assert lab.driver.drops(ROUTER)["ports-exhausted"] == 3
+        wait_until(lambda: [len(site.peers) for site in sites] == [64, 64, 64])
+        assert {port for _, port in sites[0].peers} == set(range(1024, 1088))
+        assert len(lab.driver.flows(ROUTER)) == 3 * 64
+
+
+def test_a_connection_in_time_wait_keeps_its_port(lab: Lab) -> None:
+    lab.build(*vpc(), *GUARDED, nat(timeouts=NatTimeouts()))
+    with lab.listen(SITE, SITE_IP, 80):
+        for _ in range(64):
+            close(lab.connect(ALICE, SITE_IP, 80, timeout=5))
+        assert {flow.state for flow in lab.driver.flows(ROUTER)} == {"TIME_WAIT"}
+        refused = [lab.reaches(ALICE, SITE_IP, 80, timeout=0.2) for _ in range(8)]
+        assert refused == [False] * 8
+    assert lab.driver.drops(ROUTER)["ports-exhausted"] == 8
+    assert all(118 <= seconds <= 120 for seconds in seconds_left(lab))
+
+
+def test_a_connection_in_time_wait_frees_its_port_when_its_time_is_over(lab: Lab) -> None:
+    lab.build(*vpc(), *GUARDED, nat(ports=PortRange(1024, 1025), timeouts=NatTimeouts(tcp_time_wait=1)))
+    with lab.listen(SITE, SITE_IP, 80):
+        for _ in range(2):
+            close(lab.connect(ALICE, SITE_IP, 80, timeout=5))
+        assert not lab.reaches(ALICE, SITE_IP, 80, timeout=0.2)
+        time.sleep(1.2)
+        assert lab.reaches(ALICE, SITE_IP, 80)
+
+
+def test_the_five_timeouts_are_those_of_the_kernel(lab: Lab) -> None:
+    timeouts = NatTimeouts(udp=31, icmp=32, tcp_established=1201, tcp_transitory=33, tcp_time_wait=121)
+    lab.build(*vpc(), *GUARDED, nat(timeouts=timeouts))
+    with lab.listen(SITE, SITE_IP, 80):
+        connection = lab.connect(ALICE, SITE_IP, 80)
+        assert 1199 <= seconds_left(lab).pop() <= 1201
+        close(connection)
+    wait_until(lambda: [flow.state for flow in lab.driver.flows(ROUTER)] == ["TIME_WAIT"])
+    assert 119 <= seconds_left(lab).pop() <= 121
+
+    lab.driver.open_socket(ALICE, socket.SOCK_DGRAM).sendto(b"?", (str(SITE_IP), 53))
+    wait_until(lambda: len(lab.driver.flows(ROUTER)) == 2)
+    assert 29 <= min(seconds_left(lab)) <= 31
+    with lab.driver.spaces.inside(ALICE):
+        ping = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    echo = b"\x08\x00\xe5\xca\x12\x34\x00\x01"
+    ping.sendto(echo, (str(OTHER_SITE_IP), 0))
+    wait_until(lambda: len(lab.driver.flows(ROUTER)) == 3)
+    icmp = next(flow for flow in lab.driver.flows(ROUTER) if flow.protocol == 1)
+    assert (icmp.source_port, icmp.translated_source) == (0x1234, NAT_IP)
+    assert 30 <= max(seconds for seconds in seconds_left(lab) if seconds < 100) <= 32
+
+    half_open = lab.driver.open_socket(ALICE, socket.SOCK_STREAM)
+    half_open.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        half_open.connect(("192.0.2.99", 80))  # nobody is there: a half-open connection
+    wait_until(lambda: len(lab.driver.flows(ROUTER)) == 4)
+    assert 31 <= max(seconds for seconds in seconds_left(lab) if seconds < 100) <= 33
+
+
+def test_a_removed_translation_cuts_live_connections_and_others_go_on(lab: Lab) -> None:
+    bob = nat(BOB_IP, ports=PortRange(1088, 1151))
+    lab.build(*vpc(), *GUARDED, nat(), bob)
+    with lab.listen(SITE, SITE_IP, 80):
+        cut, kept = lab.connect(ALICE, SITE_IP, 80), lab.connect(BOB, SITE_IP, 80)
+        assert said(cut) == said(kept) == b"hello"
+        lab.build(*vpc(), *GUARDED, bob)
+        assert said(kept) == b"hello"
+        assert said(cut) is None
+
+
+def test_more_ports_disturb_nothing_and_another_address_ends_the_old_flows(lab: Lab) -> None:
+    lab.build(*vpc(), *GUARDED, nat())
+    with lab.listen(SITE, SITE_IP, 80) as site:
+        first = lab.connect(ALICE, SITE_IP, 80)
+        lab.build(*vpc(), *GUARDED, nat(ports=PortRange(1024, 1151)))
+        assert said(first) == b"hello"
+        lab.build(*vpc(), *GUARDED, nat(outside=OTHER_NAT_IP))
+        assert said(first) is None
+        assert said(lab.connect(ALICE, SITE_IP, 80)) == b"hello"
+    assert [address for address, _ in site.peers] == [str(NAT_IP), str(OTHER_NAT_IP)]
+
+
+def test_nobody_outside_opens_a_connection_to_the_nat_address(lab: Lab) -> None:
+    lab.build(*vpc(), *GUARDED, nat())
+    with lab.listen(ALICE, ALICE_IP, 80):
+        assert not lab.reaches(SITE, NAT_IP, 80)
+        assert not lab.reaches(SITE, NAT_IP, 1024)
+    assert lab.driver.drops(ROUTER)["inbound"] >= 2
+
+
+def test_a_translation_without_ports_uses_the_address_alone(lab: Lab) -> None:
+    lab.build(*vpc(), *GUARDED, nat(ports=None))
+    with contextlib.ExitStack() as stack:
+        site = stack.enter_context(lab.listen(SITE, SITE_IP, 80))
+        for _ in range(100):
+            stack.enter_context(lab.connect(ALICE, SITE_IP, 80))
+        wait_until(lambda: len(site.peers) == 100)
+    assert {address for address, _ in site.peers} == {str(NAT_IP)}
+
+
+def said(connection: socket.socket) -> bytes | None:
+    """Say hello and give the echo, or None when nothing comes back."""
+    connection.settimeout(0.4)
+    try:
+        connection.sendall(b"hello")
+        return connection.recv(100)
+    except OSError:
+        return None
+
+
+def close(connection: socket.socket) -> None:
+    """Close first and let the other side close too, which is what leaves TIME_WAIT behind."""
+    connection.shutdown(socket.SHUT_WR)
+    assert connection.recv(1) == b""
+    connection.close()
+
+
+def seconds_left(lab: Lab) -> list[int]:
+    return [entry.seconds for entry in lab.driver._rulesets.flows(ROUTER)]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 2.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail("it never came true")
+        time.sleep(0.01)
