@@ -105,13 +105,16 @@ def pack(message: Message, sequence: int) -> bytes:
 
 
 class Netlink:
-    """One netlink socket, made in the network namespace that the calling thread is in."""
+    """One netlink socket, made in the network namespace that the calling thread is in.
 
-    def __init__(self, family: int) -> None:
+    ``groups`` is a mask of notifications to listen to; such a socket is for reading, not for asking.
+    """
+
+    def __init__(self, family: int, groups: int = 0) -> None:
         self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
         self.socket.setsockopt(_SOL_NETLINK, _NETLINK_EXT_ACK, 1)
         self.socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
-        self.socket.bind((0, 0))
+        self.socket.bind((0, groups))
         self._sequence = 0
 
     def close(self) -> None:

@@ -109,6 +109,11 @@ def set_mtu(index: int, mtu: int) -> Message:
     return Message(SETLINK, 0, _LINK.pack(0, 0, index, 0, 0) + u32(_IFLA_MTU, mtu))
 
 
+def rename(index: int, name: str) -> Message:
+    """Give an interface another name."""
+    return Message(SETLINK, 0, _LINK.pack(0, 0, index, 0, 0) + text(_IFLA_IFNAME, name))
+
+
 def delete_link(index: int) -> Message:
     """Remove an interface, and with a veth its peer."""
     return Message(DELLINK, 0, _LINK.pack(0, 0, index, 0, 0))

@@ -1,0 +1,252 @@
+"""Guards, filters and source NAT as nft commands: text out, nothing touched.
+
+One table a space, and everything that there may be many of is an element of a set or map in it: a packet's
+cost does not grow with endpoints, and adding an endpoint is a handful of commands. A packet that a space
+forwards passes
+
+    screen     its device and source must be a guard's (else ``spoofed``); before connection tracking forward
+    replies pass; by the uplink nothing new enters (``inbound``); the egress policy of its source; by the
+               uplink only what will be translated leaves (``no-nat``); the ingress policy of its destination
+    translate  a new flow takes a port of its client's block on its address
+
+A policy returns for allow and drops for deny. A flow that finds no free port is given one that is taken, and
+dies when the kernel is about to remember it, after every rule: only connection tracking's own statistics can
+count it. The kernel gives away ports of connections in TIME_WAIT when a slice is nearly full; :mod:`timewait`
+forbids that some microseconds after they got there, and for the time before it, a socket whose connection
+ended is kept in a set.
+"""
+
+import hashlib
+import re
+from ipaddress import IPv4Network
+
+from fogbank.network.topology import DeviceName, Filter, GroupMember, Guard, NatTimeouts, SourceNat
+
+TABLE = "ip fogbank"
+FAMILY, NAME = TABLE.split()
+
+SPOOFED, INBOUND, UNGUARDED, NO_NAT, INVALID = "spoofed", "inbound", "unguarded", "no-nat", "invalid"
+PORTS_EXHAUSTED = "ports-exhausted"
+REASONS = (SPOOFED, INBOUND, UNGUARDED, NO_NAT, INVALID)
+
+_SLICE = "ipv4_addr : interval ipv4_addr . inet_service"
+_SOCKETS = "ipv4_addr . inet_service . ipv4_addr . inet_service"
+_THIS = "ip saddr . tcp sport . ip daddr . tcp dport"
+_PLAIN = re.compile(r"[A-Za-z0-9_]{1,40}")
+
+
+def slug(name: str) -> str:
+    """Make an nft identifier's tail of ``name``: itself when it is plain, else readable with a short hash."""
+    if _PLAIN.fullmatch(name):
+        return name
+    readable = re.sub(r"[^A-Za-z0-9]+", "_", name)[:32].strip("_")
+    return f"{readable}_{hashlib.blake2s(name.encode(), digest_size=4).hexdigest()}"
+
+
+def drop_counter(reason: str) -> str:
+    """Name the counter of packets that were dropped for ``reason``."""
+    return f"drop_{slug(reason)}"
+
+
+def policy_chain(name: str) -> str:
+    """Name the chain that guards jump to; its body changes, it stays."""
+    return f"policy_{slug(name)}"
+
+
+def group_set(group: str) -> str:
+    """Name the set of a group's addresses."""
+    return f"group_{slug(group)}"
+
+
+def render_table() -> list[str]:
+    """Make the space's table when it is not there yet."""
+    return [f"add table {TABLE}"]
+
+
+def render_filter(element: Filter) -> list[str]:
+    """Forward only what guards allow. Sets, maps and policies of the space stay as they are."""
+    own = f'"{element.uplink}"' if element.uplink else None
+    trusted = ", ".join(['"lo"', *([own] if own else [])])
+    lines = [
+        *render_table(),
+        *(f"add counter {TABLE} {drop_counter(r)}" for r in REASONS),
+        f"add set {TABLE} homes {{ type ifname . ipv4_addr; }}",
+        f"add map {TABLE} ingress {{ type ipv4_addr : verdict; }}",
+        f"add map {TABLE} egress {{ type ipv4_addr : verdict; }}",
+        f"add chain {TABLE} screen {{ type filter hook prerouting priority raw; policy accept; }}",
+        f"add chain {TABLE} forward {{ type filter hook forward priority filter; policy drop; }}",
+        f"add chain {TABLE} arrive {{ type filter hook input priority filter; policy accept; }}",
+        *(f"flush chain {TABLE} {chain}" for chain in ("screen", "forward", "arrive")),
+        _rule("screen", f"iifname . ip saddr != @homes iifname != {{ {trusted} }}", drop=SPOOFED),
+        _rule("forward", "ct state established,related accept"),
+        _rule("forward", "ct state invalid", drop=INVALID),
+    ]
+    if element.uplink:
+        clients = f"clients_{slug(element.uplink)}"
+        lines += [
+            f"add set {TABLE} {clients} {{ type ipv4_addr; flags interval; }}",
+            _rule("arrive", f"iifname {own} ct state new", drop=INBOUND),
+            _rule("forward", f"iifname {own}", drop=INBOUND),
+            _rule("forward", "ip saddr vmap @egress"),
+            _rule("forward", f"oifname {own} ip saddr @{clients} accept"),
+            _rule("forward", f"oifname {own}", drop=NO_NAT),
+        ]
+    else:
+        lines.append(_rule("forward", "ip saddr vmap @egress"))
+    return [
+        *lines,
+        _rule("forward", "oifname . ip daddr != @homes", drop=UNGUARDED),
+        _rule("forward", "ip daddr vmap @ingress"),
+        _rule("forward", "accept"),
+    ]
+
+
+def render_no_filter() -> list[str]:
+    """Forward freely again."""
+    return [
+        *(f"flush chain {TABLE} {chain}" for chain in ("screen", "forward", "arrive")),
+        *(f"delete chain {TABLE} {chain}" for chain in ("screen", "forward", "arrive")),
+    ]
+
+
+def render_group_member(element: GroupMember) -> list[str]:
+    """Put an address into its group."""
+    name = group_set(element.group)
+    return [
+        f"add set {TABLE} {name} {{ type ipv4_addr; }}",
+        f"add element {TABLE} {name} {{ {element.address} }}",
+    ]
+
+
+def render_no_group_member(element: GroupMember) -> list[str]:
+    """Take an address out of its group."""
+    return [f"delete element {TABLE} {group_set(element.group)} {{ {element.address} }}"]
+
+
+def render_guard(element: Guard) -> list[str]:
+    """Open the space for one endpoint, under its policies."""
+    into, out = policy_chain(element.ingress), policy_chain(element.egress)
+    return [
+        f"add element {TABLE} egress {{ {element.address} : jump {out} }}",
+        f"add element {TABLE} ingress {{ {element.address} : jump {into} }}",
+        f'add element {TABLE} homes {{ "{element.device}" . {element.address} }}',
+    ]
+
+
+def render_no_guard(element: Guard) -> list[str]:
+    """Close the space for one endpoint."""
+    out, into = policy_chain(element.egress), policy_chain(element.ingress)
+    return [
+        f'delete element {TABLE} homes {{ "{element.device}" . {element.address} }}',
+        f"delete element {TABLE} ingress {{ {element.address} : jump {into} }}",
+        f"delete element {TABLE} egress {{ {element.address} : jump {out} }}",
+    ]
+
+
+def render_nat_device(device: DeviceName) -> list[str]:
+    """Prepare translation for what leaves by ``device``; clients follow as elements."""
+    name, quoted = slug(device), f'"{device}"'
+    new = f"oifname {quoted} ct state new"
+    return [
+        *render_table(),
+        f"add counter {TABLE} {drop_counter(PORTS_EXHAUSTED)}",
+        f"add set {TABLE} clients_{name} {{ type ipv4_addr; flags interval; }}",
+        f"add set {TABLE} held_{name} {{ type {_SOCKETS}; size 131072; flags dynamic,timeout; }}",
+        f"add map {TABLE} holds_{name} {{ type ipv4_addr : verdict; flags interval; }}",
+        f"add map {TABLE} timers_{name} {{ type ipv4_addr : verdict; flags interval; }}",
+        f"add map {TABLE} blocks_{name} {{ type {_SLICE}; flags interval; }}",
+        f"add map {TABLE} outsides_{name} {{ type ipv4_addr : ipv4_addr; flags interval; }}",
+        f"add chain {TABLE} leaving_{name} {{ type filter hook postrouting priority srcnat - 10; }}",
+        f"add chain {TABLE} translate_{name} {{ type nat hook postrouting priority srcnat; }}",
+        f"add chain {TABLE} gone_{name} {{ type filter hook postrouting priority srcnat + 10; }}",
+        *(f"flush chain {TABLE} {chain}_{name}" for chain in ("leaving", "translate", "gone")),
+        _rule(f"leaving_{name}", f"{new} ip saddr vmap @timers_{name}"),
+        _rule(
+            f"translate_{name}",
+            f"oifname {quoted} meta l4proto {{ tcp, udp }} snat ip to ip saddr map @blocks_{name}",
+        ),
+        _rule(f"translate_{name}", f"oifname {quoted} snat ip to ip saddr map @outsides_{name}"),
+        _rule(f"gone_{name}", f"{new} {_THIS} @held_{name}", drop=PORTS_EXHAUSTED),
+        _rule(
+            f"gone_{name}", f"oifname {quoted} tcp flags & fin == fin ct original ip saddr vmap @holds_{name}"
+        ),
+    ]
+
+
+def render_hold(device: DeviceName, seconds: int) -> list[str]:
+    """Prepare the chain that sees a connection end and keeps its translated socket from new ones."""
+    name = slug(device)
+    chain = f"hold_{name}_{seconds}"
+    return [
+        f"add chain {TABLE} {chain}",
+        f"flush chain {TABLE} {chain}",
+        _rule(chain, f"update @held_{name} {{ {_THIS} timeout {seconds}s }}"),
+    ]
+
+
+def render_no_hold(device: DeviceName) -> list[str]:
+    """Forget which sockets are kept: their address may get another owner."""
+    return [f"flush set {TABLE} held_{slug(device)}"]
+
+
+def render_timers(timeouts: NatTimeouts) -> list[str]:
+    """Prepare the chain that gives a new flow its timeouts."""
+    name = _timer(timeouts)
+    slow = timeouts.tcp_transitory
+    states = ("syn_sent", "syn_recv", "fin_wait", "close_wait", "last_ack", "close")
+    tcp = ", ".join(
+        [
+            *(f"{state} : {slow}" for state in states),
+            f"time_wait : {timeouts.tcp_time_wait}",
+            *(f"{state} : {timeouts.tcp_established}" for state in ("established", "retrans", "unack")),
+        ]
+    )
+    udp = f"unreplied : {timeouts.udp}, replied : {timeouts.udp}"
+    return [
+        f"add ct timeout {TABLE} tcp_{name} {{ protocol tcp; l3proto ip; policy = {{ {tcp} }}; }}",
+        f"add ct timeout {TABLE} udp_{name} {{ protocol udp; l3proto ip; policy = {{ {udp} }}; }}",
+        f"add chain {TABLE} timers_{name}",
+        f"flush chain {TABLE} timers_{name}",
+        _rule(f"timers_{name}", f'meta l4proto tcp ct timeout set "tcp_{name}"'),
+        _rule(f"timers_{name}", f'meta l4proto udp ct timeout set "udp_{name}"'),
+    ]
+
+
+def _timer(timeouts: NatTimeouts) -> str:
+    parts = (timeouts.udp, timeouts.tcp_established, timeouts.tcp_transitory, timeouts.tcp_time_wait)
+    return "_".join(str(seconds) for seconds in parts)
+
+
+def render_source_nat(element: SourceNat) -> list[str]:
+    """Translate one client; its device (and its timeouts, if any) must be prepared."""
+    return [f"add element {TABLE} {name} {{ {entry} }}" for name, entry in _nat_entries(element)]
+
+
+def render_no_source_nat(element: SourceNat) -> list[str]:
+    """Stop translating one client's new flows."""
+    return [f"delete element {TABLE} {name} {{ {entry} }}" for name, entry in reversed(_nat_entries(element))]
+
+
+def _nat_entries(element: SourceNat) -> list[tuple[str, str]]:
+    device, inside = slug(element.device), _network(element.inside)
+    entries = [
+        (f"clients_{device}", inside),
+        (f"outsides_{device}", f"{inside} : {element.outside}"),
+    ]
+    if element.ports is not None:
+        entries.append((f"blocks_{device}", f"{inside} : {element.outside} . {element.ports}"))
+    if element.ports is not None and element.timeouts is not None:
+        hold = f"hold_{device}_{element.timeouts.tcp_time_wait}"
+        entries.append((f"holds_{device}", f"{inside} : jump {hold}"))
+    if element.timeouts is not None:
+        entries.append((f"timers_{device}", f"{inside} : jump timers_{_timer(element.timeouts)}"))
+    return entries
+
+
+def _network(network: IPv4Network) -> str:
+    return str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
+
+
+def _rule(chain: str, match: str, *, drop: str | None = None) -> str:
+    end = f" counter name {drop_counter(drop)} drop" if drop else ""
+    return f"add rule {TABLE} {chain} {match}{end}"
