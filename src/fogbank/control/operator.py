@@ -7,7 +7,7 @@ fixed; each is one method of :class:`Operator`, which `app` composes.
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote
 
@@ -16,15 +16,16 @@ from fogbank.errors import ApiError, DriverError, OperatorError
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
-Send = Callable[[Json], Awaitable[None]]
-Receive = Callable[[], Awaitable[Json]]
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
 
 
 class Operator(Protocol):
     """Everything that a person at the terminal can ask for."""
 
     def status(self) -> Json: ...
-    def environment(self) -> Mapping[str, str]: ...
+    def environment(self) -> Mapping[str, str | None]: ...
     def sites(self) -> Iterable[Json]: ...
     async def add_site(self, request: Json) -> Json: ...
     async def remove_site(self, host: str) -> Json: ...
@@ -44,7 +45,7 @@ class OperatorApi:
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
 
-    async def __call__(self, scope: Json, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
@@ -58,7 +59,7 @@ class OperatorApi:
             log.exception("the operator's request failed")
             await _answer(send, {"error": f"{type(error).__name__}: {error}"}, 500)
 
-    async def _route(self, scope: Json, receive: Receive, send: Send) -> None:
+    async def _route(self, scope: Message, receive: Receive, send: Send) -> None:
         query = {key: values[-1] for key, values in parse_qs(scope["query_string"].decode()).items()}
         follow = query.get("follow") in {"1", "true"}
         operator = self._operator

@@ -50,10 +50,7 @@ class Proxy:
 
     async def serve_tls(self, listener: socket.socket, context: ssl.SSLContext) -> None:
         """Serve HTTPS on a listening socket; ``context`` chooses the certificate by the client's hello."""
-        loop = asyncio.get_running_loop()
-        self._servers.append(
-            await loop.create_server(lambda: _Direct(self.connections), sock=listener, ssl=context)
-        )
+        self._servers.append(await self.connections.listen(listener, context))
 
     async def close(self) -> None:
         """Stop listening and drop every connection."""
@@ -78,16 +75,6 @@ class Proxy:
             return
         if secured is not None and not pending.lost:
             pending.hand_over(self.connections.take(secured))
-
-
-class _Direct(asyncio.Protocol):
-    """A connection to the TLS port."""
-
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._connections.take(transport)  # type: ignore[arg-type]
 
 
 class _Pending(asyncio.Protocol):

@@ -4,10 +4,11 @@ A probe tells what the client got, what the destination saw, and what routers tr
 when one branch of the prediction says the same; a disagreement is listed, never smoothed over.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from fogbank.network.sightings import Probe
 from fogbank.network.topology import SpaceName
 from fogbank.paths.trace import Branch, Trace, Translated, Verdict
 
@@ -53,3 +54,21 @@ def _differences(branch: Branch, seen: Seen) -> Iterator[str]:
                 f"predicted {hop.source} to {after} in {crossing.space}, "
                 f"but it was {crossing.source} to {crossing.translated}"
             )
+
+
+_VERDICTS: Mapping[str, Verdict] = {"connected": "accepted", "refused": "refused"}
+
+
+def seen(probe: Probe) -> Seen:
+    """Read a probe: what every router did to the packet, and the source at the space where it stayed."""
+    entered = {s.space: s for s in reversed(probe.sightings) if s.direction == "in"}
+    left = {s.space: s for s in probe.sightings if s.direction == "out"}
+    verdict = _VERDICTS.get(probe.verdict, "dropped")
+    ends = [sighting for space, sighting in entered.items() if space not in left]
+    return Seen(
+        verdict,
+        ends[-1].source if ends and verdict != "dropped" else None,
+        tuple(
+            Crossing(space, entered[space].source, left[space].source) for space in left if space in entered
+        ),
+    )

@@ -1,0 +1,30 @@
+"""A region's own program, started in a world of its own by ``fogbank up``.
+
+Its argument is one JSON object: the settings, and ``root``, the region's folder.
+"""
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+from fogbank.dataplane.linux import world
+from fogbank.settings import Folders, Settings
+
+
+def main() -> int:
+    """Take the world over and serve until told to end."""
+    entered = world.enter()
+    handed = json.loads(sys.argv[1])
+    places = Folders(Path(handed.pop("root")))
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    # Imported only now: nothing heavy may exist when the process forks.
+    from fogbank.app.region import serve
+
+    return serve(entered, places, Settings(**handed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""The operator's desk: answers everything that the command line asks of a running region."""
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fogbank.app.tracing import Tracer
+from fogbank.clock import Clock
+from fogbank.control.instances import Instances
+from fogbank.control.logbook import Logbook
+from fogbank.control.loop import ControlLoop
+from fogbank.dataplane.linux.registry import Registry
+from fogbank.dataplane.linux.witness import WitnessLog
+from fogbank.errors import OperatorError
+from fogbank.network.topology import Space
+from fogbank.resources.decisions import Decision
+from fogbank.resources.operations import rfc3339
+from fogbank.resources.sites import Site, new_site, remove_site, sites
+from fogbank.resources.world import World
+from fogbank.settings import Settings
+from fogbank.store.store import Store
+
+Json = dict[str, Any]
+SETTLE_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Desk:
+    """Implements :class:`fogbank.control.operator.Operator`."""
+
+    settings: Settings
+    variables: Callable[[], Mapping[str, str | None]]
+    store: Store
+    loop: ControlLoop
+    instances: Instances
+    region_clock: Clock
+    tracer: Tracer
+    witness_log: WitnessLog
+    logbook: Logbook
+    registry: Registry
+    new_id: Callable[[], int]
+    stop: Callable[[], None]
+    started: float
+    ready: bool = False
+
+    def status(self) -> Json:
+        """Tell what is up, what is converging, and why."""
+        world, progress = self.store.world, self.loop.progress
+        return {
+            "region": self.settings.name,
+            "version": version("fogbank"),
+            "port": self.settings.port,
+            "project": self.settings.project,
+            "ready": self.ready,
+            "uptimeSeconds": round(self.region_clock.seconds() - self.started, 3),
+            "memoryBytes": _memory_bytes(),
+            "resources": {name: len(members) for name, members in sorted(world.collections.items())},
+            "spaces": len(self.loop.observed.of_kind(Space)),
+            "instances": [
+                {
+                    "id": copy.instance.id,
+                    "revision": copy.revision.name.path,
+                    "state": copy.state,
+                    "inFlight": copy.in_flight,
+                }
+                for copy in self.instances.copies.values()
+            ],
+            "operations": [
+                {
+                    "name": operation.name.path,
+                    "type": operation.type,
+                    "target": operation.target.path,
+                    "status": operation.status,
+                    "since": rfc3339(operation.inserted),
+                }
+                for operation in world.running.values()
+            ],
+            "converging": [
+                {
+                    "resource": owner.path,
+                    "why": failure.why,
+                    "attempts": failure.attempts,
+                    "since": rfc3339(failure.since),
+                }
+                for owner, failure in self.loop.explain()
+            ],
+            "worldVersion": world.version,
+            "appliedVersion": progress.applied_version,
+        }
+
+    def environment(self) -> Mapping[str, str | None]:
+        """Give the variables that point clients at the region."""
+        return self.variables()
+
+    def sites(self) -> Iterable[Json]:
+        """List the third parties."""
+        return [_site_json(site) for site in sites(self.store.world)]
+
+    async def add_site(self, request: Json) -> Json:
+        """Add a partner and return when it answers."""
+        host = str(request.get("host", ""))
+
+        def decide(world: World) -> Decision:
+            now, ports, allow = self.region_clock.now(), request.get("ports"), request.get("allow")
+            put = new_site(world, host, ports=ports or (), allow=allow or (), now=now, new_id=self.new_id)
+            return Decision((put,))
+
+        await self._commit(decide)
+        host = host.strip().lower().rstrip(".")
+        return next(_site_json(site) for site in sites(self.store.world) if site.host == host)
+
+    async def remove_site(self, host: str) -> Json:
+        """Take a partner away and return when it is gone."""
+        await self._commit(lambda world: Decision((remove_site(world, host),)))
+        return {}
+
+    async def witness(self, host: str, *, follow: bool) -> AsyncIterator[Mapping[str, object]]:
+        """Give what third parties saw."""
+        async for entry in self.witness_log.tail(host or None, follow=follow):
+            yield entry
+
+    def logs(self, resource: str, *, follow: bool) -> AsyncIterator[Mapping[str, object]]:
+        """Give what instances wrote."""
+        return self.logbook.read(resource, follow=follow)
+
+    async def trace(self, request: Json) -> Json:
+        """Predict a path, and probe it."""
+        source, url = str(request["source"]), str(request["url"])
+        return await self.tracer.trace(source, url, probe=bool(request.get("probe")))
+
+    def clock(self) -> Json:
+        """Tell the region's time."""
+        clock = self.region_clock
+        return {"now": rfc3339(clock.now()), "advancedSeconds": clock.offset.total_seconds()}
+
+    async def advance(self, request: Json) -> Json:
+        """Skip time."""
+        self.region_clock.advance(timedelta(seconds=float(request["advanceSeconds"])))
+        self.instances.reconcile()
+        return self.clock()
+
+    def plan(self) -> Json:
+        """Show the last passes of the control loop, oldest first."""
+        return {
+            "passes": [
+                {
+                    "time": rfc3339(turn.at),
+                    "worldVersion": turn.version,
+                    "milliseconds": round(turn.seconds * 1000, 3),
+                    "actions": [str(action) for action in turn.plan],
+                    "failures": {"/".join(key): why for key, why in turn.failures.items()},
+                }
+                for turn in self.loop.progress.passes
+            ]
+        }
+
+    def images(self) -> Iterable[Json]:
+        """List the images in the region's store."""
+        return [{"image": name, "digest": digest} for name, digest in sorted(self.registry.images().items())]
+
+    def down(self) -> Json:
+        """End the region."""
+        asyncio.get_running_loop().call_later(0.01, self.stop)
+        return {}
+
+    async def _commit(self, decide: Callable[[World], Decision]) -> None:
+        committed = await self.store.commit(decide)
+        deadline = self.region_clock.seconds() + SETTLE_SECONDS
+        while self.loop.progress.applied_version < committed.world.version:
+            if self.region_clock.seconds() > deadline:
+                raise OperatorError("It is recorded but not built yet; see `fogbank status` for why.")
+            await asyncio.sleep(0.002)
+
+
+def _site_json(site: Site) -> Json:
+    return {
+        "host": site.host,
+        "address": str(site.address),
+        "ports": list(site.all_ports),
+        "allow": [str(network) for network in site.allow],
+    }
+
+
+def _memory_bytes() -> int:
+    """Tell how much memory this process holds."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()

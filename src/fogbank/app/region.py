@@ -1,0 +1,324 @@
+"""One region: everything is made here, tied together, started in order and ended in order.
+
+Ready means: the default project exists, the kernel has its network, and every door answers. Start-up work
+that nothing waits for (the ID-token key, built-in images, slow imports) goes on in threads meanwhile.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import random
+import secrets
+import signal
+from collections.abc import Awaitable, Sequence
+from ipaddress import IPv4Address
+from typing import Any
+
+import uvloop
+
+from fogbank.app.desk import Desk
+from fogbank.app.projects import Projects
+from fogbank.app.servers import Servers, http_server
+from fogbank.app.tracing import Tracer
+from fogbank.clock import Clock
+from fogbank.control.instances import Instances, NoInstance
+from fogbank.control.logbook import Logbook
+from fogbank.control.loop import ControlLoop
+from fogbank.control.operator import OperatorApi
+from fogbank.dataplane.driver import Drifted, Event, WorkloadExited, WorkloadWrote
+from fogbank.dataplane.linux.builtin import open_store
+from fogbank.dataplane.linux.capture import probe
+from fogbank.dataplane.linux.containers import Containers
+from fogbank.dataplane.linux.driver import LinuxDriver
+from fogbank.dataplane.linux.internet import Internet
+from fogbank.dataplane.linux.resolver import Resolver, world_answers
+from fogbank.dataplane.linux.spaces import Spaces
+from fogbank.dataplane.linux.witness import WitnessLog
+from fogbank.dataplane.linux.world import Entered
+from fogbank.frontend.accounts import WorldDirectory, operator_account
+from fogbank.frontend.api import Api
+from fogbank.frontend.authority import open_authority
+from fogbank.frontend.connections import ALPN, Connections
+from fogbank.frontend.environment import environment
+from fogbank.frontend.exchange import RequestRecord
+from fogbank.frontend.hosts import Hosts
+from fogbank.frontend.iamcredentials import iamcredentials_application
+from fogbank.frontend.identity import open_identity
+from fogbank.frontend.ingress import Ingress
+from fogbank.frontend.metadata import InstanceFacts, metadata_application
+from fogbank.frontend.oauth import oauth_application
+from fogbank.frontend.proxy import Proxy
+from fogbank.lowering.lower import lower
+from fogbank.lowering.spaces import FABRIC
+from fogbank.network.addressing import FABRIC_INSTANCES, fabric_address
+from fogbank.network.sightings import Probe
+from fogbank.network.topology import SpaceName
+from fogbank.paths.trace import Flow
+from fogbank.resources.projects import project_number
+from fogbank.resources.sites import find_site
+from fogbank.services import cloudresourcemanager, compute, iam, run, serviceusage, vpcaccess
+from fogbank.services.contract import Service
+from fogbank.settings import Folders, Settings, cache_home
+from fogbank.store.journal import Journal
+from fogbank.store.store import Store
+
+log = logging.getLogger(__name__)
+
+SERVICES: Sequence[Service] = (
+    compute.SERVICE,
+    vpcaccess.SERVICE,
+    run.SERVICE,
+    serviceusage.SERVICE,
+    cloudresourcemanager.SERVICE,
+    iam.SERVICE,
+)
+"""Every Google API that the region answers."""
+
+PROBE_SECONDS = 2.0
+
+
+class Region:
+    """All the parts of one region."""
+
+    def __init__(self, entered: Entered, places: Folders, settings: Settings) -> None:
+        self._entered, self._places, self._settings = entered, places, settings
+        self._clock = Clock()
+        self._ended = asyncio.Event()
+        self._events = asyncio.get_running_loop()
+        self._tasks: list[asyncio.Future[Any]] = []
+        self.store = Store(Journal(places.database))
+        self._make_identity()
+        self._make_data_plane()
+        self._make_control()
+        self._make_front_end()
+        self._make_desk()
+
+    async def run(self) -> None:
+        """Start, serve until told to end, end."""
+        await self.projects.ensure(self._settings.project)
+        first_pass = asyncio.Event()
+        self.loop.after_pass(first_pass.set)
+        self._spawn(self.loop.run())
+        await first_pass.wait()
+        self._spawn(self.instances.run())
+        await self.proxy.serve(self._entered.proxy)
+        self._spawn(http_server(OperatorApi(self.desk))(None, self._entered.operator))
+        self.desk.ready = True
+        self._entered.ready({})
+        log.info("ready: %d elements", len(self.loop.observed))
+        self._spawn(self._warm())
+        await self._ended.wait()
+        await self._end()
+
+    def end(self) -> None:
+        """Have :meth:`run` return."""
+        self._ended.set()
+
+    def _make_identity(self) -> None:
+        settings, places = self._settings, self._places
+        self.authority = open_authority(places.authority, places.bundle, settings.region)
+        operator = operator_account(settings.project)
+        directory = WorldDirectory(lambda: self.store.world, operator)
+        self.identity = open_identity(
+            places.authority, places.credentials, settings.project, self._clock, directory
+        )
+        places.gcloud.mkdir(mode=0o700, exist_ok=True)
+        self.projects = Projects(
+            self.store,
+            owner=operator,
+            strict=settings.strict_projects,
+            now=self._clock.now,
+            new_id=_new_id,
+        )
+
+    def _make_data_plane(self) -> None:
+        places = self._places
+        self.witness = WitnessLog(places.witness)
+        internet = Internet(
+            lambda host: find_site(self.store.world, host),
+            self.authority.context_for_site,
+            self.witness,
+            self._clock.now,
+        )
+        resolver = Resolver(world_answers(lambda: self.store.world))
+        self.servers = Servers(
+            {
+                "metadata": http_server(metadata_application(self.identity, self._facts)),
+                "resolver": resolver.serve,
+                "witness": internet.serve,
+            }
+        )
+        self.registry, images = open_store(places.registry, cache_home())
+        self.spaces = Spaces()
+        self.containers = Containers(
+            places.instances, images, places.bundle, network=self.spaces.network, report=self._report
+        )
+        self.driver = LinuxDriver(
+            serve=self.servers.serve,
+            unserve=self.servers.unserve,
+            containers=self.containers,
+            spaces=self.spaces,
+        )
+
+    def _make_control(self) -> None:
+        self.logbook = Logbook(self._places.root / "log.jsonl", self._clock)
+        self.loop = ControlLoop(self.store, self.driver, lower, SERVICES, self._clock)
+        self.instances = Instances(
+            self.store,
+            self.loop,
+            self._clock,
+            open_socket=self.driver.open_socket,
+            resolve=self.registry.resolve,
+            address_of=lambda instance: fabric_address(instance.index),
+            fabric=FABRIC,
+        )
+
+    def _make_front_end(self) -> None:
+        api = Api(
+            store=self.store,
+            services=SERVICES,
+            identity=self.identity,
+            now=self._clock.now,
+            new_id=_new_id,
+            ensure_project=self.projects.ensure,
+            settle=self.loop.settle,
+            observed=lambda: self.loop.observed,
+        )
+        ingress = Ingress(
+            lambda: self.store.world,
+            self.identity,
+            self._clock,
+            self.instances,
+            exhausted=NoInstance,
+            open_socket=self.driver.open_socket,
+            draw=random.random,
+            record=self._note_request,
+        )
+        hosts = Hosts(
+            {
+                "api": api,
+                "accounts": oauth_application(self.identity),
+                "iamcredentials": iamcredentials_application(self.identity),
+                "run": ingress,
+            }
+        )
+        self.proxy = Proxy(Connections(hosts), lambda host: self.authority.tls_context(host, ALPN))
+
+    def _make_desk(self) -> None:
+        settings, places = self._settings, self._places
+        tracer = Tracer(lambda: self.store.world, self.loop, self.instances, self._send_probe)
+        self.desk = Desk(
+            settings=settings,
+            variables=lambda: environment(places, settings.port, settings.project, settings.region),
+            store=self.store,
+            loop=self.loop,
+            instances=self.instances,
+            region_clock=self._clock,
+            tracer=tracer,
+            witness_log=self.witness,
+            logbook=self.logbook,
+            registry=self.registry,
+            new_id=_new_id,
+            stop=self.end,
+            started=self._clock.seconds(),
+        )
+
+    async def _warm(self) -> None:
+        """Make what first requests would wait for, now that nobody waits."""
+        await asyncio.to_thread(self.identity.warm)
+        await asyncio.to_thread(_import_slow_libraries)
+        await asyncio.to_thread(self.spaces.refill)
+
+    async def _end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.proxy.close()
+        await asyncio.to_thread(self.driver.close)
+        await self.store.close()
+        self.logbook.close()
+        self.witness.close()
+
+    def _spawn(self, work: Awaitable[Any]) -> None:
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(self._task_ended)
+        self._tasks.append(task)
+
+    def _task_ended(self, task: asyncio.Future[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a part of the region ended; the region ends with it", exc_info=error)
+            self.end()
+
+    def _report(self, event: Event) -> None:
+        """Take an event of the driver, from any thread."""
+        self._events.call_soon_threadsafe(self._handle, event)
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case WorkloadExited(name=name, status=status):
+                self.logbook.append(self._called(name), "system", f"Container exited with status {status}.")
+                self.instances.exited(event)
+            case WorkloadWrote(name=name, stream=stream, line=line):
+                self.logbook.append(self._called(name), stream, line)
+            case Drifted(why=why):
+                log.warning("the machine changed: %s", why)
+                self.loop.drifted()
+
+    def _called(self, instance: str) -> str:
+        """Name an instance as ``fogbank logs`` does: ``run/SERVICE/INSTANCE``."""
+        copy = self.instances.copies.get(instance)
+        return f"run/{copy.revision.service.id}/{instance}" if copy else f"run/{instance}"
+
+    def _note_request(self, record: RequestRecord) -> None:
+        text = f"{record.method} {record.url} {record.status} {record.latency:.3f}s"
+        self.logbook.append(
+            f"run/{record.service.id}",
+            "requests",
+            record.message or text,
+            record.severity,
+            revision=record.revision.id if record.revision else None,
+            status=record.status,
+        )
+
+    def _facts(self, address: IPv4Address) -> InstanceFacts | None:
+        index = int(address) - int(FABRIC_INSTANCES.network_address)
+        for copy in self.instances.copies.values():
+            if copy.instance.index == index:
+                project = copy.revision.name.project
+                return InstanceFacts(
+                    instance_id=copy.instance.id,
+                    project=project,
+                    project_number=project_number(project),
+                    region=copy.revision.region,
+                    service_account=copy.revision.service_account,
+                )
+        return None
+
+    def _send_probe(self, flow: Flow, watch: frozenset[SpaceName]) -> Probe:
+        return probe(self.spaces, flow.start, flow.destination, flow.port, watch=watch, seconds=PROBE_SECONDS)
+
+
+def _new_id() -> int:
+    """Draw one of Google's numeric ids: 19 digits or so."""
+    return secrets.randbits(62) | 1 << 61
+
+
+def _import_slow_libraries() -> None:
+    import aiohttp  # noqa: F401 - the first request to a service would wait for it
+
+
+def serve(entered: Entered, places: Folders, settings: Settings) -> int:
+    """Run a region until SIGTERM, SIGINT or ``fogbank down``."""
+
+    async def main() -> None:
+        region = Region(entered, places, settings)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, region.end)
+        gc.freeze()  # what start-up made stays; collections need not look at it again
+        await region.run()
+
+    os.umask(0o077)
+    uvloop.run(main())
+    return 0
