@@ -38,6 +38,7 @@ def start(settings: Settings, *, detach: bool, quiet: bool = False) -> tuple[Run
         _refuse_running(settings, places)
         if settings.ephemeral:
             _empty(places.root)
+            _sweep(places)
         listeners = world.open_listeners(settings.port, places.socket)
         actual = replace(settings, port=listeners.port)
         log = places.log if detach or quiet else None
@@ -73,8 +74,7 @@ def forget(region: Running) -> None:
     region.folders.running.unlink(missing_ok=True)
     region.folders.socket.unlink(missing_ok=True)
     if region.note.get("ephemeral"):
-        _empty(region.folders.root)
-        region.folders.root.rmdir()
+        shutil.rmtree(region.folders.root)
 
 
 def _refuse_unfit_machine() -> None:
@@ -131,6 +131,21 @@ def _alone(places: Folders, settings: Settings) -> Iterator[None]:
         raise OperatorError(f"Somebody else is starting region '{settings.name}' just now.") from error
     finally:
         os.close(descriptor)
+
+
+def _sweep(ours: Folders) -> None:
+    """Remove what ephemeral regions left behind when they were killed."""
+    for root in ours.root.parent.iterdir():
+        if root == ours.root or answers(Folders(root).socket):
+            continue
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(root)
+        except BlockingIOError:  # it is just being started
+            continue
+        finally:
+            os.close(descriptor)
 
 
 def _empty(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Refusals of `up`, each with its remedy; what is left behind and what is not."""
 
+import fcntl
 import json
 import os
 import socket
@@ -101,6 +102,18 @@ def test_an_ephemeral_region_begins_with_nothing_and_leaves_nothing(launched, ho
     assert not leftover.exists()
     starting.forget(region)
     assert not region.folders.root.exists()
+
+
+def test_what_a_killed_ephemeral_region_left_is_swept_and_one_that_starts_is_not(launched, home):
+    killed, starting_up = (state_folders(name, ephemeral=True).root for name in ("killed", "starting"))
+    killed.mkdir(parents=True)
+    starting_up.mkdir()
+    held = os.open(starting_up, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    starting.start(Settings(name="x", port=0, ephemeral=True), detach=True)
+    os.close(held)
+    assert not killed.exists()
+    assert starting_up.exists()
 
 
 def test_down_stops_and_says_where_the_state_is(talker, fogbank, monkeypatch):
