@@ -10,7 +10,7 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _PATH = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*")
-_HOST = re.compile(r"[A-Za-z0-9.-]+(?::\d+)?")
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(?::\d+)?")
 
 # SEMANTICS 11: gcr.io names are served by Artifact Registry, in a repository with the old host's name.
 _GCR_HOSTS = {
