@@ -21,6 +21,7 @@ from fogbank.network.topology import DeviceName, SpaceName
 
 _ETH_P_ALL = 0x0003
 _OUTGOING = 4
+_SO_TIMESTAMPNS = 35
 _SYN, _ACK = 0x02, 0x10
 _TCP = 6
 SETTLE_SECONDS = 0.05
@@ -53,7 +54,7 @@ def probe(
         }
         connection = open_sockets.enter_context(spaces.open_socket(start, socket.SOCK_STREAM))
         connection.setblocking(False)
-        began = time.monotonic()
+        began, began_wall = time.monotonic(), time.time()
         try:
             if source is not None:
                 connection.bind((str(source), 0))
@@ -62,7 +63,7 @@ def probe(
         except OSError as error:
             raise DriverError(f"no probe can start in {start}: {error.strerror}") from error
         seen: list[_Seen] = []
-        verdict = _watch(connection, ears, began, seconds, seen.append)
+        verdict = _watch(connection, ears, (began, began_wall), seconds, seen.append)
         took = time.monotonic() - began
     return Probe(_same_packet(seen, source_port), verdict, source_port, took)
 
@@ -71,24 +72,29 @@ def _listen(spaces: Spaces, name: SpaceName) -> socket.socket:
     with spaces.inside(name):
         ear = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
     ear.setblocking(False)
+    # Ears are read one after another; the kernel's own time stamps tell the true order.
+    ear.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     return ear
 
 
 def _watch(
     connection: socket.socket,
     ears: dict[socket.socket, SpaceName],
-    began: float,
+    began: tuple[float, float],
     seconds: float,
     note: Callable[[_Seen], None],
 ) -> Verdict:
-    """Collect what the ears hear until the connection has its verdict, and a moment longer."""
+    """Collect what the ears hear until the connection has its verdict, and a moment longer.
+
+    ``began`` is the beginning by the monotonic clock and by the wall clock, which stamps packets.
+    """
     poll = select.poll()
     by_descriptor = {ear.fileno(): ear for ear in ears}
     for descriptor in by_descriptor:
         poll.register(descriptor, select.POLLIN)
     poll.register(connection.fileno(), select.POLLOUT)
     verdict: Verdict = "timeout"
-    deadline = began + seconds
+    deadline = began[0] + seconds
     while (left := deadline - time.monotonic()) > 0:
         for descriptor, _event in poll.poll(left * 1000):
             if descriptor == connection.fileno():
@@ -97,7 +103,7 @@ def _watch(
                 deadline = min(deadline, time.monotonic() + SETTLE_SECONDS)
             else:
                 ear = by_descriptor[descriptor]
-                _drain(ear, ears[ear], began, note)
+                _drain(ear, ears[ear], began[1], note)
     return verdict
 
 
@@ -112,7 +118,7 @@ def _verdict(connection: socket.socket) -> Verdict:
 def _drain(ear: socket.socket, space: SpaceName, began: float, note: Callable[[_Seen], None]) -> None:
     while True:
         try:
-            packet, (device, _protocol, kind, *_rest) = ear.recvfrom(128)
+            packet, stamps, _flags, (device, _protocol, kind, *_rest) = ear.recvmsg(128, 64)
         except BlockingIOError:
             return
         if (found := parse_request(packet)) is not None:
@@ -129,10 +135,19 @@ def _drain(ear: socket.socket, space: SpaceName, began: float, note: Callable[[_
                         source_port,
                         destination,
                         destination_port,
-                        time.monotonic() - began,
+                        _stamp(stamps) - began,
                     ),
                 )
             )
+
+
+def _stamp(ancillary: list[tuple[int, int, bytes]]) -> float:
+    """Read when the kernel saw the packet, in seconds of the wall clock."""
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
+            seconds, nanoseconds = struct.unpack_from("qq", data)
+            return float(seconds + nanoseconds / 1e9)
+    return time.time()
 
 
 def parse_request(packet: bytes) -> tuple[int, IPv4Address, int, IPv4Address, int] | None:
