@@ -21,6 +21,7 @@ from fogbank.services.compute.common import (
     deleted,
     find_referred,
     inputs,
+    is_current,
     made,
     named,
     new_identifier,
@@ -172,7 +173,7 @@ def _delete(kind: str) -> Write:
 def _set_labels(kind: str) -> Write:
     def set_labels(world: World, call: Call) -> Decision:
         address = world.get(named(world, call, kind, call["resource"]))
-        if call.body.get("labelFingerprint") != address.body["labelFingerprint"]:
+        if not is_current(call.body.get("labelFingerprint"), address.body["labelFingerprint"]):
             raise stale_fingerprint("Labels fingerprint either invalid or resource labels have changed")
         labels = dict(call.body.get("labels") or {})
         check_labels(labels)

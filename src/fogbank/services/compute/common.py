@@ -30,6 +30,7 @@ NAME_PATTERN = "(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)"
 _NAME = re.compile(NAME_PATTERN)
 _LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
+_STANDARD_BASE64 = str.maketrans("-_", "+/")
 _PACIFIC = timezone(timedelta(hours=-8))
 
 KINDS = {
@@ -180,6 +181,11 @@ def make(
 def fingerprinted(resource: Resource) -> Resource:
     """Give the resource the fingerprint of its present content."""
     return resource.with_body(fingerprint=fingerprint(resource.body))
+
+
+def is_current(given: object, present: str) -> bool:
+    """Whether a client holds the present fingerprint; it may have written it in either kind of base64."""
+    return str(given).translate(_STANDARD_BASE64) == present
 
 
 def check_free(world: World, name: ResourceName) -> None:

@@ -24,6 +24,7 @@ from fogbank.services.compute.common import (
     fingerprinted,
     getter,
     inputs,
+    is_current,
     lister,
     made,
     named,
@@ -182,7 +183,7 @@ def patch(world: World, call: Call) -> Decision:
     body = inputs(call.body, _OUTPUTS)
     if not body.get("fingerprint"):
         raise required_field("resource.fingerprint")
-    if body["fingerprint"] != subnetwork.body["fingerprint"]:
+    if not is_current(body["fingerprint"], subnetwork.body["fingerprint"]):
         raise stale_fingerprint()
     refuse_unbuilt("subnetworks", body, _UNBUILT)
     unchanged(subnetwork, body, ("name", "description", "ipCidrRange", "purpose"))

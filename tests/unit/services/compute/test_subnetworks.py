@@ -3,6 +3,8 @@
 import pytest
 from tests.compute_calls import LINK, REGION, Compute, auto_nat, only
 
+from fogbank.services.compute.common import is_current
+
 
 @pytest.fixture
 def compute():
@@ -150,6 +152,13 @@ def test_a_patch_needs_the_present_fingerprint(compute):
     compute("subnetworks.patch", change, region=REGION, subnetwork="s")
     refusal = compute.refused("subnetworks.patch", change, region=REGION, subnetwork="s")
     assert (refusal.code, refusal.reason) == (412, "conditionNotMet")
+
+
+def test_a_fingerprint_may_come_back_in_either_kind_of_base64():
+    """Clients decode and encode it again, gcloud with hyphens and underscores."""
+    assert is_current("7zOvSn_eps-=", "7zOvSn/eps+=")
+    assert not is_current("7zOvSn_eps8=", "7zOvSn/eps9=")
+    assert not is_current(None, "7zOvSn/eps9=")
 
 
 def test_a_patch_of_flow_logs_keeps_the_other_settings(compute):
