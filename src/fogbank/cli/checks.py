@@ -6,6 +6,7 @@ here changes the machine.
 
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ def _overlay() -> Check:
 
 
 def _clients() -> Iterator[Check]:
-    program = needs.find_program("gcloud")
+    program = shutil.which("gcloud")
     yield Check(
         "gcloud",
         program or "not on PATH",

@@ -5,15 +5,14 @@ It draws the JSON of `fogbank.paths.explain`, whose states are those of Google's
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 import click
 
 _SHORT = {
     "APPLY_ROUTE": "route",
-    "APPLY_EGRESS_FIREWALL_RULE": "egress",
-    "APPLY_INGRESS_FIREWALL_RULE": "ingress",
+    "APPLY_EGRESS_FIREWALL_RULE": "leaves by",
+    "APPLY_INGRESS_FIREWALL_RULE": "enters by",
     "SHAPE": "shaped to",
     "DELIVER": "delivered to",
     "DROP": "dropped:",
@@ -35,13 +34,19 @@ def draw(answer: Json) -> Iterator[str]:
         yield _verdict(trace)
     if answer.get("observed"):
         yield ""
-        yield from _observed(answer["observed"], answer["differences"])
+        order = [step["place"] for trace in traces for step in trace["steps"]]
+        yield from _observed(answer["observed"], answer["differences"], order)
 
 
 def _hops(steps: Sequence[Json], width: int) -> Iterator[str]:
     for number, (place, at) in enumerate(groupby(steps, key=lambda step: step["place"]), start=1):
-        told = " · ".join(_told(step) for step in at)
+        told = " · ".join(_told(step) for step in at if number == 1 or not _is_arrival(step))
         yield f"{number:>3}  {place:<{width}}  {told}"
+
+
+def _is_arrival(step: Json) -> bool:
+    """Tell whether the step only repeats where the packet comes from."""
+    return step["state"].startswith("ARRIVE_") or step["state"] == "SERVERLESS_EXTERNAL_CONNECTION"
 
 
 def _told(step: Json) -> str:
@@ -58,17 +63,20 @@ def _verdict(trace: Json) -> str:
     return click.style(f"  →  predicted: {trace['verdict']}, seen as {trace['source']}", bold=True)
 
 
-def _observed(observed: Json, differences: Sequence[str]) -> Iterator[str]:
+def _observed(observed: Json, differences: Sequence[str], order: Sequence[str]) -> Iterator[str]:
+    """Tell what the packet did, its hops in the predicted ``order``: sightings of one moment have none."""
     from fogbank.paths.explain import place_of
 
     yield click.style("the real packet", dim=True)
-    spaces = [
-        (place_of(space), list(seen)) for space, seen in groupby(observed["sightings"], itemgetter("space"))
-    ]
+    seen_in: dict[str, list[Json]] = {}
+    for sighting in observed["sightings"]:
+        seen_in.setdefault(place_of(sighting["space"]), []).append(sighting)
+    spaces = sorted(seen_in.items(), key=lambda at: order.index(at[0]) if at[0] in order else len(order))
     width = max((len(place) for place, _ in spaces), default=0)
     for number, (place, seen) in enumerate(spaces, start=1):
         yield f"{number:>3}  {place:<{width}}  {_passage(seen)}"
-    yield click.style(f"  →  observed: {observed['verdict']}", bold=True)
+    took = f"after {observed['seconds'] * 1000:.1f} ms"
+    yield click.style(f"  →  observed: {observed['verdict']} {took}", bold=True)
     for difference in differences:
         yield click.style(f"  ✗  {difference}", fg="red")
     if not differences:
@@ -82,4 +90,4 @@ def _passage(seen: Sequence[Json]) -> str:
     source = f"from {last['source']}"
     if first["source"] != last["source"]:
         source = click.style(f"NAT {first['source']} → {last['source']}", fg="cyan")
-    return f"{devices} · {source} · after {last['microseconds']} µs"
+    return f"{devices} · {source}"

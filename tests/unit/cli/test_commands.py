@@ -69,9 +69,9 @@ def test_internet_list_and_remove(talker, fogbank):
 def test_internet_log_prints_the_record_in_both_forms(talker, fogbank):
     talker.answers["GET /internet/log"] = (200, [SEEN, SEEN])
     assert fogbank("internet", "log", "ifconfig.me").out == snapshot("""\
-TIME                        SOURCE                 HOST                          METHOD  STATUS  PATH
-2026-01-02T03:04:05.678Z    203.0.113.2:1024       ifconfig.me                   GET     200     /
-2026-01-02T03:04:05.678Z    203.0.113.2:1024       ifconfig.me                   GET     200     /
+TIME                         SOURCE                 HOST                          METHOD  STATUS  PATH
+2026-01-02T03:04:05.678Z     203.0.113.2:1024       ifconfig.me                   GET     200     /
+2026-01-02T03:04:05.678Z     203.0.113.2:1024       ifconfig.me                   GET     200     /
 """)
     lines = fogbank("internet", "log", "--format", "json").out.splitlines()
     assert [json.loads(line) for line in lines] == [SEEN, SEEN]
@@ -104,7 +104,7 @@ def test_trace_ends_with_4_when_prediction_and_packet_disagree(talker, fogbank):
     answer = {"predicted": {"traces": []}, "lines": [], "observed": None, "differences": []}
     talker.answers["POST /trace"] = (200, answer)
     assert fogbank("trace", "run/a", "http://x", "--probe").status == Exit.OK
-    answer["observed"] = {"verdict": "connected", "sightings": []}
+    answer["observed"] = {"verdict": "connected", "seconds": 0.1, "sightings": []}
     answer["differences"] = ["the source address is 192.0.2.1, not 203.0.113.2"]
     assert fogbank("trace", "run/a", "http://x", "--probe", "--format", "json").status == Exit.DISAGREEMENT
     assert talker.heard[0][1] == {"source": "run/a", "url": "http://x", "probe": True}

@@ -92,9 +92,9 @@ def test_gcloud_is_preferred_and_plain_https_is_the_last_resort(monkeypatch, tmp
         "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
         "HTTPS_PROXY": "http://127.0.0.1:1",
     }
-    monkeypatch.setattr(callers, "find_program", lambda _: "/usr/bin/gcloud")
+    monkeypatch.setattr(callers, "which", lambda _: "/usr/bin/gcloud")
     assert callers.best_caller(environment, AN3).name == "gcloud (/usr/bin/gcloud)"
-    monkeypatch.setattr(callers, "find_program", lambda _: None)
+    monkeypatch.setattr(callers, "which", lambda _: None)
     monkeypatch.setattr(callers.os, "environ", {})
     monkeypatch.setattr(callers.importlib.util, "find_spec", lambda _: object())
     assert "Google's Python clients" in callers.best_caller(environment, AN3).name

@@ -21,6 +21,7 @@ def sighting(space, device, source, microseconds):
 
 OBSERVED = {
     "verdict": "connected",
+    "seconds": 0.0021,
     "sightings": [
         sighting("instance/a/0", "eth1", "169.254.16.1:40000", 10),
         sighting("vpc/demo/default", "n1", "10.124.0.2:40000", 30),
@@ -37,7 +38,7 @@ def drawn(answer):
 def test_a_prediction_is_one_line_a_hop():
     assert drawn({"predicted": PREDICTED, "observed": None, "differences": []}) == snapshot("""\
   1  instance a/0     from 169.254.16.1 · route 0.0.0.0/0 to eth1
-  2  network default  egress allow-all: allow · NAT 10.124.0.2 → 203.0.113.2:1024-1087
+  2  network default  leaves by allow-all: allow · NAT 10.124.0.2 → 203.0.113.2:1024-1087
   3  ifconfig.me      delivered to 192.0.2.2:80 from 203.0.113.2
   →  predicted: accepted, seen as 203.0.113.2
 """)
@@ -47,10 +48,10 @@ def test_a_packet_is_one_line_a_space_and_its_verdict():
     answer = {"predicted": PREDICTED, "observed": OBSERVED, "differences": []}
     assert drawn(answer).partition("\n\n")[2] == snapshot("""\
 the real packet
-  1  instance a/0     eth1 · from 169.254.16.1:40000 · after 10 µs
-  2  network default  n1 → ext · NAT 10.124.0.2:40000 → 203.0.113.2:1024 · after 35 µs
-  3  ifconfig.me      eth0 · from 203.0.113.2:1024 · after 50 µs
-  →  observed: connected
+  1  instance a/0     eth1 · from 169.254.16.1:40000
+  2  network default  n1 → ext · NAT 10.124.0.2:40000 → 203.0.113.2:1024
+  3  ifconfig.me      eth0 · from 203.0.113.2:1024
+  →  observed: connected after 2.1 ms
   ✓  prediction and packet agree
 """)
 

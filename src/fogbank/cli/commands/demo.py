@@ -88,7 +88,6 @@ class Story:
         with _timed():
             if program:
                 subprocess.run([program, "-sS", url], env=dict(self._environment), check=False)  # noqa: S603
-                click.echo()
             else:
                 from fogbank.cli.demo.plain import Https
 

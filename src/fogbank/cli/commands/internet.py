@@ -10,7 +10,7 @@ from fogbank.cli.output import print_json, print_table
 from fogbank.cli.regions import Running, running
 
 _LOG = ("time", "sourceIp", "sourcePort", "host", "method", "path", "status")
-_LOG_LINE = "{:<26}  {:<21}  {:<28}  {:<6}  {:<6}  {}"
+_LOG_LINE = "{:<27}  {:<21}  {:<28}  {:<6}  {:<6}  {}"
 
 
 @click.group(

@@ -9,10 +9,10 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping
+from shutil import which
 from typing import Any, Protocol
 
 from fogbank.cli.demo.steps import Request, Step
-from fogbank.cli.needs import find_program
 from fogbank.errors import OperatorError
 
 _PATIENCE = 120.0
@@ -38,7 +38,7 @@ class Caller(Protocol):
 
 def best_caller(environment: Mapping[str, str], region: str) -> Caller:
     """Choose what this machine has; ``environment`` points it at the region."""
-    if program := find_program("gcloud"):
+    if program := which("gcloud"):
         return Gcloud(program, environment)
     os.environ.update(environment)
     if importlib.util.find_spec("googleapiclient") and importlib.util.find_spec("socks"):
