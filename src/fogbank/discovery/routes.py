@@ -6,8 +6,8 @@ document's paths form a tree of segments in which a literal beats ``*`` (one seg
 is first called.
 
 Hosts: ``run.googleapis.com``, ``asia-northeast3-run.googleapis.com`` and
-``run.asia-northeast3.rep.googleapis.com`` are one API; compute also answers on ``www.googleapis.com``, and its
-beta and alpha as its v1.
+``run.asia-northeast3.rep.googleapis.com`` are one API; compute also answers on ``www.googleapis.com``,
+and its beta and alpha as its v1.
 """
 
 import re
