@@ -12,6 +12,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -132,26 +133,37 @@ def start_region(home: Path, *options: str) -> Region:
 
 
 @pytest.fixture
-def new_region(tmp_path: Path) -> Iterator[Callable[..., Region]]:
+def new_region() -> Iterator[Callable[..., Region]]:
     """Start regions with the options of ``fogbank up``; they end with the test."""
     started: list[Region] = []
 
     def start(*options: str) -> Region:
-        region = start_region(tmp_path, *options)
+        region = start_region(short_folder(), *options)
         started.append(region)
         return region
 
     yield start
     for region in started:
-        region.fogbank("down", check=False)
+        end_region(region)
 
 
 @pytest.fixture(scope="session")
-def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
+def region() -> Iterator[Region]:
     """Give one ephemeral region for all tests of the session."""
-    running = start_region(tmp_path_factory.mktemp("region"), "--ephemeral")
+    running = start_region(short_folder(), "--ephemeral")
     yield running
-    running.fogbank("down", check=False)
+    end_region(running)
+
+
+def short_folder() -> Path:
+    """Make a folder for a region's state whose path leaves room for a socket's name (107 bytes in all)."""
+    return Path(tempfile.mkdtemp(prefix="fogbank-"))
+
+
+def end_region(region: Region) -> None:
+    """End a region and remove its folder."""
+    region.fogbank("down", check=False)
+    shutil.rmtree(region.home)
 
 
 def _program(name: str) -> str:

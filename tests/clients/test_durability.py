@@ -7,11 +7,10 @@ import secrets
 import signal
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
-from fogbank.testing import Region
+from fogbank.testing import Region, end_region, short_folder
 
 KILLS = 50
 COMPUTE = "https://compute.googleapis.com/compute/v1/projects/demo"
@@ -49,9 +48,9 @@ def start(region: Region) -> int:
     return int(json.loads(region.fogbank("status", "--format", "json"))["pid"])
 
 
-def test_fifty_kills_at_random_points_lose_no_acknowledged_write(tmp_path: Path) -> None:
+def test_fifty_kills_at_random_points_lose_no_acknowledged_write() -> None:
     chance = random.Random(2)
-    region = Region(f"test-{secrets.token_hex(4)}", tmp_path)
+    region = Region(f"test-{secrets.token_hex(4)}", short_folder())
     known: dict[str, bool] = {}
     for turn in range(KILLS):
         pid = start(region)
@@ -69,7 +68,7 @@ def test_fifty_kills_at_random_points_lose_no_acknowledged_write(tmp_path: Path)
     assert status["appliedVersion"] == status["worldVersion"]
     assert status["converging"] == []
     assert status["spaces"] >= 3
-    region.fogbank("down")
+    end_region(region)
 
 
 def check(region: Region, known: dict[str, bool]) -> None:
