@@ -46,7 +46,8 @@ def _hops(steps: Sequence[Json], width: int) -> Iterator[str]:
 
 def _is_arrival(step: Json) -> bool:
     """Tell whether the step only repeats where the packet comes from."""
-    return step["state"].startswith("ARRIVE_") or step["state"] == "SERVERLESS_EXTERNAL_CONNECTION"
+    state: str = step["state"]
+    return state.startswith("ARRIVE_") or state == "SERVERLESS_EXTERNAL_CONNECTION"
 
 
 def _told(step: Json) -> str:

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,9 @@ from fogbank.cli.options import examples
 from fogbank.cli.output import colours, seconds
 from fogbank.cli.regions import Running
 from fogbank.settings import Settings
+
+if TYPE_CHECKING:
+    from fogbank.cli.demo.steps import Step
 
 _WITNESS = "ifconfig.me"
 
@@ -64,14 +68,14 @@ class Story:
     def tell(self) -> bool:
         """Run every chapter; tell whether third party, prediction and packet agree with the reservation."""
         from fogbank.cli.demo import steps
-        from fogbank.cli.demo.callers import best_caller
+        from fogbank.cli.demo.callers import Gcloud, best_caller
 
         place = (self._settings.project, self._settings.region)
         caller = best_caller(self._environment, self._settings.region)
         click.echo(f"The client is {caller.name}.")
         for step in steps.article(*place):
             _title(step.title)
-            _say("gcloud " + shlex.join(step.command))
+            _announce(step, typed=isinstance(caller, Gcloud))
             with _timed():
                 caller.do(step)
         reserved = caller.read(steps.read_address(*place))
@@ -130,6 +134,16 @@ def _title(text: str) -> None:
 
 def _say(command_line: str) -> None:
     click.echo(click.style("$ ", fg="cyan") + command_line)
+
+
+def _announce(step: "Step", *, typed: bool) -> None:
+    """Show the command that is about to run, or which requests are sent in its place."""
+    if typed:
+        _say("gcloud " + shlex.join(step.command))
+        return
+    click.echo("in place of: gcloud " + shlex.join(step.command))
+    for request in step.requests:
+        click.echo(f"calling {request.method}")
 
 
 @contextmanager
