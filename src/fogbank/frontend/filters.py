@@ -205,18 +205,14 @@ def _compare(name: str, operator: str, operand: str) -> Predicate:
 def _has(path: list[str], operand: str) -> Predicate:
     if operand == "*":
         return lambda item: bool(values_at(item, path))
-    pattern = re.compile(".*".join(map(re.escape, operand.lower().split("*"))), re.DOTALL)
+    words = ".*".join(map(re.escape, operand.split("*")))
+    # without a star, whole words anywhere in the value; with one, the whole value
+    text = words if "*" in operand else rf".*(?<!\w){words}(?!\w).*"
+    pattern = re.compile(text, re.DOTALL | re.IGNORECASE)
 
     def has(item: Any) -> bool:
-        for value in values_at(item, path):
-            if isinstance(value, dict) and operand in value:
-                return True
-            text = _shown(value).lower()
-            if pattern.fullmatch(text) or (
-                "*" not in operand and operand.lower() in re.split(r"[^\w.-]+", text)
-            ):
-                return True
-        return False
+        values = values_at(item, path)
+        return any((isinstance(v, dict) and operand in v) or pattern.fullmatch(_shown(v)) for v in values)
 
     return has
 
