@@ -55,11 +55,8 @@ class Operation:
         response: Mapping[str, Any] | None = None,
         error: OperationError | None = None,
     ) -> "Operation":
-        """End the operation at ``now``; metadata that tells its times gets the last one."""
-        metadata = self.metadata
-        if str(metadata.get("@type", "")).endswith(".OperationMetadata"):
-            metadata = {**metadata, "endTime": rfc3339(now)}
-        return replace(self, status="DONE", ended=now, response=response, error=error, metadata=metadata)
+        """End the operation at ``now``."""
+        return replace(self, status="DONE", ended=now, response=response, error=error)
 
 
 def compute_operation(

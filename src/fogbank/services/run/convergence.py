@@ -66,9 +66,9 @@ def repository_of(image: str) -> str:
 
 
 def revision_ready(world: World, revision: ResourceName, now: datetime) -> tuple[Change, ...]:
-    """Let a revision serve: it has an instance that listens."""
-    found = world.find(revision)
-    if found is None or ready_condition(found.body) is Readiness.READY:
+    """Let a revision serve: it has an instance that listens. One that was given up stays so."""
+    found = _undecided(world, revision)
+    if found is None:
         return ()
     good = tuple(condition(type_, "True", now) for type_ in ("Ready", *_CHECKS))
     return _told(world, replace(found, body=_with_revision_status(found.body, good)), now)
@@ -77,13 +77,21 @@ def revision_ready(world: World, revision: ResourceName, now: datetime) -> tuple
 def revision_failed(
     world: World, revision: ResourceName, reason: str, message: str, now: datetime
 ) -> tuple[Change, ...]:
-    """Give a revision up; ``reason`` is one of Google's, ``message`` tells the user what to do."""
-    found = world.find(revision)
+    """Give a revision up; ``reason`` is one of Google's, ``message`` tells the user what to do.
+
+    One that was ready once stays ready, whatever becomes of its instances.
+    """
+    found = _undecided(world, revision)
     if found is None:
         return ()
     check = "ContainerReady" if reason == IMAGE_MISSING else "ContainerHealthy"
     bad = tuple(condition(type_, "False", now, reason, message) for type_ in ("Ready", check))
     return _told(world, replace(found, body=_with_revision_status(found.body, bad)), now)
+
+
+def _undecided(world: World, revision: ResourceName) -> Resource | None:
+    found = world.find(revision)
+    return found if found and ready_condition(found.body) is Readiness.UNKNOWN else None
 
 
 def revision_retired(world: World, revision: ResourceName, now: datetime) -> tuple[Change, ...]:

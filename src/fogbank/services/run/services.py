@@ -74,7 +74,7 @@ def delete(world: World, call: Call) -> Decision:
 def deleted(name: ResourceName, kind: str) -> Json:
     """Answer a delete as Knative does."""
     details = {"name": name.id, "kind": kind, "group": API_VERSION.partition("/")[0]}
-    return {"apiVersion": "v1", "kind": "Status", "status": "Success", "details": details}
+    return {"status": "Success", "details": details}
 
 
 def find(world: World, call: Call, label: str = "services") -> Resource:

@@ -106,8 +106,8 @@ def _operation(call: Call, project: str, api: str, rpc: str, response: Json) -> 
         new_id=call.new_id,
         user=call.principal,
         project=project,
-        metadata_type="google.api.serviceusage.v1.OperationMetadata",
-        metadata={"resourceNames": [f"projects/{project_number(project)}/services/{api}"]},
+        metadata_type="google.protobuf.Empty",
+        metadata={"value": {}},
         response=response,
         done=True,
     )

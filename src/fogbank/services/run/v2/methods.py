@@ -48,9 +48,10 @@ def patch(world: World, call: Call) -> Decision:
         return _decision(call, written, "CreateService")
     found = _find(world, call)
     _check_etag(call.body.get("etag"), found)
-    body = _masked(found, call)
+    environment = render_service(found)["template"].get("executionEnvironment")
+    parsed = parse_service(_masked(found, call), environment)
     revise = bool(call.parameters.get("forceNewRevision"))
-    written = changes.update(world, call, found, *parse_service(body), revise=revise)
+    written = changes.update(world, call, found, *parsed, revise=revise)
     return _decision(call, written, "UpdateService")
 
 

@@ -38,24 +38,33 @@ _CONTAINER = frozenset(
         "livenessProbe", "startupProbe", "readinessProbe",
     }
 )  # fmt: skip
-_GEN2 = "EXECUTION_ENVIRONMENT_GEN2"
+GEN2 = "EXECUTION_ENVIRONMENT_GEN2"
+"""What a new service gets (recorded); an older one keeps what it has."""
 
 
-def parse_service(body: Json) -> tuple[Json, Json]:
-    """Read a service; give the metadata and the spec of the Knative object."""
+def parse_service(body: Json, environment: str | None = GEN2) -> tuple[Json, Json]:
+    """Read a service; give the metadata and the spec of the Knative object.
+
+    ``environment`` is the executionEnvironment of a template that names none.
+    """
     _refuse_others(body, WRITABLE | _OUTPUT, "")
     labels, annotations = body.get("labels") or {}, body.get("annotations") or {}
     words.refuse_system_words(labels, "Label")
     words.refuse_system_words(annotations, "Annotation")
     metadata = {
         "labels": labels,
-        "annotations": annotations | words.parse_words(words.SERVICE, body),
+        "annotations": annotations | words.parse_words(words.SERVICE, _unspoken(body)),
     }
     spec = {
-        "template": _template(body.get("template") or {}),
+        "template": _template(body.get("template") or {}, environment),
         "traffic": [_target(t) for t in body.get("traffic") or ()],
     }
     return metadata, spec
+
+
+def _unspoken(body: Json) -> Json:
+    """Leave out the launch stage that goes without saying."""
+    return {key: value for key, value in body.items() if (key, value) != ("launchStage", "GA")}
 
 
 def _refuse_others(fields: Json, known: frozenset[str], where: str) -> None:
@@ -64,14 +73,14 @@ def _refuse_others(fields: Json, known: frozenset[str], where: str) -> None:
             raise not_implemented(f"the field {where}{key} of Cloud Run services")
 
 
-def _template(template: Json) -> Json:
+def _template(template: Json, environment: str | None) -> Json:
     _refuse_others(template, _TEMPLATE, "template.")
     labels, annotations = template.get("labels") or {}, template.get("annotations") or {}
     words.refuse_system_words(labels, "Label")
     words.refuse_system_words(annotations, "Annotation")
     containers = template.get("containers") or []
     resources = (containers[0].get("resources") or {}) if containers else {}
-    fields = {"executionEnvironment": _GEN2} | without_empty(template)
+    fields = {"executionEnvironment": environment} | without_empty(template)
     found = words.parse_words(words.TEMPLATE, fields) | words.parse_words(words.CONTAINER, resources)
     spec = {
         "containerConcurrency": template.get("maxInstanceRequestConcurrency"),

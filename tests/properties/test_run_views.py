@@ -1,0 +1,111 @@
+"""Laws of Cloud Run's two APIs: one is the other's inverse, and traffic only ever reaches what is ready."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.cloud_calls import PLACE, PROJECT, REGION, Cloud
+from tests.unit.services.run.knative import Run, knative
+
+from fogbank.resources.run import Readiness, read_service, ready_condition, service_name
+
+SERVICES = "run.v2.projects.locations.services"
+NAME = f"{PLACE}/services/hello"
+
+words = st.from_regex(r"[a-z][a-z0-9]{0,5}", fullmatch=True)
+texts = st.dictionaries(words, words, min_size=1, max_size=2)
+
+
+containers = st.fixed_dictionaries(
+    {"image": st.just("us-docker.pkg.dev/p/r/app:v1")},
+    optional={
+        "args": st.lists(words, min_size=1, max_size=2),
+        "command": st.lists(words, min_size=1, max_size=2),
+        "env": st.lists(
+            st.builds(lambda n, v: {"name": n, "value": v}, words, words), min_size=1, max_size=2
+        ),
+        "ports": st.integers(1, 65535).map(lambda p: [{"name": "http1", "containerPort": p}]),
+        "workingDir": st.just("/srv"),
+        "resources": st.fixed_dictionaries(
+            {"limits": st.just({"cpu": "2", "memory": "1Gi"})},
+            optional={"cpuIdle": st.booleans(), "startupCpuBoost": st.booleans()},
+        ),
+    },
+)
+templates = st.fixed_dictionaries(
+    {"containers": containers.map(lambda c: [c])},
+    optional={
+        "labels": texts,
+        "annotations": texts,
+        "timeout": st.integers(1, 3600).map("{}s".format),
+        "maxInstanceRequestConcurrency": st.integers(1, 1000),
+        "executionEnvironment": st.sampled_from(["EXECUTION_ENVIRONMENT_GEN1", "EXECUTION_ENVIRONMENT_GEN2"]),
+        "scaling": st.integers(1, 9).map(lambda n: {"minInstanceCount": n, "maxInstanceCount": n + 1}),
+        "vpcAccess": st.sampled_from(["ALL_TRAFFIC", "PRIVATE_RANGES_ONLY"]).map(
+            lambda e: {"connector": f"{PLACE}/connectors/connector", "egress": e}
+        ),
+        "revision": st.just("hello-named"),
+    },
+)
+services = st.fixed_dictionaries(
+    {"template": templates},
+    optional={
+        "description": words,
+        "labels": texts,
+        "annotations": texts,
+        "ingress": st.sampled_from(["INGRESS_TRAFFIC_ALL", "INGRESS_TRAFFIC_INTERNAL_ONLY"]),
+        "launchStage": st.sampled_from(["GA", "BETA"]),
+        "invokerIamDisabled": st.booleans(),
+        "customAudiences": st.lists(words, min_size=1, max_size=2),
+        "scaling": st.integers(1, 3).map(lambda n: {"minInstanceCount": n}),
+    },
+)
+
+
+def contains(whole, part):
+    """Whether everything in ``part`` is in ``whole``, lists item by item; False may be left out."""
+    if isinstance(part, dict):
+        return all(contains(whole.get(key), value) for key, value in part.items() if value is not False)
+    if isinstance(part, list):
+        return len(whole) == len(part) and all(map(contains, whole, part))
+    return whole == part
+
+
+def region():
+    cloud = Cloud()
+    cloud.subnetwork()
+    cloud.connector()
+    return cloud
+
+
+@given(services)
+def test_what_v2_writes_v2_shows(body):
+    cloud = region()
+    cloud(f"{SERVICES}.create", body, parent=PLACE, serviceId="hello")
+    assert contains(cloud(f"{SERVICES}.get", name=NAME), body)
+
+
+@given(services)
+def test_writing_back_what_v2_shows_changes_nothing(body):
+    cloud = region()
+    cloud(f"{SERVICES}.create", body, parent=PLACE, serviceId="hello")
+    before = cloud.world.get(service_name(PROJECT, REGION, "hello"))
+    cloud(f"{SERVICES}.patch", cloud(f"{SERVICES}.get", name=NAME), name=NAME)
+    assert cloud.world.get(service_name(PROJECT, REGION, "hello")) == before
+
+
+@given(st.lists(st.sampled_from(["deploy", "ready", "fail"]), max_size=12))
+def test_traffic_only_reaches_revisions_that_are_ready(steps):
+    cloud = Run()
+    cloud.create(knative())
+    for number, step in enumerate(steps):
+        if step == "deploy":
+            cloud.replace(knative(labels={"client.knative.dev/nonce": f"n{number}"}))
+        elif step == "ready":
+            cloud.ready()
+        else:
+            cloud.fail()
+        service = read_service(cloud.world.get(service_name(PROJECT, REGION, "hello")))
+        for target in service.traffic:
+            body = cloud.world.get(service.revision(target.revision)).body
+            assert ready_condition(body) is Readiness.READY
+        if service.latest_ready:
+            assert sum(t.percent for t in service.traffic) == 100

@@ -1,0 +1,257 @@
+"""Services in the v1 API: what a deploy makes, what an update changes, what is refused."""
+
+import json
+import re
+
+import pytest
+from tests.cloud_calls import ME, PLACE, PROJECT, REGION
+from tests.unit.services.run.knative import NAMESPACE, SERVICES, Run, knative
+
+from fogbank.resources.projects import project_number
+
+NUMBER = project_number(PROJECT)
+CONNECTOR = "run.googleapis.com/vpc-access-connector"
+EGRESS = "run.googleapis.com/vpc-access-egress"
+
+
+@pytest.fixture
+def cloud():
+    return Run()
+
+
+def test_a_deployed_service_has_all_that_gcloud_waits_for(cloud):
+    service = cloud.create(knative())
+    metadata, status = service["metadata"], service["status"]
+    assert metadata["namespace"] == NUMBER
+    assert metadata["generation"] == status["observedGeneration"] == 1
+    assert metadata["labels"] == {"cloud.googleapis.com/location": REGION}
+    assert metadata["annotations"]["serving.knative.dev/creator"] == ME
+    assert metadata["annotations"]["run.googleapis.com/ingress"] == "all"
+    assert service["spec"]["traffic"] == [{"latestRevision": True, "percent": 100}]
+    assert cloud.conditions() == dict.fromkeys(("Ready", "ConfigurationsReady", "RoutesReady"), "Unknown")
+    urls = json.loads(metadata["annotations"]["run.googleapis.com/urls"])
+    assert status["url"] in urls
+    assert f"https://hello-{NUMBER}.{REGION}.run.app" in urls
+
+
+def test_the_defaults_are_googles(cloud):
+    spec = cloud.create(knative())["spec"]["template"]["spec"]
+    assert spec == {
+        "containerConcurrency": 80,
+        "timeoutSeconds": 300,
+        "serviceAccountName": f"{NUMBER}-compute@developer.gserviceaccount.com",
+        "containers": [
+            {
+                "image": "us-docker.pkg.dev/p/r/app:v1",
+                "ports": [{"name": "http1", "containerPort": 8080}],
+                "resources": {"limits": {"cpu": "1000m", "memory": "512Mi"}},
+                "startupProbe": {
+                    "timeoutSeconds": 240,
+                    "periodSeconds": 240,
+                    "failureThreshold": 1,
+                    "tcpSocket": {"port": 8080},
+                },
+            }
+        ],
+    }
+
+
+def test_concurrency_is_one_when_there_is_less_than_a_cpu(cloud):
+    body = knative(container={"resources": {"limits": {"cpu": "0.5"}}})
+    assert cloud.create(body)["spec"]["template"]["spec"]["containerConcurrency"] == 1
+
+
+def test_revisions_are_counted_and_end_in_three_characters(cloud):
+    cloud.create(knative())
+    first = cloud.newest().id
+    cloud.replace(knative(labels={"client.knative.dev/nonce": "bbb"}))
+    second = cloud.newest().id
+    assert re.fullmatch(r"hello-00001-[a-z0-9]{3}", first)
+    assert re.fullmatch(r"hello-00002-[a-z0-9]{3}", second)
+
+
+def test_the_same_template_makes_no_new_revision(cloud):
+    created = cloud.create(knative())
+    again = cloud.replace(knative())
+    assert again == created
+    assert len(cloud.revisions()) == 1
+
+
+def test_sending_back_what_was_read_changes_nothing(cloud):
+    cloud.create(knative())
+    cloud.ready()
+    read = cloud.get()
+    assert cloud.replace(read) == read
+
+
+def test_a_new_nonce_forces_a_revision_and_raises_the_generation(cloud):
+    cloud.create(knative())
+    service = cloud.replace(knative(labels={"client.knative.dev/nonce": "bbb"}))
+    assert service["metadata"]["generation"] == 2
+    assert len(cloud.revisions()) == 2
+
+
+def test_a_label_on_the_service_alone_makes_no_revision(cloud):
+    cloud.create(knative())
+    cloud.ready()
+    body = knative()
+    body["metadata"]["labels"] = {"team": "fog"}
+    service = cloud.replace(body)
+    assert service["metadata"]["labels"]["team"] == "fog"
+    assert len(cloud.revisions()) == 1
+    assert cloud.conditions()["Ready"] == "True"
+
+
+def test_a_change_made_on_an_older_version_is_a_conflict(cloud):
+    body = knative()
+    body["metadata"]["resourceVersion"] = cloud.create(knative())["metadata"]["resourceVersion"]
+    cloud.replace(knative(labels={"client.knative.dev/nonce": "bbb"}))
+    with pytest.raises(AssertionError):
+        assert cloud.get()["metadata"]["resourceVersion"] == body["metadata"]["resourceVersion"]
+    error = cloud.refused(
+        f"{SERVICES}.replaceService", body, name=f"{NAMESPACE}/services/hello", location=REGION
+    )
+    assert (error.code, error.status) == (409, "ABORTED")
+
+
+def test_a_user_names_a_revision_once(cloud):
+    body = knative()
+    body["spec"]["template"]["metadata"]["name"] = "hello-blue"
+    cloud.create(body)
+    assert cloud.newest().id == "hello-blue"
+    other = knative(labels={"client.knative.dev/nonce": "bbb"})
+    other["spec"]["template"]["metadata"]["name"] = "hello-blue"
+    error = cloud.refused(
+        f"{SERVICES}.replaceService", other, name=f"{NAMESPACE}/services/hello", location=REGION
+    )
+    assert error.code == 409
+
+
+def test_the_same_name_may_exist_in_two_regions(cloud):
+    cloud.create(knative())
+    cloud(f"{SERVICES}.create", knative(), parent=NAMESPACE, location="us-central1")
+    both = cloud("run.v1.projects.locations.services.list", parent=f"projects/{PROJECT}/locations/-")
+    assert {s["metadata"]["labels"]["cloud.googleapis.com/location"] for s in both["items"]} == {
+        REGION,
+        "us-central1",
+    }
+    assert both["kind"] == "ServiceList"
+
+
+def test_a_service_that_does_not_exist_is_not_found(cloud):
+    error = cloud.refused(f"{SERVICES}.get", name=f"{NAMESPACE}/services/hello", location=REGION)
+    assert (error.code, error.status) == (404, "NOT_FOUND")
+
+
+def test_deleting_a_service_takes_everything_of_it(cloud):
+    cloud.create(knative())
+    cloud(
+        "run.v1.projects.locations.services.setIamPolicy",
+        {"policy": {"bindings": [{"role": "roles/run.invoker", "members": ["allUsers"]}]}},
+        resource=f"{PLACE}/services/hello",
+    )
+    assert cloud.delete()["status"] == "Success"
+    for collection in ("run.services", "run.revisions", "run.policies"):
+        assert list(cloud.world.all(collection)) == []
+
+
+def test_a_dry_run_changes_nothing(cloud):
+    before = cloud.world
+    assert cloud.create(knative(), dryRun="all")["metadata"]["name"] == "hello"
+    assert cloud.world.collections == before.collections
+
+
+def test_a_connector_must_exist_in_the_region(cloud):
+    cloud.subnetwork()
+    body = knative(annotations={CONNECTOR: "connector", EGRESS: "all-traffic"})
+    error = cloud.refused(f"{SERVICES}.create", body, parent=NAMESPACE, location=REGION)
+    assert error.message == (
+        f"VPC connector {PLACE}/connectors/connector does not exist, or Cloud Run does not have "
+        "permission to use it."
+    )
+    cloud.connector()
+    cloud.create(body)
+    shown = cloud("vpcaccess.v1.projects.locations.connectors.get", name=f"{PLACE}/connectors/connector")
+    assert shown["connectedProjects"] == [PROJECT]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (knative("Upper"), 400),
+        (knative("a" * 50), 400),
+        (knative(annotations={EGRESS: "some-traffic"}), 400),
+        (knative(annotations={"autoscaling.knative.dev/minScale": "many"}), 400),
+        (
+            knative(
+                annotations={
+                    "autoscaling.knative.dev/minScale": "3",
+                    "autoscaling.knative.dev/maxScale": "2",
+                }
+            ),
+            400,
+        ),
+        (knative(annotations={"run.googleapis.com/network-interfaces": '[{"network":"n"}]'}), 501),
+        (
+            knative(
+                annotations={CONNECTOR: "c", "run.googleapis.com/network-interfaces": '[{"network":"n"}]'}
+            ),
+            400,
+        ),
+        (knative(container={"ports": [{"containerPort": 70000}]}), 400),
+        (knative(container={"ports": [{"name": "h2c", "containerPort": 8080}]}), 501),
+        (knative(container={"resources": {"limits": {"cpu": "lots"}}}), 400),
+        (knative(container={"resources": {"limits": {"memory": "1Mi"}}}), 400),
+        (knative(container={"image": ""}), 400),
+        (knative(container={"env": [{"name": "PORT", "value": "1"}]}), 400),
+        (knative(container={"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s"}}}]}), 501),
+        (knative(container={"livenessProbe": {"tcpSocket": {"port": 1}}}), 501),
+        (knative(containers=[]), 400),
+        (knative(containers=[{"image": "a", "ports": [{"containerPort": 1}]}, {"image": "b"}]), 501),
+        (knative(volumes=[{"name": "v", "emptyDir": {}}]), 501),
+        (knative(timeoutSeconds=3601), 400),
+        (knative(containerConcurrency=1001), 400),
+        (knative(serviceAccountName=f"nobody@{PROJECT}.iam.gserviceaccount.com"), 403),
+    ],
+)
+def test_what_no_instance_could_keep_is_refused(cloud, body, code):
+    error = cloud.refused(f"{SERVICES}.create", body, parent=NAMESPACE, location=REGION)
+    assert error.code == code
+
+
+def test_gcloud_may_ask_for_permissions_before_the_service_exists(cloud):
+    answer = cloud(
+        "run.v1.projects.locations.services.testIamPermissions",
+        {"permissions": ["run.services.setIamPolicy"]},
+        resource=f"{PLACE}/services/hello",
+    )
+    assert answer == {"permissions": ["run.services.setIamPolicy"]}
+    assert (
+        cloud.refused(
+            "run.v1.projects.locations.services.getIamPolicy", resource=f"{PLACE}/services/hello"
+        ).code
+        == 404
+    )
+
+
+def test_revisions_are_found_by_their_labels(cloud):
+    cloud.create(knative())
+    cloud.create(knative("other", labels={"client.knative.dev/nonce": "zzz"}))
+    assert len(cloud.revisions()) == 2
+    assert [r["metadata"]["name"] for r in cloud.revisions("client.knative.dev/nonce = zzz")] == [
+        cloud.newest("other").id
+    ]
+    assert len(cloud.revisions("serving.knative.dev/service in (hello, other)")) == 2
+    assert len(cloud.revisions("serving.knative.dev/service!=hello,client.knative.dev/nonce")) == 1
+
+
+def test_the_configuration_and_the_route_are_the_service_from_another_side(cloud):
+    cloud.create(knative())
+    cloud.ready()
+    configuration = cloud(
+        "run.v1.namespaces.configurations.get", name=f"{NAMESPACE}/configurations/hello", location=REGION
+    )
+    route = cloud("run.v1.namespaces.routes.get", name=f"{NAMESPACE}/routes/hello", location=REGION)
+    assert configuration["status"]["latestReadyRevisionName"] == cloud.newest().id
+    assert route["status"]["traffic"] == cloud.get()["status"]["traffic"]
+    assert route["status"]["conditions"][0]["status"] == "True"
