@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from datetime import timedelta
 
 import jwt as independent
@@ -12,11 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.identities import ROBOT, region_in
+from tests.worlds import resource
 
 from fogbank.errors import ApiError, OperatorError
 from fogbank.frontend import jwt
-from fogbank.frontend.accounts import unique_id
+from fogbank.frontend.accounts import KEYS, make_key, unique_id
 from fogbank.frontend.jwt import BadTokenError
+from fogbank.resources.names import ResourceName
+from fogbank.resources.world import Delete
 
 
 def _claims(email, **changes):
@@ -119,6 +123,20 @@ def test_a_client_library_may_sign_with_a_created_key(region):
     region.add_account()
     key = region.add_key()
     assert region.identity.authenticate(f"Bearer {jwt.sign(key, _claims(ROBOT))}") == ROBOT
+
+
+def test_a_created_key_signs_for_its_account_until_it_is_deleted(region):
+    account = region.add_account()
+    key = make_key(account)
+    name = ResourceName(KEYS, f"{account.name.path}/keys/{key.id}")
+    region.put(resource(name, {"publicKeyData": b64encode(key.public).decode()}))
+    document = json.loads(key.document)
+    assert (document["client_email"], document["private_key_id"]) == (ROBOT, key.id)
+    token = independent.encode(_claims(ROBOT), document["private_key"], "RS256", headers={"kid": key.id})
+    assert region.identity.authenticate(f"Bearer {token}") == ROBOT
+    region.world = region.world.after([Delete(name)])
+    region.clock.advance(timedelta(seconds=31))
+    _refusal(region, f"Bearer {token}")
 
 
 @pytest.mark.parametrize(
