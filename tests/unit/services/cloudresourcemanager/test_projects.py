@@ -1,0 +1,104 @@
+"""Projects in both versions of their API, and what every project has."""
+
+import pytest
+from tests.cloud_calls import ME, NOW, PROJECT, Cloud
+
+from fogbank.resources.projects import compute_account, project_number
+from fogbank.services.cloudresourcemanager import new_project
+
+V1 = "cloudresourcemanager.v1.projects"
+V3 = "cloudresourcemanager.v3.projects"
+
+
+@pytest.fixture
+def cloud():
+    return Cloud()
+
+
+def test_a_project_has_a_number_that_follows_from_its_id(cloud):
+    shown = cloud(f"{V1}.get", projectId=PROJECT)
+    assert shown["projectNumber"] == project_number(PROJECT)
+    assert len(project_number("a")) == 12
+    assert project_number("a") != project_number("b")
+
+
+def test_a_project_comes_with_its_default_service_account(cloud):
+    cloud.make(new_project("p", NOW, cloud.new_id))
+    listed = cloud("iam.v1.projects.serviceAccounts.list", name="projects/p")
+    assert [account["email"] for account in listed] == [compute_account("p")]
+
+
+def test_whoever_creates_a_project_owns_it(cloud):
+    operation = cloud(f"{V1}.create", {"projectId": "second-project", "name": "Second"})
+    assert operation.status == "DONE"
+    assert operation.name.path.startswith("operations/")
+    assert operation.response["projectId"] == "second-project"
+    policy = cloud(f"{V1}.getIamPolicy", {}, resource="second-project")
+    assert policy["bindings"] == [{"role": "roles/owner", "members": [f"user:{ME}"]}]
+
+
+def test_v3_is_another_view_of_the_same(cloud):
+    body = {"projectId": "second-project", "displayName": "Second", "parent": "organizations/12"}
+    cloud(f"{V3}.create", body)
+    assert cloud(f"{V1}.get", projectId="second-project")["parent"] == {"type": "organization", "id": "12"}
+    shown = cloud(f"{V3}.get", name="projects/second-project")
+    assert (shown["displayName"], shown["parent"]) == ("Second", "organizations/12")
+    assert shown["name"] == f"projects/{project_number('second-project')}"
+    assert cloud(f"{V3}.get", name=shown["name"]) == shown
+
+
+def test_a_project_that_does_not_exist_is_like_one_that_may_not_be_seen(cloud):
+    error = cloud.refused(f"{V1}.get", projectId="missing-project")
+    assert (error.code, error.message) == (403, "The caller does not have permission")
+
+
+@pytest.mark.parametrize("identifier", ["", "short", "Upper-case", "ends-with-", "1-first-digit"])
+def test_an_id_outside_the_pattern_is_refused(cloud, identifier):
+    assert cloud.refused(f"{V1}.create", {"projectId": identifier}).code == 400
+
+
+def test_an_id_is_taken_once(cloud):
+    assert cloud.refused(f"{V1}.create", {"projectId": PROJECT}).code == 409
+
+
+def test_a_deleted_project_can_be_brought_back(cloud):
+    cloud(f"{V1}.delete", projectId=PROJECT)
+    assert cloud(f"{V1}.get", projectId=PROJECT)["lifecycleState"] == "DELETE_REQUESTED"
+    assert cloud.refused(f"{V1}.delete", projectId=PROJECT).status == "FAILED_PRECONDITION"
+    assert cloud(f"{V3}.list") == []
+    cloud(f"{V3}.undelete", {}, name=f"projects/{PROJECT}")
+    assert cloud(f"{V1}.get", projectId=PROJECT)["lifecycleState"] == "ACTIVE"
+
+
+def test_a_project_can_be_renamed(cloud):
+    cloud(f"{V1}.update", {"name": "New", "labels": {"a": "b"}}, projectId=PROJECT)
+    assert cloud(f"{V3}.get", name=f"projects/{PROJECT}")["displayName"] == "New"
+    cloud(f"{V3}.patch", {"displayName": "Newer"}, name=f"projects/{PROJECT}", updateMask="display_name")
+    shown = cloud(f"{V1}.get", projectId=PROJECT)
+    assert (shown["name"], shown["labels"]) == ("Newer", {"a": "b"})
+
+
+def test_projects_are_found_by_their_fields(cloud):
+    cloud(f"{V1}.create", {"projectId": "second-project", "labels": {"env": "test"}})
+    for query in ("id:second-project", "projectId=sec*", "labels.env:test state:ACTIVE"):
+        assert [p["projectId"] for p in cloud(f"{V3}.search", query=query)] == ["second-project"]
+    assert len(cloud(f"{V1}.list")) == 2
+
+
+def test_a_policy_that_changed_meanwhile_is_not_overwritten(cloud):
+    policy = cloud(f"{V1}.getIamPolicy", {}, resource=PROJECT)
+    policy["bindings"].append({"role": "roles/run.developer", "members": ["user:you@example.com"]})
+    changed = cloud(f"{V1}.setIamPolicy", {"policy": policy}, resource=PROJECT)
+    assert changed["etag"] != policy["etag"]
+    error = cloud.refused(f"{V1}.setIamPolicy", {"policy": policy}, resource=PROJECT)
+    assert (error.code, error.status) == (409, "ABORTED")
+
+
+def test_an_owner_has_every_permission_of_the_project(cloud):
+    wanted = {"permissions": ["resourcemanager.projects.get", "run.services.create"]}
+    assert cloud(f"{V3}.testIamPermissions", wanted, resource=f"projects/{PROJECT}") == wanted
+
+
+def test_a_project_is_in_nothing_but_itself(cloud):
+    ancestry = cloud(f"{V1}.getAncestry", {}, projectId=PROJECT)
+    assert ancestry == {"ancestor": [{"resourceId": {"type": "project", "id": PROJECT}}]}
