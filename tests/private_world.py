@@ -70,8 +70,10 @@ class Lab:
         """Make the world hold exactly ``elements``."""
         desired = Topology.of(elements)
         outcomes = self.driver.apply(plan(self.driver.observe(), desired))
-        assert [outcome for outcome in outcomes if outcome.error] == []
-        assert plan(self.driver.observe(), desired) == ()
+        refused = [f"{outcome.error}: {outcome.action}" for outcome in outcomes if outcome.error]
+        left = plan(self.driver.observe(), desired)
+        if refused or left:
+            pytest.fail(f"refused: {refused}\nleft to do: {left}")
 
     def diagnose(self) -> str:
         if self._driver is None:

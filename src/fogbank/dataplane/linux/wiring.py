@@ -11,7 +11,7 @@ import errno
 import select
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from fogbank.dataplane.linux import rtnetlink
 from fogbank.dataplane.linux.netlink import NETLINK_ROUTE, Message, Netlink
@@ -96,7 +96,7 @@ class Wiring:
         for place, action in enumerate(actions):
             self._note(action, failed=errors[place] is not None)
         for place, action in enumerate(actions):
-            if isinstance(action, Replace) and isinstance(action.new, Link) and errors[place] is None:
+            if errors[place] is None and _moved(action):
                 errors[place] = self._restore(action.new)
         return errors
 
@@ -169,14 +169,14 @@ class Wiring:
         ways = tuple(rtnetlink.Way(self._index(Port(route.space, hop.device)), hop.via) for hop in route.hops)
         return rtnetlink.put_route(route.destination, ways, route.source)
 
-    def _restore(self, link: Link) -> Exception | None:
+    def _restore(self, link: Element) -> Exception | None:
         """Put back what went with the old interface when a link was made anew."""
-        ends = (link.left, link.right)
-        spaces = {end.space for end in ends}
+        if not isinstance(link, Link):
+            return None
+        lost = self.missing(end.space for end in (link.left, link.right)).values()
         kinds: tuple[type[Wire], ...] = (Address, Route, Shaper)
         for kind in kinds:
-            lost = [e for e in self.missing(spaces).values() if isinstance(e, kind)]
-            jobs = [self._steps(Create(e)) for e in lost]
+            jobs = [self._steps(Create(e)) for e in lost if isinstance(e, kind) and _stands_on(e, link)]
             errors: list[Exception | None] = [None] * len(jobs)
             self._run(jobs, errors)
             for error in errors:
@@ -291,6 +291,26 @@ class _Seen:
 
 def _read(link: Netlink, request: Message, parse: Callable[[bytes], T]) -> list[T]:
     return [parse(payload) for _, payload in link.dump(request)]
+
+
+def _moved(action: Action) -> TypeGuard[Replace]:
+    """Tell whether a link leads elsewhere now, which the kernel can only do with a new pair."""
+    match action:
+        case Replace(old=Link() as old, new=Link() as new):
+            return old.right != new.right
+        case _:
+            return False
+
+
+def _stands_on(element: Wire, link: Link) -> bool:
+    """Tell whether ``element`` is of a device of ``link``."""
+    match element:
+        case Address(port=port) | Shaper(port=port):
+            return port in (link.left, link.right)
+        case Route(space=space, hops=hops):
+            return any(Port(space, hop.device) in (link.left, link.right) for hop in hops)
+        case Link():
+            return False
 
 
 def _add_address(index: int, address: Address) -> Message:

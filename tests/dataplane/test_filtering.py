@@ -1,0 +1,182 @@
+"""Guards and policies, as packets meet them."""
+
+import contextlib
+import socket
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface
+
+import pytest
+from tests.dataplane.vpc import (
+    ALICE,
+    ALICE_IP,
+    ANY,
+    BOB,
+    BOB_IP,
+    CLOSED,
+    ETH0,
+    EVERYTHING,
+    GATEWAY,
+    ROUTER,
+    allow,
+    deny,
+    guard,
+    host,
+    vpc,
+)
+from tests.private_world import Lab
+
+from fogbank.network.topology import Address, GroupMember, Policy, Port, Traffic
+
+pytestmark = pytest.mark.netns
+
+STRANGER_IP = IPv4Address("10.8.0.77")
+
+
+def policy(*rules, default="deny", name="inbound"):
+    return Policy(ROUTER, name, rules, default)
+
+
+def guarded(*rules, egress="open", default="deny"):
+    """The VPC with an ingress policy of ``rules`` at Bob."""
+    return [*vpc(), policy(*rules, default=default), guard(ALICE_IP), guard(BOB_IP, "inbound", egress)]
+
+
+def test_only_allowed_ports_are_reached_and_the_rest_is_counted(lab: Lab) -> None:
+    lab.build(*guarded(allow(80, 443), deny(22, label="no-ssh")))
+    with lab.listen(BOB, BOB_IP, 80), lab.listen(BOB, BOB_IP, 22), lab.listen(BOB, BOB_IP, 8080):
+        assert lab.reaches(ALICE, BOB_IP, 80)
+        assert not lab.reaches(ALICE, BOB_IP, 22)
+        assert not lab.reaches(ALICE, BOB_IP, 8080)
+    drops = lab.driver.drops(ROUTER)
+    assert (drops["no-ssh"], drops["default-deny"]) == (1, 1)
+
+
+def test_the_first_rule_that_matches_decides(lab: Lab) -> None:
+    lab.build(*guarded(deny(80, sources=(host(ALICE_IP),)), allow(80), allow(81), deny(81)))
+    with lab.listen(BOB, BOB_IP, 80), lab.listen(BOB, BOB_IP, 81):
+        assert not lab.reaches(ALICE, BOB_IP, 80)
+        assert lab.reaches(ALICE, BOB_IP, 81)
+
+
+def test_replies_pass_although_nothing_may_leave(lab: Lab) -> None:
+    lab.build(*guarded(allow(80), egress="closed"))
+    with lab.listen(BOB, BOB_IP, 80), lab.listen(ALICE, ALICE_IP, 80):
+        connection = lab.connect(ALICE, BOB_IP, 80)
+        connection.sendall(b"hello")
+        assert connection.recv(100) == b"hello"
+        assert not lab.reaches(BOB, ALICE_IP, 80)
+
+
+def test_a_group_is_those_who_are_in_it_now(lab: Lab) -> None:
+    tagged = allow(80, groups=("web", "batch"))
+    lab.build(*guarded(tagged))
+    with lab.listen(BOB, BOB_IP, 80):
+        assert not lab.reaches(ALICE, BOB_IP, 80, timeout=0.2)
+        lab.build(*guarded(tagged), GroupMember(ROUTER, "batch", ALICE_IP))
+        assert lab.reaches(ALICE, BOB_IP, 80)
+        lab.build(*guarded(tagged))
+        assert not lab.reaches(ALICE, BOB_IP, 80, timeout=0.2)
+
+
+def test_a_changed_policy_meets_new_connections_and_leaves_old_ones_alone(lab: Lab) -> None:
+    lab.build(*guarded(allow(80)))
+    with lab.listen(BOB, BOB_IP, 80):
+        old = lab.connect(ALICE, BOB_IP, 80)
+        lab.build(*guarded(deny(80)))
+        assert not lab.reaches(ALICE, BOB_IP, 80, timeout=0.2)
+        old.sendall(b"still here")
+        assert old.recv(100) == b"still here"
+
+
+def test_a_guard_moves_to_another_policy_while_its_old_one_goes(lab: Lab) -> None:
+    lab.build(*guarded(allow(80)))
+    with lab.listen(BOB, BOB_IP, 80):
+        lab.build(*vpc(), guard(ALICE_IP), guard(BOB_IP, "closed"))
+        assert not lab.reaches(ALICE, BOB_IP, 80, timeout=0.2)
+        lab.build(*guarded(allow(80)))
+        assert lab.reaches(ALICE, BOB_IP, 80)
+
+
+def test_a_machine_cannot_borrow_an_address(lab: Lab) -> None:
+    borrowed = Address(Port(ALICE, ETH0), IPv4Interface(STRANGER_IP))
+    lab.build(*guarded(allow(80)), borrowed)
+    with lab.listen(BOB, BOB_IP, 80):
+        assert not lab.reaches(ALICE, BOB_IP, 80, source=STRANGER_IP, timeout=0.2)
+        assert not lab.reaches(ALICE, GATEWAY, 80, source=STRANGER_IP, timeout=0.2)
+        assert lab.reaches(ALICE, BOB_IP, 80)
+    assert lab.driver.drops(ROUTER)["spoofed"] >= 2
+
+
+def test_without_a_guard_nothing_enters_and_nothing_leaves(lab: Lab) -> None:
+    lab.build(*vpc(), guard(ALICE_IP))
+    with lab.listen(BOB, BOB_IP, 80), lab.listen(ALICE, ALICE_IP, 80):
+        assert not lab.reaches(ALICE, BOB_IP, 80, timeout=0.2)
+        assert not lab.reaches(BOB, ALICE_IP, 80, timeout=0.2)
+    drops = lab.driver.drops(ROUTER)
+    assert drops["unguarded"] >= 1
+    assert drops["spoofed"] >= 1
+
+
+def test_egress_rules_choose_destinations(lab: Lab) -> None:
+    rules = (deny(80, destinations=(host(BOB_IP),), label="not-bob"),)
+    out = policy(*rules, default="allow", name="outbound")
+    lab.build(*vpc(), out, guard(ALICE_IP, egress="outbound"), guard(BOB_IP))
+    with lab.listen(BOB, BOB_IP, 80), lab.listen(BOB, BOB_IP, 81):
+        assert not lab.reaches(ALICE, BOB_IP, 80, timeout=0.2)
+        assert lab.reaches(ALICE, BOB_IP, 81)
+    assert lab.driver.drops(ROUTER)["not-bob"] == 1
+
+
+@pytest.mark.parametrize("protocol", [6, 17])
+def test_a_thousand_rules_are_one_policy(lab: Lab, protocol: int) -> None:
+    many = [deny(1000 + n, protocol=protocol, sources=(host(ALICE_IP),)) for n in range(999)]
+    lab.build(*guarded(*many, replace(allow(80), traffic=EVERYTHING)))
+    with lab.listen(BOB, BOB_IP, 1500), lab.listen(BOB, BOB_IP, 3000):
+        assert lab.reaches(ALICE, BOB_IP, 1500, timeout=0.2) is (protocol == 17)
+        assert lab.reaches(ALICE, BOB_IP, 3000)
+        assert udp_arrives(lab, 1500) is (protocol == 6)
+        lab.build(*guarded(*many[:500], replace(allow(80), traffic=EVERYTHING)))
+        assert lab.reaches(ALICE, BOB_IP, 1500)
+
+
+def test_icmp_is_a_protocol_of_its_own(lab: Lab) -> None:
+    lab.build(*guarded(allow(80)))
+    assert not pings(lab)
+    lab.build(*guarded(replace(allow(), traffic=(Traffic(1),), sources=(ANY,))))
+    assert pings(lab)
+
+
+def test_a_policy_stays_when_its_neighbour_is_refused(lab: Lab) -> None:
+    """A rule set that the kernel refuses costs only its own element."""
+    from fogbank.planning.plan import Create
+
+    lab.build(*vpc())
+    missing = guard(BOB_IP, ingress="never made")
+    outcomes = lab.driver.apply([Create(guard(ALICE_IP)), Create(missing), Create(policy(allow(80)))])
+    assert [outcome.action.element for outcome in outcomes if outcome.error] == [missing]
+    assert CLOSED in lab.driver.observe()
+    assert guard(ALICE_IP) in lab.driver.observe()
+
+
+def udp_arrives(lab: Lab, port: int) -> bool:
+    with contextlib.closing(lab.driver.open_socket(BOB, socket.SOCK_DGRAM)) as server:
+        server.bind((str(BOB_IP), port))
+        server.settimeout(0.3)
+        with contextlib.closing(lab.driver.open_socket(ALICE, socket.SOCK_DGRAM)) as client:
+            client.sendto(b"hello", (str(BOB_IP), port))
+        try:
+            return server.recv(100) == b"hello"
+        except TimeoutError:
+            return False
+
+
+def pings(lab: Lab) -> bool:
+    with lab.driver.spaces.inside(ALICE):
+        ping = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    with contextlib.closing(ping):
+        ping.settimeout(0.3)
+        ping.sendto(b"\x08\x00\xe5\xca\x12\x34\x00\x01", (str(BOB_IP), 0))
+        try:
+            return ping.recv(100)[20] == 0
+        except TimeoutError:
+            return False
