@@ -10,6 +10,7 @@ import json
 import logging
 import secrets
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -166,7 +167,10 @@ class Api:
         def decide(world: World) -> Decision:
             if request_id and (earlier := with_request_id(world, call.parameters["project"], request_id)):
                 raise _RepeatedError(earlier.name.path)
-            return handler.decide(world, call)
+            decision = handler.decide(world, call)
+            if request_id and decision.operation is not None:
+                decision = replace(decision, operation=replace(decision.operation, request_id=request_id))
+            return decision
 
         try:
             committed = await self._store.commit(decide)
