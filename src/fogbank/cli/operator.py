@@ -6,7 +6,6 @@ an :class:`OperatorError` in the region's words.
 
 import http.client
 import json
-import os
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,11 +13,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from fogbank.errors import OperatorError
+from fogbank.unix_sockets import address_of
 
 Json = dict[str, Any]
-
-_LONGEST_SOCKET_PATH = 107
-"""sun_path holds 108 bytes, the last of them zero."""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -98,14 +95,8 @@ def connect(path: Path, patience: float | None) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(patience)
     try:
-        if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
-            connection.connect(str(path))
-        else:
-            folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-            try:
-                connection.connect(f"/proc/self/fd/{folder}/{path.name}")
-            finally:
-                os.close(folder)
+        with address_of(path) as address:
+            connection.connect(address)
     except OSError:
         connection.close()
         raise

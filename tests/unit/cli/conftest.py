@@ -15,6 +15,7 @@ import pytest
 from fogbank.cli.entry import run
 from fogbank.cli.regions import state_folders
 from fogbank.settings import Folders
+from fogbank.unix_sockets import address_of
 
 
 @dataclass
@@ -76,9 +77,8 @@ def new_talker(home: Path) -> Iterator[Callable[..., Talker]]:
     def start(name: str = "default", **more: object) -> Talker:
         talker = Talker(state_folders(name))
         write_note(talker.folders, **more)
-        folder = os.open(talker.folders.root, os.O_PATH)
-        server = Server(f"/proc/self/fd/{folder}/operator.sock", Handler)
-        os.close(folder)
+        with address_of(talker.folders.socket) as address:
+            server = Server(address, Handler)
         server.talker = talker
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(server)

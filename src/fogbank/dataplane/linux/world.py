@@ -26,6 +26,7 @@ from pathlib import Path
 from fogbank.dataplane.linux import kernel
 from fogbank.dataplane.linux.spaces import raise_loopback
 from fogbank.errors import OperatorError
+from fogbank.unix_sockets import address_of
 
 _HANDOVER = "FOGBANK_HANDOVER"
 """The environment variable that carries the descriptors' numbers into the world."""
@@ -81,22 +82,25 @@ def _open_operator(path: Path) -> socket.socket:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         before = os.umask(0o177)
         try:
-            door.bind(str(path))
+            with address_of(path) as address:
+                door.bind(address)
         finally:
             os.umask(before)
         door.listen(128)
     except OSError as error:
         door.close()
         raise OperatorError(
-            f"the operator's socket {path} cannot be opened ({error.strerror}). A path may have 107 bytes: "
-            "set XDG_STATE_HOME to a shorter folder that you can write to."
+            f"the operator's socket {path} cannot be opened ({error.strerror}). "
+            "Set XDG_STATE_HOME to a folder that you can write to."
         ) from error
     return door
 
 
 def _answers(path: Path) -> bool:
-    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
-        return path.is_socket() and probe.connect_ex(str(path)) == 0
+    if not path.is_socket():
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, address_of(path) as address:
+        return probe.connect_ex(address) == 0
 
 
 @dataclass(slots=True)
