@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import pwd
+import resource
 import select
 import shutil
 import signal
@@ -320,6 +321,8 @@ def _private(descriptor: int) -> int:
 def prepare() -> None:
     """Set the world's own namespaces up: loopback, a private /run, no host control groups."""
     raise_loopback()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every space keeps a few descriptors open
     kernel.mount("fogbank", "/run", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755,size=64m")
     _hide_control_groups()
     socket.sethostname("fogbank")

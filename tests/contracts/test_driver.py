@@ -1,0 +1,249 @@
+"""What both drivers promise: the simulated one keeps the contract of the one that builds."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.private_world import Lab
+
+from fogbank.dataplane.driver import Driver
+from fogbank.dataplane.simulated import SimulatedDriver
+from fogbank.network.topology import (
+    Address,
+    DeviceName,
+    Element,
+    Filter,
+    GroupMember,
+    Guard,
+    Hop,
+    Link,
+    Listener,
+    Policy,
+    Port,
+    PortRange,
+    Route,
+    Rule,
+    Shaper,
+    SourceNat,
+    Space,
+    SpaceName,
+    Topology,
+    Traffic,
+    Workload,
+    spaces_of,
+)
+from fogbank.planning.plan import Create, plan
+
+NAMES = [SpaceName(name) for name in ("vpc/demo/default", "internet", "instance/a", "instance/b")]
+ROUTER, OUTSIDE, A, B = NAMES
+NETWORKS = [IPv4Network("10.0.0.0/8"), IPv4Network("10.8.0.0/24"), IPv4Network("10.8.0.7/32")]
+ADDRESSES = [IPv4Address("10.8.0.2"), IPv4Address("10.8.0.3"), IPv4Address("10.8.0.7")]
+DEVICES = [DeviceName(name) for name in ("lo", "ext", "10.8.0.2")]
+
+ports = st.sampled_from([PortRange(22, 22), PortRange(80, 90), PortRange(85, 443), PortRange(0, 65535)])
+traffics = st.builds(
+    Traffic, st.sampled_from([None, 1, 6, 17, 132, 47]), st.lists(ports, max_size=3).map(tuple)
+)
+rules = st.builds(
+    Rule,
+    st.sampled_from(["allow", "deny"]),
+    st.lists(traffics, max_size=2).map(tuple),
+    st.lists(st.sampled_from(NETWORKS), max_size=2).map(tuple),
+    st.lists(st.sampled_from(["web", "ip", "10"]), max_size=2).map(tuple),
+    st.lists(st.sampled_from(NETWORKS), max_size=2).map(tuple),
+    st.sampled_from(["", "no-ssh", "default deny/ü"]),
+)
+POLICIES = ["open", "tcp", "a b"]
+
+
+@st.composite
+def topologies(draw: Callable) -> Topology:
+    """Draw small worlds in which everything has what it stands on."""
+    chosen = draw(st.lists(st.sampled_from(NAMES), unique=True, min_size=1))
+    elements: dict = {}
+
+    def add(element: Element) -> None:
+        elements.setdefault(element.key, element)
+
+    for name in chosen:
+        add(Space(name, forwards=draw(st.booleans())))
+    devices: dict[SpaceName, list[DeviceName]] = {name: [DeviceName("lo")] for name in chosen}
+    for number, (left, right) in enumerate(
+        draw(st.lists(st.tuples(*2 * [st.sampled_from(chosen)]), max_size=3))
+    ):
+        if left != right:
+            near, far = DeviceName(f"l{number}"), DeviceName(f"r{number}")
+            add(Link(Port(left, near), Port(right, far), draw(st.sampled_from([1400, 1460, 8896]))))
+            devices[left].append(near)
+            devices[right].append(far)
+    for space in chosen:
+        for extra in draw(st.lists(st.sampled_from(KINDS), max_size=5)):
+            for element in extra(draw, space, devices[space]):
+                add(element)
+    return Topology(elements)
+
+
+def an_address(draw: Callable, space: SpaceName, devices: list[DeviceName]) -> list[Element]:
+    prefix = draw(st.sampled_from([24, 32]))
+    interface = IPv4Interface((draw(st.sampled_from(ADDRESSES)), prefix))
+    return [Address(Port(space, draw(st.sampled_from(devices))), interface)]
+
+
+def a_route(draw: Callable, space: SpaceName, devices: list[DeviceName]) -> list[Element]:
+    vias = st.sampled_from([None, IPv4Address("169.254.1.1"), IPv4Address("169.254.1.2")])
+    real = [device for device in devices if device != "lo"]
+    hops = (
+        draw(st.lists(st.builds(Hop, st.sampled_from(real), vias), max_size=2, unique=True)) if real else []
+    )
+    if len({hop.via is None for hop in hops}) > 1:
+        hops = hops[:1]
+    return [Route(space, draw(st.sampled_from(NETWORKS)), tuple(hops))]
+
+
+def a_shaper(draw: Callable, space: SpaceName, devices: list[DeviceName]) -> list[Element]:
+    rates = st.sampled_from([1_000_000, 100_000_000, 40_000_000_000])
+    real = [device for device in devices if device != "lo"]
+    return [Shaper(Port(space, draw(st.sampled_from(real))), draw(rates))] if real else []
+
+
+def rules_of_a_space(draw: Callable, space: SpaceName, devices: list[DeviceName]) -> list[Element]:
+    named = [
+        Policy(
+            space,
+            name,
+            draw(st.lists(rules, max_size=4).map(tuple)),
+            draw(st.sampled_from(["allow", "deny"])),
+        )
+        for name in draw(st.lists(st.sampled_from(POLICIES), unique=True, min_size=1))
+    ]
+    names = st.sampled_from([policy.name for policy in named])
+    guarded = draw(st.lists(st.sampled_from(ADDRESSES), unique=True, max_size=3))
+    members = draw(
+        st.lists(st.builds(GroupMember, st.just(space), st.just("web"), st.sampled_from(ADDRESSES)))
+    )
+    return [
+        Filter(space, draw(st.sampled_from([None, DeviceName("ext")]))),
+        *named,
+        *members,
+        *(Guard(space, draw(st.sampled_from(DEVICES)), a, draw(names), draw(names)) for a in guarded),
+    ]
+
+
+def a_translation(draw: Callable, space: SpaceName, devices: list[DeviceName]) -> list[Element]:
+    outside = st.sampled_from([IPv4Address("203.0.113.7"), IPv4Address("203.0.113.8")])
+    slices = st.sampled_from([None, PortRange(1024, 1087), PortRange(1024, 1151)])
+    clients = draw(st.lists(st.sampled_from(ADDRESSES), unique=True, max_size=3))
+    device = draw(st.sampled_from(DEVICES))
+    return [SourceNat(space, device, IPv4Network(c), draw(outside), draw(slices)) for c in clients]
+
+
+KINDS = [an_address, a_route, a_shaper, rules_of_a_space, a_translation]
+
+
+def converge(driver: Driver, desired: Topology) -> None:
+    outcomes = driver.apply(plan(driver.observe(), desired))
+    assert [f"{outcome.error}: {outcome.action}" for outcome in outcomes if outcome.error] == []
+    assert plan(driver.observe(), desired) == ()
+
+
+def laws_hold_between(driver: Driver, steps: list[Topology]) -> None:
+    for step in steps:
+        converge(driver, step)
+    converge(driver, Topology())
+    assert len(driver.observe()) == 0
+
+
+SLOW = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
+
+
+@given(st.lists(topologies(), min_size=1, max_size=3))
+@SLOW
+def test_after_any_change_the_second_plan_of_the_simulated_driver_is_empty(steps: list[Topology]) -> None:
+    laws_hold_between(SimulatedDriver(), steps)
+
+
+@pytest.mark.netns
+@given(steps=st.lists(topologies(), min_size=1, max_size=3))
+@SLOW
+def test_after_any_change_the_second_plan_of_the_linux_driver_is_empty(
+    lab: Lab, steps: list[Topology]
+) -> None:
+    lab.fresh()
+    laws_hold_between(lab.driver, steps)
+
+
+def small() -> list[Element]:
+    """A router with one instance."""
+    near, far = Port(ROUTER, DEVICES[2]), Port(A, DeviceName("eth0"))
+    return [
+        Space(ROUTER, forwards=True),
+        Space(A),
+        Link(near, far),
+        Address(far, IPv4Interface("10.8.0.2")),
+        Route(ROUTER, IPv4Network("10.8.0.2/32"), (Hop(near.device),)),
+        Filter(ROUTER),
+        Policy(ROUTER, "open", (), "allow"),
+        Guard(ROUTER, near.device, ADDRESSES[0], "open", "open"),
+        Listener(A, ADDRESSES[0], 80, "tcp", "witness"),
+    ]
+
+
+def keeps_the_contract(driver: Driver) -> None:
+    a_space_takes_everything_inside_along(driver)
+    a_failure_stops_nothing_else(driver)
+    what_failed_is_not_observed_and_can_be_tried_again(driver)
+
+
+def a_space_takes_everything_inside_along(driver: Driver) -> None:
+    converge(driver, Topology.of(small()))
+    rest = Topology.of(e for e in small() if A not in spaces_of(e) and not isinstance(e, Route | Guard))
+    actions = plan(driver.observe(), rest)
+    assert [type(action.element) for action in actions] == [Guard, Route, Space]
+    assert [outcome.error for outcome in driver.apply(actions)] == [None, None, None]
+    assert driver.observe().elements == rest.elements
+    converge(driver, Topology())
+
+
+def a_failure_stops_nothing_else(driver: Driver) -> None:
+    good, bad = Space(A), Link(Port(A, DeviceName("x")), Port(SpaceName("nowhere"), DeviceName("y")))
+    no_device = Address(Port(A, DeviceName("none")), IPv4Interface("10.0.0.1"))
+    fine = Address(Port(A, DeviceName("lo")), IPv4Interface("10.0.0.2"))
+    no_policy = Guard(A, DeviceName("lo"), ADDRESSES[0], "none", "none")
+    workload = Workload("w", SpaceName("nowhere"), "sha256:0", 8080)
+    asked = [Create(e) for e in (good, bad, no_device, fine, Filter(A), no_policy, workload)]
+    outcomes = driver.apply(asked)
+    assert [outcome.action for outcome in outcomes] == asked
+    failed = {outcome.action.element.key for outcome in outcomes if outcome.error}
+    assert failed == {bad.key, no_device.key, no_policy.key, workload.key}
+    assert set(driver.observe().elements) == {good.key, fine.key, ("filter", A)}
+    converge(driver, Topology())
+
+
+def what_failed_is_not_observed_and_can_be_tried_again(driver: Driver) -> None:
+    late = Link(Port(A, DeviceName("x")), Port(B, DeviceName("y")))
+    driver.apply([Create(Space(A)), Create(late)])
+    assert late not in driver.observe()
+    converge(driver, Topology.of([Space(A), Space(B), late]))
+    converge(driver, Topology.of([Space(A), Space(B), replace(late, mtu=1400)]))
+    converge(driver, Topology())
+
+
+def test_the_simulated_driver_keeps_the_contract() -> None:
+    keeps_the_contract(SimulatedDriver())
+
+
+@pytest.mark.netns
+def test_the_linux_driver_keeps_the_contract(lab: Lab) -> None:
+    keeps_the_contract(lab.driver)
+
+
+def test_the_simulated_driver_fails_on_request() -> None:
+    driver = SimulatedDriver(failure=lambda action: "no luck" if isinstance(action.element, Space) else None)
+    (outcome,) = driver.apply([Create(Space(A))])
+    assert str(outcome.error) == "no luck"
+    assert len(driver.observe()) == 0
