@@ -1,4 +1,4 @@
-"""A front end in the test's own event loop: the real proxy, TLS and API, a real store, and the services given."""
+"""A front end in the test's own event loop: the real proxy, TLS, API and store, and the services given."""
 
 import asyncio
 import socket

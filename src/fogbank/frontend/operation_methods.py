@@ -34,7 +34,8 @@ class OperationMethods:
     def __init__(self, store: Store, settle: Settle) -> None:
         self._store, self._settle = store, settle
 
-    def has(self, method: Method) -> bool:
+    @staticmethod
+    def has(method: Method) -> bool:
         """Tell whether ``method`` is one of these."""
         return operation_verb(method) in _VERBS
 

@@ -19,6 +19,7 @@ _COMPUTE_COLLECTIONS = {
     "regionOperations": "regions",
     "zoneOperations": "zones",
 }
+_COLLECTIONS = frozenset({"operations", "projects.locations.operations"})
 RPC_CODES = {
     "OK": 0, "CANCELLED": 1, "UNKNOWN": 2, "INVALID_ARGUMENT": 3, "DEADLINE_EXCEEDED": 4, "NOT_FOUND": 5,
     "ALREADY_EXISTS": 6, "PERMISSION_DENIED": 7, "RESOURCE_EXHAUSTED": 8, "FAILED_PRECONDITION": 9,
@@ -91,7 +92,7 @@ def operation_verb(method: Method) -> str | None:
     collection, _, verb = method.name.rpartition(".")
     if method.api == "compute":
         return verb if collection in _COMPUTE_COLLECTIONS else None
-    return verb if collection == "operations" or collection.endswith(".operations") else None
+    return verb if collection in _COLLECTIONS else None
 
 
 def operation_path(method: Method, parameters: dict[str, str]) -> str:
