@@ -1,34 +1,26 @@
 """The way in to services: from a URL to an instance's socket and back."""
 
 import asyncio
-import json
 import socket
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.worlds import R, resource, revision
+from tests.containers import HOST, OK, Container, NoInstanceError, add_service, open_to, says
+from tests.worlds import revision
 
 from fogbank.frontend.accounts import GCLOUD_CLIENT
 from fogbank.frontend.ingress import Ingress, pick
-from fogbank.network.topology import SpaceName
 from fogbank.resources.names import ResourceName
-from fogbank.resources.run import Target, service_name
+from fogbank.resources.run import Target
 
-HOST = f"web-123.{R}.run.app"
 FORBIDDEN = (
     b'<html><head>\n<meta http-equiv="content-type" content="text/html;charset=utf-8">\n'
     b"<title>403 Forbidden</title>\n</head>\n<body text=#000000 bgcolor=#ffffff>\n<h1>Error: Forbidden</h1>\n"
     b"<h2>Your client does not have permission to get URL <code>/</code> from this server.</h2>\n"
     b"<h2></h2>\n</body></html>"
 )
-
-
-class NoInstanceError(Exception):
-    pass
 
 
 @dataclass
@@ -41,61 +33,6 @@ class Reply:
 
     def __getitem__(self, name):
         return dict(self.headers)[name.encode()].decode()
-
-
-class Container:
-    """A server on the loopback that answers each connection with ``script`` and keeps what it was sent."""
-
-    def __init__(self, script):
-        self.script, self.seen, self.leases, self.serving = script, [], 0, set()
-
-    @asynccontextmanager
-    async def lease(self, name):
-        self.leases += 1
-        if self.script is None:
-            raise NoInstanceError(name.path)
-        try:
-            yield SpaceName("fabric"), IPv4Address("127.0.0.1"), self.port
-        finally:
-            self.leases -= 1
-
-    async def close(self):
-        for task in self.serving:
-            task.cancel()
-        await asyncio.gather(*self.serving, return_exceptions=True)
-
-    async def _serve(self, reader, writer):
-        self.serving.add(asyncio.current_task())
-        try:
-            await self._answer(reader, writer)
-        finally:
-            writer.close()
-            await writer.wait_closed()
-
-    async def _answer(self, reader, writer):
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        length = next(
-            (line for line in head.lower().split("\r\n") if line.startswith("content-length:")), ":0"
-        )
-        body = await reader.readexactly(int(length.partition(":")[2]))
-        self.seen.append((head, body))
-        await self.script(writer)
-
-    @property
-    def headers(self):
-        lines = self.seen[-1][0].split("\r\n")[1:]
-        return {n.lower(): v for n, _, v in (line.partition(": ") for line in lines if line)}
-
-
-def _says(raw):
-    async def script(writer):
-        writer.write(raw)
-        await writer.drain()
-
-    return script
-
-
-OK = _says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nServer: gunicorn\r\nX-Own: yes\r\n\r\nhello")
 
 
 @dataclass
@@ -144,33 +81,16 @@ class Stage:
         return reply
 
 
-def _service(region, traffic=None, **annotations):
-    urls = [f"https://{HOST}", "https://web-abcdefghij-du.a.run.app"]
-    body = {
-        "metadata": {
-            "generation": 1,
-            "annotations": {"run.googleapis.com/urls": json.dumps(urls), **annotations},
-        },
-        "status": {"url": urls[1], "traffic": traffic or [{"revisionName": "web-00001-abc", "percent": 100}]},
-    }
-    region.put(resource(service_name("demo", R, "web"), body), revision("web-00001-abc"))
-
-
-def _open_to(region, *members):
-    path = service_name("demo", R, "web").path
-    region.set_policy("run.policies", path, roles__run_invoker=list(members))
-
-
 @pytest.fixture
 async def stage(region):
     stages = []
 
     async def make(script=OK, *members, draw=0.0, **service):
-        _service(region, **service)
+        add_service(region, **service)
         if members:
-            _open_to(region, *members)
+            open_to(region, *members)
         container, records = Container(script), []
-        server = await asyncio.start_server(container._serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(container.serve, "127.0.0.1", 0)
         container.port = server.sockets[0].getsockname()[1]
         ingress = Ingress(
             lambda: region.world,
@@ -243,20 +163,20 @@ async def test_an_answer_is_streamed_while_it_is_made(stage):
 
 
 async def test_errors_and_redirects_of_the_container_are_its_own(stage):
-    web = await stage(_says(b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n"), "allUsers")
+    web = await stage(says(b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n"), "allUsers")
     reply = await web.get()
     assert (reply.status, reply["location"]) == (302, "/x")
 
 
 async def test_a_compressed_answer_stays_compressed(stage):
     raw = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x00\x00"
-    web = await stage(_says(raw), "allUsers")
+    web = await stage(says(raw), "allUsers")
     assert (await web.get()).body == b"\x1f\x8b\x00\x00"
 
 
 async def test_an_answer_with_a_cookie_is_private(stage):
     raw = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nCache-Control: public\r\nContent-Length: 0\r\n\r\n"
-    web = await stage(_says(raw), "allUsers")
+    web = await stage(says(raw), "allUsers")
     reply = await web.get()
     assert [value for name, value in reply.headers if name == b"cache-control"] == [b"private"]
 
@@ -307,7 +227,7 @@ async def test_a_caller_without_the_role_gets_403(stage, region):
     robot = region.identity.account("robot@demo.iam.gserviceaccount.com")
     header = [("authorization", f"Bearer {region.identity.id_token(robot, GCLOUD_CLIENT)}")]
     assert (await web.get(headers=header)).status == 403
-    _open_to(region, f"serviceAccount:{robot.email}")
+    open_to(region, f"serviceAccount:{robot.email}")
     assert (await web.get(headers=header)).status == 200
 
 
@@ -357,7 +277,7 @@ async def test_without_an_instance_the_answer_is_429(stage):
 
 
 async def test_an_instance_that_says_nothing_gives_503(stage):
-    web = await stage(_says(b""), "allUsers")
+    web = await stage(says(b""), "allUsers")
     reply = await web.get()
     assert reply.status == 503
     assert b"not available" in reply.body

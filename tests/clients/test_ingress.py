@@ -1,0 +1,140 @@
+"""The whole way in to a service: a real client, the proxy, TLS, the ingress, and a container."""
+
+import asyncio
+import io
+import socket
+import ssl
+from types import SimpleNamespace
+
+import aiohttp
+import pytest
+from tests.containers import HOST, Container, NoInstanceError, add_service, open_to
+from tests.identities import region_in
+from tests.serving import listener
+
+from fogbank.frontend.authority import open_authority
+from fogbank.frontend.connections import ALPN, Connections
+from fogbank.frontend.hosts import Hosts
+from fogbank.frontend.ingress import Ingress
+from fogbank.frontend.proxy import Proxy
+
+URL = f"https://{HOST}"
+
+
+@pytest.fixture
+async def site(tmp_path):
+    """Serve a container as a service that everybody may invoke; gives a client and what was recorded."""
+    region = region_in(tmp_path / "authority")
+    add_service(region)
+    open_to(region, "allUsers")
+    authority = open_authority(tmp_path / "authority", tmp_path / "bundle.pem", "test")
+    container, records, recorded, made = Container(None), [], asyncio.Event(), listener()
+
+    def record(each):
+        records.append(each)
+        recorded.set()
+
+    server = await asyncio.start_server(container.serve, "127.0.0.1", 0)
+    container.port = server.sockets[0].getsockname()[1]
+    ingress = Ingress(
+        lambda: region.world,
+        region.identity,
+        region.clock,
+        container,
+        exhausted=NoInstanceError,
+        open_socket=lambda _space, kind: socket.socket(socket.AF_INET, kind),
+        draw=lambda: 0.0,
+        record=record,
+    )
+    proxy = Proxy(Connections(Hosts({"run": ingress})), lambda host: authority.tls_context(host, ALPN))
+    await proxy.serve(made)
+    trust = ssl.create_default_context(cafile=str(tmp_path / "bundle.pem"))
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=trust), proxy=f"http://127.0.0.1:{made.getsockname()[1]}"
+    ) as session:
+        yield SimpleNamespace(session=session, container=container, records=records, recorded=recorded)
+    await proxy.close()
+    await ingress.close()
+    server.close()
+    await container.close()
+
+
+async def test_a_large_answer_arrives_whole(site):
+    content = bytes(range(256)) * 4096 * 8
+
+    async def script(writer):
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content)
+        await writer.drain()
+
+    site.container.script = script
+    async with site.session.get(URL) as response:
+        assert await response.read() == content
+        assert response.headers["Server"] == "Google Frontend"
+    assert site.records[0].response_size == len(content)
+
+
+async def test_a_large_body_arrives_whole(site):
+    async def script(writer):
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    content = bytes(range(256)) * 4096 * 8
+    site.container.script = script
+    async with site.session.post(URL, data=io.BytesIO(content)) as response:
+        assert response.status == 204
+    assert site.container.seen[0][1] == content
+
+
+async def test_the_first_part_of_an_answer_does_not_wait_for_the_last(site):
+    enough = asyncio.Event()
+
+    async def script(writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")
+        await writer.drain()
+        await enough.wait()
+        writer.write(b"3\r\ntwo\r\n0\r\n\r\n")
+        await writer.drain()
+
+    site.container.script = script
+    async with site.session.get(URL) as response:
+        assert await response.content.readany() == b"one"
+        enough.set()
+        assert await response.content.read() == b"two"
+
+
+async def test_when_the_client_hangs_up_the_instance_is_given_back(site):
+    async def script(writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")
+        await writer.drain()
+        await asyncio.sleep(30)
+
+    site.container.script = script
+    async with site.session.get(URL) as response:
+        await response.content.readany()
+        assert site.container.leases == 1
+        response.close()
+    await asyncio.wait_for(site.recorded.wait(), 5)
+    assert site.container.leases == 0
+
+
+async def test_an_answer_that_breaks_off_is_seen_to_break_off(site):
+    async def script(writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this")
+        await writer.drain()
+
+    site.container.script = script
+    async with site.session.get(URL) as response:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
+    assert "closed the connection" in site.records[0].message
+
+
+async def test_one_clients_requests_go_to_the_container_one_by_one(site):
+    async def script(writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await writer.drain()
+
+    site.container.script = script
+    for _ in range(20):
+        async with site.session.get(URL) as response:
+            assert await response.text() == "ok"
+    assert len(site.container.seen) == len(site.records) == 20
