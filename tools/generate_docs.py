@@ -15,8 +15,6 @@ from fogbank.cli.exits import MEANINGS
 from fogbank.cli.needs import NEEDS
 from fogbank.frontend.coverage import render_coverage
 from fogbank.frontend.registered import registered
-from fogbank.frontend.coverage import render_coverage
-from fogbank.frontend.registered import registered
 from fogbank.settings import describe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,7 +93,6 @@ def decisions() -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/coverage.md": lambda: _NOTE + render_coverage(registered()),
     "docs/reference/cli.md": command_line,
-    "docs/reference/coverage.md": lambda: render_coverage(registered()),
     "docs/reference/settings.md": settings,
     "docs/reference/machine.md": machine,
     "docs/decisions/README.md": decisions,
