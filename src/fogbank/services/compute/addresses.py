@@ -11,7 +11,6 @@ from fogbank.errors import in_use, invalid_value, required_field, stale_fingerpr
 from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource, World
-from fogbank.services.access import iam_methods
 from fogbank.services.compute import address_choice
 from fogbank.services.compute.address_users import show, user_of, users_of_addresses
 from fogbank.services.compute.common import (
@@ -26,10 +25,12 @@ from fogbank.services.compute.common import (
     named,
     new_identifier,
     one_of,
+    permission_tester,
     place_path,
     put,
     refuse_unbuilt,
     sorted_by_name,
+    without_nulls,
 )
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 
@@ -175,20 +176,12 @@ def _set_labels(kind: str) -> Write:
         address = world.get(named(world, call, kind, call["resource"]))
         if not is_current(call.body.get("labelFingerprint"), address.body["labelFingerprint"]):
             raise stale_fingerprint("Labels fingerprint either invalid or resource labels have changed")
-        labels = dict(call.body.get("labels") or {})
+        labels = dict(without_nulls(call.body).get("labels", {}))
         check_labels(labels)
         changed = address.with_body(labels=labels or None, labelFingerprint=fingerprint(labels))
         return put(call, "setLabels", changed, done=True)
 
     return Write(set_labels)
-
-
-def _test_permissions(kind: str) -> Method:
-    def guarded(world: World, call: Call) -> ResourceName:
-        address = world.get(named(world, call, kind, call["resource"]))
-        return ResourceName("compute.policies", address.name.path)
-
-    return iam_methods("", guarded)["testIamPermissions"]
 
 
 METHODS: dict[str, Method] = {
@@ -202,5 +195,5 @@ for _kind in ("addresses", "globalAddresses"):
         f"{_kind}.list": _list(_kind),
         f"{_kind}.delete": _delete(_kind),
         f"{_kind}.setLabels": _set_labels(_kind),
-        f"{_kind}.testIamPermissions": _test_permissions(_kind),
+        f"{_kind}.testIamPermissions": permission_tester(_kind),
     }

@@ -24,7 +24,8 @@ from fogbank.resources.operations import compute_operation
 from fogbank.resources.places import REGIONS
 from fogbank.resources.projects import project_id
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
-from fogbank.services.contract import Call, Decision
+from fogbank.services.access import iam_methods
+from fogbank.services.contract import Call, Decision, Method
 
 NAME_PATTERN = "(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)"
 _NAME = re.compile(NAME_PATTERN)
@@ -113,12 +114,24 @@ def check_labels(labels: Mapping[str, str]) -> None:
 def inputs(body: Json, outputs: Iterable[str] = ()) -> Json:
     """Give what a client asks for: without nulls, and without fields that only the region writes."""
     skipped = OUTPUTS.union(outputs)
-    return {key: value for key, value in body.items() if value is not None and key not in skipped}
+    return {key: value for key, value in without_nulls(body).items() if key not in skipped}
+
+
+def without_nulls(value: Any) -> Any:
+    """Take every null away, at any depth: it says the same as a field that is absent."""
+    match value:
+        case dict():
+            return {key: without_nulls(each) for key, each in value.items() if each is not None}
+        case list():
+            return [without_nulls(each) for each in value if each is not None]
+        case _:
+            return value
 
 
 def merged(before: Json, given: Json) -> Json:
     """Give ``before`` as a patch changes it: fields that are ``given`` replace, a null takes one away."""
-    return {key: value for key, value in (before | given).items() if value is not None}
+    whole: Json = without_nulls(before | given)
+    return whole
 
 
 def refuse_unbuilt(collection: str, body: Json, unbuilt: Mapping[str, tuple[object, ...]]) -> None:
@@ -222,7 +235,22 @@ def put(call: Call, kind: str, resource: Resource, *, done: bool = False) -> Dec
 
 def deleted(call: Call, resource: Resource, *others: Change, done: bool = False) -> Decision:
     """Decide to take ``resource`` away, and with it ``others``."""
-    return committed(call, "delete", resource, (*others, Delete(resource.name)), done=done)
+    changes = (*others, Delete(policy_name(resource.name)), Delete(resource.name))
+    return committed(call, "delete", resource, changes, done=done)
+
+
+def policy_name(guarded: ResourceName) -> ResourceName:
+    """Name the IAM policy that stands beside a resource."""
+    return ResourceName("compute.policies", guarded.path)
+
+
+def permission_tester(kind: str) -> Method:
+    """Make testIamPermissions for resources of ``kind``."""
+
+    def guarded(world: World, call: Call) -> ResourceName:
+        return policy_name(world.get(named(world, call, kind, call["resource"])).name)
+
+    return iam_methods("", guarded)["testIamPermissions"]
 
 
 def unchanged(resource: Resource, body: Json, fields: Iterable[str]) -> None:

@@ -27,6 +27,7 @@ from fogbank.services.compute.common import (
     new_identifier,
     number,
     one_of,
+    permission_tester,
     put,
     refuse_unbuilt,
     replaced,
@@ -212,4 +213,5 @@ METHODS: dict[str, Method] = {
     "firewalls.patch": Write(patch),
     "firewalls.update": Write(update),
     "firewalls.delete": Write(delete),
+    "firewalls.testIamPermissions": permission_tester("firewalls"),
 }

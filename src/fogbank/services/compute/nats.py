@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fogbank.errors import in_use, invalid_value, not_implemented, required_field
-from fogbank.resources.compute import NatGateway, Router, Subnetwork
+from fogbank.network.nat import blocks_per_address
+from fogbank.resources.compute import NatGateway, Router, Subnetwork, power_of_two
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.compute.addresses import NAT_AUTO
-from fogbank.services.compute.common import check_name, find_referred, inputs, number, one_of
+from fogbank.services.compute.common import check_name, find_referred, number, one_of
 from fogbank.services.contract import Call
 
 LIST = "LIST_OF_SUBNETWORKS"
@@ -62,7 +63,7 @@ def complete(world: World, call: Call, nats: Sequence[Json], before: Sequence[Js
         check_name(f"{field}.name", nat["name"])
         if any(each["name"] == nat["name"] for each in found):
             raise invalid_value(f"{field}.name", nat["name"], "The router has another NAT of this name.")
-        found.append(_gateway(world, call, Entry(field, inputs(nat), known.get(nat["name"]))))
+        found.append(_gateway(world, call, Entry(field, nat, known.get(nat["name"]))))
     return found
 
 
@@ -106,9 +107,7 @@ def _sources(world: World, call: Call, entry: Entry) -> Json:
         )
     if not listed:
         return {name: coverage}
-    served = [
-        _served(world, call, f"{entry.field}.subnetworks[{i}]", inputs(each)) for i, each in enumerate(listed)
-    ]
+    served = [_served(world, call, f"{entry.field}.subnetworks[{i}]", each) for i, each in enumerate(listed)]
     return {name: coverage, "subnetworks": served}
 
 
@@ -194,6 +193,8 @@ def _ports(entry: Entry) -> Json:
                 raise invalid_value(
                     f"{entry.field}.{name}", count, f"Must be between {FEWEST_PORTS} and {MOST_PORTS}."
                 )
+    if not blocks_per_address(power_of_two(ports.get("minPortsPerVm", FEWEST_PORTS))):
+        raise not_implemented("compute.routers with minPortsPerVm that takes more than one address")
     return ports
 
 

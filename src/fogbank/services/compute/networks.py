@@ -25,6 +25,7 @@ from fogbank.services.compute.common import (
     number,
     one_of,
     place_path,
+    policy_name,
     put,
     refuse_unbuilt,
     sorted_by_name,
@@ -175,12 +176,12 @@ def delete(world: World, call: Call) -> Decision:
         raise in_use("network", network.name.path, user.path)
     link, under = network.name.self_link, f"projects/{network.name.project}/"
     owned = [
-        Delete(each.name)
+        each.name
         for kind in ("compute.subnetworks", "compute.routes", "compute.firewalls")
         for each in world.all(kind, under)
         if each.body["network"] == link
     ]
-    return deleted(call, network, *owned)
+    return deleted(call, network, *map(Delete, owned), *(Delete(policy_name(each)) for each in owned))
 
 
 def _users(world: World, network: Resource) -> Iterator[ResourceName]:

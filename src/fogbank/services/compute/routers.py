@@ -90,12 +90,12 @@ def _settings(body: Json) -> Json:
     if body.get("bgp"):
         settings["bgp"] = _bgp(body["bgp"])
     if body.get("interfaces"):
-        settings["interfaces"] = [_interface(i, inputs(each)) for i, each in enumerate(body["interfaces"])]
+        settings["interfaces"] = [_interface(i, each) for i, each in enumerate(body["interfaces"])]
     return settings
 
 
 def _bgp(config: Json) -> Json:
-    bgp = {"advertiseMode": _ADVERTISE_MODES[0], "keepaliveInterval": _KEEPALIVE} | inputs(config)
+    bgp = {"advertiseMode": _ADVERTISE_MODES[0], "keepaliveInterval": _KEEPALIVE} | config
     one_of("resource.bgp.advertiseMode", bgp["advertiseMode"], _ADVERTISE_MODES)
     if not 20 <= number(bgp["keepaliveInterval"]) <= 60:
         raise invalid_value(

@@ -24,6 +24,7 @@ from fogbank.services.compute.common import (
     named,
     new_identifier,
     number,
+    permission_tester,
     project_of,
     put,
     refuse_unbuilt,
@@ -201,4 +202,5 @@ METHODS: dict[str, Method] = {
     "routes.get": Read(get),
     "routes.list": List(list_routes),
     "routes.delete": Write(delete),
+    "routes.testIamPermissions": permission_tester("routes"),
 }

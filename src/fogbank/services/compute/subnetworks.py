@@ -30,6 +30,7 @@ from fogbank.services.compute.common import (
     named,
     new_identifier,
     one_of,
+    policy_name,
     project_of,
     put,
     refuse_unbuilt,
@@ -193,7 +194,7 @@ def patch(world: World, call: Call) -> Decision:
         if field in body:
             changed[field] = body[field]
     if "secondaryIpRanges" in call.body:
-        entries = call.body["secondaryIpRanges"] or ()
+        entries = body.get("secondaryIpRanges", ())
         changed["secondaryIpRanges"] = _new_secondary(world, subnetwork, entries) or None
     return put(call, "compute.subnetworks.patch", fingerprinted(subnetwork.with_body(**changed)))
 
@@ -288,8 +289,7 @@ def list_usable(world: World, call: Call) -> Iterable[Json]:
 
 
 def _policy(world: World, call: Call) -> ResourceName:
-    guarded = world.get(named(world, call, "subnetworks", call["resource"]))
-    return ResourceName("compute.policies", guarded.name.path)
+    return policy_name(world.get(named(world, call, "subnetworks", call["resource"])).name)
 
 
 METHODS: dict[str, Method] = {

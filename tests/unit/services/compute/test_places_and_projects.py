@@ -50,3 +50,14 @@ def test_a_subnetwork_keeps_an_iam_policy():
     assert compute("subnetworks.testIamPermissions", asked, **where) == {
         "permissions": ["compute.subnetworks.use"]
     }
+
+
+def test_an_iam_policy_goes_with_its_subnetwork():
+    compute = with_default_network()
+    compute.subnetwork("s", "10.0.0.0/24", network="default")
+    where = {"region": REGION, "resource": "s"}
+    binding = {"role": "roles/compute.networkUser", "members": ["user:me@example.com"]}
+    compute("subnetworks.setIamPolicy", {"policy": {"bindings": [binding]}}, **where)
+    compute("subnetworks.delete", region=REGION, subnetwork="s")
+    compute.subnetwork("s", "10.0.0.0/24", network="default")
+    assert compute("subnetworks.getIamPolicy", **where) == {"etag": "ACAB"}

@@ -179,6 +179,7 @@ def test_a_gateway_that_makes_no_sense_is_refused(compute, change, words):
         {"enableEndpointIndependentMapping": True},
         {"rules": [{"ruleNumber": 1}]},
         {"endpointTypes": ["ENDPOINT_TYPE_SWG"]},
+        {"minPortsPerVm": 65536},
     ],
 )
 def test_what_the_network_cannot_do_yet_is_refused_by_name(compute, change):

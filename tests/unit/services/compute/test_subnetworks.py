@@ -253,3 +253,10 @@ def test_lists_hold_a_region_or_all_of_them(compute):
         "10.0.0.0/24",
         "10.0.1.0/24",
     ]
+
+
+def test_a_null_says_the_same_as_an_absent_field_at_any_depth(compute):
+    log = {"enable": None, "flowSampling": None}
+    compute.subnetwork("s", "10.0.0.0/24", logConfig=log, secondaryIpRanges=None, description=None)
+    assert get(compute)["logConfig"] == {"enable": False}
+    assert "secondaryIpRanges" not in get(compute)
