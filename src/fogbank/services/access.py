@@ -26,10 +26,11 @@ def iam_methods(prefix: str, guarded: Guarded) -> Mapping[str, Method]:
 
     def set_policy(world: World, call: Call) -> Decision:
         name = guarded(world, call)
-        if "policy" not in call.body:
+        proposed = call.body.get("policy")
+        if proposed is None:
             raise ApiError(400, "The policy is missing.", "INVALID_ARGUMENT", "badRequest")
         number = call.new_id()
-        policy = replaced(_body(world, name), call.body["policy"], number)
+        policy = replaced(_body(world, name), proposed, number)
         return Decision((Put(Resource(name, number, call.now, policy)),), answer=policy)
 
     def test_permissions(world: World, call: Call) -> Json:
