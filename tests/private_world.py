@@ -34,6 +34,7 @@ import pytest
 
 from fogbank.dataplane.linux import kernel, world
 from fogbank.dataplane.linux.driver import LinuxDriver
+from fogbank.dataplane.linux.spaces import Spaces
 from fogbank.network.topology import Element, Listener, SpaceName, Topology
 from fogbank.planning.plan import plan
 
@@ -44,6 +45,8 @@ TIMEOUT = 0.6
 class Lab:
     """A LinuxDriver that is made on first use, and what tests do with it."""
 
+    pool_size = 0
+
     def __init__(self) -> None:
         self._driver: LinuxDriver | None = None
         self.served: dict[tuple[str, ...], socket.socket] = {}
@@ -51,7 +54,9 @@ class Lab:
     @property
     def driver(self) -> LinuxDriver:
         if self._driver is None:
-            self._driver = LinuxDriver(serve=self._serve, unserve=self._unserve)
+            self._driver = LinuxDriver(
+                serve=self._serve, unserve=self._unserve, spaces=Spaces(pool_size=self.pool_size)
+            )
         return self._driver
 
     def _serve(self, listener: Listener, opened: socket.socket) -> None:

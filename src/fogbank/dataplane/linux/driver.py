@@ -10,6 +10,7 @@ import itertools
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -100,6 +101,7 @@ class LinuxDriver:
         self._rulesets = Rulesets(self.spaces, self._keeper)
         self._made: dict[SpaceName, Space] = {}
         self._listeners: dict[Key, Listener] = {}
+        self._refiller: threading.Thread | None = None
 
     def observe(self) -> Topology:
         """Read what exists: memory, less what the kernel says is gone."""
@@ -125,7 +127,14 @@ class LinuxDriver:
             else:
                 errors = [self._apply_one(action) for action in batch]
             outcomes += [Outcome(a, _driver_error(e)) for a, e in zip(batch, errors, strict=True)]
+        self._refill()
         return tuple(outcomes)
+
+    def _refill(self) -> None:
+        """Prepare namespaces for the next spaces, beside whatever comes now."""
+        if self.spaces.wants_refill() and not (self._refiller and self._refiller.is_alive()):
+            self._refiller = threading.Thread(target=self.spaces.refill, name="refill", daemon=True)
+            self._refiller.start()
 
     def _apply_rules(self, actions: Sequence[Action]) -> list[Exception | None]:
         rooms: dict[SpaceName, list[int]] = {}
@@ -236,12 +245,10 @@ class LinuxDriver:
         with self.spaces.inside(space):
             return "\n".join(_print(space, command) for command in commands)
 
-    def refill(self) -> None:
-        """Prepare namespaces for the next spaces; meant for a quiet moment, from any thread."""
-        self.spaces.refill()
-
     def close(self) -> None:
         """End every workload and listener; spaces go with the world."""
+        if self._refiller is not None:
+            self._refiller.join()
         self._containers.close()
         for listener in tuple(self._listeners.values()):
             self._unlisten(listener)

@@ -29,7 +29,12 @@ SPOOFED, INBOUND, UNGUARDED, NO_NAT, INVALID = "spoofed", "inbound", "unguarded"
 PORTS_EXHAUSTED = "ports-exhausted"
 REASONS = (SPOOFED, INBOUND, UNGUARDED, NO_NAT, INVALID)
 
-_SLICE = "ipv4_addr : interval ipv4_addr . inet_service"
+_KINDS = (("", ""), ("_nets", " flags interval;"))
+"""Single addresses are kept in hashes: adding one to an interval set costs time for each that is there."""
+
+_SLICE = "interval ipv4_addr . inet_service"
+_PORTED = "meta l4proto { tcp, udp }"
+_FIN = "tcp flags & fin == fin"
 _SOCKETS = "ipv4_addr . inet_service . ipv4_addr . inet_service"
 _THIS = "ip saddr . tcp sport . ip daddr . tcp dport"
 _PLAIN = re.compile(r"[A-Za-z0-9_]{1,40}")
@@ -84,11 +89,11 @@ def render_filter(element: Filter) -> list[str]:
     if element.uplink:
         clients = f"clients_{slug(element.uplink)}"
         lines += [
-            f"add set {TABLE} {clients} {{ type ipv4_addr; flags interval; }}",
+            *(f"add set {TABLE} {clients}{kind} {{ type ipv4_addr;{flags} }}" for kind, flags in _KINDS),
             _rule("arrive", f"iifname {own} ct state new", drop=INBOUND),
             _rule("forward", f"iifname {own}", drop=INBOUND),
             _rule("forward", "ip saddr vmap @egress"),
-            _rule("forward", f"oifname {own} ip saddr @{clients} accept"),
+            *(_rule("forward", f"oifname {own} ip saddr @{clients}{kind} accept") for kind, _ in _KINDS),
             _rule("forward", f"oifname {own}", drop=NO_NAT),
         ]
     else:
@@ -145,32 +150,32 @@ def render_no_guard(element: Guard) -> list[str]:
 
 def render_nat_device(device: DeviceName) -> list[str]:
     """Prepare translation for what leaves by ``device``; clients follow as elements."""
-    name, quoted = slug(device), f'"{device}"'
-    new = f"oifname {quoted} ct state new"
-    return [
+    name, out = slug(device), f'oifname "{device}"'
+    new = f"{out} ct state new"
+    lines = [
         *render_table(),
         f"add counter {TABLE} {drop_counter(PORTS_EXHAUSTED)}",
-        f"add set {TABLE} clients_{name} {{ type ipv4_addr; flags interval; }}",
         f"add set {TABLE} held_{name} {{ type {_SOCKETS}; size 131072; flags dynamic,timeout; }}",
-        f"add map {TABLE} holds_{name} {{ type ipv4_addr : verdict; flags interval; }}",
-        f"add map {TABLE} timers_{name} {{ type ipv4_addr : verdict; flags interval; }}",
-        f"add map {TABLE} blocks_{name} {{ type {_SLICE}; flags interval; }}",
-        f"add map {TABLE} outsides_{name} {{ type ipv4_addr : ipv4_addr; flags interval; }}",
         f"add chain {TABLE} leaving_{name} {{ type filter hook postrouting priority srcnat - 10; }}",
         f"add chain {TABLE} translate_{name} {{ type nat hook postrouting priority srcnat; }}",
         f"add chain {TABLE} gone_{name} {{ type filter hook postrouting priority srcnat + 10; }}",
         *(f"flush chain {TABLE} {chain}_{name}" for chain in ("leaving", "translate", "gone")),
-        _rule(f"leaving_{name}", f"{new} ip saddr vmap @timers_{name}"),
-        _rule(
-            f"translate_{name}",
-            f"oifname {quoted} meta l4proto {{ tcp, udp }} snat ip to ip saddr map @blocks_{name}",
-        ),
-        _rule(f"translate_{name}", f"oifname {quoted} snat ip to ip saddr map @outsides_{name}"),
         _rule(f"gone_{name}", f"{new} {_THIS} @held_{name}", drop=PORTS_EXHAUSTED),
-        _rule(
-            f"gone_{name}", f"oifname {quoted} tcp flags & fin == fin ct original ip saddr vmap @holds_{name}"
-        ),
     ]
+    for kind, flags in _KINDS:
+        maps = {"timers": "verdict", "holds": "verdict", "blocks": _SLICE, "outsides": "ipv4_addr"}
+        lines += [
+            f"add set {TABLE} clients_{name}{kind} {{ type ipv4_addr;{flags} }}",
+            *(
+                f"add map {TABLE} {m}_{name}{kind} {{ type ipv4_addr : {v};{flags} }}"
+                for m, v in maps.items()
+            ),
+            _rule(f"leaving_{name}", f"{new} ip saddr vmap @timers_{name}{kind}"),
+            _rule(f"translate_{name}", f"{out} {_PORTED} snat ip to ip saddr map @blocks_{name}{kind}"),
+            _rule(f"translate_{name}", f"{out} snat ip to ip saddr map @outsides_{name}{kind}"),
+            _rule(f"gone_{name}", f"{out} {_FIN} ct original ip saddr vmap @holds_{name}{kind}"),
+        ]
+    return lines
 
 
 def render_hold(device: DeviceName, seconds: int) -> list[str]:
@@ -228,23 +233,27 @@ def render_no_source_nat(element: SourceNat) -> list[str]:
 
 
 def _nat_entries(element: SourceNat) -> list[tuple[str, str]]:
-    device, inside = slug(element.device), _network(element.inside)
+    inside, kind = _client(element.inside)
+    device = slug(element.device)
     entries = [
-        (f"clients_{device}", inside),
-        (f"outsides_{device}", f"{inside} : {element.outside}"),
+        (f"clients_{device}{kind}", inside),
+        (f"outsides_{device}{kind}", f"{inside} : {element.outside}"),
     ]
     if element.ports is not None:
-        entries.append((f"blocks_{device}", f"{inside} : {element.outside} . {element.ports}"))
+        entries.append((f"blocks_{device}{kind}", f"{inside} : {element.outside} . {element.ports}"))
     if element.ports is not None and element.timeouts is not None:
         hold = f"hold_{device}_{element.timeouts.tcp_time_wait}"
-        entries.append((f"holds_{device}", f"{inside} : jump {hold}"))
+        entries.append((f"holds_{device}{kind}", f"{inside} : jump {hold}"))
     if element.timeouts is not None:
-        entries.append((f"timers_{device}", f"{inside} : jump timers_{_timer(element.timeouts)}"))
+        entries.append((f"timers_{device}{kind}", f"{inside} : jump timers_{_timer(element.timeouts)}"))
     return entries
 
 
-def _network(network: IPv4Network) -> str:
-    return str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
+def _client(network: IPv4Network) -> tuple[str, str]:
+    """Give the element of a client and the kind of sets that it goes to."""
+    if network.prefixlen == network.max_prefixlen:
+        return str(network.network_address), _KINDS[0][0]
+    return str(network), _KINDS[1][0]
 
 
 def _rule(chain: str, match: str, *, drop: str | None = None) -> str:

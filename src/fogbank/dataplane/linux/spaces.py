@@ -130,8 +130,12 @@ class Spaces:
                 known = self._routes[name] = Netlink(NETLINK_ROUTE)
         return known
 
+    def wants_refill(self) -> bool:
+        """Tell whether half of the pool is used up."""
+        return len(self._pool) < self._pool_size / 2
+
     def refill(self) -> None:
-        """Prepare namespaces until the pool is full; meant for a quiet moment, safe beside ``create``."""
+        """Prepare namespaces until the pool is full; from any thread, safe beside ``create``."""
         while len(self._pool) < self._pool_size:
             network = self._fresh()
             with self._pool_lock:
