@@ -5,10 +5,10 @@ in the collection ``SERVICE.policies``. The table of roles is small on purpose: 
 something in the region asks about, and a role that it does not know grants nothing.
 """
 
-import base64
 from collections.abc import Iterable, Mapping
 
 from fogbank.errors import ApiError, not_implemented
+from fogbank.resources.fingerprints import eight_bytes
 from fogbank.resources.world import Json
 
 NEVER_SET: Json = {"etag": "ACAB"}
@@ -109,8 +109,8 @@ _EVERYBODY = frozenset({"allUsers", "allAuthenticatedUsers"})
 
 
 def etag(serial: int) -> str:
-    """Render a version as Google does: eight bytes in base64. ``serial`` is new for every change."""
-    return base64.b64encode((serial & (2**64 - 1)).to_bytes(8, "big")).decode()
+    """Give a version's etag. ``serial`` is new for every change."""
+    return eight_bytes(str(serial).encode())
 
 
 def member_of(email: str) -> str:
