@@ -289,7 +289,7 @@ class Region:
                 return InstanceFacts(
                     instance_id=copy.instance.id,
                     project=project,
-                    project_number=project_number(project),
+                    project_number=project_number(self.store.world, project),
                     region=copy.revision.region,
                     service_account=copy.revision.service_account,
                 )

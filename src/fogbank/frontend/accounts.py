@@ -67,7 +67,7 @@ class WorldDirectory:
                 disabled = bool(body.get("disabled"))
                 return Account(body["email"], body["uniqueId"], resource.name.project, disabled)
         for project in world.all(PROJECTS):
-            email = compute_account(project.name.id)
+            email = compute_account(str(project.body["projectNumber"]))
             if reference in {email, unique_id(email)}:
                 return Account(email, unique_id(email), project.name.id)
         return None

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from fogbank.discovery.routes import Method
 
 _INSIDE = re.compile(r"^(projects|namespaces)/([^/]+)")
-_WITHOUT = frozenset({"cloudresourcemanager.v1.projects.create", "cloudresourcemanager.v3.projects.create"})
+_ABOUT_PROJECTS = frozenset({"create", "get", "update", "patch", "delete", "undelete"})
+"""Resource Manager's methods about a project itself: to ask for one does not make it."""
 _CREATED_ELSEWHERE = frozenset({"-", "_"})
 
 
 def find_project(method: Method, parameters: Mapping[str, str]) -> tuple[str, str] | None:
     """Tell which path parameter names the call's project, and the project; None when none does."""
-    if method.id in _WITHOUT:
+    if method.api == "cloudresourcemanager" and method.name.removeprefix("projects.") in _ABOUT_PROJECTS:
         return None
     for key, value in parameters.items():
         if key in {"project", "projectId"}:

@@ -90,7 +90,7 @@ _OTHERS: Mapping[str, str] = {
     "workflows.googleapis.com": "Workflows API",
 }
 
-CATALOGUE: Mapping[str, str] = dict(sorted((IMPLEMENTED | _OTHERS).items()))
+CATALOGUE: Mapping[str, str] = dict(sorted({**IMPLEMENTED, **_OTHERS}.items()))
 """Name and title of every API that there is."""
 
 

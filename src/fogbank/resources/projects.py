@@ -1,6 +1,7 @@
 """Projects: an id that people choose, a number that Google does, and the accounts every project has.
 
-The number follows from the id, so nobody has to look it up and a region that is made anew gives the same one.
+A number follows from the id, so a region that is made anew gives the same one, unless whoever makes the
+project chooses it.
 """
 
 from collections.abc import Callable
@@ -23,10 +24,16 @@ def project_name(project: str) -> ResourceName:
     return ResourceName(PROJECTS, f"projects/{project}")
 
 
-def project_number(project: str) -> str:
-    """Compute the twelve-digit number of the project with this id."""
+def usual_number(project: str) -> str:
+    """Compute the twelve-digit number that a project with this id gets when nobody chooses another."""
     digest = blake2b(project.encode(), digest_size=8).digest()
     return str(_FIRST_NUMBER + int.from_bytes(digest, "big") % _NUMBERS)
+
+
+def project_number(world: World, project: str) -> str:
+    """Tell the number of the project with this id."""
+    found = world.find(project_name(project))
+    return str(found.body["projectNumber"]) if found else usual_number(project)
 
 
 def project_id(world: World, reference: str) -> str:
@@ -44,9 +51,9 @@ def policy_name(project: str) -> ResourceName:
     return ResourceName(POLICIES, f"projects/{project}")
 
 
-def compute_account(project: str) -> str:
-    """Give the e-mail address of the service account that workloads of ``project`` run as by default."""
-    return f"{project_number(project)}-compute@developer.gserviceaccount.com"
+def compute_account(number: str) -> str:
+    """Give the address of the account that workloads of the project with ``number`` run as by default."""
+    return f"{number}-compute@developer.gserviceaccount.com"
 
 
 def service_account_name(project: str, email: str) -> ResourceName:

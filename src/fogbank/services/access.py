@@ -36,7 +36,7 @@ def iam_methods(prefix: str, guarded: Guarded) -> Mapping[str, Method]:
     def test_permissions(world: World, call: Call) -> Json:
         name = guarded(world, call)
         policies = (_body(world, name), _body(world, policy_name(name.project)))
-        held = granted(policies, call.body.get("permissions", ()), call.principal)
+        held = granted(policies, call.body.get("permissions") or (), call.principal)
         return {"permissions": list(held)} if held else {}
 
     return {

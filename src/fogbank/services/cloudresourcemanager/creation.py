@@ -11,8 +11,8 @@ from fogbank.resources.projects import (
     compute_account,
     policy_name,
     project_name,
-    project_number,
     service_account,
+    usual_number,
 )
 from fogbank.resources.world import Change, Json, Put, Resource
 
@@ -37,13 +37,15 @@ def new_project(
     new_id: Callable[[], int],
     *,
     owner: str | None = None,
+    number: str | None = None,
     fields: Json | None = None,
 ) -> tuple[Change, ...]:
-    """Make a project and what every project has; ``owner`` is an e-mail address, ``fields`` a v1 body.
+    """Make a project and what every project has; ``owner`` is an e-mail address.
 
-    The id is not checked: a project that comes to be on first use may have a short one.
+    ``number`` is the project's own, the usual one by default; ``fields`` are more of a v1 body. The id is not
+    checked: a project that comes to be on first use may have a short one.
     """
-    number = project_number(project_id)
+    number = number or usual_number(project_id)
     body: Json = {
         "projectNumber": number,
         "projectId": project_id,
@@ -53,7 +55,7 @@ def new_project(
         **(fields or {}),
     }
     account = service_account(
-        project_id, compute_account(project_id), "Compute Engine default service account", now, new_id
+        project_id, compute_account(number), "Compute Engine default service account", now, new_id
     )
     made = (Put(Resource(project_name(project_id), int(number), now, body)), Put(account))
     if owner is None:

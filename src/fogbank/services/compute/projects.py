@@ -36,7 +36,7 @@ def get(world: World, call: Call) -> Json:
         "commonInstanceMetadata": {"kind": "compute#metadata", "fingerprint": fingerprint({})},
         "quotas": [_quota(world, project, metric) for metric in _QUOTAS],
         "selfLink": f"{COMPUTE_PREFIX}projects/{project}",
-        "defaultServiceAccount": compute_account(project),
+        "defaultServiceAccount": compute_account(str(found.body["projectNumber"])),
         "xpnProjectStatus": "UNSPECIFIED_XPN_PROJECT_STATUS",
         "defaultNetworkTier": "PREMIUM",
         "vmDnsSetting": "ZONAL_ONLY",

@@ -12,7 +12,7 @@ from fogbank.errors import ApiError, not_implemented
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import rfc3339
 from fogbank.resources.places import REGIONS
-from fogbank.resources.projects import project_number
+from fogbank.resources.projects import compute_account, project_number
 from fogbank.resources.run import INGRESS, POLICIES, SERVICES, URLS, revision_name
 from fogbank.resources.urls import service_urls
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
@@ -54,11 +54,13 @@ def create(world: World, call: Call, name: ResourceName, metadata: Json, spec: J
     if world.find(name):
         raise ApiError(409, f"Resource '{name.id}' already exists.", "ALREADY_EXISTS", "alreadyExists")
     number = call.new_id()
-    urls = service_urls(name.id, project_number(name.project), name.region or "")
+    namespace = project_number(world, name.project)
+    urls = service_urls(name.id, namespace, name.region or "")
     body = objects.new_service(
-        name, metadata, _complete(spec, name), principal=call.principal, number=number, now=call.now
+        name, namespace, metadata, principal=call.principal, number=number, now=call.now
     )
     body["metadata"] = _with_urls(body["metadata"], urls)
+    body["spec"] = _complete(world, spec, name)
     body["status"] = {"url": urls[0], "address": {"url": urls[0]}}
     return _write(world, call, Resource(name, number, call.now, body, {"revisions": 0}), revise=True)
 
@@ -68,7 +70,7 @@ def update(
 ) -> Written:
     """Replace what a client may write of a service; ``revise`` makes a new revision in any case."""
     old, name = found.body, found.name
-    spec = _complete(spec, name)
+    spec = _complete(world, spec, name)
     before: Json = old["metadata"]
     labels = (metadata.get("labels") or {}) | {LOCATION: name.region}
     kept = {key: value for key, value in before["annotations"].items() if key in _SYSTEM}
@@ -83,7 +85,7 @@ def update(
         "generation": before["generation"] + 1,
         "resourceVersion": objects.version_mark(number),
         "labels": labels,
-        "annotations": annotations | {MODIFIER: call.principal, OPERATION_ID: objects.uid(number)},
+        "annotations": annotations | {MODIFIER: call.principal, OPERATION_ID: objects.operation_id(number)},
     }
     body = old | {"metadata": changed, "spec": spec}
     return _write(world, call, replace(found, body=body), revise=revise)
@@ -131,9 +133,10 @@ def delete(world: World, service: ResourceName) -> tuple[Change, ...]:
     return (*revisions, Delete(policy_name(service)), Delete(service))
 
 
-def _complete(spec: Json, name: ResourceName) -> Json:
+def _complete(world: World, spec: Json, name: ResourceName) -> Json:
+    account = compute_account(project_number(world, name.project))
     return {
-        "template": template.complete(spec.get("template") or {}, name.project),
+        "template": template.complete(spec.get("template") or {}, account),
         "traffic": traffic.complete(spec.get("traffic") or []),
     }
 

@@ -13,7 +13,6 @@ from typing import Any, Literal
 from fogbank.errors import ApiError
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import rfc3339
-from fogbank.resources.projects import project_number
 from fogbank.resources.run import SERVICE_LABEL
 from fogbank.resources.world import Json
 
@@ -44,6 +43,11 @@ def uid(number: int) -> str:
     """Make a UUID of a number that is used once."""
     digest = blake2b(number.to_bytes(16, "big"), digest_size=16).hexdigest()
     return "-".join((digest[:8], digest[8:12], "4" + digest[13:16], "a" + digest[17:20], digest[20:]))
+
+
+def operation_id(number: int) -> str:
+    """Make the UUID of the change that a number which is used once stands for."""
+    return uid(2**64 + number)
 
 
 def version_mark(number: int) -> str:
@@ -92,32 +96,31 @@ def find_condition(body: Json, type_: str = "Ready") -> Json | None:
     return found[0] if found else None
 
 
-def self_link(name: ResourceName, kind: str) -> str:
+def self_link(namespace: str, kind: str, identifier: str) -> str:
     """Give the path under which Knative shows an object."""
-    return f"/apis/{API_VERSION}/namespaces/{project_number(name.project)}/{kind}/{name.id}"
+    return f"/apis/{API_VERSION}/namespaces/{namespace}/{kind}/{identifier}"
 
 
 def new_service(
-    name: ResourceName, metadata: Json, spec: Json, *, principal: str, number: int, now: datetime
+    name: ResourceName, namespace: str, metadata: Json, *, principal: str, number: int, now: datetime
 ) -> Json:
-    """Put a new service together, without status; ``metadata`` is what the client wrote."""
+    """Put a new service together, without spec and status; ``metadata`` is what the client wrote."""
     annotations: Json = metadata.get("annotations") or {}
     return {
         "apiVersion": API_VERSION,
         "kind": "Service",
         "metadata": {
             "name": name.id,
-            "namespace": project_number(name.project),
-            "selfLink": self_link(name, "services"),
+            "namespace": namespace,
+            "selfLink": self_link(namespace, "services", name.id),
             "uid": uid(number),
             "resourceVersion": version_mark(number),
             "generation": 1,
             "creationTimestamp": rfc3339(now),
             "labels": (metadata.get("labels") or {}) | {LOCATION: name.region},
             "annotations": annotations
-            | {CREATOR: principal, MODIFIER: principal, OPERATION_ID: uid(number + 1)},
+            | {CREATOR: principal, MODIFIER: principal, OPERATION_ID: operation_id(number)},
         },
-        "spec": spec,
     }
 
 
@@ -145,7 +148,7 @@ def new_revision(name: ResourceName, service: Json, principal: str, number: int,
         "metadata": {
             "name": name.id,
             "namespace": owner["namespace"],
-            "selfLink": self_link(name, "revisions"),
+            "selfLink": self_link(owner["namespace"], "revisions", name.id),
             "uid": uid(number),
             "resourceVersion": version_mark(number),
             "generation": 1,

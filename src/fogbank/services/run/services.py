@@ -25,7 +25,7 @@ def create(world: World, call: Call) -> Decision:
     """Make a service from a Knative object."""
     metadata: Json = call.body.get("metadata") or {}
     project = project_of(world, call)
-    _check_namespace(metadata, project)
+    _check_namespace(world, metadata, project)
     name = service_name(project, location_of(call), metadata.get("name", ""))
     written = changes.create(world, call, name, metadata, call.body.get("spec") or {})
     return _decision(call, written)
@@ -35,7 +35,7 @@ def replace_service(world: World, call: Call) -> Decision:
     """Replace a service, unless it has changed since the client read it."""
     found = find(world, call)
     metadata: Json = call.body.get("metadata") or {}
-    _check_namespace(metadata, found.name.project)
+    _check_namespace(world, metadata, found.name.project)
     if metadata.get("name") not in {None, "", found.name.id}:
         raise bad_request(f"metadata.name '{metadata['name']}' must be '{found.name.id}'.")
     current = found.body["metadata"]["resourceVersion"]
@@ -58,9 +58,9 @@ def _decision(call: Call, written: changes.Written) -> Decision:
     return Decision(written.changes, answer=body, settles=written.service.name)
 
 
-def _check_namespace(metadata: Json, project: str) -> None:
+def _check_namespace(world: World, metadata: Json, project: str) -> None:
     namespace = metadata.get("namespace")
-    if namespace not in {None, "", project, project_number(project)}:
+    if namespace not in {None, "", project, project_number(world, project)}:
         raise bad_request(f"metadata.namespace '{namespace}' must be the project '{project}'.")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from fogbank.errors import ApiError, not_implemented
 from fogbank.resources.names import ResourceName
-from fogbank.resources.projects import SERVICE_ACCOUNTS, compute_account
+from fogbank.resources.projects import SERVICE_ACCOUNTS, compute_account, project_number
 from fogbank.resources.quantities import cpu_millis, memory_bytes
 from fogbank.resources.run import (
     CONNECTOR,
@@ -54,8 +54,8 @@ _LATER_CONTAINER_FIELDS = {
 }
 
 
-def complete(template: Json, project: str) -> Json:
-    """Fill in the defaults of a template (SEMANTICS 5.1); nothing is checked."""
+def complete(template: Json, account: str) -> Json:
+    """Fill in the defaults of a template (SEMANTICS 5.1), ``account`` among them; nothing is checked."""
     metadata: Json = template.get("metadata") or {}
     spec: Json = template.get("spec") or {}
     containers = [_complete_container(c) for c in spec.get("containers") or ()]
@@ -65,7 +65,7 @@ def complete(template: Json, project: str) -> Json:
         | {
             "containerConcurrency": spec.get("containerConcurrency") or _concurrency(containers),
             "timeoutSeconds": spec.get("timeoutSeconds") or DEFAULT_TIMEOUT,
-            "serviceAccountName": spec.get("serviceAccountName") or compute_account(project),
+            "serviceAccountName": spec.get("serviceAccountName") or account,
             "containers": containers,
         },
     }
@@ -264,7 +264,7 @@ def _check_probe(probe: Json) -> None:
 
 
 def _check_account(world: World, service: ResourceName, email: str) -> None:
-    if email == compute_account(service.project):
+    if email == compute_account(project_number(world, service.project)):
         return
     if not any(account.body["email"] == email for account in world.all(SERVICE_ACCOUNTS)):
         raise ApiError(

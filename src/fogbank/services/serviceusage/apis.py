@@ -118,7 +118,7 @@ def _resource(call: Call, project: str, api: str, chosen: str) -> Resource:
 
 
 def _show(world: World, project: str, api: str) -> Json:
-    parent = f"projects/{project_number(project)}"
+    parent = f"projects/{project_number(world, project)}"
     return {
         "name": f"{parent}/services/{api}",
         "parent": parent,

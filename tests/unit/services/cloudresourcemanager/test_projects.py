@@ -3,7 +3,7 @@
 import pytest
 from tests.cloud_calls import ME, NOW, PROJECT, Cloud
 
-from fogbank.resources.projects import compute_account, project_number
+from fogbank.resources.projects import compute_account, usual_number
 from fogbank.services.cloudresourcemanager import new_project
 
 V1 = "cloudresourcemanager.v1.projects"
@@ -17,15 +17,15 @@ def cloud():
 
 def test_a_project_has_a_number_that_follows_from_its_id(cloud):
     shown = cloud(f"{V1}.get", projectId=PROJECT)
-    assert shown["projectNumber"] == project_number(PROJECT)
-    assert len(project_number("a")) == 12
-    assert project_number("a") != project_number("b")
+    assert shown["projectNumber"] == usual_number(PROJECT)
+    assert len(usual_number("a")) == 12
+    assert usual_number("a") != usual_number("b")
 
 
 def test_a_project_comes_with_its_default_service_account(cloud):
     cloud.make(new_project("p", NOW, cloud.new_id))
     listed = cloud("iam.v1.projects.serviceAccounts.list", name="projects/p")
-    assert [account["email"] for account in listed] == [compute_account("p")]
+    assert [account["email"] for account in listed] == [compute_account(usual_number("p"))]
 
 
 def test_whoever_creates_a_project_owns_it(cloud):
@@ -43,7 +43,7 @@ def test_v3_is_another_view_of_the_same(cloud):
     assert cloud(f"{V1}.get", projectId="second-project")["parent"] == {"type": "organization", "id": "12"}
     shown = cloud(f"{V3}.get", name="projects/second-project")
     assert (shown["displayName"], shown["parent"]) == ("Second", "organizations/12")
-    assert shown["name"] == f"projects/{project_number('second-project')}"
+    assert shown["name"] == f"projects/{usual_number('second-project')}"
     assert cloud(f"{V3}.get", name=shown["name"]) == shown
 
 

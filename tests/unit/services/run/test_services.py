@@ -7,9 +7,9 @@ import pytest
 from tests.cloud_calls import ME, PLACE, PROJECT, REGION
 from tests.unit.services.run.knative import NAMESPACE, SERVICES, Run, knative
 
-from fogbank.resources.projects import project_number
+from fogbank.resources.projects import usual_number
 
-NUMBER = project_number(PROJECT)
+NUMBER = usual_number(PROJECT)
 CONNECTOR = "run.googleapis.com/vpc-access-connector"
 EGRESS = "run.googleapis.com/vpc-access-egress"
 

@@ -4,7 +4,7 @@ import pytest
 from tests.cloud_calls import ME, PLACE, PROJECT
 from tests.unit.services.run.knative import Run, knative
 
-from fogbank.resources.projects import project_number
+from fogbank.resources.projects import usual_number
 
 SERVICES = "run.v2.projects.locations.services"
 NAME = f"{PLACE}/services/hello"
@@ -35,7 +35,7 @@ def test_a_new_service_has_the_recorded_defaults(cloud):
     assert template["executionEnvironment"] == "EXECUTION_ENVIRONMENT_GEN2"
     assert template["maxInstanceRequestConcurrency"] == 80
     assert template["timeout"] == "300s"
-    assert template["serviceAccount"] == f"{project_number(PROJECT)}-compute@developer.gserviceaccount.com"
+    assert template["serviceAccount"] == f"{usual_number(PROJECT)}-compute@developer.gserviceaccount.com"
     assert template["containers"][0]["resources"]["limits"] == {"cpu": "1000m", "memory": "512Mi"}
     assert "scaling" not in template
     assert shown["generation"] == "1"

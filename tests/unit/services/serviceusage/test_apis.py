@@ -4,10 +4,10 @@ import pytest
 from tests.cloud_calls import PROJECT, Cloud
 
 from fogbank.resources.apis import IMPLEMENTED, state
-from fogbank.resources.projects import project_number
+from fogbank.resources.projects import usual_number
 
 PARENT = f"projects/{PROJECT}"
-NUMBERED = f"projects/{project_number(PROJECT)}"
+NUMBERED = f"projects/{usual_number(PROJECT)}"
 
 
 @pytest.fixture
