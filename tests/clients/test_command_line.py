@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -140,6 +141,36 @@ def test_the_demo_without_gcloud_uses_googles_python_clients(fogbank, path_witho
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The client is Google's Python clients" in done.stdout
     assert "It is the address that was reserved." in done.stdout
+
+
+ORDINARY_USER = """
+set -e
+mount --bind "$IDS" /etc/subuid
+mount --bind "$IDS" /etc/subgid
+mount --bind "$ROOT" /srv
+exec setpriv --reuid=nobody --regid=nogroup --clear-groups /srv/.venv/bin/python -m fogbank.cli demo
+"""
+
+
+def test_an_ordinary_user_runs_the_demo():
+    """In a mount namespace of the test's own, nobody is given ids: the host's /etc is not touched."""
+    home = Path(tempfile.mkdtemp(prefix="fogbank-"))
+    try:
+        ids = home / "ids"
+        ids.write_text("nobody:200000:65536\n")
+        shutil.chown(home, "nobody")
+        folders = {name: str(home) for name in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "TMPDIR")}
+        root = Path(__file__).parents[2]
+        environment = os.environ | folders | {"IDS": str(ids), "ROOT": str(root), "PYTHONPATH": "/srv/src"}
+        done = subprocess.run(
+            ["unshare", "--mount", "/bin/sh", "-c", ORDINARY_USER],
+            env=environment, capture_output=True, text=True, timeout=100, check=False,
+        )  # fmt: skip
+    finally:
+        shutil.rmtree(home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "It is the address that was reserved." in done.stdout
+    assert "prediction and packet agree" in done.stdout
 
 
 def test_the_wheel_works_alone(tmp_path, path_without_gcloud):

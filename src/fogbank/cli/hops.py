@@ -34,8 +34,8 @@ def draw(answer: Json) -> Iterator[str]:
         yield _verdict(trace)
     if answer.get("observed"):
         yield ""
-        order = [step["place"] for trace in traces for step in trace["steps"]]
-        yield from _observed(answer["observed"], answer["differences"], order)
+        ways = [list(dict.fromkeys(step["place"] for step in trace["steps"])) for trace in traces]
+        yield from _observed(answer["observed"], answer["differences"], ways)
 
 
 def _hops(steps: Sequence[Json], width: int) -> Iterator[str]:
@@ -64,15 +64,16 @@ def _verdict(trace: Json) -> str:
     return click.style(f"  →  predicted: {trace['verdict']}, seen as {trace['source']}", bold=True)
 
 
-def _observed(observed: Json, differences: Sequence[str], order: Sequence[str]) -> Iterator[str]:
-    """Tell what the packet did, its hops in the predicted ``order``: sightings of one moment have none."""
+def _observed(observed: Json, differences: Sequence[str], ways: Sequence[list[str]]) -> Iterator[str]:
+    """Tell what the packet did, in the order of the predicted way that it took."""
     from fogbank.paths.explain import place_of
 
     yield click.style("the real packet", dim=True)
     seen_in: dict[str, list[Json]] = {}
     for sighting in observed["sightings"]:
         seen_in.setdefault(place_of(sighting["space"]), []).append(sighting)
-    spaces = sorted(seen_in.items(), key=lambda at: order.index(at[0]) if at[0] in order else len(order))
+    way = max(ways, key=lambda places: len(seen_in.keys() & set(places)), default=[])
+    spaces = sorted(seen_in.items(), key=lambda at: way.index(at[0]) if at[0] in way else len(way))
     width = max((len(place) for place, _ in spaces), default=0)
     for number, (place, seen) in enumerate(spaces, start=1):
         yield f"{number:>3}  {place:<{width}}  {_passage(seen)}"

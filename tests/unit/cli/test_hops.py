@@ -56,6 +56,19 @@ the real packet
 """)
 
 
+def test_the_packets_hops_stand_in_the_order_of_the_way_it_took():
+    other = {"verdict": "accepted", "source": "203.0.113.2", "steps": [STEPS[0], *STEPS[3:]]}
+    answer = {"predicted": {"traces": [other, *PREDICTED["traces"]]}, "differences": []}
+    answer["observed"] = OBSERVED | {"sightings": OBSERVED["sightings"][::-1]}
+    assert drawn(answer).partition("\n\n")[2].splitlines()[1:4] == snapshot(
+        [
+            "  1  instance a/0     eth1 · from 169.254.16.1:40000",
+            "  2  network default  ext → n1 · NAT 203.0.113.2:1024 → 10.124.0.2:40000",
+            "  3  ifconfig.me      eth0 · from 203.0.113.2:1024",
+        ]
+    )
+
+
 def test_every_difference_is_listed():
     answer = {"predicted": PREDICTED, "observed": OBSERVED, "differences": ["another source"]}
     assert drawn(answer).splitlines()[-1] == "  ✗  another source"
