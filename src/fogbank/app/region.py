@@ -18,6 +18,7 @@ from typing import Any
 import uvloop
 
 from fogbank.app.desk import Desk
+from fogbank.app.keys import new_key
 from fogbank.app.projects import Projects
 from fogbank.app.servers import Servers, http_server
 from fogbank.app.tracing import Tracer
@@ -71,7 +72,7 @@ SERVICES: Sequence[Service] = (
     run.SERVICE,
     serviceusage.SERVICE,
     cloudresourcemanager.SERVICE,
-    iam.SERVICE,
+    iam.with_keys(new_key),
 )
 """Every Google API that the region answers."""
 
