@@ -18,6 +18,7 @@ help: ## show this menu
 demo: setup-run ## run article 000 and show, hop by hop, what the third party saw
 	@$(BIN)/fogbank demo
 
+test: export HYPOTHESIS_PROFILE ?= ci
 test: setup-test check ## every check and every test
 	@$(PYTEST) -n auto --dist loadgroup $(ARGS)
 
@@ -39,7 +40,7 @@ bench: setup-bench ## the table of measurements, every row a ratio
 	@$(BIN)/python -m bench $(ARGS)
 
 golden: setup-test ## rewrite the golden files from what the code says now; read the diff
-	@$(PYTEST) -n0 -p no:randomly --inline-snapshot=fix tests/golden tests/unit $(ARGS)
+	@UPDATE_GOLDEN=1 $(PYTEST) -n0 -p no:randomly --inline-snapshot=fix tests/golden tests/unit $(ARGS)
 
 generate: setup-test ## compile Google's discovery documents to the tables in the package
 	@$(BIN)/python -m fogbank.discovery.compile
