@@ -32,6 +32,8 @@ _TYPE_MASK = 0x3FFF
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 _BATCH_BYTES = 32 * 1024
+_BATCH_MESSAGES = 128
+"""The kernel answers each message before the call returns, and a socket's buffer holds some 270 answers."""
 _RECEIVE_BYTES = 256 * 1024
 
 _SOL_NETLINK = 270
@@ -135,7 +137,8 @@ class Netlink:
             batch = bytearray()
             first = self._sequence + 1
             stop = start
-            while stop < len(requests) and (stop == start or len(batch) < _BATCH_BYTES):
+            limit = min(len(requests), start + _BATCH_MESSAGES)
+            while stop < limit and (stop == start or len(batch) < _BATCH_BYTES):
                 self._sequence += 1
                 request = requests[stop]
                 batch += pack(Message(request.kind, request.flags | ACK, request.payload), self._sequence)
