@@ -118,7 +118,7 @@ class Region:
 
     def _make_identity(self) -> None:
         settings, places = self._settings, self._places
-        self.authority = open_authority(places.authority, places.bundle, settings.region)
+        self.authority = open_authority(places.authority, places.bundle, settings.name)
         operator = operator_account(settings.project)
         directory = WorldDirectory(lambda: self.store.world, operator)
         self.identity = open_identity(
@@ -186,7 +186,7 @@ class Region:
             settle=self.loop.settle,
             observed=lambda: self.loop.observed,
         )
-        ingress = Ingress(
+        self.ingress = Ingress(
             lambda: self.store.world,
             self.identity,
             self._clock,
@@ -201,7 +201,7 @@ class Region:
                 "api": api,
                 "accounts": oauth_application(self.identity),
                 "iamcredentials": iamcredentials_application(self.identity),
-                "run": ingress,
+                "run": self.ingress,
             }
         )
         self.proxy = Proxy(Connections(hosts), lambda host: self.authority.tls_context(host, ALPN))
@@ -236,6 +236,7 @@ class Region:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.proxy.close()
+        await self.ingress.close()
         await asyncio.to_thread(self.driver.close)
         await self.store.close()
         self.logbook.close()
