@@ -18,7 +18,6 @@ from typing import Any
 import uvloop
 
 from fogbank.app.desk import Desk
-from fogbank.app.keys import new_key
 from fogbank.app.projects import Projects
 from fogbank.app.servers import Servers, http_server
 from fogbank.app.tracing import Tracer
@@ -37,7 +36,7 @@ from fogbank.dataplane.linux.resolver import Resolver, world_answers
 from fogbank.dataplane.linux.spaces import Spaces
 from fogbank.dataplane.linux.witness import WitnessLog
 from fogbank.dataplane.linux.world import Entered
-from fogbank.frontend.accounts import WorldDirectory, operator_account
+from fogbank.frontend.accounts import WorldDirectory, make_key, operator_account
 from fogbank.frontend.api import Api
 from fogbank.frontend.authority import open_authority
 from fogbank.frontend.connections import ALPN, Connections
@@ -72,7 +71,7 @@ SERVICES: Sequence[Service] = (
     run.SERVICE,
     serviceusage.SERVICE,
     cloudresourcemanager.SERVICE,
-    iam.with_keys(new_key),
+    iam.with_keys(make_key),
 )
 """Every Google API that the region answers."""
 
