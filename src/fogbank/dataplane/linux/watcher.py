@@ -33,10 +33,10 @@ class Running:
     process: subprocess.Popen[bytes]
     folder: Path
     network: int
-    grace: float | None = None
-    """Seconds between SIGTERM and SIGKILL, once it should stop."""
     deadline: float | None = None
-    """When SIGKILL follows, once SIGTERM was sent; None before that."""
+    """When SIGKILL follows, once it should stop."""
+    told: bool = False
+    """Whether SIGTERM was sent."""
     unfinished: dict[str, bytes] = field(default_factory=dict)
     """By stream, the beginning of a line whose end has not come yet."""
 
@@ -48,14 +48,29 @@ class Running:
         except (FileNotFoundError, ValueError):
             return None
 
-    def signal(self, number: signal.Signals) -> bool:
-        """Send a signal to the first process; tell whether there was one to send to."""
+    def heeds_sigterm(self) -> bool:
+        """Tell whether the program is there and catches SIGTERM, or waits for it with the signal blocked.
+
+        The kernel drops a signal that the first process of a namespace does not catch, so one that comes
+        while crun still prepares, or before the program is ready for it, would be lost.
+        """
         pid = self.pid
         if pid is None:
             return False
+        try:
+            program, crun = (Path(f"/proc/{number}/exe").readlink() for number in (pid, self.process.pid))
+            status = Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            return False
+        if program == crun or str(program).startswith("/memfd:crun"):  # it runs from a copy of itself
+            return False
+        lines = dict(line.split(":\t", 1) for line in status.splitlines() if line.startswith("Sig"))
+        return bool((int(lines["SigCgt"], 16) | int(lines["SigBlk"], 16)) >> (signal.SIGTERM - 1) & 1)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the first process, or to crun as long as there is none."""
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-        return True
+            os.kill(self.pid or self.process.pid, number)
 
 
 class Watcher:
@@ -85,8 +100,7 @@ class Watcher:
     def stop(self, running: Running, grace: float) -> None:
         """Tell a container to end, and after ``grace`` seconds make it."""
         with self._lock:
-            running.grace = grace
-            running.deadline = None
+            running.deadline = time.monotonic() + grace
             self._stopping.add(running)
         os.eventfd_write(self._wake, 1)
 
@@ -124,16 +138,16 @@ class Watcher:
             self._selector.register(exit_descriptor, selectors.EVENT_READ, (running, "exit"))
 
     def _press(self) -> None:
-        """Send SIGTERM to those that should stop and are there by now; SIGKILL when their time is over."""
+        """Send SIGTERM to those that should stop and heed it by now; SIGKILL when their time is over."""
         with self._lock:
             stopping = list(self._stopping)
         now = time.monotonic()
         for running in stopping:
-            if running.deadline is None:
-                if running.signal(signal.SIGTERM):
-                    running.deadline = now + (running.grace or 0.0)
-            elif now >= running.deadline:
-                running.signal(signal.SIGKILL)
+            if running.deadline is not None and now >= running.deadline:
+                running.send(signal.SIGKILL)
+            elif not running.told and running.heeds_sigterm():
+                running.send(signal.SIGTERM)
+                running.told = True
 
     def _read(self, running: Running, stream: str, pipe: int) -> None:
         """Read what a pipe holds; forget it at its end."""

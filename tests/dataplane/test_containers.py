@@ -1,0 +1,256 @@
+"""Containers under crun, in the network namespaces of their spaces."""
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.private_world import Lab
+
+from fogbank.dataplane.driver import Event, WorkloadExited, WorkloadWrote
+from fogbank.dataplane.linux import containers as module
+from fogbank.dataplane.linux.builtin import open_store
+from fogbank.dataplane.linux.containers import Containers
+from fogbank.dataplane.linux.images import Images
+from fogbank.dataplane.linux.spaces import Spaces
+from fogbank.errors import DriverError
+from fogbank.network.topology import SpaceName, Workload
+
+pytestmark = pytest.mark.netns
+
+NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck"
+SPACE = SpaceName("instance/production-00001-abc/0")
+PYTHON_OPTIONS = ("-I", "-S", "-B", "-c")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Images:
+    """A store with the built-in images, unpacked."""
+    folder = tmp_path_factory.mktemp("store")
+    registry, images = open_store(folder / "registry", folder / "cache")
+    images.get(registry.resolve(NETCHECK))
+    return images
+
+
+class Room:
+    """One space and the containers in it."""
+
+    def __init__(self, folder: Path, images: Images) -> None:
+        trusted = folder / "bundle.pem"
+        trusted.write_text("the region's certificates")
+        self.events: list[Event] = []
+        self.images = images
+        self.digest = images.registry.resolve(NETCHECK)
+        self.folder = folder / "instances"
+        self.spaces = Spaces(pool_size=0)
+        self.spaces.create(SPACE, forwards=False)
+        self.containers = Containers(
+            self.folder, images, trusted, network=self.spaces.network, report=self.events.append
+        )
+
+    def workload(self, name: str = "a", port: int = 8080, **fields) -> Workload:
+        environment = (("PORT", str(port)), ("K_SERVICE", "production"))
+        return Workload(name, SPACE, self.digest, port, environment=environment, **fields)
+
+    def program(self, text: str, name: str = "a") -> Workload:
+        """A workload that runs a Python program."""
+        interpreter = self.images.get(self.digest).config.entrypoint[0]
+        return self.workload(name, command=(interpreter, *PYTHON_OPTIONS, text))
+
+    def connect(self, port: int = 8080, within: float = 5.0) -> socket.socket:
+        deadline = time.monotonic() + within
+        while True:
+            connection = self.spaces.open_socket(SPACE, socket.SOCK_STREAM)
+            try:
+                connection.connect(("127.0.0.1", port))
+            except ConnectionRefusedError:
+                connection.close()
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.001)
+            else:
+                return connection
+
+    def get(self, target: str, port: int = 8080) -> dict:
+        client = http.client.HTTPConnection("127.0.0.1", port)
+        client.sock = self.connect(port)
+        client.request("GET", target)
+        return json.loads(client.getresponse().read())
+
+    def lines(self, stream: str = "stdout") -> list[str]:
+        return [e.line for e in self.events if isinstance(e, WorkloadWrote) and e.stream == stream]
+
+    def exits(self) -> list[int]:
+        return [e.status for e in self.events if isinstance(e, WorkloadExited)]
+
+    def run(self, text: str) -> list[str]:
+        """Run a program to its end; give what it printed."""
+        self.containers.start(self.program(text))
+        until(self.exits)
+        return self.lines()
+
+
+@contextmanager
+def room(folder: Path, images: Images) -> Iterator[Room]:
+    made = Room(folder, images)
+    try:
+        yield made
+    finally:
+        made.containers.close()
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def until(condition: Callable[[], object], within: float = 5.0) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.002)
+
+
+def test_netcheck_listens_within_300_ms_and_sees_its_own_world(lab: Lab, tmp_path, images):
+    with room(tmp_path, images) as here:
+        started = time.monotonic()
+        here.containers.start(here.workload())
+        returned = time.monotonic() - started
+        here.connect().close()
+        listening = time.monotonic() - started
+        print(f"start returned after {returned * 1000:.1f} ms, listening after {listening * 1000:.1f} ms")
+        assert listening < 0.3
+        told = here.get("/info")
+        assert told["addresses"] == {"lo": "127.0.0.1"}
+        assert told["hostname"] == "localhost"
+        assert told["pid"] == 1
+        assert told["resolver"] == ["169.254.169.254"]
+        assert told["environment"].items() >= {"PORT": "8080", "K_SERVICE": "production"}.items()
+        assert here.containers.running() == {"a": here.workload()}
+        until(lambda: "netcheck listens on port 8080" in here.lines())
+
+
+def test_requests_wait_side_by_side_in_one_container(lab: Lab, tmp_path, images):
+    with room(tmp_path, images) as here:
+        here.containers.start(here.workload())
+        waiting = [here.connect() for _ in range(80)]
+        started = time.monotonic()
+        for connection in waiting:
+            connection.sendall(b"GET /sleep?seconds=0.3 HTTP/1.1\r\nConnection: close\r\n\r\n")
+        for connection in waiting:
+            assert b'"slept": 0.3' in b"".join(iter(lambda c=connection: c.recv(4096), b""))
+        assert time.monotonic() - started < 2
+
+
+def test_a_program_that_ends_is_reported_with_its_last_words(lab: Lab, tmp_path, images):
+    with room(tmp_path, images) as here:
+        here.containers.start(
+            here.program("import os; os.write(1, b'one\\ntwo'); os.write(2, b'oh\\n'); os._exit(3)")
+        )
+        until(here.exits)
+        assert (here.exits(), here.lines(), here.lines("stderr")) == ([3], ["one", "two"], ["oh"])
+        assert here.containers.running() == {}
+
+
+def test_a_program_that_a_signal_ended_is_reported_with_the_signal(lab: Lab, tmp_path, images):
+    with room(tmp_path, images) as here:
+        here.run("import os; os.abort()")
+        assert here.exits()[0] < 0
+
+
+def test_a_program_that_is_not_in_the_image_ends_with_the_reason(lab: Lab, tmp_path, images):
+    with room(tmp_path, images) as here:
+        here.containers.start(here.workload(command=("/no/such/program",)))
+        until(here.exits)
+        assert here.exits()[0] != 0
+        assert "/no/such/program" in "".join(here.lines("stderr"))
+
+
+def test_stop_does_not_wait_frees_the_name_and_is_no_exit(lab: Lab, tmp_path, images):
+    with room(tmp_path, images) as here:
+        here.containers.start(here.workload())
+        here.connect().close()
+        started = time.monotonic()
+        here.containers.stop("a")
+        assert time.monotonic() - started < 0.05
+        assert here.containers.running() == {}
+        here.containers.start(here.workload(port=8081))
+        here.connect(8081).close()
+        until(lambda: "stopped" in here.lines())
+        until(lambda: len(list(here.folder.glob("c*"))) == 1)
+        assert here.exits() == []
+
+
+def test_a_container_stopped_while_it_starts_leaves_nothing_behind(lab: Lab, tmp_path, images):
+    with room(tmp_path, images) as here:
+        here.containers.start(here.workload())
+        here.containers.stop("a")
+        until(lambda: not list(here.folder.glob("c*")))
+        assert not list((here.folder / "state").iterdir())
+
+
+def test_a_program_deaf_to_sigterm_is_killed(lab: Lab, tmp_path, images, monkeypatch):
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.2)
+    with room(tmp_path, images) as here:
+        here.containers.start(here.program("import os, time; os.write(1, b'up\\n'); time.sleep(60)"))
+        until(here.lines)
+        here.containers.stop("a")
+        started = time.monotonic()
+        until(lambda: not list(here.folder.glob("c*")))
+        assert 0.15 < time.monotonic() - started < 2
+
+
+def test_nothing_of_the_host_is_to_be_seen(lab: Lab, tmp_path, images):
+    with room(tmp_path, images) as here:
+        shown = here.run(
+            "import os\n"
+            "print(sorted(os.listdir('/')))\n"
+            "print(os.listdir('/sys'), [p for p in os.listdir('/proc') if p.isdigit()])\n"
+            "print(open('/etc/ssl/certs/ca-certificates.crt').read())\n"
+            "try: open('/proc/sys/net/ipv4/ip_forward', 'w')\n"
+            "except OSError as error: print(error.strerror)\n"
+        )
+        assert "home" not in shown[0]
+        assert shown[1:] == ["[] ['1']", "the region's certificates", "Read-only file system"]
+
+
+def test_what_one_container_writes_no_other_sees(lab: Lab, tmp_path, images):
+    with room(tmp_path, images) as here:
+        here.run("open('/tmp/note', 'w').write('x'); open('/etc/hosts', 'a').write('1.1.1.1 x')")
+        here.events.clear()
+        assert here.run("import os; print(os.listdir('/tmp'), open('/etc/hosts').read().count('x'))") == [
+            "[] 0"
+        ]
+
+
+def test_without_overlays_a_container_gets_a_copy(lab: Lab, tmp_path, images):
+    with room(tmp_path, images) as here:
+        here.containers._roots._overlay = False
+        assert here.run("print(open('/etc/resolv.conf').readline())") == ["nameserver 169.254.169.254", ""]
+
+
+def test_what_cannot_start_is_a_drivers_error(lab: Lab, tmp_path, images):
+    with room(tmp_path, images) as here:
+        elsewhere = Workload("b", SpaceName("nowhere"), here.digest, 8080)
+        with pytest.raises(DriverError, match="nowhere"):
+            here.containers.start(elsewhere)
+        with pytest.raises(DriverError, match="not found"):
+            here.containers.start(Workload("c", SPACE, "sha256:" + "0" * 64, 8080))
+        here.containers.start(here.workload())
+        with pytest.raises(DriverError, match="already"):
+            here.containers.start(here.workload())
+        here.containers.stop("unknown")
+
+
+def test_close_ends_everything_and_gives_every_descriptor_back(lab: Lab, tmp_path, images):
+    before = descriptors()
+    with room(tmp_path, images) as here:
+        for number in range(5):
+            here.containers.start(here.workload(f"w{number}", 8080 + number))
+        here.connect(8084).close()
+    here.spaces.close()
+    assert [folder.name for folder in here.folder.glob("c*")] == []
+    assert descriptors() <= before
