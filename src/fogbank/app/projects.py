@@ -2,15 +2,19 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from fogbank.errors import ApiError
 from fogbank.resources.decisions import Decision
 from fogbank.resources.projects import project_id, project_name
-from fogbank.resources.world import World
+from fogbank.resources.world import Change, Put, World
 from fogbank.services.cloudresourcemanager import new_project
 from fogbank.services.compute import default_network
 from fogbank.store.store import Store
+
+_FURNISHED = "furnished"
+"""The private mark of a project that was given its default network, which its owner may since have deleted."""
 
 _ID = re.compile(r"[a-z][-a-z0-9]{1,28}[a-z0-9]")
 
@@ -33,22 +37,27 @@ class Projects:
     async def ensure(self, reference: str) -> str:
         """Give the id of the project that ``reference`` (an id or a number) names, made now if need be."""
         project = project_id(self._store.world, reference)
-        if self._store.world.find(project_name(project)) is not None:
+        found = self._store.world.find(project_name(project))
+        if found is not None and _FURNISHED in found.private:
             return project
-        if self._strict or not _ID.fullmatch(project):
+        if found is None and (self._strict or not _ID.fullmatch(project)):
             raise unknown_project(project)
-        await self.create(project)
+        await self.furnish(project)
         return project
 
-    async def create(self, project: str) -> None:
-        """Make ``project`` unless somebody else just did."""
+    async def furnish(self, project: str) -> None:
+        """Make ``project`` unless it exists, and its default network unless it had one before."""
 
         def decide(world: World) -> Decision:
-            if world.find(project_name(project)) is not None:
+            now, name = self._now(), project_name(project)
+            made: tuple[Change, ...] = ()
+            if world.find(name) is None:
+                made = new_project(project, now, self._new_id, owner=self._owner)
+            found = world.after(made).get(name)
+            if _FURNISHED in found.private:
                 return Decision()
-            now = self._now()
-            made = new_project(project, now, self._new_id, owner=self._owner)
-            return Decision((*made, *default_network(project, now, self._new_id)))
+            marked = replace(found, private=found.private | {_FURNISHED: True})
+            return Decision((*made, Put(marked), *default_network(project, now, self._new_id)))
 
         await self._store.commit(decide)
 
