@@ -72,6 +72,21 @@ def test_the_65th_connection_to_one_endpoint_is_dropped_and_counted_while_others
         assert len(lab.driver.flows(ROUTER)) == 3 * 64
 
 
+def test_the_65th_udp_flow_to_one_endpoint_is_dropped_too(lab: Lab) -> None:
+    lab.build(*vpc(), *GUARDED, nat(timeouts=NatTimeouts()))
+    server = lab.driver.open_socket(SITE, socket.SOCK_DGRAM)
+    server.bind((str(SITE_IP), 53))
+    server.settimeout(0.3)
+    clients = [lab.driver.open_socket(ALICE, socket.SOCK_DGRAM) for _ in range(66)]
+    peers = set()
+    for client in clients:
+        client.sendto(b"?", (str(SITE_IP), 53))
+        with contextlib.suppress(TimeoutError):
+            peers.add(server.recvfrom(10)[1])
+    assert peers == {(str(NAT_IP), port) for port in range(1024, 1088)}
+    assert lab.driver.drops(ROUTER)["ports-exhausted"] == 2
+
+
 def test_a_connection_in_time_wait_keeps_its_port(lab: Lab) -> None:
     lab.build(*vpc(), *GUARDED, nat(timeouts=NatTimeouts()))
     with lab.listen(SITE, SITE_IP, 80):
@@ -81,7 +96,7 @@ def test_a_connection_in_time_wait_keeps_its_port(lab: Lab) -> None:
         assert refused == [False] * 8
     assert lab.driver.drops(ROUTER)["ports-exhausted"] == 8
     assert all(118 <= seconds <= 120 for seconds in seconds_left(lab))
-    # A last acknowledgement that was sent twice is answered by a reset, which changes the state, not the time.
+    # A last acknowledgement sent twice is answered by a reset: that changes the state, not the time.
     assert {flow.state for flow in lab.driver.flows(ROUTER)} <= {"TIME_WAIT", "CLOSE"}
 
 

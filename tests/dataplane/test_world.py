@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,6 +179,54 @@ def test_orphans_inside_are_collected(tmp_path: Path) -> None:
 
 def children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+NOBODY = 65534
+AS_NOBODY = """
+set -e
+echo nobody:200000:65536 > "$1/ids"
+for table in /etc/subuid /etc/subgid; do mount --bind "$1/ids" $table; done
+for part in src tests python; do mkdir "$1/$part"; done
+mount --bind src "$1/src"; mount --bind tests "$1/tests"; mount --bind "$2" "$1/python"
+cd "$1"
+exec setpriv --reuid 65534 --regid 65534 --clear-groups env HOME="$1" PYTHONPATH=src:. PYTHONDONTWRITEBYTECODE=1 \
+    python/bin/python -c "
+import sys
+from pathlib import Path
+from tests.dataplane.test_world import children, gone, family, hear, running
+with running(Path('mine')) as launched:
+    print(hear(launched.port).decode())
+    print(Path(f'/proc/{children(launched.pid)[0]}/uid_map').read_text())
+    pids = family(launched.pid)
+    launched.stop()
+    assert gone(pids)
+"
+"""
+
+
+def test_an_ordinary_user_gets_the_same_world() -> None:
+    """The subordinate ids of ``nobody`` are in a mount namespace of the test's own, not in the host's /etc."""
+    before = host()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "mine").mkdir()
+        for each in (folder, folder / "mine"):
+            os.chown(each, NOBODY, NOBODY)
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", AS_NOBODY, "sh", name, sys.prefix],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["hello", "from", "inside", "0", "65534", "1", "1", "200000", "65535"]
+    assert host() == before
+
+
+def test_a_user_without_subordinate_ids_is_told_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
+    with pytest.raises(OperatorError, match=r"usermod --add-subuids .* nobody"):
+        world.unshare_command()
 
 
 def test_a_taken_port_is_an_error_with_a_remedy(tmp_path: Path) -> None:
