@@ -14,7 +14,7 @@ from fogbank.services.compute import default_network
 from fogbank.store.store import Store
 
 _FURNISHED = "furnished"
-"""The private mark of a project that was given its default network, which its owner may since have deleted."""
+"""Marks a project that was given its default network, which its owner may since have deleted."""
 
 _ID = re.compile(r"[a-z][-a-z0-9]{1,28}[a-z0-9]")
 

@@ -35,6 +35,7 @@ _OTHERS: Mapping[str, str] = {
     "billingbudgets.googleapis.com": "Cloud Billing Budget API",
     "binaryauthorization.googleapis.com": "Binary Authorization API",
     "certificatemanager.googleapis.com": "Certificate Manager API",
+    "cloudapis.googleapis.com": "Google Cloud APIs",
     "cloudasset.googleapis.com": "Cloud Asset API",
     "cloudbilling.googleapis.com": "Cloud Billing API",
     "cloudbuild.googleapis.com": "Cloud Build API",
