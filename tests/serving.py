@@ -118,6 +118,7 @@ class Region:
             new_id=lambda: next(ids),
             ensure_project=self.ensure_project,
             settle=self.settle,
+            check_answers=True,
         )
         self.connections = Connections(Hosts({"api": self.api, "run": echo}))
         self.proxy = Proxy(self.connections, lambda host: self.authority.tls_context(host, ALPN))

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from fogbank.discovery.routes import Match, Method, find
-from fogbank.discovery.schemas import convert_request
+from fogbank.discovery.schemas import check_response, convert_request
 from fogbank.errors import ApiError, not_implemented
 from fogbank.frontend.batch import answer_batch, is_batch
 from fogbank.frontend.calls import ApiRequest, Authenticator, EnsureProject, Reply, Settle, json_reply
@@ -55,7 +55,10 @@ class _RepeatedError(Exception):
 
 
 class Api:
-    """The ASGI application for all Google APIs."""
+    """The ASGI application for all Google APIs.
+
+    With ``check_answers`` an answer that does not fit Google's schema is a bug (500), as tests want it.
+    """
 
     def __init__(
         self,
@@ -68,12 +71,14 @@ class Api:
         ensure_project: EnsureProject,
         settle: Settle,
         observed: Callable[[], Topology] = Topology,
+        check_answers: bool = False,
     ) -> None:
         self._store, self._identity = store, identity
         self._services = {service.name: service for service in services}
         self._now, self._new_id, self._observed = now, new_id, observed
         self._ensure_project, self._settle = ensure_project, settle
         self._operations = OperationMethods(store, settle)
+        self._check_answers = check_answers
         self._handlers: dict[str, Handler | None] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,6 +132,8 @@ class Api:
             parameters = {**place, **query, **match.parameters}
             call = Call(method.id, parameters, body, principal, self._now(), self._new_id, self._observed())
             answer = await self._handle(handler, match, call, query)
+        if self._check_answers and (misfits := check_response(method.document, method.response, answer)):
+            raise AssertionError(f"the answer does not fit {method.response}: {misfits}")
         mask = standard(pairs, "fields") if pairs else None
         return parse_mask(mask).apply(answer) if mask else answer
 
