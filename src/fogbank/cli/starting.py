@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -74,7 +74,8 @@ def forget(region: Running) -> None:
     region.folders.running.unlink(missing_ok=True)
     region.folders.socket.unlink(missing_ok=True)
     if region.note.get("ephemeral"):
-        shutil.rmtree(region.folders.root)
+        with suppress(FileNotFoundError):  # `fogbank down` elsewhere may be at it, too
+            shutil.rmtree(region.folders.root)
 
 
 def _refuse_unfit_machine() -> None:

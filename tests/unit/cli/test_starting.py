@@ -101,6 +101,7 @@ def test_an_ephemeral_region_begins_with_nothing_and_leaves_nothing(launched, ho
     starting.start(settings, detach=True)
     assert not leftover.exists()
     starting.forget(region)
+    starting.forget(region)
     assert not region.folders.root.exists()
 
 

@@ -51,11 +51,12 @@ def command(detach: bool, **chosen: Any) -> int:
     started = time.monotonic()
     with working(f"Starting region '{settings.name}'"):
         region, launched = start(settings, detach=detach)
-    click.echo(greeting(region, time.monotonic() - started))
+    took = time.monotonic() - started
     if detach:
+        click.echo(greeting(region, took))
         return Exit.OK
-    click.echo("Ctrl-C ends it.")
     try:
+        click.echo(f"{greeting(region, took)}\nCtrl-C ends it.")
         return launched.wait()
     except KeyboardInterrupt:
         launched.stop()
