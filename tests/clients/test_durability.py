@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from fogbank.frontend.environment import applied
 from fogbank.testing import Region, end_region, short_folder
 
 KILLS = 50
@@ -44,7 +45,7 @@ class Writer(threading.Thread):
 
 def start(region: Region) -> int:
     region.fogbank("up", "--detach", "--port", "0", timeout=60)
-    region.environment = os.environ | json.loads(region.fogbank("env", "--format", "json"))
+    region.environment = applied(json.loads(region.fogbank("env", "--format", "json")), os.environ)
     return int(json.loads(region.fogbank("status", "--format", "json"))["pid"])
 
 
