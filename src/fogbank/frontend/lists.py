@@ -178,7 +178,7 @@ def _scoped_field(method: Method, response: Mapping[str, Any]) -> str:
 
 
 def scope_of(item: Json) -> str:
-    """Tell a compute resource's scope as aggregated lists key it: ``regions/r``, ``zones/z`` or ``global``."""
+    """Tell a compute resource's scope as aggregated lists key it: ``regions/r``, ``zones/z``, ``global``."""
     parts = str(item.get("selfLink", "")).removeprefix(COMPUTE_PREFIX).split("/")
     return "/".join(parts[2:4]) if len(parts) > 3 and parts[2] in {"regions", "zones"} else "global"
 

@@ -15,7 +15,7 @@ from fogbank.resources.names import ResourceName
 
 @dataclass(frozen=True, slots=True)
 class OperationError:
-    """Why an operation failed: an HTTP status, compute's code (``IN_USE``) or the rpc status name, a message."""
+    """Why an operation failed: an HTTP status, compute's code (``IN_USE``) or the rpc status, a message."""
 
     http_status: int
     code: str

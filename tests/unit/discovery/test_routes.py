@@ -61,7 +61,7 @@ def test_each_method_of_a_document_is_found_by_its_own_path(document):
         ),
     ],
 )  # fmt: skip
-def test_a_request_finds_its_method_and_parameters(host, verb, path, method, parameters, region):
+def test_a_request_finds_its_method_and_parameters(host, verb, path, method, parameters, region):  # noqa: PLR0917
     found = find(host, verb, path)
     assert found is not None
     assert (found.method.id, found.parameters, found.region) == (method, parameters, region)

@@ -15,9 +15,8 @@ def refusal(document, name, body):
 
 def test_an_unknown_field_is_named_with_its_place():
     message = refusal("run.v1", "Service", {"spec": {"template": {"spec": {"contaners": []}}}})
-    assert message == (
-        "Invalid JSON payload received. Unknown name \"contaners\" at 'spec.template.spec': Cannot find field."
-    )
+    place = "at 'spec.template.spec'"
+    assert message == f'Invalid JSON payload received. Unknown name "contaners" {place}: Cannot find field.'
 
 
 def test_all_problems_are_told_at_once():

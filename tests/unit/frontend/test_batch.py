@@ -10,7 +10,8 @@ BODY = (
     "--===B==\r\nContent-Type: application/http\r\nMIME-Version: 1.0\r\n"
     "Content-Transfer-Encoding: binary\r\nContent-ID: <abc+0>\r\n\r\n"
     "POST /compute/v1/projects/p/global/networks?alt=json HTTP/1.1\r\n"
-    "Content-Type: application/json\r\nMIME-Version: 1.0\r\ncontent-length: 12\r\nHost: compute.googleapis.com\r\n\r\n"
+    "Content-Type: application/json\r\nMIME-Version: 1.0\r\ncontent-length: 12\r\n"
+    "Host: compute.googleapis.com\r\n\r\n"
     '{"name":"a"}\r\n'
     "--===B==\r\nContent-Type: application/http\r\nContent-ID: <abc+1>\r\n\r\n"
     "GET https://www.googleapis.com/compute/v1/projects/p HTTP/1.1\r\n\r\n\r\n"

@@ -1,5 +1,7 @@
 """Filters in both dialects."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,7 +104,5 @@ def test_and_or_not_follow_boolean_algebra(a, b, item):
 
 @given(st.text(max_size=40))
 def test_any_text_is_a_filter_or_is_refused(text):
-    try:
-        parse_filter(text)(ITEM)
-    except ApiError as error:
-        assert error.code == 400
+    with suppress(ApiError):
+        assert parse_filter(text)(ITEM) in {True, False}

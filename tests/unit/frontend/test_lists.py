@@ -50,7 +50,7 @@ def test_pages_show_every_item_once_in_order(names, size, order_by):
 def test_an_item_that_comes_or_goes_between_two_pages_disturbs_no_other():
     items = [subnet(n) for n in "abcdef"]
     first = make_page(items, {}, 3, "a list")
-    changed = [subnet(n) for n in "aa bb c d e f".split()]
+    changed = [subnet(n) for n in ("aa", "bb", "c", "d", "e", "f")]
     second = make_page(changed, {"pageToken": first.token}, 10, "a list")
     assert [i["name"] for i in (*first.items, *second.items)] == list("abcdef")
 

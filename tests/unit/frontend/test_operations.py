@@ -20,7 +20,8 @@ def opened():
 
 def lro(**more):
     return longrunning_operation(
-        "vpcaccess", "asia-northeast3", "google.cloud.vpcaccess.v1.VpcAccessService.CreateConnector", CONNECTOR,
+        "vpcaccess", "asia-northeast3", "google.cloud.vpcaccess.v1.VpcAccessService.CreateConnector",
+        CONNECTOR,
         now=NOW, new_id=lambda: 6, user="me@x", project="demo",
         metadata_type="google.cloud.vpcaccess.v1.OperationMetadata", **more,
     )  # fmt: skip
