@@ -2,7 +2,8 @@
 
 Google's NAT has no box in the middle: the translation belongs to each endpoint, with a port range of its own.
 So a gateway lowers to one :class:`SourceNat` for every endpoint that it serves, at the way out of the VPC.
-An endpoint for which no ports are left has no translation, and the filter lets nothing of it out.
+An endpoint for which no ports are left has no translation, and the filter lets nothing of it out. A drained
+address gives no new ports, and the flows that carry it live on.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -93,8 +94,9 @@ def _translations(
         gateway.ports,
         held.get(space, {}),
     )
+    draining = _addresses(world, gateway.draining)
     for client, block in blocks.items():
-        yield SourceNat(space, UPLINK, host(client), block.outside, block.ports, gateway.timeouts)
+        yield SourceNat(space, UPLINK, host(client), block.outside, block.ports, gateway.timeouts, draining)
 
 
 def _ways_back(world: World, gateway: NatGateway) -> Iterator[Route]:

@@ -143,7 +143,8 @@ class SourceNat:
 
     With ``ports`` they may only use that slice: exactly ``len(ports)`` simultaneous flows to one
     (address, port, protocol); the next one is dropped and counted, and TIME_WAIT keeps its port. Removing
-    the element ends the flows that it carries.
+    the element ends the flows that it carries, and so does moving it to another address, except for flows
+    that carry one of ``draining``: they live on until they end by themselves.
     """
 
     space: SpaceName
@@ -152,6 +153,7 @@ class SourceNat:
     outside: IPv4Address
     ports: PortRange | None = None
     timeouts: NatTimeouts | None = None
+    draining: tuple[IPv4Address, ...] = ()
 
     @property
     def key(self) -> tuple[str, ...]:

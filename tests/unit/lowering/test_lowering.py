@@ -137,6 +137,9 @@ class TestCloudNat:
         after = topology(made, observed=before)
         assert all(to.startswith("203.0.113.3:") for to in translations(after).values())
         assert {"203.0.113.2/32", "203.0.113.3/32"} <= routes(after, "internet").keys()
+        assert {n.draining for n in after.of_kind(SourceNat) if n.space == VPC} == {
+            (IPv4Address("203.0.113.2"),)
+        }
 
     def test_a_reserved_address_that_no_gateway_uses_leads_nowhere(self):
         assert "203.0.113.2/32" not in routes(topology(base(address("a", "203.0.113.2"))), "internet")

@@ -10,8 +10,9 @@ empty table.
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 
 from fogbank.dataplane.linux import conntrack, nftables, policies
 from fogbank.dataplane.linux.libnft import Nft, NftError
@@ -54,8 +55,8 @@ class _Room:
     devices: set[DeviceName] = field(default_factory=set)
     timers: set[NatTimeouts] = field(default_factory=set)
     holds: set[tuple[DeviceName, int]] = field(default_factory=set)
-    bodies: dict[str, int] = field(default_factory=dict)
-    abandoned: dict[str, int] = field(default_factory=dict)
+    bodies: dict[str, policies.Body] = field(default_factory=dict)
+    abandoned: dict[str, policies.Body] = field(default_factory=dict)
     versions: int = 0
     reasons: dict[str, str] = field(default_factory=dict)
 
@@ -159,14 +160,15 @@ class Rulesets:
 
     def _policy(self, room: _Room, policy: Policy) -> list[Group]:
         room.versions += 1
-        version = room.versions
+        body = policies.render_body(policy, room.versions)
         room.reasons.update({nftables.drop_counter(r): r for r in policies.reasons(policy)})
-        swing = policies.render_swing(policy, version)
-        previous = room.bodies.get(policy.name, room.abandoned.pop(policy.name, None))
-        if previous is not None:
-            swing += policies.render_no_body(policy.name, previous)
-        room.bodies[policy.name] = version
-        return [*([line] for line in policies.render_body(policy, version)), swing]
+        previous = room.bodies.get(policy.name) or room.abandoned.pop(policy.name, None)
+        room.bodies[policy.name] = body
+        return [
+            *([command] for command in body.commands),
+            policies.render_swing(policy, body),
+            *([command] for command in (policies.render_no_body(previous) if previous else ())),
+        ]
 
     def _prepare(self, room: _Room, element: SourceNat) -> list[Group]:
         groups: list[Group] = []
@@ -204,22 +206,24 @@ class Rulesets:
 
     def _clear_abandoned(self, room: _Room) -> None:
         """Delete removed policies, but not yet those that a guard names which the plan replaces later."""
-        for name, version in tuple(room.abandoned.items()):
+        for name, body in tuple(room.abandoned.items()):
             with contextlib.suppress(NftError):
-                room.nft.run(policies.render_no_policy(name, version))
+                room.nft.run(policies.render_no_policy(name))
                 del room.abandoned[name]
+                for batch in _batches([(0, [command]) for command in policies.render_no_body(body)]):
+                    room.nft.run([command for _, group in batch for command in group])
 
     def _end_flows(self, room: _Room, actions: Sequence[Action]) -> None:
-        ended = [old for action in actions if (old := _cut(action)) is not None]
+        ended = [(nat, lost) for action in actions for nat, lost in _losses(action) if lost]
         if not ended:
             return
 
         def carried(entry: conntrack.Entry) -> bool:
             came, back = entry.original.source, entry.reply.destination
-            return any(back == nat.outside and came in nat.inside for nat in ended)
+            return any(back in lost and came in nat.inside for nat, lost in ended)
 
         conntrack.end_flows(room.flows, carried)
-        for device in {nat.device for nat in ended if nat.ports is not None}:
+        for device in {nat.device for nat, _ in ended if nat.ports is not None}:
             room.nft.run(nftables.render_no_hold(device))
 
     def built(self) -> Mapping[Key, Ruling]:
@@ -290,18 +294,17 @@ def _batches(tasks: Sequence[tuple[int, Group]]) -> list[list[tuple[int, Group]]
     return batches
 
 
-def _cut(action: Action) -> SourceNat | None:
-    """Find the translation whose flows end with ``action``: more ports on the same address end none."""
+def _losses(action: Action) -> Iterator[tuple[SourceNat, frozenset[IPv4Address]]]:
+    """Find the addresses on which flows end with ``action``: more ports on the same address end none."""
     match action:
         case Remove(element=SourceNat() as old):
-            return old
+            yield old, frozenset((old.outside, *old.draining))
         case Replace(old=SourceNat() as old, new=SourceNat() as new):
-            same = old.outside == new.outside
-            if same and (new.ports is None or _covers(new, old)):
-                return None
-            return old
+            fits = old.outside != new.outside or new.ports is None or _covers(new, old)
+            kept = {*new.draining, new.outside} if fits else {*new.draining}
+            yield old, frozenset({old.outside, *old.draining} - kept)
         case _:
-            return None
+            pass
 
 
 def _covers(new: SourceNat, old: SourceNat) -> bool:
