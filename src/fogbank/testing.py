@@ -106,6 +106,7 @@ class Region:
     def _own_environment(self) -> dict[str, str]:
         return os.environ | {
             "XDG_STATE_HOME": str(self.home / "state"),
+            "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME") or str(shared_cache()),
             "NO_COLOR": "1",
         }
 
@@ -153,6 +154,11 @@ def region() -> Iterator[Region]:
     running = start_region(short_folder(), "--ephemeral")
     yield running
     end_region(running)
+
+
+def shared_cache() -> Path:
+    """Name the folder where all test regions of this user find their unpacked images; not in the home."""
+    return Path(tempfile.gettempdir()) / f"fogbank-cache-{os.geteuid()}"
 
 
 def short_folder() -> Path:
