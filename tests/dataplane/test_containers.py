@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -224,6 +225,26 @@ def test_what_one_container_writes_no_other_sees(lab: Lab, tmp_path, images):
         assert here.run("import os; print(os.listdir('/tmp'), open('/etc/hosts').read().count('x'))") == [
             "[] 0"
         ]
+
+
+def test_every_user_may_enter_the_root_whatever_our_own_mask(lab: Lab, tmp_path, images):
+    os.umask(0o077)
+    with room(tmp_path, images) as here:
+        shown = here.run(
+            "import os; print([oct(os.stat(p).st_mode & 0o777) for p in ('/', '/etc', '/etc/hosts')])"
+        )
+        assert shown == ["['0o755', '0o755', '0o644']"]
+
+
+def test_a_container_that_floods_its_log_loses_no_line_and_does_not_drown_the_others(
+    lab: Lab, tmp_path, images
+):
+    with room(tmp_path, images) as here:
+        here.containers.start(here.program("print('x\\n' * 60000, end='', flush=True)", "flood"))
+        here.containers.start(here.program("print('here', flush=True)", "calm"))
+        until(lambda: "here" in here.lines(), within=1.0)
+        until(lambda: len(here.exits()) == 2, within=10)
+        assert here.lines().count("x") == 60000
 
 
 def test_without_overlays_a_container_gets_a_copy(lab: Lab, tmp_path, images):

@@ -186,6 +186,7 @@ def _parent(root: Path, relative: PurePosixPath) -> Path:
             if step.exists():
                 _remove(step)
             step.mkdir()
+            step.chmod(0o755)
         folder = step
     return folder
 

@@ -33,12 +33,20 @@ class Roots:
         self._shared = shared
         self._overlay = True
         for name, content in files.items():
-            _place(shared / name).write_text(content)
+            self._share(name, content.encode())
         if trusted.exists():
-            first, *others = _TRUST_FILES
-            shutil.copyfile(trusted, _place(shared / first))
-            for name in others:
-                os.link(shared / first, _place(shared / name))
+            for name in _TRUST_FILES:
+                self._share(name, trusted.read_bytes())
+
+    def _share(self, name: str, content: bytes) -> None:
+        """Put a file into the layer that all containers share, readable for all."""
+        path = self._shared / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        path.chmod(0o644)
+        while path != self._shared:
+            path = path.parent
+            path.chmod(0o755)
 
     def make(self, image: Path, folder: Path) -> Path:
         """Make in ``folder`` a writable root over ``image``; OSError when the machine refuses."""
@@ -47,6 +55,7 @@ class Roots:
         if self._overlay:
             upper, work = folder / "upper", folder / "work"
             upper.mkdir()
+            upper.chmod(0o755)  # it gives / its mode, whatever the mask of this process
             work.mkdir()
             lower = f"{_escaped(self._shared)}:{_escaped(image)}"
             options = f"lowerdir={lower},upperdir={_escaped(upper)},workdir={_escaped(work)}"
@@ -59,6 +68,7 @@ class Roots:
                 return root
         for layer in (image, self._shared):
             shutil.copytree(layer, root, symlinks=True, dirs_exist_ok=True)
+        root.chmod(0o755)
         return root
 
     def remove(self, folder: Path) -> None:
@@ -71,8 +81,3 @@ class Roots:
 def _escaped(path: Path) -> str:
     """Write a path so that its commas and colons do not end it."""
     return str(path).replace("\\", r"\\").replace(",", r"\,").replace(":", r"\:")
-
-
-def _place(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path

@@ -22,6 +22,10 @@ _log = logging.getLogger(__name__)
 _LONGEST_LINE = 64 * 1024
 _TICK_SECONDS = 0.02
 """How often a container that should stop is looked at until it can be told."""
+_ALLOWANCE = 2 * 1024 * 1024
+"""How many bytes a container may write in a second; then its pipes wait, and it does when they are full."""
+_LINE_COST = 200
+"""What a line counts beside its bytes: some ten thousand empty ones make a second's allowance."""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,6 +41,9 @@ class Running:
     """When SIGKILL follows, once it should stop."""
     told: bool = False
     """Whether SIGTERM was sent."""
+    spent: int = 0
+    """How much of its allowance it has written since ``since``."""
+    since: float = 0.0
     unfinished: dict[str, bytes] = field(default_factory=dict)
     """By stream, the beginning of a line whose end has not come yet."""
 
@@ -86,6 +93,7 @@ class Watcher:
         self._lock = threading.Lock()
         self._arrived: list[Running] = []
         self._stopping: set[Running] = set()
+        self._paused: dict[int, tuple[Running, str]] = {}
         self._closed = False
         self._selector.register(self._wake, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, name="containers", daemon=True)
@@ -114,18 +122,29 @@ class Watcher:
 
     def _run(self) -> None:
         while not self._closed:
-            timeout = _TICK_SECONDS if self._stopping else None
+            timeout = _TICK_SECONDS if self._stopping or self._paused else None
             for key, _ in self._selector.select(timeout):
                 if key.fd == self._wake:
                     os.eventfd_read(self._wake)
                     continue
                 running, what = key.data
-                if what == "exit":
-                    self._finish(running, key.fd)
-                elif key.fd in self._selector.get_map():  # the container may have ended in this very round
-                    self._read(running, what, key.fd)
+                try:
+                    self._attend(running, what, key.fd)
+                except Exception:  # noqa: BLE001 - the other containers are still watched
+                    _log.exception("watching %s failed", running.id)
             self._welcome()
             self._press()
+            self._resume()
+
+    def _attend(self, running: Running, what: str, descriptor: int) -> None:
+        """React to one descriptor that became readable."""
+        if what == "exit":
+            self._finish(running, descriptor)
+        elif descriptor in self._selector.get_map():  # the container may have ended in this very round
+            self._read(running, what, descriptor)
+            if running.spent > _ALLOWANCE and descriptor in self._selector.get_map():
+                self._selector.unregister(descriptor)
+                self._paused[descriptor] = (running, what)
 
     def _welcome(self) -> None:
         with self._lock:
@@ -149,32 +168,46 @@ class Watcher:
                 running.send(signal.SIGTERM)
                 running.told = True
 
-    def _read(self, running: Running, stream: str, pipe: int) -> None:
-        """Read what a pipe holds; forget it at its end."""
-        while True:
-            try:
-                chunk = os.read(pipe, 65536)
-            except BlockingIOError:
-                return
-            if not chunk:
-                self._selector.unregister(pipe)
-                return
-            *lines, rest = (running.unfinished.pop(stream, b"") + chunk).split(b"\n")
-            if len(rest) > _LONGEST_LINE:
-                lines.append(rest)
-                rest = b""
-            if rest:
-                running.unfinished[stream] = rest
-            for line in lines:
-                self._wrote(running, stream, line.decode(errors="replace"))
+    def _resume(self) -> None:
+        """Listen again to those who wrote too much, a second after they began to."""
+        now = time.monotonic()
+        for pipe, (running, stream) in list(self._paused.items()):
+            if now - running.since >= 1:
+                del self._paused[pipe]
+                self._selector.register(pipe, selectors.EVENT_READ, (running, stream))
+
+    def _read(self, running: Running, stream: str, pipe: int) -> bool:
+        """Read some of what a pipe holds, and tell whether there was anything; forget it at its end."""
+        try:
+            chunk = os.read(pipe, 65536)
+        except BlockingIOError:
+            return False
+        if not chunk:
+            self._selector.unregister(pipe)
+            return False
+        *lines, rest = (running.unfinished.pop(stream, b"") + chunk).split(b"\n")
+        if len(rest) > _LONGEST_LINE:
+            lines.append(rest)
+            rest = b""
+        if rest:
+            running.unfinished[stream] = rest
+        now = time.monotonic()
+        if now - running.since >= 1:
+            running.spent, running.since = 0, now
+        running.spent += len(chunk) + _LINE_COST * len(lines)
+        for line in lines:
+            self._wrote(running, stream, line.decode(errors="replace"))
+        return True
 
     def _finish(self, running: Running, exit_descriptor: int) -> None:
         self._selector.unregister(exit_descriptor)
         os.close(exit_descriptor)
         watched = self._selector.get_map()
         for stream, pipe in _pipes(running):
-            if pipe in watched:
-                self._read(running, stream, pipe)
+            if self._paused.pop(pipe, None):
+                self._selector.register(pipe, selectors.EVENT_READ, (running, stream))
+            while pipe in watched and self._read(running, stream, pipe):
+                pass
             if pipe in watched:
                 self._selector.unregister(pipe)
             if rest := running.unfinished.pop(stream, b""):
@@ -185,11 +218,8 @@ class Watcher:
                 file.close()
         with self._lock:
             self._stopping.discard(running)
-        try:
-            # crun reports a signal as shells do.
-            self._ended(running, 128 - status if status > 128 else status)
-        except Exception:  # noqa: BLE001 - the other containers are still watched
-            _log.exception("cleaning up after %s failed", running.id)
+        # crun reports a signal as shells do.
+        self._ended(running, 128 - status if status > 128 else status)
 
 
 def _pipes(running: Running) -> tuple[tuple[str, int], ...]:
