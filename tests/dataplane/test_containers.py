@@ -240,11 +240,11 @@ def test_a_container_that_floods_its_log_loses_no_line_and_does_not_drown_the_ot
     lab: Lab, tmp_path, images
 ):
     with room(tmp_path, images) as here:
-        here.containers.start(here.program("print('x\\n' * 60000, end='', flush=True)", "flood"))
+        here.containers.start(here.program("print('x\\n' * 100000, end='', flush=True)", "flood"))
         here.containers.start(here.program("print('here', flush=True)", "calm"))
         until(lambda: "here" in here.lines(), within=1.0)
         until(lambda: len(here.exits()) == 2, within=10)
-        assert here.lines().count("x") == 60000
+        assert here.lines().count("x") == 100000
 
 
 def test_without_overlays_a_container_gets_a_copy(lab: Lab, tmp_path, images):
