@@ -176,32 +176,43 @@ async def tunnel(region, host="compute.googleapis.com:443"):
     return (await reader.readuntil(b"\r\n\r\n")).decode(), reader, writer
 
 
-async def test_a_client_that_offers_only_http_2_gets_it(region):
+async def second(region, headers, body):
+    """Call over HTTP/2; gives the answer's headers and content."""
     _, reader, writer = await tunnel(region)
     await writer.start_tls(region.client_context("h2"), server_hostname="compute.googleapis.com")
     assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
     connection = h2.connection.H2Connection()
     connection.initiate_connection()
-    headers = {
-        ":method": "POST", ":scheme": "https", ":authority": "compute.googleapis.com",
-        ":path": SUBNETS.removeprefix("https://compute.googleapis.com"),
-        "authorization": TOKEN, "content-type": "application/json",
-    }  # fmt: skip
-    connection.send_headers(1, list(headers.items()))
-    connection.send_data(1, json.dumps(BODY).encode(), end_stream=True)
+    first = {":method": "POST", ":scheme": "https", ":authority": "compute.googleapis.com"}
+    connection.send_headers(1, list((first | headers).items()))
+    connection.send_data(1, body, end_stream=True)
     writer.write(connection.data_to_send())
-    status, content, ended = None, b"", False
+    answered, content, ended = {}, b"", False
     while not ended:
         for event in connection.receive_data(await reader.read(65536)):
             if isinstance(event, h2.events.ResponseReceived):
-                status = dict(event.headers)[b":status"]
+                answered = dict(event.headers)
             elif isinstance(event, h2.events.DataReceived):
                 content += event.data
             ended = ended or isinstance(event, h2.events.StreamEnded)
         writer.write(connection.data_to_send())
-    assert status == b"200"
-    assert json.loads(content)["kind"] == "compute#operation"
     writer.close()
+    return answered, content
+
+
+async def test_a_client_that_offers_only_http_2_gets_it(region):
+    path = SUBNETS.removeprefix("https://compute.googleapis.com")
+    headers = {":path": path, "authorization": TOKEN, "content-type": "application/json"}
+    answered, content = await second(region, headers, json.dumps(BODY).encode())
+    assert answered[b":status"] == b"200"
+    assert json.loads(content)["kind"] == "compute#operation"
+
+
+async def test_a_grpc_call_is_refused_as_grpc_refuses(region):
+    headers = {":path": "/google.cloud.redis.v1.CloudRedis/ListInstances", "content-type": "application/grpc"}
+    answered, content = await second(region, headers, b"\0\0\0\0\0")
+    assert (answered[b":status"], answered[b"grpc-status"], content) == (b"200", b"12", b"")
+    assert b"does not speak gRPC yet" in answered[b"grpc-message"]
 
 
 async def test_a_client_that_offers_both_gets_http_1(region):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from fogbank.discovery.routes import Match, Method, find
 from fogbank.discovery.schemas import check_response, convert_request
@@ -23,7 +24,7 @@ from fogbank.frontend.envelopes import error_body, internal_error, unknown_metho
 from fogbank.frontend.lists import render_list
 from fogbank.frontend.masks import parse_mask
 from fogbank.frontend.operation_methods import OperationMethods
-from fogbank.frontend.operations import check_request_id, render_operation, with_request_id
+from fogbank.frontend.operations import RPC_CODES, check_request_id, render_operation, with_request_id
 from fogbank.frontend.projects import find_project, with_project
 from fogbank.frontend.query import bad_json, convert_query, parse_query, standard
 from fogbank.frontend.web import Receive, Scope, Send
@@ -89,6 +90,9 @@ class Api:
             error = ApiError(413, "The request is too large.", "INVALID_ARGUMENT", "uploadTooLarge")
             reply = json_reply(413, error_body("", error))
         else:
+            if request.content_type.startswith("application/grpc"):
+                await _refuse_grpc(request, send)
+                return
             reply = await self.answer(request)
         headers = [
             (b"content-type", reply.type.encode()),
@@ -198,6 +202,18 @@ class Api:
             found = self._store.world.find(decision.settles)
             return found.body if found is not None else decision.answer or {}
         return decision.answer if decision.answer is not None else {}
+
+
+async def _refuse_grpc(request: ApiRequest, send: Send) -> None:
+    """Refuse a gRPC call in gRPC's own way: a status without a message."""
+    text = f"Fogbank does not speak gRPC yet ({request.path}): choose the client's REST transport."
+    headers = [
+        (b"content-type", b"application/grpc"),
+        (b"grpc-status", str(RPC_CODES["UNIMPLEMENTED"]).encode()),
+        (b"grpc-message", quote(text, safe=" /():.'").encode()),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _authorization(request: ApiRequest) -> str | None:
