@@ -2,23 +2,50 @@
 
 Guards jump to a chain that stays and holds one rule: go to the policy's current body. A new body is built
 beside the old one, in as many transactions as it needs, and then the one rule is exchanged: packets see the
-old policy or the new one, never a half.
+old policy or the new one, never a half. Long policies become trees of chains and verdict maps (see
+:mod:`deciding`).
 """
 
-from collections.abc import Iterator
-from ipaddress import IPv4Network, collapse_addresses
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 
+from fogbank.dataplane.linux.deciding import (
+    SHORT,
+    WITH_PORTS,
+    Dimension,
+    Leaf,
+    Line,
+    Node,
+    Span,
+    Split,
+    decide_by,
+    lines_of,
+)
 from fogbank.dataplane.linux.nftables import TABLE, drop_counter, group_set, policy_chain, slug
-from fogbank.network.topology import Policy, PortRange, Rule, Traffic
+from fogbank.network.topology import Policy
 
 DEFAULT_DENY = "default-deny"
 
-_WITH_PORTS = {6: "tcp", 17: "udp", 132: "sctp"}
+_ELEMENTS_A_COMMAND = 100
+
+_KEYS: dict[Dimension, tuple[str, str]] = {
+    "protocol": ("meta l4proto", "inet_proto"),
+    "port": ("th dport", "inet_service"),
+    "source": ("ip saddr", "ipv4_addr"),
+    "destination": ("ip daddr", "ipv4_addr"),
+}
 
 
-def body_chain(name: str, version: int) -> str:
-    """Name the chain that holds version ``version`` of a policy's rules."""
-    return f"body_{slug(name)}_{version}"
+@dataclass(frozen=True, slots=True)
+class Body:
+    """One version of a policy's rules: how it is built, and what of it must be deleted some day.
+
+    ``chains`` has the entry first.
+    """
+
+    commands: tuple[str, ...]
+    chains: tuple[str, ...]
+    maps: tuple[str, ...]
 
 
 def reasons(policy: Policy) -> set[str]:
@@ -27,97 +54,124 @@ def reasons(policy: Policy) -> set[str]:
     return named | ({DEFAULT_DENY} if policy.default == "deny" else set())
 
 
-def render_body(policy: Policy, version: int) -> list[str]:
-    """Build the policy's rules in a chain that nothing uses yet."""
-    body = body_chain(policy.name, version)
-    lines = [f"add counter {TABLE} {drop_counter(reason)}" for reason in sorted(reasons(policy))]
-    lines += [
-        f"add set {TABLE} {group_set(group)} {{ type ipv4_addr; }}"
-        for group in sorted({group for rule in policy.rules for group in rule.groups})
+def render_body(policy: Policy, version: int) -> Body:
+    """Build the policy's rules in chains that nothing uses yet."""
+    groups = sorted({group for rule in policy.rules for group in rule.groups})
+    prepared = [
+        *(f"add counter {TABLE} {drop_counter(reason)}" for reason in sorted(reasons(policy))),
+        *(f"add set {TABLE} {group_set(group)} {{ type ipv4_addr; }}" for group in groups),
     ]
-    lines.append(f"add chain {TABLE} {body}")
-    for rule in policy.rules:
-        lines += [f"add rule {TABLE} {body} {text}" for text in _rule_lines(rule)]
-    end = f"counter name {drop_counter(DEFAULT_DENY)} drop" if policy.default == "deny" else "return"
-    return [*lines, f"add rule {TABLE} {body} {end}"]
+    lines = tuple(lines_of(policy.rules))
+    writer = _Writer(f"{slug(policy.name)}_{version}", _verdict(policy.default, DEFAULT_DENY))
+    writer.chain(decide_by(lines) if len(lines) > SHORT else Leaf(lines))
+    chains = tuple(reversed(writer.chains))
+    return Body((*prepared, *writer.commands), chains, tuple(writer.maps))
 
 
-def render_swing(policy: Policy, version: int) -> list[str]:
-    """Make the body the one that packets meet; must be one transaction."""
+def render_swing(policy: Policy, body: Body) -> list[str]:
+    """Make ``body`` the one that packets meet; must be one transaction."""
     chain = policy_chain(policy.name)
     return [
         f"add chain {TABLE} {chain}",
         f"flush chain {TABLE} {chain}",
-        f"add rule {TABLE} {chain} goto {body_chain(policy.name, version)}",
+        f"add rule {TABLE} {chain} goto {body.chains[0]}",
     ]
 
 
-def render_no_body(name: str, version: int) -> list[str]:
+def render_no_body(body: Body) -> list[str]:
     """Remove a body that nothing uses any more."""
-    body = body_chain(name, version)
-    return [f"flush chain {TABLE} {body}", f"delete chain {TABLE} {body}"]
+    return [
+        *(f"flush chain {TABLE} {chain}" for chain in body.chains),
+        *(f"delete map {TABLE} {name}" for name in reversed(body.maps)),
+        *(f"delete chain {TABLE} {chain}" for chain in body.chains),
+    ]
 
 
-def render_no_policy(name: str, version: int) -> list[str]:
-    """Remove a policy that no guard names any more."""
-    chain = policy_chain(name)
-    return [f"flush chain {TABLE} {chain}", f"delete chain {TABLE} {chain}", *render_no_body(name, version)]
+def render_no_policy(name: str) -> list[str]:
+    """Remove a policy's lasting chain; refused while a guard names it."""
+    return [f"flush chain {TABLE} {policy_chain(name)}", f"delete chain {TABLE} {policy_chain(name)}"]
 
 
-def _rule_lines(rule: Rule) -> Iterator[str]:
-    verdict = "return"
-    if rule.action == "deny":
-        verdict = f"counter name {drop_counter(rule.label or DEFAULT_DENY)} drop"
-    for traffic in _distinct(rule.traffic):
-        for source in _sources(rule):
-            words = (source, _networks("daddr", rule.destinations), _traffic(traffic), verdict)
-            yield " ".join(word for word in words if word)
+@dataclass(slots=True)
+class _Writer:
+    """Writes a tree's chains, leaves first: a chain must exist before another goes there."""
+
+    stem: str
+    default: str
+    commands: list[str] = field(default_factory=list)
+    chains: list[str] = field(default_factory=list)
+    maps: list[str] = field(default_factory=list)
+    _written: dict[Node, str] = field(default_factory=dict)
+
+    def chain(self, node: Node) -> str:
+        """Write ``node`` once and give its chain."""
+        known = self._written.get(node)
+        if known is not None:
+            return known
+        rules = self._leaf(node) if isinstance(node, Leaf) else self._split(node)
+        name = self._written[node] = f"body_{self.stem}_{len(self.chains)}"
+        self.chains.append(name)
+        self.commands.append(f"add chain {TABLE} {name}")
+        self.commands += [f"add rule {TABLE} {name} {rule}" for rule in rules]
+        return name
+
+    def _leaf(self, leaf: Leaf) -> list[str]:
+        rules = [_rule(line) for line in leaf.lines]
+        closed = bool(leaf.lines) and leaf.lines[-1].unconditional
+        return rules if closed else [*rules, self.default]
+
+    def _split(self, split: Split) -> list[str]:
+        key, kind = _KEYS[split.dimension]
+        verdicts = [f"{_span(split.dimension, span)} : goto {self.chain(n)}" for span, n in split.branches]
+        otherwise = self.chain(split.otherwise)
+        name = f"map_{self.stem}_{len(self.maps)}"
+        self.maps.append(name)
+        self.commands.append(f"add map {TABLE} {name} {{ type {kind} : verdict; flags interval; }}")
+        for start in range(0, len(verdicts), _ELEMENTS_A_COMMAND):
+            some = ", ".join(verdicts[start : start + _ELEMENTS_A_COMMAND])
+            self.commands.append(f"add element {TABLE} {name} {{ {some} }}")
+        return [f"{key} vmap @{name}", f"goto {otherwise}"]
 
 
-def _distinct(traffic: tuple[Traffic, ...]) -> tuple[Traffic, ...]:
-    """Reduce to all traffic when one alternative is all; ports of a protocol without ports match nothing."""
-    everything = Traffic()
-    if everything in traffic:
-        return (everything,)
-    return tuple(t for t in dict.fromkeys(traffic) if not t.ports or t.protocol in {None, *_WITH_PORTS})
+def _rule(line: Line) -> str:
+    words = (
+        f"ip saddr @{group_set(line.group)}" if line.group is not None else "",
+        _match("source", line.source),
+        _match("destination", line.destination),
+        _match_traffic(line),
+        _verdict(line.rule.action, line.rule.label or DEFAULT_DENY),
+    )
+    return " ".join(word for word in words if word)
 
 
-def _sources(rule: Rule) -> list[str]:
-    found = [_networks("saddr", rule.sources)] if rule.sources else []
-    found += [f"ip saddr @{group_set(group)}" for group in rule.groups]
-    return found or [""]
+def _verdict(action: str, reason: str) -> str:
+    return "return" if action == "allow" else f"counter name {drop_counter(reason)} drop"
 
 
-def _networks(side: str, networks: tuple[IPv4Network, ...]) -> str:
-    if not networks:
-        return ""
-    merged = [str(network) for network in collapse_addresses(networks)]
-    if merged == ["0.0.0.0/0"]:
-        return ""
-    return f"ip {side} {merged[0]}" if len(merged) == 1 else f"ip {side} {{ {', '.join(merged)} }}"
+def _match_traffic(line: Line) -> str:
+    """Match protocol and ports: ports alone where a look-up has settled the protocol."""
+    protocol = line.protocol[0][0] if line.protocol else None
+    if not line.port:
+        return "" if protocol is None else f"meta l4proto {protocol}"
+    name = "th" if protocol is None else WITH_PORTS[protocol]
+    return f"{name} dport {_set('port', line.port)}"
 
 
-def _traffic(traffic: Traffic) -> str:
-    if not traffic.ports:
-        return "" if traffic.protocol is None else f"meta l4proto {traffic.protocol}"
-    if traffic.protocol is None:
-        name = f"meta l4proto {{ {', '.join(_WITH_PORTS.values())} }} th"
-    else:
-        name = _WITH_PORTS[traffic.protocol]
-    merged = [_ports(ports) for ports in _merge(traffic.ports)]
-    return f"{name} dport {merged[0]}" if len(merged) == 1 else f"{name} dport {{ {', '.join(merged)} }}"
+def _match(dimension: Dimension, spans: tuple[Span, ...]) -> str:
+    return f"{_KEYS[dimension][0]} {_set(dimension, spans)}" if spans else ""
 
 
-def _ports(ports: PortRange) -> str:
-    return str(ports.first) if ports.first == ports.last else str(ports)
+def _set(dimension: Dimension, spans: tuple[Span, ...]) -> str:
+    texts = [_span(dimension, span) for span in spans]
+    return texts[0] if len(texts) == 1 else f"{{ {', '.join(texts)} }}"
 
 
-def _merge(ports: tuple[PortRange, ...]) -> list[PortRange]:
-    """Join ranges that touch or overlap: nft refuses overlapping ones."""
-    merged: list[PortRange] = []
-    for one in sorted(ports):
-        if merged and one.first <= merged[-1].last + 1:
-            merged[-1] = PortRange(merged[-1].first, max(merged[-1].last, one.last))
-        else:
-            merged.append(one)
-    return merged
+def _span(dimension: Dimension, span: Span) -> str:
+    first, last = span
+    if dimension in ("source", "destination"):
+        start, size = IPv4Address(first), last - first + 1
+        if size & (size - 1) == 0 and first % size == 0:
+            prefix = 33 - size.bit_length()
+            return str(start) if prefix == 32 else f"{start}/{prefix}"
+        return f"{start}-{IPv4Address(last)}"
+    return str(first) if first == last else f"{first}-{last}"

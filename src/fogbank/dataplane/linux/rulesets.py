@@ -99,6 +99,8 @@ class Rulesets:
         for place, action in enumerate(actions):
             if errors[place] is None:
                 self._note(space, room, action)
+            else:
+                self._give_up(room, action)
         self._clear_abandoned(room)
         self._end_flows(room, [a for place, a in enumerate(actions) if errors[place] is None])
         room.generation = _generation(room.flows)
@@ -203,6 +205,14 @@ class Rulesets:
         self._keeper.watch(space)
         with self._spaces.inside(space):
             write_settings({"netfilter/nf_conntrack_icmp_timeout": str(timeouts.icmp)})
+
+    def _give_up(self, room: _Room, action: Action) -> None:
+        """Forget a body that may be half built: the next try makes another one beside it."""
+        match action:
+            case Create(element=Policy(name=name)) | Replace(new=Policy(name=name)):
+                room.bodies.pop(name, None)
+            case _:
+                pass
 
     def _clear_abandoned(self, room: _Room) -> None:
         """Delete removed policies, but not yet those that a guard names which the plan replaces later."""
