@@ -1,0 +1,212 @@
+"""Instances start, are probed, are lent and retired; a revision's fate follows its first copy."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+from socket import AF_INET, SocketKind, socket
+
+import pytest
+from tests.cloud_calls import PLACE, PROJECT, REGION, Cloud
+
+from fogbank.clock import Clock
+from fogbank.control import instances as control
+from fogbank.control.instances import Instances, NoInstance
+from fogbank.control.loop import ControlLoop
+from fogbank.dataplane.driver import Outcome, WorkloadExited
+from fogbank.errors import DriverError
+from fogbank.lowering.lower import lower
+from fogbank.lowering.spaces import FABRIC
+from fogbank.network.topology import SpaceName, Topology
+from fogbank.planning.plan import Action
+from fogbank.resources.decisions import Decision
+from fogbank.resources.names import ResourceName
+from fogbank.resources.run import Readiness, read_revision, read_service
+from fogbank.resources.world import Put, Resource
+from fogbank.services import run
+from fogbank.store.journal import Journal
+from fogbank.store.store import Store
+
+DIGEST = "sha256:" + "0" * 64
+LOCAL = IPv4Address("127.0.0.1")
+
+
+class Machine:
+    """A driver that builds everything at once, in memory."""
+
+    def observe(self) -> Topology:
+        return Topology()
+
+    def apply(self, actions: Sequence[Action]) -> tuple[Outcome, ...]:
+        return tuple(Outcome(action) for action in actions)
+
+
+class Region:
+    """A store, a loop and a fleet whose containers all listen on this machine's loopback."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cloud = Cloud()
+        self.clock = Clock()
+        self.store = Store(Journal(folder / "world.sqlite"))
+        self.loop = ControlLoop(self.store, Machine(), lower, (run.SERVICE,), self.clock)  # type: ignore[arg-type]
+        self.images = {"image": DIGEST}
+        self.instances = Instances(
+            self.store, self.loop, self.clock,
+            open_socket=self._open, resolve=self._resolve, address_of=lambda _instance: LOCAL, fabric=FABRIC,
+        )  # fmt: skip
+
+    def _open(self, space: SpaceName, kind: SocketKind) -> socket:
+        assert space == FABRIC
+        return socket(AF_INET, kind)
+
+    def _resolve(self, reference: str) -> str:
+        if reference not in self.images:
+            raise DriverError(f"no image {reference}")
+        return self.images[reference]
+
+    async def deploy(self, port: int, image: str = "image", **spec: object) -> None:
+        """Create the service ``s``, or change it."""
+        template = {
+            "metadata": {"annotations": {"autoscaling.knative.dev/maxScale": "3"}},
+            "spec": {"containers": [{"image": image, "ports": [{"containerPort": port}]}], **spec},
+        }
+        body = {
+            "apiVersion": "serving.knative.dev/v1", "kind": "Service",
+            "metadata": {"name": "s", "namespace": PROJECT}, "spec": {"template": template},
+        }  # fmt: skip
+        self.cloud.world = self.store.world if self.store.world.version else self.cloud.world
+        known = self.store.world.find(ResourceName("run.services", f"{PLACE}/services/s"))
+        if known is None:
+            parent = f"namespaces/{PROJECT}"
+            self.cloud("run.v1.namespaces.services.create", body, parent=parent, location=REGION)
+        else:
+            name = f"namespaces/{PROJECT}/services/s"
+            self.cloud("run.v1.namespaces.services.replaceService", body, name=name, location=REGION)
+        collections = self.cloud.world.collections.values()
+        puts = tuple(Put(resource) for members in collections for resource in members.values())
+        await self.store.commit(lambda _world: Decision(puts))
+
+    def service(self) -> Resource:
+        return self.store.world.get(ResourceName("run.services", f"{PLACE}/services/s"))
+
+    def latest(self) -> Resource:
+        created = read_service(self.service()).latest_created
+        return self.store.world.get(ResourceName("run.revisions", f"{PLACE}/revisions/{created}"))
+
+    async def until(self, readiness: Readiness) -> None:
+        await eventually(lambda: read_revision(self.latest()).readiness is readiness)
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in many places
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def region(tmp_path: Path) -> AsyncIterator[Region]:
+    region = Region(tmp_path)
+    turning = asyncio.create_task(region.loop.run())
+    yield region
+    turning.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await turning
+    await region.store.close()
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    """A port on which something listens."""
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_revision_is_ready_when_its_first_copy_listens(region: Region, port: int) -> None:
+    await region.deploy(port)
+    await region.until(Readiness.READY)
+    assert [copy.state for copy in region.instances.copies.values()] == ["ready"]
+    async with region.instances.lease(region.latest().name) as lent:
+        assert lent == (FABRIC, LOCAL, port)
+
+
+async def test_an_image_that_nobody_knows_fails_the_revision(region: Region, port: int) -> None:
+    await region.deploy(port, image="nowhere")
+    await region.until(Readiness.FAILED)
+    assert "Image 'nowhere' not found." in str(region.latest().body["status"]["conditions"])
+    assert region.instances.copies == {}
+
+
+async def test_a_container_that_exits_before_it_listens_fails_the_revision_and_the_old_one_serves_on(
+    region: Region, port: int
+) -> None:
+    await region.deploy(port)
+    await region.until(Readiness.READY)
+    good = region.latest().name.id
+    await region.deploy(9)
+    await eventually(lambda: len(region.instances.copies) == 2)
+    young = next(c for c in region.instances.copies.values() if c.state == "starting")
+    region.instances.exited(WorkloadExited(young.instance.id, 1))
+    await region.until(Readiness.FAILED)
+    assert "failed to start and listen on the port" in str(region.latest().body["status"]["conditions"])
+    assert [(t.revision, t.percent) for t in read_service(region.service()).traffic] == [(good, 100)]
+    assert [c.revision.name.id for c in region.instances.copies.values()] == [good]
+
+
+async def test_a_new_ready_revision_takes_the_place_of_the_old_one(region: Region, port: int) -> None:
+    await region.deploy(port)
+    await region.until(Readiness.READY)
+    await region.deploy(port, timeoutSeconds=7)
+    await region.until(Readiness.READY)
+    await asyncio.sleep(0.05)
+    region.instances.reconcile()
+    names = [copy.revision.name for copy in region.instances.copies.values()]
+    assert names == [region.latest().name]
+
+
+async def test_a_copy_that_dies_while_it_serves_is_replaced(
+    region: Region, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "RESTART_PAUSES", (0.0,))
+    await region.deploy(port)
+    await region.until(Readiness.READY)
+    first = next(iter(region.instances.copies))
+    region.instances.exited(WorkloadExited(first, -9))
+    region.instances.reconcile()
+    await eventually(lambda: [c.state for c in region.instances.copies.values()] == ["ready"])
+    assert first not in region.instances.copies
+    assert read_revision(region.latest()).readiness is Readiness.READY
+
+
+async def test_load_brings_more_copies_up_to_the_maximum_and_time_takes_them_away(
+    region: Region, port: int
+) -> None:
+    await region.deploy(port, containerConcurrency=1)
+    await region.until(Readiness.READY)
+    revision = region.latest().name
+    async with contextlib.AsyncExitStack() as leases, asyncio.timeout(5):
+        for _ in range(3):
+            await leases.enter_async_context(region.instances.lease(revision))
+        assert len(region.instances.copies) == 3
+        assert {copy.in_flight for copy in region.instances.copies.values()} == {1}
+    region.clock.advance(timedelta(minutes=16))
+    region.instances.reconcile()
+    assert len(region.instances.copies) == 1
+
+
+async def test_a_request_that_no_instance_takes_in_time_is_told(
+    region: Region, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "pending_limit", lambda _seconds: 0.05)
+    await region.deploy(port, containerConcurrency=1)
+    await region.until(Readiness.READY)
+    revision = region.latest().name
+    async with contextlib.AsyncExitStack() as leases:
+        for _ in range(3):
+            await leases.enter_async_context(region.instances.lease(revision))
+        with pytest.raises(NoInstance):
+            async with region.instances.lease(revision):
+                pass
