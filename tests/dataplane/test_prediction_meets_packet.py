@@ -1,9 +1,11 @@
 """Prediction meets packet: random small regions are really built, and real packets do what was predicted.
 
 Every example draws a World (networks, subnets, connectors, egress settings, gateways, firewall rules, routes)
-and lowers it, turns the one private world into it by a plan, and opens a TCP connection from every instance
-to every kind of destination. What the client gets (connection, refusal, silence) and the source that the
-destination saw must be those of one branch of the prediction.
+and lowers it, turns the one private world into it by a plan, and sends a TCP connection or a UDP question
+from every instance to every kind of destination. What the client gets (connection, refusal, silence) and the
+source that the destination saw must be those of one branch of the prediction.
+
+UDP goes only where something listens or nothing comes back: the kernel limits how often it refuses one.
 """
 
 import errno
@@ -21,7 +23,8 @@ from tests.private_world import Lab
 
 from fogbank.lowering.lower import lower
 from fogbank.network.addressing import EGRESS_POOL, EXTERNAL_ADDRESSES
-from fogbank.network.topology import SpaceName, Topology, Workload
+from fogbank.network.filtering import UDP
+from fogbank.network.topology import Listener, SpaceName, Topology, Workload
 from fogbank.paths.compare import Seen, compare
 from fogbank.paths.explain import explain
 from fogbank.paths.predict import predict
@@ -37,6 +40,8 @@ MANY_PORTS = (1024, 32768)
 
 DESTINATIONS = (
     ("192.0.2.40", 80),
+    ("192.0.2.40", 53, UDP),
+    ("10.1.0.9", 53, UDP),
     ("192.0.2.40", 8080),
     ("192.0.2.41", 443),
     ("192.0.2.41", 81),
@@ -55,9 +60,12 @@ DESTINATIONS = (
 )
 
 
+QUESTIONS = Listener(SpaceName("site/partner.example"), IPv4Address("192.0.2.40"), 53, "udp", "questions")
+
+
 @dataclass
 class Attempt:
-    """A connection that is being opened, and what has become of it."""
+    """A connection that is being opened or a question that was asked, and what has become of it."""
 
     flow: Flow
     opened: socket.socket
@@ -76,50 +84,59 @@ class Region:
         """Open all ``flows`` at once and tell what became of each after at most ``patience`` seconds."""
         with selectors.DefaultSelector() as ready:
             for listening in self.lab.served.values():
-                if listening.type == socket.SOCK_STREAM:
-                    ready.register(listening, selectors.EVENT_READ)
+                ready.register(listening, selectors.EVENT_READ)
             attempts = [self._start(flow, ready) for flow in flows]
             end = time.monotonic() + patience
             while any(a.seen is None for a in attempts) and (left := end - time.monotonic()) > 0:
                 for key, _ in ready.select(left):
-                    _advance(key, ready)
+                    if key.data is None:
+                        _answer(key.fileobj)
+                    else:
+                        key.data.seen = _take_answer(key.fileobj)
+                        ready.unregister(key.fileobj)
             for attempt in attempts:
                 attempt.opened.close()
             return {a.flow: a.seen or Seen("dropped") for a in attempts}
 
     def _start(self, flow: Flow, ready: selectors.DefaultSelector) -> Attempt:
-        attempt = Attempt(flow, self.lab.driver.open_socket(flow.start, socket.SOCK_STREAM))
+        kind = socket.SOCK_DGRAM if flow.protocol == UDP else socket.SOCK_STREAM
+        attempt = Attempt(flow, self.lab.driver.open_socket(flow.start, kind))
         attempt.opened.setblocking(False)
         attempt.opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         result = attempt.opened.connect_ex((str(flow.destination), flow.port))
-        assert result == errno.EINPROGRESS, f"{flow} could not even start: {errno.errorcode[result]}"
+        assert result in {0, errno.EINPROGRESS}, f"{flow} could not even start: {errno.errorcode[result]}"
+        if flow.protocol == UDP:
+            attempt.opened.send(b"who am I?")
         ready.register(attempt.opened, selectors.EVENT_READ, attempt)
         return attempt
 
 
-def _advance(key: selectors.SelectorKey, ready: selectors.DefaultSelector) -> None:
-    """Let a listener answer with the source that it sees, or a client take that answer."""
-    attempt = key.data
-    if attempt is None:
-        connection, (peer, _) = key.fileobj.accept()
-        with connection:
-            connection.sendall(peer.encode())
+def _answer(listening: socket.socket) -> None:
+    """Answer with the source that the destination sees."""
+    if listening.type == socket.SOCK_DGRAM:
+        _, peer = listening.recvfrom(64)
+        listening.sendto(peer[0].encode(), peer)
         return
+    connection, (source, _) = listening.accept()
+    with connection:
+        connection.sendall(source.encode())
+
+
+def _take_answer(opened: socket.socket) -> Seen:
     try:
-        peer = attempt.opened.recv(64).decode()
-        attempt.seen = Seen("accepted", IPv4Address(peer))
+        return Seen("accepted", IPv4Address(opened.recv(64).decode()))
     except ConnectionRefusedError:
-        attempt.seen = Seen("refused")
+        return Seen("refused")
     except OSError:
-        attempt.seen = Seen("dropped")
-    ready.unregister(attempt.opened)
+        return Seen("dropped")
 
 
 def _build(lab: Lab, drawn) -> Region:
     world, fleet = drawn
     observed = lab.driver.observe()
     lowered = lower(world, fleet, observed)
-    desired = Topology({k: e for k, e in lowered.topology.elements.items() if not isinstance(e, Workload)})
+    elements = [e for e in lowered.topology if not isinstance(e, Workload)]
+    desired = Topology.of([*elements, QUESTIONS])
     outcomes = lab.driver.apply(plan(observed, desired))
     assert [outcome for outcome in outcomes if outcome.error] == []
     return Region(lab, desired, lowered.owners)
@@ -142,7 +159,7 @@ def _complain(region: Region, flow: Flow, seen: Seen) -> str:
 def _check(lab: Lab, drawn, tally: Counter) -> None:
     region = _build(lab, drawn)
     starts = [SpaceName(f"instance/{identifier}") for identifier in drawn[1].instances]
-    flows = [Flow(start, IPv4Address(to), port) for start in starts for to, port in DESTINATIONS]
+    flows = [Flow(start, IPv4Address(to), *rest) for start in starts for to, *rest in DESTINATIONS]
     predicted = {flow: predict(region.topology, flow) for flow in flows}
     seen = region.send(flows, QUICK)
     if doubtful := [flow for flow in flows if compare(predicted[flow], seen[flow])]:

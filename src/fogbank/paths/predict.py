@@ -156,7 +156,7 @@ def _judge(
     if guard is None:
         return None
     policy = room.policies[guard.ingress if direction == "ingress" else guard.egress]
-    ruling = decide(policy, packet, room.groups)
+    ruling = decide(policy, packet, room.members)
     passed.append(Judged(direction, guard, policy, ruling.action, ruling.rule))
     return Dropped(Cause.FIREWALL_RULE, policy.key) if ruling.action == "deny" else None
 

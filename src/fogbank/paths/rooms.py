@@ -1,11 +1,10 @@
 """Rooms: the elements of one space, indexed for the questions that a packet asks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Address
 
-from fogbank.network.filtering import Groups
 from fogbank.network.routing import RoutingTable
 from fogbank.network.topology import (
     Address,
@@ -51,11 +50,6 @@ class Room:
         """The routes, ready to be asked."""
         return RoutingTable.of(self.routes)
 
-    @property
-    def groups(self) -> Groups:
-        """The members of every group."""
-        return self.members
-
     def source_for(self, route: Route) -> IPv4Address | None:
         """Choose the address of a local socket whose packets ``route`` takes, as the kernel does."""
         if route.source is not None:
@@ -68,10 +62,6 @@ class Room:
         """Find what translates ``source`` when it leaves by ``device``."""
         found = (each for each in self.translations if each.device == device and source in each.inside)
         return max(found, key=lambda each: each.inside.prefixlen, default=None)
-
-    def guards_behind(self, device: DeviceName) -> Iterator[Guard]:
-        """Find the guards of the endpoints behind ``device``."""
-        return (guard for guard in self.guards.values() if guard.device == device)
 
 
 def rooms(topology: Topology) -> Mapping[SpaceName, Room]:
