@@ -12,6 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from ipaddress import IPv4Address
 from typing import Any, Literal
 
@@ -80,6 +81,7 @@ class Instances:
         self._deaths: dict[ResourceName, tuple[int, float]] = {}
         self._resolving: set[ResourceName] = set()
         self._waiting: dict[ResourceName, int] = {}
+        self._active: set[ResourceName] = set()
         self._freed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
         self._start_seconds = 1.0
@@ -97,6 +99,7 @@ class Instances:
         """Bring the fleet to what the World and the load ask for."""
         world = self._store.world
         serving = _serving(world)
+        self._note_activity(serving)
         revisions = {r.name: read_revision(r) for r in world.all(REVISIONS) if r.name in serving}
         before = {identifier: copy.instance for identifier, copy in self.copies.items()}
         for name in {copy.revision.name for copy in self.copies.values()} - revisions.keys():
@@ -169,6 +172,19 @@ class Instances:
         if any(new is not old for new, old in zip(seen, self._seen, strict=True)):
             self._seen = seen
             self.reconcile()
+
+    def _note_activity(self, serving: set[ResourceName]) -> None:
+        """Show on revisions that they were retired, or serve again."""
+        changed = [(name, convergence.revision_retired) for name in self._active - serving]
+        changed += [(name, convergence.revision_active) for name in serving - self._active]
+        self._active = serving
+        for name, change in changed:
+            self._spawn(self._tell(name, change))
+
+    async def _tell(
+        self, revision: ResourceName, change: Callable[[World, ResourceName, datetime], tuple[Change, ...]]
+    ) -> None:
+        await self._change(lambda world: change(world, revision, self._clock.now()))
 
     def _scale(self, revision: Revision) -> None:
         if revision.digest is None:

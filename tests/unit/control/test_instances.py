@@ -99,6 +99,13 @@ class Region:
         await eventually(lambda: read_revision(self.latest()).readiness is readiness)
 
 
+def activity(region: Region) -> list[str]:
+    """Tell for each revision, oldest first, whether it is active."""
+    revisions = sorted(region.store.world.all("run.revisions"), key=lambda r: r.name.id)
+    conditions = [c for r in revisions for c in r.body["status"]["conditions"]]
+    return [c["status"] for c in conditions if c["type"] == "Active"]
+
+
 async def eventually(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 - what is waited for happens in many places
@@ -165,6 +172,7 @@ async def test_a_new_ready_revision_takes_the_place_of_the_old_one(region: Regio
     region.instances.reconcile()
     names = [copy.revision.name for copy in region.instances.copies.values()]
     assert names == [region.latest().name]
+    await eventually(lambda: activity(region) == ["False", "True"])
 
 
 async def test_a_copy_that_dies_while_it_serves_is_replaced(
