@@ -30,7 +30,6 @@ from fogbank.network.topology import (
     Port,
     Route,
     Space,
-    SpaceName,
 )
 from fogbank.resources.compute import Network, Subnetwork
 from fogbank.resources.names import ResourceName
@@ -91,8 +90,3 @@ def interface(endpoint: Endpoint, mtu: int) -> Iterator[Element]:
     yield Link(Port(space, device), Port(endpoint.space, ETH1), mtu)
     yield Address(Port(endpoint.space, ETH1), IPv4Interface(endpoint.address))
     yield Route(space, host(endpoint.address), (Hop(device),))
-
-
-def to_router(space: SpaceName, destination: IPv4Network, source: IPv4Address) -> Route:
-    """Send what an endpoint's machine has for ``destination`` to its VPC's router."""
-    return Route(space, destination, (Hop(ETH1, VPC_ROUTER),), source)
