@@ -63,8 +63,7 @@ def probe(
         except OSError as error:
             raise DriverError(f"no probe can start in {start}: {error.strerror}") from error
         seen: list[_Seen] = []
-        verdict = _watch(connection, ears, (began, began_wall), seconds, seen.append)
-        took = time.monotonic() - began
+        verdict, took = _watch(connection, ears, (began, began_wall), seconds, seen.append)
     return Probe(_same_packet(seen, source_port), verdict, source_port, took)
 
 
@@ -83,10 +82,11 @@ def _watch(
     began: tuple[float, float],
     seconds: float,
     note: Callable[[_Seen], None],
-) -> Verdict:
+) -> tuple[Verdict, float]:
     """Collect what the ears hear until the connection has its verdict, and a moment longer.
 
-    ``began`` is the beginning by the monotonic clock and by the wall clock, which stamps packets.
+    ``began`` is the beginning by the monotonic clock and by the wall clock, which stamps packets. Give the
+    verdict and the seconds that it took.
     """
     poll = select.poll()
     by_descriptor = {ear.fileno(): ear for ear in ears}
@@ -94,17 +94,18 @@ def _watch(
         poll.register(descriptor, select.POLLIN)
     poll.register(connection.fileno(), select.POLLOUT)
     verdict: Verdict = "timeout"
+    took = seconds
     deadline = began[0] + seconds
     while (left := deadline - time.monotonic()) > 0:
         for descriptor, _event in poll.poll(left * 1000):
             if descriptor == connection.fileno():
-                verdict = _verdict(connection)
+                verdict, took = _verdict(connection), time.monotonic() - began[0]
                 poll.unregister(descriptor)
                 deadline = min(deadline, time.monotonic() + SETTLE_SECONDS)
             else:
                 ear = by_descriptor[descriptor]
                 _drain(ear, ears[ear], began[1], note)
-    return verdict
+    return verdict, took
 
 
 def _verdict(connection: socket.socket) -> Verdict:
