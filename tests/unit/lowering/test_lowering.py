@@ -141,6 +141,15 @@ class TestCloudNat:
             (IPv4Address("203.0.113.2"),)
         }
 
+    def test_clients_keep_their_ports_when_others_come_before_them(self):
+        made = world(network(), connector("c"), address("a", "203.0.113.2"), self.gateway(listed=None))
+        before = topology(made)
+        grown = made.after([Put(connector("a", "10.9.0.0/28")), Put(connector("c", instances=4))])
+        kept, fresh = translations(topology(grown, observed=before)), translations(topology(grown))
+        assert translations(before).items() <= kept.items()
+        assert not translations(before).items() <= fresh.items()
+        assert len(set(kept.values())) == len(kept) == 6
+
     def test_a_reserved_address_that_no_gateway_uses_leads_nowhere(self):
         assert "203.0.113.2/32" not in routes(topology(base(address("a", "203.0.113.2"))), "internet")
 
