@@ -189,7 +189,8 @@ for table in /etc/subuid /etc/subgid; do mount --bind "$1/ids" $table; done
 for part in src tests python; do mkdir "$1/$part"; done
 mount --bind src "$1/src"; mount --bind tests "$1/tests"; mount --bind "$2" "$1/python"
 cd "$1"
-exec setpriv --reuid 65534 --regid 65534 --clear-groups env HOME="$1" PYTHONPATH=src:. PYTHONDONTWRITEBYTECODE=1 \
+export HOME="$1" PYTHONPATH=src:. PYTHONDONTWRITEBYTECODE=1
+exec setpriv --reuid 65534 --regid 65534 --clear-groups \
     python/bin/python -c "
 import sys
 from pathlib import Path
@@ -205,7 +206,7 @@ with running(Path('mine')) as launched:
 
 
 def test_an_ordinary_user_gets_the_same_world() -> None:
-    """The subordinate ids of ``nobody`` are in a mount namespace of the test's own, not in the host's /etc."""
+    """The subordinate ids of ``nobody`` stand in a mount namespace of the test's, not in the host's /etc."""
     before = host()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -112,15 +112,15 @@ def _traffic(traffic: tuple[Traffic, ...]) -> Iterator[tuple[tuple[Span, ...], t
             continue
         for protocol in WITH_PORTS:
             if each.protocol in {None, protocol}:
-                yield ((protocol, protocol),), _merge((p.first, p.last) for p in each.ports)
+                yield ((protocol, protocol),), merge((p.first, p.last) for p in each.ports)
 
 
 def _spans(networks: tuple[IPv4Network, ...]) -> tuple[Span, ...]:
-    spans = _merge((int(n.network_address), int(n.broadcast_address)) for n in networks)
+    spans = merge((int(n.network_address), int(n.broadcast_address)) for n in networks)
     return () if spans == ((0, _LAST["source"]),) else spans
 
 
-def _merge(spans: Iterable[Span]) -> tuple[Span, ...]:
+def merge(spans: Iterable[Span]) -> tuple[Span, ...]:
     """Sort spans and join those that touch or overlap."""
     merged: list[Span] = []
     for first, last in sorted(spans):

@@ -20,6 +20,7 @@ from fogbank.dataplane.linux.deciding import (
     Split,
     decide_by,
     lines_of,
+    merge,
 )
 from fogbank.dataplane.linux.nftables import TABLE, drop_counter, group_set, policy_chain, slug
 from fogbank.network.topology import Policy
@@ -101,15 +102,16 @@ class _Writer:
     commands: list[str] = field(default_factory=list)
     chains: list[str] = field(default_factory=list)
     maps: list[str] = field(default_factory=list)
-    _written: dict[Node, str] = field(default_factory=dict)
+    _mapped: dict[tuple[str, ...], str] = field(default_factory=dict)
+    _written: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def chain(self, node: Node) -> str:
-        """Write ``node`` once and give its chain."""
-        known = self._written.get(node)
+        """Write ``node`` and give its chain; nodes that read the same share one."""
+        rules = tuple(self._leaf(node) if isinstance(node, Leaf) else self._split(node))
+        known = self._written.get(rules)
         if known is not None:
             return known
-        rules = self._leaf(node) if isinstance(node, Leaf) else self._split(node)
-        name = self._written[node] = f"body_{self.stem}_{len(self.chains)}"
+        name = self._written[rules] = f"body_{self.stem}_{len(self.chains)}"
         self.chains.append(name)
         self.commands.append(f"add chain {TABLE} {name}")
         self.commands += [f"add rule {TABLE} {name} {rule}" for rule in rules]
@@ -122,15 +124,28 @@ class _Writer:
 
     def _split(self, split: Split) -> list[str]:
         key, kind = _KEYS[split.dimension]
-        verdicts = [f"{_span(split.dimension, span)} : goto {self.chain(n)}" for span, n in split.branches]
+        targets: dict[str, list[Span]] = {}
+        for span, node in split.branches:
+            targets.setdefault(self.chain(node), []).append(span)
+        verdicts = tuple(
+            f"{_span(split.dimension, span)} : goto {chain}"
+            for chain, spans in targets.items()
+            for span in merge(spans)
+        )
         otherwise = self.chain(split.otherwise)
-        name = f"map_{self.stem}_{len(self.maps)}"
+        return [f"{key} vmap @{self._map(kind, verdicts)}", f"goto {otherwise}"]
+
+    def _map(self, kind: str, verdicts: tuple[str, ...]) -> str:
+        known = self._mapped.get(verdicts)
+        if known is not None:
+            return known
+        name = self._mapped[verdicts] = f"map_{self.stem}_{len(self.maps)}"
         self.maps.append(name)
         self.commands.append(f"add map {TABLE} {name} {{ type {kind} : verdict; flags interval; }}")
         for start in range(0, len(verdicts), _ELEMENTS_A_COMMAND):
             some = ", ".join(verdicts[start : start + _ELEMENTS_A_COMMAND])
             self.commands.append(f"add element {TABLE} {name} {{ {some} }}")
-        return [f"{key} vmap @{name}", f"goto {otherwise}"]
+        return name
 
 
 def _rule(line: Line) -> str:

@@ -30,6 +30,8 @@ _COMMON: Mapping[str, str] = {
     "ipv4/conf/default/rp_filter": "0",
     "ipv4/conf/all/accept_redirects": "0",
     "ipv4/conf/default/accept_redirects": "0",
+    # Without it, an address takes those of its own range along when it goes.
+    "ipv4/conf/all/promote_secondaries": "1",
     "ipv4/ip_unprivileged_port_start": "0",
     "ipv4/fib_multipath_hash_policy": "1",
 }
