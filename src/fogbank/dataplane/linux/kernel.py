@@ -6,6 +6,8 @@ microseconds.
 """
 
 import ctypes
+import errno
+import fcntl
 import os
 import signal
 from collections.abc import Iterator
@@ -27,6 +29,7 @@ MS_PRIVATE = 0x4_0000
 MNT_DETACH = 0x2
 
 _PR_SET_PDEATHSIG = 1
+_FD_SETSIZE = 1024
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -67,7 +70,23 @@ def die_with_parent() -> None:
 
 def open_own_network() -> int:
     """Open the calling thread's network namespace; the caller closes the descriptor."""
-    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    return put_high(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+
+
+def put_high(descriptor: int) -> int:
+    """Move a descriptor out of the first 1,024; give its new number.
+
+    libnftables waits by select(), which ends the process at a higher number than that. So the low numbers
+    are left to it, and everything of which a region may have hundreds goes up, where limits allow.
+    """
+    try:
+        high = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FD_SETSIZE)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EMFILE):
+            return descriptor
+        raise
+    os.close(descriptor)
+    return high
 
 
 @contextmanager

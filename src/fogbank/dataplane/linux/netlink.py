@@ -13,6 +13,8 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from fogbank.dataplane.linux.kernel import put_high
+
 NETLINK_ROUTE = 0
 NETLINK_NETFILTER = 12
 
@@ -113,7 +115,8 @@ class Netlink:
     """
 
     def __init__(self, family: int, groups: int = 0) -> None:
-        self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
+        made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
+        self.socket = socket.socket(fileno=put_high(made.detach()))
         self.socket.setsockopt(_SOL_NETLINK, _NETLINK_EXT_ACK, 1)
         self.socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
         self.socket.bind((0, groups))
