@@ -13,13 +13,16 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation, OperationError
 from fogbank.resources.run import Readiness, read_revision, ready_condition
 from fogbank.resources.world import Change, Json, Put, PutOperation, Resource, World
-from fogbank.services.run.objects import condition, find_condition, with_conditions
+from fogbank.services.run.objects import condition, find_condition, service_message_v1, with_conditions
 from fogbank.services.run.status import is_settled, revision_bodies, with_status
 from fogbank.services.run.v2.render import service_message
 
 CONTAINER_FAILED = "HealthCheckContainerError"
 IMAGE_MISSING = "ContainerMissing"
 RETIRED = "Retired"
+
+V1 = "google.cloud.run.v1."
+"""How the types of v1's operations begin."""
 
 _CHECKS = ("Active", "ContainerHealthy", "ContainerReady", "ResourcesAvailable")
 
@@ -136,15 +139,19 @@ def finished(world: World, service: Resource, now: datetime) -> tuple[Change, ..
     """End the operations that waited for a service which is now ready or has failed."""
     if not is_settled(service.body):
         return ()
-    ready = find_condition(service.body) or {}
-    error = None
-    if ready_condition(service.body) is Readiness.FAILED:
-        error = OperationError(400, "FAILED_PRECONDITION", ready.get("message", ""))
+    return tuple(PutOperation(_ended(one, service, now)) for one in waiting(world, service.name))
+
+
+def _ended(operation: Operation, service: Resource, now: datetime) -> Operation:
+    """End one operation. A v1 client reads the outcome from the service's conditions, good or bad."""
+    if operation.type.startswith(V1):
+        return operation.done(now, service_message_v1(service.body))
     message = service_message(service)
-    return tuple(
-        PutOperation(replace(operation, metadata=message).done(now, None if error else message, error))
-        for operation in waiting(world, service.name)
-    )
+    operation = replace(operation, metadata=message)
+    if ready_condition(service.body) is Readiness.READY:
+        return operation.done(now, message)
+    why = (find_condition(service.body) or {}).get("message", "")
+    return operation.done(now, error=OperationError(400, "FAILED_PRECONDITION", why))
 
 
 def waiting(world: World, service: ResourceName) -> tuple[Operation, ...]:

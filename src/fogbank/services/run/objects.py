@@ -96,6 +96,11 @@ def find_condition(body: Json, type_: str = "Ready") -> Json | None:
     return found[0] if found else None
 
 
+def service_message_v1(service: Json) -> Json:
+    """Render a service as the message in an operation of v1."""
+    return {"@type": "type.googleapis.com/google.cloud.run.v1.Service", **service}
+
+
 def self_link(namespace: str, kind: str, identifier: str) -> str:
     """Give the path under which Knative shows an object."""
     return f"/apis/{API_VERSION}/namespaces/{namespace}/{kind}/{identifier}"

@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 
 from fogbank.errors import ApiError
 from fogbank.resources.names import ResourceName
+from fogbank.resources.operations import Operation
 from fogbank.resources.projects import project_number
 from fogbank.resources.run import SERVICES, service_name
-from fogbank.resources.world import Json, Resource, World
+from fogbank.resources.world import Json, PutOperation, Resource, World
 from fogbank.services.access import iam_methods
 from fogbank.services.contract import Call, Decision, Method, Read, Write
 from fogbank.services.run import changes, convergence, objects
-from fogbank.services.run.objects import API_VERSION, bad_request
+from fogbank.services.run.objects import API_VERSION, OPERATION_ID, bad_request
+from fogbank.services.run.status import is_settled
 from fogbank.services.segments import location_of, project_of, segments
 
 _SELECTOR = re.compile(r"^\s*(!?)([\w./-]+)\s*(?:(==?|!=|in|notin)\s*(.*?))?\s*$")
@@ -28,7 +30,7 @@ def create(world: World, call: Call) -> Decision:
     _check_namespace(world, metadata, project)
     name = service_name(project, location_of(call), metadata.get("name", ""))
     written = changes.create(world, call, name, metadata, call.body.get("spec") or {})
-    return _decision(call, written)
+    return _decision(call, written, "CreateService")
 
 
 def replace_service(world: World, call: Call) -> Decision:
@@ -48,14 +50,35 @@ def replace_service(world: World, call: Call) -> Decision:
             "ABORTED",
             "aborted",
         )
-    return _decision(call, changes.update(world, call, found, metadata, call.body.get("spec") or {}))
+    written = changes.update(world, call, found, metadata, call.body.get("spec") or {})
+    return _decision(call, written, "ReplaceService")
 
 
-def _decision(call: Call, written: changes.Written) -> Decision:
-    body = written.service.body
-    if call.parameters.get("dryRun") == "all":
-        return Decision(answer=body)
-    return Decision(written.changes, answer=body, settles=written.service.name)
+def _decision(call: Call, written: changes.Written, rpc: str) -> Decision:
+    service = written.service
+    if call.parameters.get("dryRun") == "all" or not written.changes:
+        return Decision(answer=service.body)
+    opened = PutOperation(_operation(call, service, rpc))
+    return Decision((*written.changes, opened), answer=service.body, settles=service.name)
+
+
+def _operation(call: Call, service: Resource, rpc: str) -> Operation:
+    """Open the operation that the service names in an annotation: gcloud waits for it."""
+    name = service.name
+    identifier = service.body["metadata"]["annotations"][OPERATION_ID]
+    where = f"projects/{name.project}/locations/{name.region}"
+    opened = Operation(
+        name=ResourceName("run.operations", f"{where}/operations/{identifier}"),
+        id=call.new_id(),
+        type=f"{convergence.V1}Services.{rpc}",
+        target=name,
+        target_id=service.id,
+        user=call.principal,
+        inserted=call.now,
+    )
+    if is_settled(service.body):
+        return opened.done(call.now, objects.service_message_v1(service.body))
+    return opened
 
 
 def _check_namespace(world: World, metadata: Json, project: str) -> None:

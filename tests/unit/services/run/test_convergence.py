@@ -207,3 +207,26 @@ def test_deleting_a_service_ends_what_waited_for_it(cloud):
     deletion = cloud(f"{V2}.delete", name=f"{PLACE}/services/two")
     assert cloud.world.operations[operation.name.path].error.code == "ABORTED"
     assert cloud.finish(deletion).response["name"] == f"{PLACE}/services/two"
+
+
+def named_operation(cloud):
+    """The operation that the service names, for which gcloud waits."""
+    identifier = cloud.get()["metadata"]["annotations"]["run.googleapis.com/operation-id"]
+    return cloud.world.operations[f"{PLACE}/operations/{identifier}"]
+
+
+@pytest.mark.parametrize(("event", "status"), [("ready", "True"), ("fail", "False")])
+def test_the_operation_that_a_service_names_ends_with_its_conditions(cloud, event, status):
+    assert named_operation(cloud).status == "RUNNING"
+    getattr(cloud, event)()
+    done = named_operation(cloud)
+    assert (done.status, done.error) == ("DONE", None)
+    assert done.response["status"]["conditions"][0]["status"] == status
+
+
+def test_an_update_without_a_revision_names_an_operation_that_is_over(cloud):
+    cloud.ready()
+    body = knative()
+    body["metadata"]["labels"] = {"team": "fog"}
+    cloud.replace(body)
+    assert named_operation(cloud).response["metadata"]["labels"]["team"] == "fog"
