@@ -32,30 +32,36 @@ from pathlib import Path
 
 import pytest
 
+from fogbank.dataplane.driver import Event
 from fogbank.dataplane.linux import kernel, world
 from fogbank.dataplane.linux.driver import LinuxDriver
 from fogbank.dataplane.linux.spaces import Spaces
 from fogbank.network.topology import Element, Listener, SpaceName, Topology
 from fogbank.planning.plan import plan
 
-TIMEOUT = 0.6
-"""Seconds after which a connection counts as dropped: no path here needs more than a few milliseconds."""
+TIMEOUT = 0.9
+"""Seconds after which a connection counts as dropped: before its SYN is sent again, so drops count once."""
 
 
 class Lab:
     """A LinuxDriver that is made on first use, and what tests do with it."""
 
     pool_size = 0
+    watches_drift = False
 
     def __init__(self) -> None:
         self._driver: LinuxDriver | None = None
+        self.events: list[Event] = []
         self.served: dict[tuple[str, ...], socket.socket] = {}
 
     @property
     def driver(self) -> LinuxDriver:
         if self._driver is None:
             self._driver = LinuxDriver(
-                serve=self._serve, unserve=self._unserve, spaces=Spaces(pool_size=self.pool_size)
+                serve=self._serve,
+                unserve=self._unserve,
+                spaces=Spaces(pool_size=self.pool_size),
+                report=self.events.append if self.watches_drift else None,
             )
         return self._driver
 
@@ -91,7 +97,7 @@ class Lab:
         address: str | IPv4Address,
         port: int,
         *,
-        timeout: float = TIMEOUT,
+        timeout: float = 5.0,
         source: str | IPv4Address | None = None,
         source_port: int = 0,
     ) -> socket.socket:
@@ -108,10 +114,18 @@ class Lab:
             raise
         return opened
 
-    def reaches(self, space: SpaceName, address: str | IPv4Address, port: int, **options: object) -> bool:
+    def reaches(
+        self,
+        space: SpaceName,
+        address: str | IPv4Address,
+        port: int,
+        *,
+        timeout: float = TIMEOUT,
+        source: str | IPv4Address | None = None,
+    ) -> bool:
         """Tell whether a TCP connection comes about, and close it."""
         try:
-            self.connect(space, address, port, **options).close()  # type: ignore[arg-type]
+            self.connect(space, address, port, timeout=timeout, source=source).close()
         except OSError:
             return False
         return True

@@ -9,6 +9,9 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 import pytest
 from tests.private_world import Lab
 
+from fogbank.dataplane.driver import Drifted
+from fogbank.dataplane.linux import rtnetlink
+from fogbank.dataplane.linux.libnft import Nft
 from fogbank.network.topology import (
     Address,
     DeviceName,
@@ -23,6 +26,7 @@ from fogbank.network.topology import (
     Space,
     SpaceName,
     Topology,
+    spaces_of,
 )
 from fogbank.planning.plan import plan
 
@@ -139,8 +143,6 @@ def test_a_space_that_goes_frees_its_names_at_once(lab: Lab) -> None:
 
 
 def test_what_others_take_away_is_built_again(lab: Lab) -> None:
-    from fogbank.dataplane.linux import rtnetlink
-
     lab.build(*line())
     wanted = Topology.of(line())
     routes = lab.driver.spaces.routes(HUB)
@@ -150,14 +152,26 @@ def test_what_others_take_away_is_built_again(lab: Lab) -> None:
     index = lab.driver._wiring._indexes[Port(A, ETH0)]
     lab.driver.spaces.routes(A).ask(rtnetlink.delete_link(index))
     with lab.driver.spaces.inside(SpaceName("machine/0")):
-        from fogbank.dataplane.linux.libnft import Nft
-
         Nft().run(["flush ruleset"])
     lab.build(*line())
     with lab.listen(SITE, SITE_IP, 80) as site:
         assert lab.reaches(A, SITE_IP, 80)
         time.sleep(0.05)
         assert site.peers[0][0] == "10.0.5.1"
+
+
+def test_changes_by_others_are_reported_and_our_own_are_not(lab: Lab) -> None:
+    lab.watches_drift = True
+    lab.build(*line(ways=2))
+    lab.build(*line(ways=1))
+    time.sleep(0.3)
+    assert lab.events == []
+    lab.driver.spaces.routes(HUB).ask(rtnetlink.delete_route(IPv4Network(SITE_IP)))
+    time.sleep(0.3)
+    assert [type(event) for event in lab.events] == [Drifted]
+    lab.build(*line(ways=1))
+    time.sleep(0.3)
+    assert len(lab.events) == 1
 
 
 def test_a_listener_is_a_socket_in_its_space(lab: Lab) -> None:
@@ -177,8 +191,6 @@ def test_a_listener_is_a_socket_in_its_space(lab: Lab) -> None:
 
 
 def touches(element: Element, spaces: set[SpaceName]) -> bool:
-    from fogbank.network.topology import spaces_of
-
     return not spaces.isdisjoint(spaces_of(element)) or (
         isinstance(element, Route) and Hop(DeviceName("a")) in element.hops
     )

@@ -70,7 +70,7 @@ SERVICES: Sequence[Service] = (
     vpcaccess.SERVICE,
     run.SERVICE,
     serviceusage.SERVICE,
-    cloudresourcemanager.SERVICE,
+    cloudresourcemanager.furnishing(compute.default_network),
     iam.with_keys(make_key),
 )
 """Every Google API that the region answers."""
@@ -159,6 +159,7 @@ class Region:
             unserve=self.servers.unserve,
             containers=self.containers,
             spaces=self.spaces,
+            report=self._report,
         )
 
     def _make_control(self) -> None:

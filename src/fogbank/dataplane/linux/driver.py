@@ -14,8 +14,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from fogbank.dataplane.driver import Outcome, TrackedFlow
+from fogbank.dataplane.driver import Outcome, Report, TrackedFlow
 from fogbank.dataplane.linux import conntrack
+from fogbank.dataplane.linux.drift import DriftWatch
 from fogbank.dataplane.linux.libnft import NftError
 from fogbank.dataplane.linux.rulesets import RULINGS, Rulesets
 from fogbank.dataplane.linux.spaces import Spaces
@@ -83,6 +84,7 @@ class LinuxDriver:
     """Keeps the contract of :class:`fogbank.dataplane.driver.Driver` in the namespaces of this process.
 
     ``serve`` is given each listener's open socket and owns it from then on; ``unserve`` must close it.
+    With ``report`` a thread watches for changes that others make.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class LinuxDriver:
         unserve: Unserve,
         containers: Containers | None = None,
         spaces: Spaces | None = None,
+        report: Report | None = None,
     ) -> None:
         self.spaces = spaces or Spaces()
         self._containers: Containers = containers or NoContainers()
@@ -102,9 +105,15 @@ class LinuxDriver:
         self._made: dict[SpaceName, Space] = {}
         self._listeners: dict[Key, Listener] = {}
         self._refiller: threading.Thread | None = None
+        self._busy = threading.RLock()
+        self._drift = DriftWatch(self._wiring.reports, self._suspicion, report) if report else None
 
     def observe(self) -> Topology:
         """Read what exists: memory, less what the kernel says is gone."""
+        with self._busy:
+            return self._observe()
+
+    def _observe(self) -> Topology:
         changed = self._wiring.changed_spaces()
         for lost in self._wiring.missing(changed).values():
             self._wiring.lose(lost)
@@ -117,6 +126,16 @@ class LinuxDriver:
 
     def apply(self, actions: Sequence[Action]) -> tuple[Outcome, ...]:
         """Do ``actions`` in order; neighbours of one kind go to the kernel together."""
+        with self._busy:
+            outcomes = self._apply(actions)
+        self._refill()
+        return outcomes
+
+    def _suspicion(self) -> str | None:
+        with self._busy:
+            return self._wiring.suspicion() or self._rulesets.suspicion()
+
+    def _apply(self, actions: Sequence[Action]) -> tuple[Outcome, ...]:
         outcomes: list[Outcome] = []
         for kind, group in itertools.groupby(actions, key=_kind):
             batch = list(group)
@@ -127,7 +146,6 @@ class LinuxDriver:
             else:
                 errors = [self._apply_one(action) for action in batch]
             outcomes += [Outcome(a, _driver_error(e)) for a, e in zip(batch, errors, strict=True)]
-        self._refill()
         return tuple(outcomes)
 
     def _refill(self) -> None:
@@ -230,7 +248,8 @@ class LinuxDriver:
 
     def drops(self, space: SpaceName) -> dict[str, int]:
         """Count packets dropped in ``space`` by reason."""
-        return self._rulesets.drops(space)
+        with self._busy:
+            return self._rulesets.drops(space)
 
     def diagnose(self, space: SpaceName) -> str:
         """Print links, routes, ruleset and connections of ``space`` for a person."""
@@ -247,6 +266,8 @@ class LinuxDriver:
 
     def close(self) -> None:
         """End every workload and listener; spaces go with the world."""
+        if self._drift is not None:
+            self._drift.close()
         if self._refiller is not None:
             self._refiller.join()
         self._containers.close()

@@ -246,6 +246,13 @@ class Rulesets:
             standing.update(self._built.get(space, {}))
         return standing
 
+    def suspicion(self) -> str | None:
+        """Say in which space somebody else changed the rules."""
+        for space, room in self._rooms.items():
+            if not room.stale and _generation(room.flows) != room.generation:
+                return f"somebody changed the rules of {space}"
+        return None
+
     def flows(self, space: SpaceName) -> list[conntrack.Entry]:
         """List the connections that ``space`` tracks."""
         with self._spaces.inside(space):

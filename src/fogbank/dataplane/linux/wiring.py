@@ -30,7 +30,7 @@ _GROUPS = 0x1 | 0x8 | 0x10 | 0x40
 
 
 class Wiring:
-    """What connects the spaces of one world."""
+    """What connects the spaces of one world. ``reports`` is readable when the kernel reported changes."""
 
     def __init__(self, spaces: Spaces) -> None:
         self._spaces = spaces
@@ -39,7 +39,7 @@ class Wiring:
         self._built: dict[Key, Wire] = {}
         self._in_space: dict[SpaceName, dict[Key, Wire]] = {}
         self._watches: dict[SpaceName, Netlink] = {}
-        self._poll = select.epoll()
+        self.reports = select.epoll()
         self._changed: set[SpaceName] = set()
 
     def built(self) -> Mapping[Key, Wire]:
@@ -52,7 +52,7 @@ class Wiring:
             link = Netlink(NETLINK_ROUTE, groups=_GROUPS)
         link.socket.setblocking(False)
         self._watches[space] = link
-        self._poll.register(link.socket.fileno(), select.EPOLLIN)
+        self.reports.register(link.socket.fileno(), select.EPOLLIN)
 
     def forget(self, space: SpaceName) -> None:
         """Drop everything in ``space``, which is about to be let go.
@@ -62,7 +62,7 @@ class Wiring:
         """
         watch = self._watches.pop(space, None)
         if watch is not None:
-            self._poll.unregister(watch.socket.fileno())
+            self.reports.unregister(watch.socket.fileno())
             watch.close()
         self._changed.discard(space)
         for element in tuple(self._in_space.get(space, {}).values()):
@@ -223,7 +223,7 @@ class Wiring:
     def changed_spaces(self) -> set[SpaceName]:
         """Tell in which spaces the kernel reported a change since :meth:`missing` last read them."""
         names = {link.socket.fileno(): space for space, link in self._watches.items()}
-        for descriptor, _ in self._poll.poll(0, max(1, len(names))):
+        for descriptor, _ in self.reports.poll(0, max(1, len(names))):
             space = names[descriptor]
             self._changed.add(space)
             _drain(self._watches[space].socket)
@@ -240,6 +240,15 @@ class Wiring:
             self._changed.discard(space)
         return lost
 
+    def suspicion(self) -> str | None:
+        """Look where the kernel reported changes and say what is missing; a later look finds it again."""
+        for space in self.changed_spaces():
+            lost = self.missing([space])
+            if lost:
+                self._changed.add(space)
+                return f"{', '.join(next(iter(lost)))} is gone"
+        return None
+
     def lose(self, element: Wire) -> None:
         """Forget what the kernel has no more; of a link that lost one end, remove the other."""
         if isinstance(element, Link):
@@ -253,7 +262,7 @@ class Wiring:
         """Close every listening socket."""
         for watch in self._watches.values():
             watch.close()
-        self._poll.close()
+        self.reports.close()
 
 
 class _Seen:
