@@ -26,7 +26,7 @@ PLACE = f"projects/{PROJECT}/locations/{REGION}"
 SERVICES = {
     service.name: service
     for service in (
-        cloudresourcemanager.SERVICE,
+        cloudresourcemanager.furnishing(lambda project, _now, _new_id: (Put(worlds.network(project)),)),
         iam.with_keys(lambda account: iam.NewKey("k1", b"public", b'{"for": "me"}')),
         run.SERVICE,
         serviceusage.SERVICE,

@@ -29,6 +29,7 @@ from fogbank.frontend.projects import find_project, with_project
 from fogbank.frontend.query import bad_json, convert_query, parse_query, standard
 from fogbank.frontend.web import Receive, Scope, Send
 from fogbank.network.topology import Topology
+from fogbank.resources.apis import check_enabled
 from fogbank.resources.decisions import Decision
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call, List, Read, Service, Write
@@ -157,6 +158,8 @@ class Api:
             return match
         key, project = found
         known = await self._ensure_project(project)
+        if match.method.api != "serviceusage":
+            check_enabled(self._store.world, known, f"{match.method.api}.googleapis.com")
         if known == project:
             return match
         return Match(match.method, with_project(match.parameters, key, project, known), match.region)

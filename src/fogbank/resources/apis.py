@@ -6,7 +6,9 @@ An API can be enabled whether the region implements it or not; what is not imple
 from collections.abc import Mapping
 from typing import Literal
 
+from fogbank.errors import ApiError
 from fogbank.resources.names import ResourceName
+from fogbank.resources.projects import project_number
 from fogbank.resources.world import World
 
 SERVICES = "serviceusage.services"
@@ -98,6 +100,30 @@ CATALOGUE: Mapping[str, str] = dict(sorted({**IMPLEMENTED, **_OTHERS}.items()))
 def api_name(project: str, api: str) -> ResourceName:
     """Name an API's use by a project."""
     return ResourceName(SERVICES, f"projects/{project}/services/{api}")
+
+
+def check_enabled(world: World, project: str, api: str) -> None:
+    """Refuse a call of ``api`` for a project that has disabled it (SEMANTICS 13.3)."""
+    if api not in IMPLEMENTED or state(world, project, api) == "ENABLED":
+        return
+    number = project_number(world, project)
+    raise ApiError(
+        403,
+        f"{CATALOGUE[api]} has not been used in project {number} before or it is disabled. Enable it by "
+        f"visiting https://console.developers.google.com/apis/api/{api}/overview?project={number} then "
+        "retry. If you enabled this API recently, wait a few minutes for the action to propagate to our "
+        "systems and retry.",
+        "PERMISSION_DENIED",
+        "accessNotConfigured",
+        (
+            {
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "SERVICE_DISABLED",
+                "domain": "googleapis.com",
+                "metadata": {"consumer": f"projects/{number}", "service": api},
+            },
+        ),
+    )
 
 
 def state(world: World, project: str, api: str) -> State:

@@ -3,19 +3,20 @@
 Folders, organisations, tags and liens are not built: a project is the top of the world here.
 """
 
+from dataclasses import replace
+
 from fogbank.services.access import iam_methods
 from fogbank.services.cloudresourcemanager import projects, projects_v3
-from fogbank.services.cloudresourcemanager.creation import new_project
+from fogbank.services.cloudresourcemanager.creation import Furnish, new_project
 from fogbank.services.contract import List, Read, Service, Write
 
-__all__ = ["SERVICE", "new_project"]
+__all__ = ["SERVICE", "furnishing", "new_project"]
 
 SERVICE = Service(
     name="cloudresourcemanager",
     methods={
         "v1.projects.get": Read(projects.get),
         "v1.projects.list": List(projects.list_, "projects"),
-        "v1.projects.create": Write(projects.create),
         "v1.projects.update": Write(projects.update),
         "v1.projects.delete": Write(projects.delete),
         "v1.projects.undelete": Write(projects.undelete),
@@ -23,10 +24,19 @@ SERVICE = Service(
         "v3.projects.get": Read(projects_v3.get),
         "v3.projects.list": List(projects_v3.list_, "projects"),
         "v3.projects.search": List(projects_v3.search, "projects"),
-        "v3.projects.create": Write(projects_v3.create),
         "v3.projects.patch": Write(projects_v3.patch),
         "v3.projects.delete": Write(projects_v3.delete),
         "v3.projects.undelete": Write(projects_v3.undelete),
         **iam_methods("projects.", projects.guarded),
     },
 )
+"""Everything but the creation of projects, into which other services put things: see :func:`furnishing`."""
+
+
+def furnishing(furnish: Furnish) -> Service:
+    """Give the service with the methods that create projects, which ``furnish`` fills (a default network)."""
+    create = {
+        "v1.projects.create": projects.creator(furnish),
+        "v3.projects.create": projects_v3.creator(furnish),
+    }
+    return replace(SERVICE, methods={**SERVICE.methods, **create})

@@ -11,8 +11,8 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation, longrunning_operation
 from fogbank.resources.projects import PROJECTS, policy_name, project_id, project_name
 from fogbank.resources.world import Json, Put, Resource, World
-from fogbank.services.cloudresourcemanager.creation import check_id, new_project
-from fogbank.services.contract import Call, Decision
+from fogbank.services.cloudresourcemanager.creation import Furnish, check_id, new_project
+from fogbank.services.contract import Call, Decision, Method, Write
 
 _WRITABLE = ("name", "labels", "parent")
 
@@ -43,19 +43,25 @@ def list_(world: World, _call: Call) -> Iterable[Json]:
     return [r.body for r in sorted(world.all(PROJECTS), key=lambda r: r.name)]
 
 
-def create(world: World, call: Call) -> Decision:
-    """Make a project."""
-    made, decision = created(world, call, call.body.get("projectId", ""), call.body)
-    response = {"@type": "type.googleapis.com/google.cloudresourcemanager.v1.Project", **made.body}
-    metadata = {"createTime": made.body["createTime"], "gettable": True, "ready": True}
-    operation = operation_of(
-        call, made.name, "google.cloudresourcemanager.v1.ProjectCreationStatus", metadata, response
-    )
-    return Decision(decision, operation=operation)
+def creator(furnish: Furnish) -> Method:
+    """Make the method that makes projects and furnishes them."""
+
+    def create(world: World, call: Call) -> Decision:
+        made, changes = created(world, call, call.body)
+        response = {"@type": "type.googleapis.com/google.cloudresourcemanager.v1.Project", **made.body}
+        metadata = {"createTime": made.body["createTime"], "gettable": True, "ready": True}
+        operation = operation_of(
+            call, made.name, "google.cloudresourcemanager.v1.ProjectCreationStatus", metadata, response
+        )
+        furniture = furnish(made.name.id, call.now, call.new_id)
+        return Decision((*changes, *furniture), operation=operation)
+
+    return Write(create)
 
 
-def created(world: World, call: Call, identifier: str, fields: Json) -> tuple[Resource, tuple[Put, ...]]:
+def created(world: World, call: Call, fields: Json) -> tuple[Resource, tuple[Put, ...]]:
     """Check and make a project; ``fields`` are v1's."""
+    identifier = str(call.body.get("projectId") or "")
     check_id(identifier)
     if world.find(project_name(identifier)):
         raise ApiError(409, "Requested entity already exists", "ALREADY_EXISTS", "alreadyExists")

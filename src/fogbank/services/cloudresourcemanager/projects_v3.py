@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from fogbank.errors import ApiError
 from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.projects import PROJECTS
-from fogbank.resources.world import Json, Put, Resource, World
+from fogbank.resources.world import Change, Json, Put, Resource, World
+from fogbank.services.cloudresourcemanager.creation import Furnish
 from fogbank.services.cloudresourcemanager.projects import created, find, marked, operation_of
-from fogbank.services.contract import Call, Decision
+from fogbank.services.contract import Call, Decision, Method, Write
 
 _TYPE = "type.googleapis.com/google.cloud.resourcemanager.v3.Project"
 _METADATA = "google.cloud.resourcemanager.v3."
@@ -87,11 +88,16 @@ def _has(project: Json, field: str, value: str) -> bool:
     return re.fullmatch(pattern, str(project.get(key, "")), re.IGNORECASE) is not None
 
 
-def create(world: World, call: Call) -> Decision:
-    """Make a project."""
-    made, changes = created(world, call, call.body.get("projectId", ""), _v1_fields(call.body))
-    metadata = {"createTime": made.body["createTime"], "gettable": True, "ready": True}
-    return _over(call, made, changes, "CreateProjectMetadata", metadata)
+def creator(furnish: Furnish) -> Method:
+    """Make the method that makes projects and furnishes them."""
+
+    def create(world: World, call: Call) -> Decision:
+        made, changes = created(world, call, _v1_fields(call.body))
+        metadata = {"createTime": made.body["createTime"], "gettable": True, "ready": True}
+        furniture = furnish(made.name.id, call.now, call.new_id)
+        return _over(call, made, (*changes, *furniture), "CreateProjectMetadata", metadata)
+
+    return Write(create)
 
 
 def patch(world: World, call: Call) -> Decision:
@@ -125,7 +131,7 @@ def undelete(world: World, call: Call) -> Decision:
 
 
 def _over(
-    call: Call, project: Resource, changes: tuple[Put, ...], message: str, metadata: Json | None = None
+    call: Call, project: Resource, changes: tuple[Change, ...], message: str, metadata: Json | None = None
 ) -> Decision:
     response = {"@type": _TYPE, **render(project)}
     operation = operation_of(call, project.name, _METADATA + message, metadata or {}, response)

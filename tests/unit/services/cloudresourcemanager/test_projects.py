@@ -4,7 +4,7 @@ import pytest
 from tests.cloud_calls import ME, NOW, PROJECT, Cloud
 
 from fogbank.resources.projects import compute_account, usual_number
-from fogbank.services.cloudresourcemanager import new_project
+from fogbank.services.cloudresourcemanager import SERVICE, new_project
 
 V1 = "cloudresourcemanager.v1.projects"
 V3 = "cloudresourcemanager.v3.projects"
@@ -102,3 +102,13 @@ def test_an_owner_has_every_permission_of_the_project(cloud):
 def test_a_project_is_in_nothing_but_itself(cloud):
     ancestry = cloud(f"{V1}.getAncestry", {}, projectId=PROJECT)
     assert ancestry == {"ancestor": [{"resourceId": {"type": "project", "id": PROJECT}}]}
+
+
+def test_what_other_services_put_into_a_project_is_there_at_once(cloud):
+    cloud(f"{V1}.create", {"projectId": "second-project"})
+    cloud(f"{V3}.create", {"projectId": "third-project"})
+    assert {r.name.id for r in cloud.world.all("compute.networks")} == {"second-project", "third-project"}
+
+
+def test_creation_needs_to_be_told_what_to_put_there():
+    assert not [name for name in SERVICE.methods if name.endswith("projects.create")]

@@ -3,7 +3,8 @@
 import pytest
 from tests.cloud_calls import PROJECT, Cloud
 
-from fogbank.resources.apis import IMPLEMENTED, state
+from fogbank.errors import ApiError
+from fogbank.resources.apis import IMPLEMENTED, check_enabled, state
 from fogbank.resources.projects import usual_number
 
 PARENT = f"projects/{PROJECT}"
@@ -65,3 +66,12 @@ def test_several_are_shown_together(cloud):
 
 def test_a_filter_that_nobody_knows_is_refused(cloud):
     assert cloud.refused("serviceusage.v1.services.list", parent=PARENT, filter="name:x").code == 400
+
+
+def test_a_call_of_a_disabled_api_is_refused(cloud):
+    check_enabled(cloud.world, PROJECT, "run.googleapis.com")
+    cloud("serviceusage.v1.services.disable", {}, name=f"{PARENT}/services/run.googleapis.com")
+    with pytest.raises(ApiError, match="Cloud Run Admin API has not been used in project") as caught:
+        check_enabled(cloud.world, PROJECT, "run.googleapis.com")
+    assert caught.value.details[0]["reason"] == "SERVICE_DISABLED"
+    check_enabled(cloud.world, PROJECT, "redis.googleapis.com")  # nobody answers it anyway
