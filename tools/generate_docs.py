@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
+from fogbank.app.region import SERVICES
 from fogbank.cli.entry import root
 from fogbank.cli.exits import MEANINGS
 from fogbank.cli.needs import NEEDS
 from fogbank.frontend.coverage import render_coverage
-from fogbank.frontend.registered import registered
 from fogbank.settings import describe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,7 +91,7 @@ def decisions() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "docs/reference/coverage.md": lambda: _NOTE + render_coverage(registered()),
+    "docs/reference/coverage.md": lambda: _NOTE + render_coverage(SERVICES),
     "docs/reference/cli.md": command_line,
     "docs/reference/settings.md": settings,
     "docs/reference/machine.md": machine,
