@@ -1,0 +1,223 @@
+"""Starting: a region from nothing, its idle memory, an instance's network, a container's cold start."""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.worlds import fleet, world
+
+from bench.private import in_private_world
+from bench.region_network import Vpc
+from bench.table import Aim, Row, compare
+from fogbank.control.probing import passes
+from fogbank.dataplane.linux.builtin import open_store
+from fogbank.dataplane.linux.bundle import User, render_bundle, resolver_files
+from fogbank.dataplane.linux.containers import Containers
+from fogbank.dataplane.linux.driver import LinuxDriver
+from fogbank.dataplane.linux.images import Image
+from fogbank.dataplane.linux.rootfs import Roots
+from fogbank.dataplane.linux.spaces import Spaces
+from fogbank.lowering.lower import lower
+from fogbank.lowering.spaces import FABRIC
+from fogbank.network.addressing import fabric_address
+from fogbank.network.topology import Space, SpaceName, Topology, Workload
+from fogbank.planning.plan import Create, Plan, plan
+from fogbank.resources.run import Probe
+from fogbank.resources.world import Instance
+from fogbank.testing import Region, end_region, short_folder
+
+UP = Aim("up to ready, cold", "s", "<=", 1, "1.0 s")
+MEMORY = Aim("idle memory", "MB", "<=", 1, "150 MB")
+NETWORK = Aim("an instance's network", "ms", "<=", 1, "3 ms")
+COLD = Aim("netcheck cold start", "ms", "<=", 1.5, "bare crun run, same image")
+START_AIMS = (UP, MEMORY, NETWORK, COLD)
+
+NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck"
+PROBE = Probe("tcp", 8080)
+"""What a service without a probe of its own gets."""
+
+UPS, NETWORKS, STARTS = 5, 40, 9
+
+
+def measure_starting(wanted: Sequence[Aim]) -> Iterator[Row]:
+    """Measure the wanted rows."""
+    if UP in wanted or MEMORY in wanted:
+        seconds, megabytes = _ups()
+        if UP in wanted:
+            yield compare(UP, seconds, [1.0] * len(seconds))
+        if MEMORY in wanted:
+            yield compare(MEMORY, megabytes, [150.0] * len(megabytes))
+    if NETWORK in wanted:
+        times = in_private_world(_networks)
+        yield compare(NETWORK, times, [3.0] * len(times))
+    if COLD in wanted:
+        with tempfile.TemporaryDirectory(prefix="fogbank-") as folder:
+            subjects, baselines = in_private_world(lambda: _starts(Path(folder)))
+        yield compare(COLD, subjects, baselines)
+
+
+def _ups() -> tuple[list[float], list[float]]:
+    seconds, megabytes = [], []
+    for _ in range(UPS):
+        home = short_folder()
+        os.environ["XDG_CACHE_HOME"] = str(home / "cache")  # cold: no images either
+        started = time.perf_counter()
+        region = Region("bench", home)
+        region.fogbank("up", "--detach", "--port", "0")
+        seconds.append(time.perf_counter() - started)
+        try:
+            time.sleep(1.5)
+            megabytes.append(sum(map(_pss, _processes(region.home))) / 1e6)
+        finally:
+            end_region(region)
+            del os.environ["XDG_CACHE_HOME"]
+    return seconds, megabytes
+
+
+def _processes(home: Path) -> list[Path]:
+    """Find the region's own processes: each carries its folder in its command line."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.fsencode(home) in process.joinpath("cmdline").read_bytes():
+                found.append(process)
+        except OSError:
+            continue
+    return found
+
+
+def _pss(process: Path) -> int:
+    for line in process.joinpath("smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"{process} has no Pss")
+
+
+def _instances(count: int, image: str | None = None) -> Iterator[tuple[Topology, Instance | None]]:
+    """Give the topologies of a VPC with 0, 1, … ``count`` instances, and the newest instance."""
+    vpc = Vpc("default", 0, instances=count)
+    resources, revisions = list(vpc.resources()), vpc.revisions()
+    if image:
+        for each in revisions:
+            each.body["status"]["imageDigest"] = f"{NETCHECK}@{image}"
+    made = world(*resources, *revisions)
+    for number in range(count + 1):
+        running = fleet(*revisions[:number])
+        instance = list(running.instances.values())[-1] if number else None
+        yield lower(made, running, Topology()).topology, instance
+
+
+def _without_workloads(topology: Topology) -> Topology:
+    return Topology.of(each for each in topology if not isinstance(each, Workload))
+
+
+def _networks() -> list[float]:
+    """Milliseconds for the network of one more instance, beside those that are there."""
+    driver = LinuxDriver(serve=lambda _, opened: opened.close(), unserve=lambda _: None, spaces=Spaces())
+    driver.spaces.refill()
+    times = []
+    for topology, instance in _instances(NETWORKS):
+        actions = plan(driver.observe(), _without_workloads(topology))
+        started = time.perf_counter()
+        outcomes = driver.apply(actions)
+        took = time.perf_counter() - started
+        _check(outcomes)
+        if instance:
+            times.append(took * 1000)
+        time.sleep(0.03)
+    return times
+
+
+def _starts(folder: Path) -> tuple[list[float], list[float]]:
+    """Milliseconds from nothing to a listening netcheck: in a region's network, and by crun alone."""
+    trusted = folder / "bundle.pem"
+    trusted.write_text("the region's certificates")
+    registry, images = open_store(folder / "registry", folder / "cache")
+    digest = registry.resolve(NETCHECK)
+    image = images.get(digest)
+    spaces = Spaces()
+    containers = Containers(
+        folder / "instances", images, trusted, network=spaces.network, report=lambda _: None
+    )
+    driver = LinuxDriver(
+        serve=lambda _, opened: opened.close(), unserve=lambda _: None, containers=containers, spaces=spaces
+    )
+    spaces.refill()
+    bare = Bare(driver, folder / "bare", image, trusted)
+    subjects, baselines = [], []
+    for topology, instance in _instances(STARTS, digest):
+        actions = plan(driver.observe(), topology)
+        if instance is None:
+            _check(driver.apply(actions))
+            continue
+        subjects.append(_region_start(driver, actions, instance.index))
+        baselines.append(bare.start())
+        containers.stop(instance.id)
+        time.sleep(0.05)
+    driver.close()
+    return subjects, baselines
+
+
+def _region_start(driver: LinuxDriver, actions: Plan, index: int) -> float:
+    """Make an instance and probe it as the control loop does."""
+    started = time.perf_counter()
+    _check(driver.apply(actions))
+    if not asyncio.run(passes(PROBE, FABRIC, fabric_address(index), driver.open_socket)):
+        raise RuntimeError("netcheck did not listen")
+    return (time.perf_counter() - started) * 1000
+
+
+def _check(outcomes: Sequence[Any]) -> None:
+    if refused := [f"{each.action}: {each.error}" for each in outcomes if each.error]:
+        raise RuntimeError(f"the network could not be built: {refused}")
+
+
+class Bare:
+    """Runs the same image by crun alone, with a root and a network namespace that were made before."""
+
+    def __init__(self, driver: LinuxDriver, folder: Path, image: Image, trusted: Path) -> None:
+        folder.mkdir()
+        self._driver, self._folder, self._image = driver, folder, image
+        self._roots = Roots(folder / "shared", dict(resolver_files("127.0.0.1")), trusted)
+        self._count = 0
+
+    def start(self) -> float:
+        """Give the milliseconds from ``crun run`` until it listens."""
+        self._count += 1
+        name = f"bare{self._count}"
+        space = SpaceName(name)
+        _check(self._driver.apply([Create(Space(space))]))
+        folder = self._folder / name
+        folder.mkdir()
+        bundle = render_bundle(
+            Workload(name, space, "", 8080, environment=(("PORT", "8080"),)),
+            self._image.config,
+            User(),
+            root=str(self._roots.make(self._image.root, folder)),
+            network=self._driver.spaces.path(space),
+            open_files=1024,
+        )
+        (folder / "config.json").write_text(json.dumps(bundle))
+        state = str(self._folder / "state")
+        command = ["crun", "--root", state, "--cgroup-manager=disabled", "run", "--bundle", str(folder), name]
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        while not self._listens(space):
+            if time.perf_counter() - started > 10:
+                raise RuntimeError("the bare container did not listen")
+            time.sleep(0.001)
+        took = time.perf_counter() - started
+        subprocess.run(["crun", "--root", state, "kill", name, "KILL"], check=True)
+        process.wait()
+        return took * 1000
+
+    def _listens(self, space: SpaceName) -> bool:
+        with self._driver.open_socket(space, socket.SOCK_STREAM) as probe:
+            return probe.connect_ex(("127.0.0.1", 8080)) == 0
