@@ -89,6 +89,7 @@ class OperatorApi:
             case "GET", "images":
                 await _answer(send, {"images": list(operator.images())})
             case "POST", "down":
+                await _body(receive)  # all of it: the sender must not find the door shut halfway
                 await _answer(send, operator.down())
             case _:
                 await _answer(send, {"error": f"no such request: {scope['method']} {scope['path']}"}, 404)
