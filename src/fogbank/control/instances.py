@@ -28,6 +28,7 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.run import REVISIONS, SERVICES, Readiness, Revision, read_revision, read_service
 from fogbank.resources.world import Change, Fleet, Instance, World
 from fogbank.services.run import convergence
+from fogbank.services.run.objects import log_url
 from fogbank.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -282,7 +283,7 @@ class Instances:
     async def _failed_to_start(self, copy: Copy, why: str) -> None:
         log.warning("instance %s failed to start: %s", copy.instance.id, why)
         if copy.revision.readiness is Readiness.UNKNOWN:
-            logs = log_url(copy.revision)
+            logs = log_url(copy.revision.name, copy.revision.service.id)
             message = convergence.container_failed_message(copy.revision.port, logs)
             await self._fail(copy.revision, convergence.CONTAINER_FAILED, message)
 
@@ -306,15 +307,6 @@ class Instances:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("work on an instance failed", exc_info=error)
-
-
-def log_url(revision: Revision) -> str:
-    """Give the address of a revision's logs in Google's console, as failures show it."""
-    name = revision.name
-    return (
-        f"https://console.cloud.google.com/logs/viewer?project={name.project}&resource=cloud_run_revision"
-        f"/service_name/{revision.service.id}/revision_name/{name.id}"
-    )
 
 
 def _serving(world: World) -> set[ResourceName]:
