@@ -68,6 +68,13 @@ async def test_the_same_request_id_gives_the_same_operation(call):
     assert (await call("POST", SUBNETS, json=BODY))[0] == 409
 
 
+async def test_two_calls_at_once_with_one_request_id_are_one_call(call):
+    url = f"{SUBNETS}?requestId=5a4b5c6d-0000-4000-8000-000000000002"
+    answers = await asyncio.gather(*(call("POST", url, json=BODY) for _ in range(5)))
+    assert {status for status, _ in answers} == {200}
+    assert len({operation["name"] for _, operation in answers}) == 1
+
+
 async def test_a_list_filters_pages_and_masks(call):
     for name in ("a", "b", "c"):
         await call("POST", SUBNETS, json=BODY | {"name": name})

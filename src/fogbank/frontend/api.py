@@ -31,6 +31,7 @@ from fogbank.frontend.web import Receive, Scope, Send
 from fogbank.network.topology import Topology
 from fogbank.resources.apis import check_enabled
 from fogbank.resources.decisions import Decision
+from fogbank.resources.operations import Operation
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call, List, Read, Service, Write
 from fogbank.services.contract import Method as Handler
@@ -46,14 +47,6 @@ _log = logging.getLogger(__name__)
 
 class TooLargeError(Exception):
     """The request's body passes the limit."""
-
-
-class _RepeatedError(Exception):
-    """The requestId is of an earlier call, whose operation this carries."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self.path = path
 
 
 class Api:
@@ -177,19 +170,22 @@ class Api:
         request_id = str(call.parameters.get("requestId") or "")
         if request_id:
             check_request_id(request_id)
+        earlier: Operation | None = None
 
         def decide(world: World) -> Decision:
-            if request_id and (earlier := with_request_id(world, call.parameters["project"], request_id)):
-                raise _RepeatedError(earlier.name.path)
+            nonlocal earlier
+            if request_id:
+                earlier = with_request_id(world, call.parameters["project"], request_id)
+                if earlier is not None:
+                    return Decision()
             decision = handler.decide(world, call)
             if request_id and decision.operation is not None:
                 decision = replace(decision, operation=replace(decision.operation, request_id=request_id))
             return decision
 
-        try:
-            committed = await self._store.commit(decide)
-        except _RepeatedError as repeated:
-            return render_operation(self._store.world.operations[repeated.path])
+        committed = await self._store.commit(decide)
+        if earlier is not None:
+            return render_operation(self._store.world.operations.get(earlier.name.path, earlier))
         return await self._settled(committed)
 
     async def _settled(self, committed: Committed) -> Json:

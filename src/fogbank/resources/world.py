@@ -121,6 +121,8 @@ class World:
                 case DeleteOperation(name):
                     if name.path in operations:
                         operations = operations.delete(name.path)
+                    if name.path in running:
+                        running = running.delete(name.path)
         return World(self.version + 1, collections, operations, running)
 
 

@@ -46,16 +46,20 @@ class Store:
         self._watchers.append(tell)
 
     async def commit(self, decide: Callable[[World], Decision]) -> Committed:
-        """Decide on the newest World; return when that is durable. What ``decide`` raises passes."""
+        """Decide on the newest World; return when that is durable. What ``decide`` raises passes.
+
+        A decision that changes nothing may rest on what is still in the queue, so it waits for that, too.
+        """
         decision = decide(self._newest)
         changes = decision.changes
         if decision.operation is not None:
             operation = replace(decision.operation, version=self._newest.version + 1)
             decision = replace(decision, operation=operation)
             changes = (*changes, PutOperation(operation))
-        if not changes:
+        if not changes and self._newest is self.world:
             return Committed(decision, self.world)
-        self._newest = self._newest.after(changes)
+        if changes:
+            self._newest = self._newest.after(changes)
         waiting = _Waiting(decision, changes, self._newest, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         if self._writer is None or self._writer.done():

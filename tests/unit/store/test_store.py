@@ -11,7 +11,7 @@ from fogbank.errors import OperatorError, not_found
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
-from fogbank.resources.world import Delete, Put, Resource, World
+from fogbank.resources.world import Delete, DeleteOperation, Put, PutOperation, Resource, World
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
 
@@ -81,6 +81,35 @@ async def test_writers_that_wait_together_share_a_transaction_and_see_one_anothe
     await store.close()
     assert versions == list(range(10))
     assert [c.world.version for c in committed] == list(range(1, 11))
+
+
+async def test_a_decision_that_changes_nothing_waits_for_what_it_rests_on(path: Path) -> None:
+    store = Store(Journal(path))
+    nothing = lambda world: Decision(answer={"there": world.find(resource(1).name) is not None})  # noqa: E731
+    _, seen = await asyncio.gather(store.commit(lambda _world: put(1)), store.commit(nothing))
+    assert seen.decision.answer == {"there": True}
+    assert seen.world.find(resource(1).name) is not None
+    assert store.world.find(resource(1).name) is not None
+    await store.close()
+    assert reopened(path).version == 1
+
+
+async def test_a_decision_that_rests_on_what_the_disk_refused_fails_with_it(path: Path) -> None:
+    journal = Journal(path)
+    store = Store(journal)
+    journal.append = lambda _version, _changes: (_ for _ in ()).throw(sqlite3.OperationalError("disk full"))
+    refused = await asyncio.gather(
+        store.commit(lambda _world: put(1)),
+        store.commit(lambda _world: Decision()),
+        return_exceptions=True,
+    )
+    assert [type(error) for error in refused] == [sqlite3.OperationalError] * 2
+    await store.close()
+
+
+def test_a_deleted_operation_does_not_run_any_more() -> None:
+    world = World().after([PutOperation(operation(1)), DeleteOperation(operation(1).name)])
+    assert (len(world.operations), len(world.running)) == (0, 0)
 
 
 async def test_a_refused_decision_changes_nothing(path: Path) -> None:
