@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.private_world import Lab
 
-from fogbank.dataplane.driver import Driver
+from fogbank.dataplane.driver import Carried, Driver
 from fogbank.dataplane.simulated import SimulatedDriver
+from fogbank.errors import DriverError
 from fogbank.network.topology import (
     Address,
     DeviceName,
@@ -197,6 +198,7 @@ def keeps_the_contract(driver: Driver) -> None:
     a_space_takes_everything_inside_along(driver)
     a_failure_stops_nothing_else(driver)
     what_failed_is_not_observed_and_can_be_tried_again(driver)
+    counters_are_of_every_link_that_ends_there(driver)
 
 
 def a_space_takes_everything_inside_along(driver: Driver) -> None:
@@ -230,6 +232,18 @@ def what_failed_is_not_observed_and_can_be_tried_again(driver: Driver) -> None:
     assert late not in driver.observe()
     converge(driver, Topology.of([Space(A), Space(B), late]))
     converge(driver, Topology.of([Space(A), Space(B), replace(late, mtu=1400)]))
+    converge(driver, Topology())
+
+
+def counters_are_of_every_link_that_ends_there(driver: Driver) -> None:
+    converge(driver, Topology.of(small()))
+    (near,) = driver.carried(ROUTER).items()
+    (far,) = driver.carried(A).items()
+    assert (near[0], far[0]) == (DEVICES[2], DeviceName("eth0"))
+    assert all(isinstance(carried, Carried) for _, carried in (near, far))
+    assert driver.carried(ROUTER)[near[0]].sent >= near[1].sent
+    with pytest.raises(DriverError):
+        driver.carried(SpaceName("nowhere"))
     converge(driver, Topology())
 
 

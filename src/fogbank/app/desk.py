@@ -11,6 +11,7 @@ from typing import Any
 
 from fogbank.app.tracing import Tracer
 from fogbank.clock import Clock
+from fogbank.control.connectors import Connectors
 from fogbank.control.instances import Instances
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
@@ -38,6 +39,7 @@ class Desk:
     store: Store
     loop: ControlLoop
     instances: Instances
+    connectors: Connectors
     region_clock: Clock
     tracer: Tracer
     witness_log: WitnessLog
@@ -70,6 +72,7 @@ class Desk:
                 }
                 for copy in self.instances.copies.values()
             ],
+            "connectors": self.connectors.status(),
             "operations": [
                 {
                     "name": operation.name.path,

@@ -22,6 +22,7 @@ from fogbank.app.projects import Projects
 from fogbank.app.servers import Servers, http_server
 from fogbank.app.tracing import Tracer
 from fogbank.clock import Clock
+from fogbank.control.connectors import Connectors
 from fogbank.control.instances import Instances, NoInstance
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
@@ -102,6 +103,7 @@ class Region:
         self._spawn(self.loop.run())
         await first_pass.wait()
         self._spawn(self.instances.run())
+        self._spawn(self.connectors.run())
         await self.proxy.serve(self._entered.proxy)
         self._spawn(http_server(OperatorApi(self.desk))(None, self._entered.operator))
         self.desk.ready = True
@@ -174,6 +176,7 @@ class Region:
             address_of=lambda instance: fabric_address(instance.index),
             fabric=FABRIC,
         )
+        self.connectors = Connectors(self.store, self.loop, self.driver, self._clock, self.logbook)
 
     def _make_front_end(self) -> None:
         api = Api(
@@ -215,6 +218,7 @@ class Region:
             store=self.store,
             loop=self.loop,
             instances=self.instances,
+            connectors=self.connectors,
             region_clock=self._clock,
             tracer=tracer,
             witness_log=self.witness,

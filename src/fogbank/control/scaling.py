@@ -1,8 +1,10 @@
-"""How many instances a revision should have: a pure rule over its load.
+"""How many instances a revision should have, and how many machines a connector: pure rules over the load.
 
 Simple and honest for now: enough instances that requests in flight fill 60 % of their concurrency, never
 fewer than the minimum, never more than the maximum, and one that is kept for a revision that serves
 (SEMANTICS 5.4). An instance that is not needed stays until it has been idle for a while.
+
+A connector's machines only come, one at a time, when those there are forward too much; none ever goes.
 """
 
 import math
@@ -16,6 +18,12 @@ IDLE_SECONDS = 15 * 60.0
 
 PENDING_SECONDS = 10.0
 """The least time that a request waits for an instance (SEMANTICS 5.4)."""
+
+MACHINE_UTILISATION = 0.6
+"""The share of their rate that a connector's machines may forward before one more comes (SEMANTICS 4.2)."""
+
+MACHINE_SECONDS = 60.0
+"""The time over which what a connector forwards is averaged (SEMANTICS 4.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +58,12 @@ def desired_instances(load: Load, limits: Limits, *, serves: bool) -> int:
 def pending_limit(mean_start_seconds: float) -> float:
     """How long a request may wait for an instance before it gets a 429 (SEMANTICS 5.4)."""
     return max(PENDING_SECONDS, 3.5 * mean_start_seconds)
+
+
+def desired_machines(machines: int, maximum: int, bits_per_second: float, rate: int) -> int:
+    """Decide how many machines a connector should have.
+
+    ``bits_per_second`` is what all of them forwarded on average, ``rate`` what one of them can.
+    """
+    crowded = bits_per_second > MACHINE_UTILISATION * machines * rate
+    return max(machines, min(machines + 1, maximum)) if crowded else machines

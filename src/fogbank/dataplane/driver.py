@@ -5,13 +5,13 @@ remembers, and the Linux one, which builds. Everything above this line is pure.
 """
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Protocol
 
 from fogbank.errors import DriverError
-from fogbank.network.topology import SpaceName, Topology
+from fogbank.network.topology import DeviceName, SpaceName, Topology
 from fogbank.planning.plan import Action
 
 
@@ -65,6 +65,14 @@ class TrackedFlow:
     state: str
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Bytes that a device took in and gave out since it was made; what was held back is not in them."""
+
+    received: int
+    sent: int
+
+
 class Driver(Protocol):
     """Builds topologies. ``observe`` and ``apply`` block and are called from one worker thread."""
 
@@ -86,6 +94,13 @@ class Driver(Protocol):
 
     def drops(self, space: SpaceName) -> dict[str, int]:
         """Count packets dropped in ``space`` by reason (a rule's label, ``no-nat``, ``ports-exhausted``)."""
+        ...
+
+    def carried(self, space: SpaceName) -> Mapping[DeviceName, Carried]:
+        """Read the byte counters of every link that ends in ``space``; safe from any thread, cheap.
+
+        DriverError when there is no such space.
+        """
         ...
 
     def diagnose(self, space: SpaceName) -> str:

@@ -5,12 +5,13 @@ part (a link between spaces that are not there, a guard whose policy is missing)
 """
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from fogbank.dataplane.driver import Event, Outcome, Report, TrackedFlow
+from fogbank.dataplane.driver import Carried, Event, Outcome, Report, TrackedFlow
 from fogbank.errors import DriverError
 from fogbank.network.topology import (
     Address,
+    DeviceName,
     Element,
     Guard,
     Key,
@@ -37,12 +38,13 @@ class SimulatedDriver:
     """Keeps the contract of :class:`fogbank.dataplane.driver.Driver` in a dictionary.
 
     ``failure`` may be exchanged at any time; ``applied`` lists every action that was asked for; ``report``
-    gets what tests send with :meth:`happen`.
+    gets what tests send with :meth:`happen`; ``traffic`` holds the counters of devices that carried any.
     """
 
     def __init__(self, *, failure: Failure = never, report: Report | None = None) -> None:
         self.failure = failure
         self.applied: list[Action] = []
+        self.traffic: dict[Port, Carried] = {}
         self.closed = False
         self._report = report
         self._elements: dict[Key, Element] = {}
@@ -127,6 +129,14 @@ class SimulatedDriver:
         """Give none: no packet moves."""
         del space
         return {}
+
+    def carried(self, space: SpaceName) -> Mapping[DeviceName, Carried]:
+        """Give what ``traffic`` says; nothing has moved otherwise."""
+        if ("space", space) not in self._elements:
+            raise DriverError(f"there is no space {space}")
+        links = (element for element in self._elements.values() if isinstance(element, Link))
+        ports = (port for link in links for port in (link.left, link.right) if port.space == space)
+        return {port.device: self.traffic.get(port, Carried(0, 0)) for port in ports}
 
     def diagnose(self, space: SpaceName) -> str:
         """Print the elements of ``space``."""

@@ -1,6 +1,7 @@
 """What commands ask the region, and how they print its answers."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -23,6 +24,9 @@ STATUS = {
     "uptimeSeconds": 75, "memoryBytes": 50 * 2**20,
     "resources": {"compute.networks": 1, "compute.routers": 0},
     "spaces": 3, "instances": [],
+    "connectors": [
+        {"name": "projects/demo/connectors/c", "machines": 2, "maximum": 10, "megabitsPerSecond": 7.25},
+    ],
     "operations": [
         {"name": "operation-1", "type": "insert", "target": "x", "status": "RUNNING", "since": "now"}
     ],
@@ -39,6 +43,7 @@ def test_status_says_what_converges_and_why(talker, fogbank):
     assert "no such device" in text
     assert "compute.networks" in text
     assert "compute.routers" not in text
+    assert re.search(r"projects/demo/connectors/c +2 of 10 +7\.2", text)
 
 
 def test_status_names_the_process_that_the_host_knows(talker, fogbank):

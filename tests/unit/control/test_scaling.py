@@ -3,7 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fogbank.control.scaling import IDLE_SECONDS, Limits, Load, desired_instances, pending_limit
+from fogbank.control.scaling import (
+    IDLE_SECONDS,
+    Limits,
+    Load,
+    desired_instances,
+    desired_machines,
+    pending_limit,
+)
 
 limits = st.builds(
     Limits, minimum=st.integers(0, 5), maximum=st.integers(5, 50), concurrency=st.integers(1, 1000)
@@ -44,3 +51,33 @@ def test_an_instance_that_was_used_lately_stays() -> None:
 def test_a_request_waits_at_least_ten_seconds_for_an_instance() -> None:
     assert pending_limit(1) == 10
     assert pending_limit(10) == 35
+
+
+machines = st.integers(2, 10)
+loads_in_bits = st.floats(0, 40e9)
+rates = st.sampled_from([50_000_000, 100_000_000, 1_600_000_000])
+
+
+@given(machines, machines, loads_in_bits, rates)
+def test_a_connector_never_shrinks_and_grows_by_one_at_most(
+    now: int, most: int, load: float, rate: int
+) -> None:
+    assert now <= desired_machines(now, most, load, rate) <= now + 1
+
+
+@given(machines, machines, loads_in_bits, rates)
+def test_a_connector_never_grows_past_its_maximum(now: int, most: int, load: float, rate: int) -> None:
+    assert desired_machines(now, most, load, rate) <= max(now, most)
+
+
+@given(machines, machines, loads_in_bits, loads_in_bits, rates)
+def test_more_traffic_never_means_fewer_machines(
+    now: int, most: int, one: float, two: float, rate: int
+) -> None:
+    less, more = sorted((one, two))
+    assert desired_machines(now, most, less, rate) <= desired_machines(now, most, more, rate)
+
+
+def test_a_connector_grows_when_more_than_sixty_percent_is_used() -> None:
+    assert desired_machines(2, 3, 120_000_000, 100_000_000) == 2
+    assert desired_machines(2, 3, 120_000_001, 100_000_000) == 3

@@ -31,6 +31,7 @@ def show(status: dict[str, Any]) -> None:
         print()
         print_table(("COLLECTION", "RESOURCES"), sorted(counts.items()), "")
     _section(status["instances"], "INSTANCE")
+    _connectors(status["connectors"])
     _section(status["operations"], "OPERATION")
     _section(status["converging"], "CONVERGING")
 
@@ -57,6 +58,17 @@ def _headline(status: dict[str, Any]) -> None:
     screen = console()
     screen.print(line)
     screen.print("  " + " · ".join(facts), style="dim")
+
+
+def _connectors(connectors: list[dict[str, Any]]) -> None:
+    if not connectors:
+        return
+    print()
+    rows = [
+        (each["name"], f"{each['machines']} of {each['maximum']}", f"{each['megabitsPerSecond']:.1f}")
+        for each in connectors
+    ]
+    print_table(("CONNECTOR", "MACHINES", "MBIT/S (1 MIN)"), rows, "")
 
 
 def _section(rows: list[Any], heading: str) -> None:

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from fogbank.dataplane.driver import Outcome, Report, TrackedFlow
+from fogbank.dataplane.driver import Carried, Outcome, Report, TrackedFlow
 from fogbank.dataplane.linux import conntrack
 from fogbank.dataplane.linux.drift import DriftWatch
 from fogbank.dataplane.linux.libnft import NftError
@@ -24,6 +24,7 @@ from fogbank.dataplane.linux.timewait import TimeWaitKeeper
 from fogbank.dataplane.linux.wiring import Wiring
 from fogbank.errors import DriverError
 from fogbank.network.topology import (
+    DeviceName,
     Element,
     Key,
     Listener,
@@ -250,6 +251,14 @@ class LinuxDriver:
         """Count packets dropped in ``space`` by reason."""
         with self._busy:
             return self._rulesets.drops(space)
+
+    def carried(self, space: SpaceName) -> Mapping[DeviceName, Carried]:
+        """Read the byte counters of every link that ends in ``space``; safe from any thread."""
+        try:
+            with self._busy:
+                return self._wiring.carried(space)
+        except OSError as error:
+            raise DriverError(f"the counters of {space} cannot be read: {error}") from error
 
     def diagnose(self, space: SpaceName) -> str:
         """Print links, routes, ruleset and connections of ``space`` for a person."""

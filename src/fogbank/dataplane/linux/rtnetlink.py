@@ -26,6 +26,7 @@ NEWLINK, DELLINK, GETLINK, SETLINK = 16, 17, 18, 19
 NEWADDR, DELADDR, GETADDR = 20, 21, 22
 NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
 NEWQDISC, DELQDISC, GETQDISC = 36, 37, 38
+GETSTATS = 94
 
 LOOPBACK = 1
 _UP = 0x1
@@ -45,7 +46,11 @@ _ADDRESS = struct.Struct("=BBBBi")
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _HOP = struct.Struct("=HBBi")
 _QDISC = struct.Struct("=BxHiIII")
+_STATS = struct.Struct("=BxHII")
+_COUNTERS = struct.Struct("=4Q")
 _BUCKET = struct.Struct("=" + "BBHhHI" * 2 + "III")
+_LINK_COUNTERS = 1
+"""Both the bit that asks for an interface's own counters and the attribute that holds them."""
 
 BURST_BYTES = 256 * 1024
 LATENCY_SECONDS = 0.05
@@ -208,6 +213,18 @@ def list_routes() -> Message:
 def list_qdiscs() -> Message:
     """Ask for all queueing disciplines."""
     return Message(GETQDISC, 0, _QDISC.pack(0, 0, 0, 0, 0, 0))
+
+
+def list_counters() -> Message:
+    """Ask for the 64-bit counters of all interfaces, and for nothing else about them."""
+    return Message(GETSTATS, 0, _STATS.pack(0, 0, 0, _LINK_COUNTERS))
+
+
+def parse_counters(payload: bytes) -> tuple[int, tuple[int, int]]:
+    """Read (interface index, (bytes received, bytes sent))."""
+    _, _, index, _ = _STATS.unpack_from(payload)
+    _, _, received, sent = _COUNTERS.unpack_from(attributes(payload, _STATS.size)[_LINK_COUNTERS])
+    return index, (received, sent)
 
 
 def parse_link(payload: bytes) -> LinkSeen:

@@ -13,11 +13,23 @@ import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeGuard, TypeVar
 
+from fogbank.dataplane.driver import Carried
 from fogbank.dataplane.linux import rtnetlink
 from fogbank.dataplane.linux.netlink import NETLINK_ROUTE, Message, Netlink
 from fogbank.dataplane.linux.spaces import Spaces
 from fogbank.errors import DriverError
-from fogbank.network.topology import Address, Element, Key, Link, Port, Route, Shaper, SpaceName, spaces_of
+from fogbank.network.topology import (
+    Address,
+    DeviceName,
+    Element,
+    Key,
+    Link,
+    Port,
+    Route,
+    Shaper,
+    SpaceName,
+    spaces_of,
+)
 from fogbank.planning.plan import Action, Create, Remove, Replace
 
 T = TypeVar("T")
@@ -248,6 +260,15 @@ class Wiring:
                 self._changed.add(space)
                 return f"{', '.join(next(iter(lost)))} is gone"
         return None
+
+    def carried(self, space: SpaceName) -> dict[DeviceName, Carried]:
+        """Read the byte counters of the links of ``space``, in one request."""
+        link = self._spaces.routes(space)
+        counters = dict(_read(link, rtnetlink.list_counters(), rtnetlink.parse_counters))
+        wires = self._in_space.get(space, {}).values()
+        ends = (end for wire in wires if isinstance(wire, Link) for end in (wire.left, wire.right))
+        found = ((end.device, counters.get(self._index(end))) for end in ends if end.space == space)
+        return {device: Carried(*seen) for device, seen in found if seen is not None}
 
     def lose(self, element: Wire) -> None:
         """Forget what the kernel has no more; of a link that lost one end, remove the other."""

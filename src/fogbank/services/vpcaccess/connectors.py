@@ -173,6 +173,17 @@ def converged(world: World, name: ResourceName, _now: datetime) -> tuple[Change,
     return (Put(found.with_body(state="READY")),)
 
 
+def grown(world: World, name: ResourceName, instances: int) -> tuple[Change, ...]:
+    """Give a connector ``instances`` machines; nothing changes when it has as many or may not have them."""
+    found = world.find(name)
+    if found is None or found.body["state"] == "ERROR":
+        return ()
+    now = read_connector(found)
+    if not now.instances < instances <= now.max_instances:
+        return ()
+    return (Put(replace(found, private=found.private | {"instances": instances})),)
+
+
 def operation_response(world: World, operation: Operation) -> Json | None:
     """Give the message of a finished operation: the connector, or nothing after a delete."""
     if operation.type.endswith(".DeleteConnector"):
