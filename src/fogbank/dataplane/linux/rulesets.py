@@ -40,6 +40,14 @@ _TRANSACTION = 300
 _GET_GENERATION = (10 << 8) | 16
 _GENERATION_HEAD = b"\0\0\0\0"
 
+# There are no such settings before the first rule that tracks connections, where tracking is a module.
+_TRACKING = {
+    # A flow that was never seen to open is not taken over halfway (SEMANTICS 3.6).
+    "netfilter/nf_conntrack_tcp_loose": "0",
+    "netfilter/nf_conntrack_tcp_be_liberal": "1",
+    "netfilter/nf_conntrack_icmp_timeout": "30",
+}
+
 Group = list[str]
 """Commands that must stay in one transaction."""
 
@@ -58,6 +66,7 @@ class _Room:
     bodies: dict[str, policies.Body] = field(default_factory=dict)
     abandoned: dict[str, policies.Body] = field(default_factory=dict)
     versions: int = 0
+    tracks: bool = False
     reasons: dict[str, str] = field(default_factory=dict)
 
     def unprepare(self) -> None:
@@ -193,6 +202,10 @@ class Rulesets:
             case Create(element=new) | Replace(new=new):
                 if isinstance(new, RULINGS):
                     built[new.key] = new
+                if isinstance(new, Filter | SourceNat) and not room.tracks:
+                    with self._spaces.inside(space):
+                        write_settings(_TRACKING)
+                    room.tracks = True
                 if isinstance(new, SourceNat) and new.timeouts is not None:
                     self._time(space, new.timeouts)
             case Remove(element=old):

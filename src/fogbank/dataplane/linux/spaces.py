@@ -39,10 +39,6 @@ _ROUTER: Mapping[str, str] = {
     "ipv4/ip_forward": "1",
     "ipv4/conf/all/send_redirects": "0",
     "ipv4/conf/default/send_redirects": "0",
-    # A flow that was never seen to open is not taken over halfway (SEMANTICS 3.6).
-    "netfilter/nf_conntrack_tcp_loose": "0",
-    "netfilter/nf_conntrack_tcp_be_liberal": "1",
-    "netfilter/nf_conntrack_icmp_timeout": "30",
 }
 
 POOL_SIZE = 16
