@@ -1,13 +1,12 @@
 """Projects come to be when somebody first uses them, complete with Google's default network."""
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
 from fogbank.errors import ApiError
 from fogbank.resources.decisions import Decision
-from fogbank.resources.projects import project_id, project_name
+from fogbank.resources.projects import is_usable_id, project_id, project_name
 from fogbank.resources.world import Change, Put, World
 from fogbank.services.cloudresourcemanager import new_project
 from fogbank.services.compute import default_network
@@ -15,8 +14,6 @@ from fogbank.store.store import Store
 
 _FURNISHED = "furnished"
 """Marks a project that was given its default network, which its owner may since have deleted."""
-
-_ID = re.compile(r"[a-z][-a-z0-9]{1,28}[a-z0-9]")
 
 
 class Projects:
@@ -40,7 +37,7 @@ class Projects:
         found = self._store.world.find(project_name(project))
         if found is not None and _FURNISHED in found.private:
             return project
-        if found is None and (self._strict or not _ID.fullmatch(project)):
+        if found is None and (self._strict or not is_usable_id(project)):
             raise unknown_project(project)
         await self.furnish(project)
         return project

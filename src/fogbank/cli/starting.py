@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
+from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from fogbank.cli.checks import essentials
 from fogbank.cli.regions import Running, answers, find_running, read_note, state_folders
 from fogbank.dataplane.linux import world
 from fogbank.errors import OperatorError
+from fogbank.resources.places import REGIONS
+from fogbank.resources.projects import is_usable_id
 from fogbank.settings import Folders, Settings
 
 _STOP_SECONDS = 15.0
@@ -33,6 +36,7 @@ def start(settings: Settings, *, detach: bool, quiet: bool = False) -> tuple[Run
     it is detached or ``quiet``.
     """
     _refuse_unfit_machine()
+    _refuse_settings(settings)
     places = state_folders(settings.name, ephemeral=settings.ephemeral)
     with _alone(places, settings):
         _refuse_running(settings, places)
@@ -83,6 +87,20 @@ def _refuse_unfit_machine() -> None:
     if lacking:
         lines = "".join(f"\n  {check.what}: {check.found}. {check.remedy}" for check in lacking)
         raise OperatorError(f"This machine cannot run a region yet:{lines}")
+
+
+def _refuse_settings(settings: Settings) -> None:
+    """Refuse a project or a region that no client could use."""
+    if not is_usable_id(settings.project):
+        raise OperatorError(
+            f"--project: {settings.project!r} cannot be a project's id. Use 3 to 30 lower-case letters, "
+            "digits and hyphens; begin with a letter and do not end with a hyphen."
+        )
+    if settings.region not in REGIONS:
+        near = get_close_matches(settings.region, REGIONS, n=3) or ["asia-northeast3"]
+        raise OperatorError(
+            f"--region: {settings.region!r} is no region of Google Cloud. Such as: {', '.join(near)}."
+        )
 
 
 def _refuse_running(settings: Settings, places: Folders) -> None:

@@ -4,6 +4,7 @@ A number follows from the id, so a region that is made anew gives the same one, 
 project chooses it.
 """
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from hashlib import blake2b
@@ -17,6 +18,15 @@ SERVICE_ACCOUNTS = "iam.serviceAccounts"
 
 _FIRST_NUMBER = 10**11
 _NUMBERS = 9 * 10**11
+_USABLE = re.compile(r"[a-z][-a-z0-9]{1,28}[a-z0-9]")
+
+
+def is_usable_id(project: str) -> bool:
+    """Tell whether a project with this id may come to be on first use.
+
+    It is looser than what Google creates (six characters and more), because ids such as ``demo`` are handy.
+    """
+    return _USABLE.fullmatch(project) is not None
 
 
 def project_name(project: str) -> ResourceName:

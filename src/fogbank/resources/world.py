@@ -74,7 +74,7 @@ _EMPTY: Map[str, Resource] = Map()
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything acknowledged so far. ``version`` counts commits; ``running`` are the operations not yet done."""
+    """Everything acknowledged so far. ``version`` counts commits; ``running`` are unfinished operations."""
 
     version: int = 0
     collections: Map[str, Map[str, Resource]] = field(default_factory=Map)

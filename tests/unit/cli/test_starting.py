@@ -41,18 +41,33 @@ def launched(monkeypatch):
 
 
 def test_up_hands_settings_over_and_leaves_a_note(launched, fogbank, home):
-    done = fogbank("up", "--detach", "--port", "0", "--project", "p1")
+    done = fogbank("up", "--detach", "--port", "0", "--project", "proj")
     assert done.status == 0, done.err
     command, log, detach = launched.calls[0]
     handed = json.loads(command[-1])
     assert command[1:3] == ["-m", "fogbank.app"]
-    assert (handed["project"], handed["root"], detach) == ("p1", str(home / "default"), True)
+    assert (handed["project"], handed["root"], detach) == ("proj", str(home / "default"), True)
     note = json.loads((home / "default" / "running.json").read_text())
     assert note["pid"] == 4242
     assert note["port"] == handed["port"] > 0
     assert log == home / "default" / "fogbank.log"
     assert 'eval "$(fogbank env)"' in done.out
     assert (home / "default").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "remedy"),
+    [("--project", "Bad_Project", "lower-case letters"), ("--region", "europe-west0", "europe-west1")],
+)
+def test_a_setting_that_no_client_could_use_is_refused_by_name_and_value(
+    launched, fogbank, option, value, remedy
+):
+    done = fogbank("up", "--detach", "--port", "0", option, value)
+    assert done.status == Exit.FAILURE
+    assert option in done.err
+    assert value in done.err
+    assert remedy in done.err
+    assert launched.calls == []
 
 
 def test_up_while_up_names_the_ways_on(talker, launched, fogbank):
