@@ -14,9 +14,11 @@ from fogbank.resources.run import Probe
 
 OpenSocket = Callable[[SpaceName, socket.SocketKind], socket.socket]
 
-FIRST_PAUSE = 0.004
+SHORTEST_PAUSE = 0.003
 LONGEST_PAUSE = 0.1
-"""Seconds between two attempts: they grow from the first to the longest."""
+PATIENCE = 0.1
+"""Seconds between two attempts: this share of the time that has passed, within the two limits. So a start
+seems at most so much longer than it is, and a slow one costs few attempts."""
 
 
 def allowed_seconds(probe: Probe) -> float:
@@ -26,12 +28,13 @@ def allowed_seconds(probe: Probe) -> float:
 
 async def passes(probe: Probe, space: SpaceName, address: IPv4Address, open_socket: OpenSocket) -> bool:
     """Ask the container at ``address`` from ``space`` until it passes ``probe`` or its time is over."""
-    pause = FIRST_PAUSE
+    now = asyncio.get_running_loop().time
+    started = now()
     try:
         async with asyncio.timeout(allowed_seconds(probe)):
             while not await _attempt(probe, space, address, open_socket):
-                await asyncio.sleep(pause)
-                pause = min(pause * 1.5, LONGEST_PAUSE)
+                pause = (now() - started) * PATIENCE
+                await asyncio.sleep(min(max(pause, SHORTEST_PAUSE), LONGEST_PAUSE))
     except TimeoutError:
         return False
     return True
