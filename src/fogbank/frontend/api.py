@@ -20,7 +20,7 @@ from fogbank.discovery.schemas import check_response, convert_request
 from fogbank.errors import ApiError, not_implemented
 from fogbank.frontend.batch import answer_batch, is_batch
 from fogbank.frontend.calls import ApiRequest, Authenticator, EnsureProject, Reply, Settle, json_reply
-from fogbank.frontend.envelopes import error_body, internal_error, unknown_method
+from fogbank.frontend.envelopes import challenge, error_body, internal_error, unknown_method
 from fogbank.frontend.lists import render_list
 from fogbank.frontend.masks import parse_mask
 from fogbank.frontend.operation_methods import OperationMethods
@@ -92,6 +92,8 @@ class Api:
             (b"content-type", reply.type.encode()),
             (b"content-length", str(len(reply.content)).encode()),
         ]
+        if reply.challenge:
+            headers.append((b"www-authenticate", reply.challenge.encode()))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.content})
 
@@ -107,7 +109,8 @@ class Api:
                 raise unknown_method(request.verb, request.host, request.path)  # noqa: TRY301 - one envelope
             return json_reply(200, await self._dispatch(request, match, principal))
         except ApiError as error:
-            return json_reply(error.code, error_body(api, error))
+            wanted = challenge(sent=_authorization(request) is not None) if error.code == 401 else ""
+            return replace(json_reply(error.code, error_body(api, error)), challenge=wanted)
         except Exception:  # noqa: BLE001 - a bug answers 500 and keeps its traceback in the log
             reference = secrets.token_hex(4)
             _log.exception("%s %s%s failed: %s", request.verb, request.host, request.path, reference)

@@ -25,11 +25,12 @@ class ApiRequest:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer, ready to be sent."""
+    """An answer, ready to be sent; ``challenge`` is what a 401 asks for in its header."""
 
     status: int
     content: bytes
     type: str = JSON_TYPE
+    challenge: str = ""
 
 
 class Authenticator(Protocol):

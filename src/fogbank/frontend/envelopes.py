@@ -26,6 +26,12 @@ def error_body(api: str, error: ApiError) -> Json:
     return {"error": inner}
 
 
+def challenge(*, sent: bool) -> str:
+    """Say with a 401 what would have been good enough; ``sent`` tells whether there was a token at all."""
+    flaw = ', error="invalid_token"' if sent else ""
+    return f'Bearer realm="https://accounts.google.com/"{flaw}'
+
+
 def unknown_method(verb: str, host: str, path: str) -> ApiError:
     """Refuse a request that is no method of any API that Fogbank knows."""
     message = f"Method not found: no API that Fogbank knows has {verb} https://{host}{path}"

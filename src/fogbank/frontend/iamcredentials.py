@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from fogbank.errors import ApiError
 from fogbank.frontend import jwt
 from fogbank.frontend.accounts import Account
-from fogbank.frontend.envelopes import error_body
+from fogbank.frontend.envelopes import challenge, error_body
 from fogbank.frontend.identity import Identity
 from fogbank.frontend.tokens import LIFETIME_SECONDS
 from fogbank.frontend.web import Answer, Application, Request, application, json_answer
@@ -43,11 +43,13 @@ class IamCredentials:
 
     def answer(self, request: Request) -> Answer:
         """Answer one request."""
+        sent = request.headers.get("authorization")
         try:
-            principal = self._identity.authenticate(request.headers.get("authorization"))
+            principal = self._identity.authenticate(sent)
             return json_answer(self._dispatch(request, principal))
         except ApiError as error:
-            return json_answer(error_body("iamcredentials", error), error.code)
+            wanted = {"WWW-Authenticate": challenge(sent=bool(sent))} if error.code == 401 else None
+            return json_answer(error_body("iamcredentials", error), error.code, wanted)
 
     def _dispatch(self, request: Request, principal: str) -> Json:
         project, _, rest = request.path.removeprefix(_PREFIX).partition("/serviceAccounts/")
