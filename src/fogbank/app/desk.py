@@ -1,6 +1,7 @@
 """The operator's desk: answers everything that the command line asks of a running region."""
 
 import asyncio
+import re
 import resource
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from fogbank.store.store import Store
 
 Json = dict[str, Any]
 SETTLE_SECONDS = 5.0
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
 @dataclass(slots=True)
@@ -45,6 +47,7 @@ class Desk:
     witness_log: WitnessLog
     logbook: Logbook
     registry: Registry
+    user_document: Callable[[str], Json]
     new_id: Callable[[], int]
     stop: Callable[[], None]
     started: float
@@ -135,6 +138,18 @@ class Desk:
         """Predict a path, and probe it."""
         source, url = str(request["source"]), str(request["url"])
         return await self.tracer.trace(source, url, probe=bool(request.get("probe")))
+
+    def credentials(self, request: Json) -> Json:
+        """Make the credential file of a user."""
+        email = str(request["user"])
+        if not _EMAIL.fullmatch(email):
+            raise OperatorError(f"{email!r} is no e-mail address. Write it as in me@example.com.")
+        if email.endswith(".gserviceaccount.com"):
+            raise OperatorError(
+                f"{email} is a service account and signs in with a key. Make one: "
+                f"gcloud iam service-accounts keys create key.json --iam-account={email}"
+            )
+        return self.user_document(email)
 
     def clock(self) -> Json:
         """Tell the region's time."""

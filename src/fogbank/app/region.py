@@ -224,6 +224,7 @@ class Region:
             witness_log=self.witness,
             logbook=self.logbook,
             registry=self.registry,
+            user_document=self.identity.user_document,
             new_id=_new_id,
             stop=self.end,
             started=self._clock.seconds(),

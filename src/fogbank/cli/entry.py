@@ -33,6 +33,9 @@ COMMANDS: dict[str, Entry] = {
     "demo": Entry("demo", "Regions", "Run article 000 and show what the third party saw."),
     "env": Entry("env", "Clients", "Print the variables that point clients at a region."),
     "exec": Entry("exec_", "Clients", "Run one command as a client of a region."),
+    "credentials": Entry(
+        "credentials", "Clients", "Print credentials of a user, for gcloud and client libraries."
+    ),
     "internet": Entry("internet", "Network", "Add third parties and read what they saw."),
     "trace": Entry("trace", "Network", "Predict a packet's path, hop by hop, and probe it."),
     "logs": Entry("logs", "Network", "Show what containers wrote."),

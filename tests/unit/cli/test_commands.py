@@ -2,6 +2,7 @@
 
 import json
 import re
+import stat
 import subprocess
 import sys
 
@@ -88,6 +89,21 @@ def test_logs_of_one_service(talker, fogbank):
     talker.answers["GET /logs"] = (200, [line])
     assert fogbank("logs", "run/a").out == "t  run/a  oh\n"
     assert talker.heard == [("GET /logs?resource=run%2Fa", None)]
+
+
+def test_credentials_are_printed_or_written_for_their_owner_alone(talker, fogbank, tmp_path):
+    document = {"type": "authorized_user", "refresh_token": "1//secret"}
+    talker.answers["POST /credentials"] = (200, document)
+    assert json.loads(fogbank("credentials", "--user", "me@example.com").out) == document
+    assert talker.heard == [("POST /credentials", {"user": "me@example.com"})]
+    target = tmp_path / "me.json"
+    done = fogbank("credentials", "--user", "me@example.com", "--output", str(target))
+    assert (done.status, done.out) == (0, "")
+    assert json.loads(target.read_text()) == document
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    nowhere = fogbank("credentials", "--user", "me@example.com", "--output", str(tmp_path / "no" / "me.json"))
+    assert nowhere.status == Exit.FAILURE
+    assert "Cannot write" in nowhere.err
 
 
 def test_clock_advance_understands_durations(talker, fogbank):

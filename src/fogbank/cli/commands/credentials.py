@@ -1,0 +1,46 @@
+"""`fogbank credentials`: what a client needs to act as a user instead of the region's service account."""
+
+import json
+from pathlib import Path
+
+import click
+
+from fogbank.cli.options import examples, name_option
+from fogbank.cli.output import print_json
+from fogbank.cli.regions import running
+from fogbank.errors import OperatorError
+from fogbank.frontend.private import write_private
+
+
+@click.command(
+    "credentials",
+    epilog=examples(
+        "fogbank credentials --user me@example.com",
+        "fogbank credentials --user me@example.com --output me.json",
+        "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE=me.json gcloud auth print-identity-token",
+    ),
+)
+@click.option("--user", required=True, metavar="EMAIL", help="Whose: any address, it needs no registration.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write FILE, readable by its owner alone, instead of printing.",
+)
+@name_option
+def command(user: str, output: Path | None, name: str) -> None:
+    """Print credentials of a user, for gcloud and client libraries.
+
+    They are an authorized_user file, as GOOGLE_APPLICATION_CREDENTIALS and
+    CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE take it. A private service lets the user in who has the role
+    roles/run.invoker there.
+    """
+    document = running(name).operator().post("/credentials", {"user": user})
+    if output is None:
+        print_json(document)
+        return
+    try:
+        write_private(output, json.dumps(document, indent=2).encode() + b"\n")
+    except OSError as error:
+        raise OperatorError(f"Cannot write {output}: {error.strerror}") from error
+    click.echo(f"Credentials of {user} are in {output}.", err=True)
