@@ -109,6 +109,7 @@ class ControlLoop:
         self._clock = clock
         self._wake = asyncio.Event()
         self._reobserve = True
+        self._unfinished = False
         self._settled: dict[str, list[asyncio.Future[None]]] = {}
         self._after_pass: list[Callable[[], None]] = []
         self.observed = Topology()
@@ -145,9 +146,16 @@ class ControlLoop:
         try:
             await asyncio.wait_for(future, seconds)
         except TimeoutError:
-            waiting = self._settled.get(path, [])
-            if future in waiting:
-                waiting.remove(future)
+            return
+        finally:
+            self._waits_no_more(path, future)
+
+    def _waits_no_more(self, path: str, future: asyncio.Future[None]) -> None:
+        waiting = self._settled.get(path, [])
+        if future in waiting:
+            waiting.remove(future)
+            if not waiting:
+                del self._settled[path]
 
     def settled(self, path: str) -> None:
         """Wake those who wait for ``path``."""
@@ -167,6 +175,7 @@ class ControlLoop:
                 Exception
             ):  # the loop must outlive a bug; it shows in the log and the next turn tries again
                 log.exception("a pass of the control loop failed")
+                self._reobserve = True  # it may have done part of its work
                 await asyncio.sleep(RETRY_SECONDS[2])
                 self._wake.set()
 
@@ -177,10 +186,10 @@ class ControlLoop:
         if self._reobserve:
             self._reobserve = False
             self.observed = await asyncio.to_thread(self._driver.observe)
-        self.lowered = self._lower(world, fleet, self.observed)
+        before, self.lowered = self.lowered, self._lower(world, fleet, self.observed)
         actions = plan(self.observed, self.lowered.topology)
         outcomes = await asyncio.to_thread(self._driver.apply, actions) if actions else ()
-        self._note_failures(outcomes, self.lowered)
+        self._note_failures(outcomes, before, self.lowered)
         self.observed = after(self.observed, outcomes)
         self.progress.applied_version, self.progress.fleet = world.version, fleet
         if actions:
@@ -192,32 +201,33 @@ class ControlLoop:
             tell()
 
     async def _wait(self) -> None:
-        if not self.progress.failures:
+        if not self.progress.failures and not self._unfinished:
             await self._wake.wait()
             return
-        attempts = min(failure.attempts for failure in self.progress.failures.values())
+        attempts = min((failure.attempts for failure in self.progress.failures.values()), default=3)
         pause = RETRY_SECONDS[min(attempts, len(RETRY_SECONDS)) - 1]
         try:
             await asyncio.wait_for(self._wake.wait(), pause)
         except TimeoutError:
             return
 
-    def _note_failures(self, outcomes: Iterable[Outcome], lowered: Lowered) -> None:
-        known, now = self.progress.failures, self._clock.now()
+    def _note_failures(self, outcomes: Iterable[Outcome], before: Lowered, lowered: Lowered) -> None:
+        now = self._clock.now()
         failures: dict[Key, Failure] = {}
         for outcome in outcomes:
             if outcome.error is None:
                 continue
             key = element_of(outcome.action).key
-            before = known.get(key)
-            owners = lowered.owners.get(key) or (before.owners if before else frozenset())
+            known = self.progress.failures.get(key)
+            # What could not be removed belongs to whoever had asked for it.
+            asked = known.owners if known else before.owners.get(key, frozenset())
             failures[key] = Failure(
                 str(outcome.error),
-                before.attempts + 1 if before else 1,
-                before.since if before else now,
-                owners,
+                known.attempts + 1 if known else 1,
+                known.since if known else now,
+                lowered.owners.get(key) or asked,
             )
-            if before is None:
+            if known is None:
                 log.warning("%s failed: %s", outcome.action, outcome.error)
         self.progress.failures = failures
 
@@ -231,6 +241,7 @@ class ControlLoop:
             and self._ends_with_network(operation)
         ]
         done = await asyncio.gather(*(self._finish(operation) for operation in running))
+        self._unfinished = not all(done)
         for operation, finished in zip(running, done, strict=True):
             if finished:
                 self.settled(operation.target.path)

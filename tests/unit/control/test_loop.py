@@ -1,7 +1,9 @@
 """The control loop builds what the World asks for, finishes what waits, and outlives failures."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,12 +15,12 @@ from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.driver import Outcome
 from fogbank.errors import DriverError
 from fogbank.lowering.lowered import Lowered
-from fogbank.network.topology import Space, SpaceName, Topology
-from fogbank.planning.plan import Action
+from fogbank.network.topology import Element, Key, Space, SpaceName, Topology
+from fogbank.planning.plan import Action, Create, Remove
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
-from fogbank.resources.world import Fleet, Put, Resource, World
+from fogbank.resources.world import Change, Delete, Fleet, Put, PutOperation, Resource, World
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
 
@@ -38,6 +40,12 @@ def insert(name: str) -> Decision:
     return Decision((Put(Resource(target, 1, NOW, {"name": name})),), operation)
 
 
+def delete(name: str) -> Decision:
+    operation = insert(f"delete-{name}").operation
+    assert operation
+    return Decision((Delete(network(name)),), replace(operation, target=network(name)))
+
+
 def one_space_for_each_network(world: World, _fleet: Fleet, _observed: Topology) -> Lowered:
     spaces = {r.name: Space(SpaceName(f"vpc/{r.name.id}")) for r in world.all("compute.networks")}
     owners = {space.key: frozenset({name}) for name, space in spaces.items()}
@@ -49,17 +57,31 @@ class Machine:
 
     def __init__(self) -> None:
         self.broken: set[str] = set()
+        self.bug: Exception | None = None
+        self.built: dict[Key, Element] = {}
         self.asked: list[Action] = []
 
     def observe(self) -> Topology:
-        return Topology()
+        return Topology(dict(self.built))
 
     def apply(self, actions: Sequence[Action]) -> tuple[Outcome, ...]:
         self.asked += actions
-        return tuple(
-            Outcome(a, DriverError("no room") if control.element_of(a).key[1] in self.broken else None)
-            for a in actions
-        )
+        outcomes = tuple(map(self._do, actions))
+        if self.bug:
+            raise self.bug
+        return outcomes
+
+    def _do(self, action: Action) -> Outcome:
+        element = control.element_of(action)
+        if element.key[1] in self.broken:
+            return Outcome(action, DriverError("no room"))
+        if isinstance(action, Create) and element.key in self.built:
+            return Outcome(action, DriverError("it is there already"))
+        if isinstance(action, Remove):
+            del self.built[element.key]
+        else:
+            self.built[element.key] = element
+        return Outcome(action)
 
 
 @pytest.fixture
@@ -123,10 +145,56 @@ async def test_once_converged_the_machine_is_left_alone(
     assert len(machine.asked) == asked
 
 
+async def test_a_deletion_is_not_done_while_the_machine_still_has_what_it_was(
+    store: Store, loop: ControlLoop, machine: Machine
+) -> None:
+    await store.commit(lambda _world: insert("a"))
+    await loop.settle("projects/p/global/operations/a", 5)
+    machine.broken.add("vpc/a")
+    await store.commit(lambda _world: delete("a"))
+    await asyncio.sleep(0.05)
+    assert status(store, "delete-a") == "RUNNING"
+    assert [(owner, failure.why) for owner, failure in loop.explain()] == [(network("a"), "no room")]
+    machine.broken.clear()
+    await loop.settle("projects/p/global/operations/delete-a", 5)
+    assert status(store, "delete-a") == "DONE"
+
+
+async def test_after_a_bug_of_the_driver_the_loop_believes_what_it_observes(
+    store: Store, loop: ControlLoop, machine: Machine
+) -> None:
+    machine.bug = RuntimeError("after all of the work")
+    await store.commit(lambda _world: insert("a"))
+    await asyncio.sleep(0.1)
+    assert status(store, "a") == "DONE"
+    assert loop.explain() == []
+
+
+async def test_an_operation_whose_end_the_disk_refused_ends_later_without_anybody_asking(
+    store: Store, loop: ControlLoop
+) -> None:
+    await loop.settle("projects/p/nothing", 0.03)
+    append, refusals = store._journal.append, list[int]()
+
+    def refuse(version: int, changes: Iterable[Change]) -> None:
+        changes = tuple(changes)
+        ends = any(isinstance(c, PutOperation) and c.operation.status == "DONE" for c in changes)
+        if ends and len(refusals) < 2:
+            refusals.append(version)
+            raise sqlite3.OperationalError("disk full")
+        append(version, changes)
+
+    store._journal.append = refuse  # type: ignore[method-assign]
+    await store.commit(lambda _world: insert("a"))
+    await loop.settle("projects/p/global/operations/a", 5)
+    assert (status(store, "a"), len(refusals)) == ("DONE", 2)
+
+
 async def test_a_drift_is_observed_and_repaired(store: Store, loop: ControlLoop, machine: Machine) -> None:
     await store.commit(lambda _world: insert("a"))
     await loop.settle("projects/p/global/operations/a", 5)
     asked = len(machine.asked)
+    machine.built.clear()
     loop.drifted()
     await asyncio.sleep(0.05)
     assert len(machine.asked) == asked + 1
@@ -134,3 +202,8 @@ async def test_a_drift_is_observed_and_repaired(store: Store, loop: ControlLoop,
 
 async def test_whoever_waits_for_what_never_settles_gets_their_time_back(loop: ControlLoop) -> None:
     await loop.settle("projects/p/nothing", 0.01)
+    gone = asyncio.create_task(loop.settle("projects/p/nobody", 5))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    assert loop._settled == {}
