@@ -110,6 +110,8 @@ class ControlLoop:
         self._wake = asyncio.Event()
         self._reobserve = True
         self._unfinished = False
+        self._converged: tuple[object, object, object] = (None, None, None)
+        """What the last plan without actions was made of: the very same needs no other."""
         self._settled: dict[str, list[asyncio.Future[None]]] = {}
         self._after_pass: list[Callable[[], None]] = []
         self.observed = Topology()
@@ -186,19 +188,27 @@ class ControlLoop:
         if self._reobserve:
             self._reobserve = False
             self.observed = await asyncio.to_thread(self._driver.observe)
+        inputs = (world.collections, fleet, self.observed)
+        if any(new is not old for new, old in zip(inputs, self._converged, strict=True)):
+            await self._build(world, fleet, started)
+        self.progress.applied_version, self.progress.fleet = world.version, fleet
+        await self._finish_operations(world)
+        for tell in self._after_pass:
+            tell()
+
+    async def _build(self, world: World, fleet: Fleet, started: float) -> None:
+        """Make what ``world`` and ``fleet`` ask for, and remember it when there was nothing to do."""
         before, self.lowered = self.lowered, self._lower(world, fleet, self.observed)
         actions = plan(self.observed, self.lowered.topology)
         outcomes = await asyncio.to_thread(self._driver.apply, actions) if actions else ()
         self._note_failures(outcomes, before, self.lowered)
+        if not actions:
+            self._converged = (world.collections, fleet, self.observed)
+            return
         self.observed = after(self.observed, outcomes)
-        self.progress.applied_version, self.progress.fleet = world.version, fleet
-        if actions:
-            failed = {element_of(o.action).key: str(o.error) for o in outcomes if o.error}
-            took = self._clock.seconds() - started
-            self.progress.passes.append(Pass(self._clock.now(), world.version, took, actions, failed))
-        await self._finish_operations(world)
-        for tell in self._after_pass:
-            tell()
+        failed = {element_of(o.action).key: str(o.error) for o in outcomes if o.error}
+        took = self._clock.seconds() - started
+        self.progress.passes.append(Pass(self._clock.now(), world.version, took, actions, failed))
 
     async def _wait(self) -> None:
         if not self.progress.failures and not self._unfinished:
