@@ -33,13 +33,14 @@ _UP = 0x1
 _ROOT = 0xFFFF_FFFF
 _MAIN_TABLE = 254
 _STATIC = 4
-_ONLINK = 4
+ONLINK = 4
 _UNICAST, _BLACKHOLE = 1, 6
 _UNIVERSE, _LINK_SCOPE = 0, 253
 _NOPREFIXROUTE = 0x200
 
 _IFLA_MTU, _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 4, 3, 18, 28
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC, _RTA_MULTIPATH = 1, 4, 5, 7, 9
+_RTA_NH_ID = 30
 
 _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBi")
@@ -155,7 +156,7 @@ def _route(destination: IPv4Network, ways: tuple[Way, ...], source: IPv4Address 
     kind = _UNICAST if ways else _BLACKHOLE
     routed = not ways or any(way.via for way in ways)
     scope = _UNIVERSE if routed else _LINK_SCOPE
-    flags = _ONLINK if len(ways) == 1 and ways[0].via else 0
+    flags = ONLINK if len(ways) == 1 and ways[0].via else 0
     head = _ROUTE.pack(socket.AF_INET, destination.prefixlen, 0, 0, _MAIN_TABLE, _STATIC, scope, kind, flags)
     parts = [attribute(_RTA_DST, destination.network_address.packed)]
     if source is not None:
@@ -169,9 +170,21 @@ def _route(destination: IPv4Network, ways: tuple[Way, ...], source: IPv4Address 
     return head + b"".join(parts)
 
 
+def put_group_route(
+    destination: IPv4Network, group: int, source: IPv4Address | None, *, routed: bool
+) -> Message:
+    """Create or replace a route by a group of next hops, ``routed`` when these are gateways."""
+    scope = _UNIVERSE if routed else _LINK_SCOPE
+    head = _ROUTE.pack(socket.AF_INET, destination.prefixlen, 0, 0, _MAIN_TABLE, _STATIC, scope, _UNICAST, 0)
+    parts = [attribute(_RTA_DST, destination.network_address.packed), u32(_RTA_NH_ID, group)]
+    if source is not None:
+        parts.append(attribute(_RTA_PREFSRC, source.packed))
+    return Message(NEWROUTE, CREATE | REPLACE, head + b"".join(parts))
+
+
 def _hop(way: Way) -> bytes:
     gateway = attribute(_RTA_GATEWAY, way.via.packed) if way.via else b""
-    return _HOP.pack(8 + len(gateway), _ONLINK if way.via else 0, 0, way.index) + gateway
+    return _HOP.pack(8 + len(gateway), ONLINK if way.via else 0, 0, way.index) + gateway
 
 
 def put_bucket(index: int, bits_per_second: int) -> Message:

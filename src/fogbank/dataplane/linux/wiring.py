@@ -17,6 +17,7 @@ from fogbank.dataplane.driver import Carried
 from fogbank.dataplane.linux import rtnetlink
 from fogbank.dataplane.linux.netlink import NETLINK_ROUTE, Message, Netlink
 from fogbank.dataplane.linux.spaces import Spaces
+from fogbank.dataplane.linux.spreading import Spreading
 from fogbank.errors import DriverError
 from fogbank.network.topology import (
     Address,
@@ -48,6 +49,7 @@ class Wiring:
         self._spaces = spaces
         self._indexes: dict[Port, int] = {}
         self._next_index = _FIRST_INDEX
+        self._spreading = Spreading()
         self._built: dict[Key, Wire] = {}
         self._in_space: dict[SpaceName, dict[Key, Wire]] = {}
         self._watches: dict[SpaceName, Netlink] = {}
@@ -84,6 +86,7 @@ class Wiring:
                     self._cast_off(far)
             self._forget(element)
         self._in_space.pop(space, None)
+        self._spreading.forget(space)
 
     def _cast_off(self, port: Port) -> None:
         index = self._indexes.get(port)
@@ -137,7 +140,7 @@ class Wiring:
             case Remove(element=Address(port=port, interface=interface)):
                 return [(port.space, rtnetlink.delete_address(self._index(port), interface))]
             case Create(element=Route() as route) | Replace(new=Route() as route):
-                return [(route.space, self._put_route(route))]
+                return self._put_route(route)
             case Remove(element=Route() as route):
                 return [(route.space, rtnetlink.delete_route(route.destination))]
             case Create(element=Shaper() as shaper) | Replace(new=Shaper() as shaper):
@@ -177,9 +180,10 @@ class Wiring:
         removal = (old.left.space, rtnetlink.delete_link(self._index(old.left)))
         return [removal, *self._make_link(new)]
 
-    def _put_route(self, route: Route) -> Message:
+    def _put_route(self, route: Route) -> list[Step]:
         ways = tuple(rtnetlink.Way(self._index(Port(route.space, hop.device)), hop.via) for hop in route.hops)
-        return rtnetlink.put_route(route.destination, ways, route.source)
+        messages = self._spreading.put(route.key, route.space, route.destination, ways, route.source)
+        return [(route.space, message) for message in messages]
 
     def _restore(self, link: Element) -> Exception | None:
         """Put back what went with the old interface when a link was made anew."""

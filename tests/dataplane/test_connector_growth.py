@@ -1,0 +1,117 @@
+"""A busy connector gets a machine more, and what goes through it notices nothing."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests import worlds
+from tests.private_world import Lab
+
+from fogbank.clock import Clock
+from fogbank.control.connectors import Connectors
+from fogbank.control.logbook import Logbook
+from fogbank.control.loop import ControlLoop
+from fogbank.lowering.lower import lower
+from fogbank.lowering.lowered import Lowered
+from fogbank.lowering.spaces import connector_space, hub_space, instance_space, site_space
+from fogbank.network.addressing import ANYWHERE
+from fogbank.network.topology import Listener, SpaceName, Topology, Workload
+from fogbank.resources.decisions import Decision
+from fogbank.resources.sites import BUILTIN_SITES
+from fogbank.resources.vpcaccess import read_connector
+from fogbank.resources.world import Fleet, Put, World
+from fogbank.store.journal import Journal
+from fogbank.store.store import Store
+
+SITE = BUILTIN_SITES["ifconfig.me"]
+NAME = worlds.connector_id("cloud-run-connector")
+SECONDS = 1.0
+"""What the mean is taken over here; a minute in a region."""
+CONNECTIONS = 24
+
+
+def slow_article() -> tuple[World, Fleet]:
+    """Article 000 with machines of 50 Mbit/s."""
+    world, fleet = worlds.article()
+    connector = world.get(NAME)
+    return world.after([Put(connector.with_body(machineType="f1-micro"))]), fleet
+
+
+def only_network(world: World, fleet: Fleet, observed: Topology) -> Lowered:
+    """Lower without containers and servers, which this world has not."""
+    lowered = lower(world, fleet, observed)
+    kept = [e for e in lowered.topology if not isinstance(e, Workload | Listener)]
+    return replace(lowered, topology=Topology.of(kept))
+
+
+@pytest.mark.netns
+def test_a_busy_connector_grows_stays_grown_and_keeps_its_flows(lab: Lab, tmp_path: Path) -> None:
+    asyncio.run(grow(lab, tmp_path))
+
+
+async def grow(lab: Lab, folder: Path) -> None:
+    world, fleet = slow_article()
+    (instance,) = (instance_space(each) for each in fleet.instances)
+    clock, store = Clock(), Store(Journal(folder / "world.sqlite"))
+    logbook = Logbook(folder / "log.jsonl", clock)
+    loop = ControlLoop(store, lab.driver, only_network, (), clock)
+    connectors = Connectors(store, loop, lab.driver, clock, logbook, seconds=SECONDS)
+    changes = tuple(Put(each) for members in world.collections.values() for each in members.values())
+    await store.commit(lambda _world: Decision(changes))
+    loop.set_fleet(fleet)
+    await loop.turn()
+    assert loop.explain() == []
+
+    def machines() -> int:
+        return read_connector(store.world.get(NAME)).instances
+
+    with lab.listen(site_space(SITE.host), SITE.address, 9000) as server:
+        flows = [lab.connect(instance, SITE.address, 9000) for _ in range(CONNECTIONS)]
+        await connectors.sample()
+        assert (machines(), connectors.status()[0]["machines"]) == (2, 2)
+        await asyncio.to_thread(flood, lab, instance, SECONDS)
+        await connectors.sample()
+        await loop.turn()
+        assert (machines(), connectors.status()[0]["machines"]) == (3, 3)
+        assert 60 < connectors.status()[0]["megabitsPerSecond"] < 110
+        assert len(lab.driver.observe().elements["route", hub_space(NAME), str(ANYWHERE)].hops) == 3
+        assert [alive(flow) for flow in flows] == [True] * CONNECTIONS
+        assert len(server.peers) == CONNECTIONS
+        flows += [lab.connect(instance, SITE.address, 9000) for _ in range(CONNECTIONS)]
+        assert lab.driver.flows(connector_space(NAME, 2)), "new flows use the new machine too"
+    clock.advance(timedelta(hours=1))
+    await connectors.sample()
+    assert machines() == 3
+    assert connectors.status()[0]["megabitsPerSecond"] < 0.1
+    logbook.close()
+    await store.close()
+
+
+def flood(lab: Lab, space: SpaceName, seconds: float) -> None:
+    """Send more than two machines can forward, as many flows."""
+    senders = [lab.driver.open_socket(space, socket.SOCK_DGRAM) for _ in range(16)]
+    for sender in senders:
+        sender.connect((str(SITE.address), 9))
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for sender in senders:
+            with contextlib.suppress(ConnectionRefusedError, BlockingIOError):
+                sender.send(bytes(1200), socket.MSG_DONTWAIT)
+        time.sleep(0.001)
+    for sender in senders:
+        sender.close()
+
+
+def alive(flow: socket.socket) -> bool:
+    """Tell whether what is said comes back."""
+    try:
+        flow.settimeout(2)
+        flow.sendall(b"still there?")
+        return flow.recv(100) == b"still there?"
+    except OSError:
+        return False
