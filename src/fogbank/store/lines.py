@@ -1,0 +1,106 @@
+"""Files of JSON lines that only grow, within a bound, and those who follow what comes.
+
+The witness log and the logbook are such files. A line that was cut short by a crash or a full disk is skipped
+and never joined to the next one.
+"""
+
+import asyncio
+import errno
+import json
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+LARGEST_BYTES = 16 * 1024 * 1024
+"""When a file would pass this size it becomes ``<name>.1``, replacing the one before."""
+
+LONGEST_QUEUE = 10_000
+"""How many lines may wait for one follower."""
+
+Line = Mapping[str, Any]
+
+
+class LineFile:
+    """The file at ``path``, for its owner only; it belongs to one thread."""
+
+    def __init__(self, path: Path, largest: int = LARGEST_BYTES) -> None:
+        self._path = path
+        self._older = path.with_name(path.name + ".1")
+        self._largest = largest
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._descriptor, self._size, self._cut = _open(path)
+
+    def append(self, line: Line) -> None:
+        """Write one line; OSError when the disk refuses."""
+        text = json.dumps(line, ensure_ascii=False).encode(errors="replace") + b"\n"
+        if self._size and self._size + len(text) > self._largest:
+            os.close(self._descriptor)
+            self._path.replace(self._older)
+            self._descriptor, self._size, self._cut = _open(self._path)
+        if self._cut:
+            text = b"\n" + text
+        written = os.write(self._descriptor, text)
+        self._size += written
+        self._cut = written < len(text)
+        if self._cut:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+
+    def read(self) -> Iterator[Line]:
+        """Read every whole line that is kept, oldest first."""
+        for path in (self._older, self._path):
+            if path.exists():
+                with path.open("rb") as file:
+                    yield from _parse(file)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+
+class Followers:
+    """Those who wait for lines; one who is so slow that ten thousand wait for it is let go."""
+
+    def __init__(self) -> None:
+        self._queues: dict[asyncio.Queue[Line | None], None] = {}
+
+    def __len__(self) -> int:
+        return len(self._queues)
+
+    def tell(self, line: Line) -> None:
+        """Hand a line to everyone."""
+        for queue in tuple(self._queues):
+            if queue.qsize() >= LONGEST_QUEUE:
+                del self._queues[queue]
+                queue.put_nowait(None)
+            else:
+                queue.put_nowait(line)
+
+    async def follow(self, before: Iterable[Line]) -> AsyncIterator[Line]:
+        """Give the lines ``before``, then those to come, until the reader goes or is let go."""
+        queue: asyncio.Queue[Line | None] = asyncio.Queue()
+        self._queues[queue] = None
+        try:
+            for line in tuple(before):
+                yield line
+            while (latest := await queue.get()) is not None:
+                yield latest
+        finally:
+            self._queues.pop(queue, None)
+
+
+def _open(path: Path) -> tuple[int, int, bool]:
+    """Open a file for appending; give its descriptor, its size, and whether its last line was cut short."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    size = os.fstat(descriptor).st_size
+    return descriptor, size, size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+
+
+def _parse(lines: Iterable[bytes]) -> Iterator[Line]:
+    for line in lines:
+        try:
+            shown = json.loads(line)
+        except ValueError:
+            continue  # a line that was cut short
+        if isinstance(shown, dict):
+            yield shown

@@ -1,0 +1,51 @@
+"""Files of JSON lines outlive crashes and full disks; followers hear everything or are let go."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from fogbank.store import lines
+from fogbank.store.lines import Followers, LineFile
+
+
+def test_a_line_that_was_cut_short_is_skipped_however_often_the_file_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(b'{"n": 1}\n{"n": 2, "tex')
+    for number in (3, 4):
+        file = LineFile(path)
+        file.append({"n": number})
+        file.close()
+    file = LineFile(path)
+    assert [line["n"] for line in file.read()] == [1, 3, 4]
+    file.close()
+
+
+def test_a_full_disk_is_told_and_costs_only_the_lines_that_found_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = LineFile(tmp_path / "lines.jsonl")
+    file.append({"n": 1})
+    write = os.write
+    monkeypatch.setattr(lines.os, "write", lambda descriptor, text: write(descriptor, text[:4]))
+    with pytest.raises(OSError, match="No space left") as refusal:
+        file.append({"n": 2})
+    assert refusal.value.errno == errno.ENOSPC
+    monkeypatch.setattr(lines.os, "write", write)
+    file.append({"n": 3})
+    assert [line["n"] for line in file.read()] == [1, 3]
+    file.close()
+
+
+async def test_a_follower_that_never_reads_is_let_go_after_what_it_was_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lines, "LONGEST_QUEUE", 2)
+    followers = Followers()
+    following = followers.follow([{"n": 0}])
+    assert (await anext(following))["n"] == 0
+    for number in range(1, 6):
+        followers.tell({"n": number})
+    assert [line["n"] async for line in following] == [1, 2]
+    assert len(followers) == 0
