@@ -7,7 +7,7 @@ them. When the disk refuses, the region goes on and the lines are in memory alon
 
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class Logbook:
         self._keep(line)
         self.followers.tell(line)
 
-    async def read(self, resource: str = "", *, follow: bool = False) -> AsyncIterator[Line]:
+    async def read(self, resource: str = "", *, follow: bool = False) -> AsyncGenerator[Line, None]:
         """Give the kept lines whose resource starts with ``resource``; with ``follow`` also those to come."""
         if not follow:
             for line in tuple(self._lines):

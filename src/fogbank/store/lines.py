@@ -8,7 +8,7 @@ import asyncio
 import errno
 import json
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ class Followers:
             else:
                 queue.put_nowait(line)
 
-    async def follow(self, before: Iterable[Line]) -> AsyncIterator[Line]:
+    async def follow(self, before: Iterable[Line]) -> AsyncGenerator[Line, None]:
         """Give the lines ``before``, then those to come, until the reader goes or is let go."""
         queue: asyncio.Queue[Line | None] = asyncio.Queue()
         self._queues[queue] = None

@@ -4,7 +4,7 @@ It is the proof of every claim about addresses, so each entry is written before 
 file is bounded: when it is full it becomes ``.1``, and the one before that goes.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,7 +60,7 @@ class WitnessLog:
         """Read what is kept, oldest first; of one host or of all."""
         return (shown for shown in self._file.read() if not host or shown["host"] == host)
 
-    async def tail(self, host: str | None = None, *, follow: bool = False) -> AsyncIterator[Line]:
+    async def tail(self, host: str | None = None, *, follow: bool = False) -> AsyncGenerator[Line, None]:
         """Read what is kept, and with ``follow`` what comes, until the reader goes or is far too slow."""
         if not follow:
             for shown in tuple(self.entries(host)):
