@@ -76,6 +76,15 @@ def test_the_third_party_sees_the_reserved_address(article: Region, reserved: st
     assert {line["sourceIp"] for line in seen} == {reserved}
 
 
+def test_datagrams_to_a_partners_own_port_carry_the_reserved_address(article: Region, reserved: str) -> None:
+    article.fogbank("internet", "add", "datagrams.example.com", "--port", "9000")
+    answer = netcheck(article, "/udp?host=datagrams.example.com&port=9000&payload=hello&count=2")
+    assert answer["ok"], answer
+    seen = article.witness("datagrams.example.com")
+    assert [(line["method"], line["sourceIp"], line["status"]) for line in seen] == [("UDP", reserved, 0)] * 2
+    article.fogbank("internet", "remove", "datagrams.example.com")
+
+
 def test_every_hop_is_as_predicted(article: Region, reserved: str) -> None:
     text = article.fogbank("trace", "run/production", "http://ifconfig.me", "--probe", "--format", "json")
     trace = json.loads(text)

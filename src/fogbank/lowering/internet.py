@@ -54,3 +54,5 @@ def _site_elements(site: Site) -> Iterator[Element]:
     yield Route(INTERNET, host(site.address), (Hop(device),))
     for port in site.all_ports:
         yield Listener(space, site.address, port, "tcp", WITNESS)
+    for port in site.ports:
+        yield Listener(space, site.address, port, "udp", WITNESS)

@@ -34,7 +34,7 @@ _OURS = ("google.internal", "googleapis.com", "google.com", "run.app", "pkg.dev"
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One third party. ``ports`` are open beside 80 and 443; an empty ``allow`` lets everybody in."""
+    """One third party. ``ports`` are open beside 80 and 443, over UDP too; an empty ``allow`` admits all."""
 
     host: str
     address: IPv4Address

@@ -68,10 +68,11 @@ def test_a_region_without_resources_is_the_internet_and_the_fabric():
     assert {s.service for s in found.of_kind(Listener)} == {"metadata", "resolver", "witness"}
 
 
-def test_a_partner_listens_on_its_own_ports_too():
+def test_a_partner_listens_on_its_own_ports_too_for_datagrams_as_well():
     found = topology(world(site("partner.example", "192.0.2.40", [8443])))
-    ports = {one.port for one in found.of_kind(Listener) if one.space == "site/partner.example"}
-    assert ports == {80, 443, 8443}
+    listeners = [one for one in found.of_kind(Listener) if one.space == "site/partner.example"]
+    assert {one.port for one in listeners if one.protocol == "tcp"} == {80, 443, 8443}
+    assert {one.port for one in listeners if one.protocol == "udp"} == {8443}
 
 
 def test_a_connector_in_error_has_no_machines():

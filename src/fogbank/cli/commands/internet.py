@@ -34,7 +34,11 @@ def command() -> None:
     "--allow", multiple=True, metavar="CIDR", help="Let only this range in (repeatable); 403 for others."
 )
 @click.option(
-    "--port", "ports", multiple=True, type=click.IntRange(1, 65535), help="Listen here too (repeatable)."
+    "--port",
+    "ports",
+    multiple=True,
+    type=click.IntRange(1, 65535),
+    help="Listen here too, TCP and UDP (repeatable).",
 )
 @name_option
 @format_option
