@@ -27,7 +27,7 @@ SERVICES = {
     service.name: service
     for service in (
         cloudresourcemanager.furnishing(lambda project, _now, _new_id: (Put(worlds.network(project)),)),
-        iam.with_keys(lambda account: iam.NewKey("k1", b"public", b'{"for": "me"}')),
+        iam.with_keys(lambda account: iam.NewKey("k1", b"public", b"certificate", b'{"for": "me"}')),
         run.SERVICE,
         serviceusage.SERVICE,
         vpcaccess.SERVICE,

@@ -49,6 +49,20 @@ def java_hash(text: str) -> int:
     return number & _COMPUTE_MASK
 
 
+_LAUNCH_STAGES = (
+    *("LAUNCH_STAGE_UNSPECIFIED", "EARLY_ACCESS", "ALPHA", "BETA", "GA", "DEPRECATED"),
+    *("UNIMPLEMENTED", "PRELAUNCH"),
+)
+"""Launch stages by their numbers: the one enum that discovery documents do not list in that order."""
+
+
+def enum_number(document: str, choices: Sequence[str], value: str) -> int:
+    """Tell the number of one of an enum's ``choices``: outside compute, where it stands among them."""
+    if document.startswith("compute."):
+        return java_hash(value)
+    return (_LAUNCH_STAGES if choices[0] == _LAUNCH_STAGES[0] else choices).index(value)
+
+
 class _Converter:
     """Walks a value and its schema together, collecting what does not fit."""
 
@@ -114,10 +128,9 @@ class _Converter:
         if isinstance(value, str) and value in choices:
             return value
         if isinstance(value, int) and not isinstance(value, bool):
-            if self.document.startswith("compute."):
-                return next((c for c in choices if java_hash(c) == value), value)
-            if 0 <= value < len(choices):
-                return choices[value]
+            for choice in choices:
+                if enum_number(self.document, choices, choice) == value:
+                    return choice
         if self.document.startswith("compute."):
             options = ", ".join(choices)
             why = f"Invalid value for field 'resource.{at}': '{value}'. Must be one of [{options}]."

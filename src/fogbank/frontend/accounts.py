@@ -6,7 +6,6 @@ secret can have credentials for any address.
 """
 
 import base64
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,13 @@ from typing import Protocol
 from fogbank.frontend.jwt import KeyPair, new_key_pair
 from fogbank.resources.names import ResourceName
 from fogbank.resources.policies import allows, member_of, policy_of
-from fogbank.resources.projects import PROJECTS, SERVICE_ACCOUNTS, compute_account, policy_name
+from fogbank.resources.projects import (
+    PROJECTS,
+    SERVICE_ACCOUNTS,
+    compute_account,
+    policy_name,
+    unique_id,
+)
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.iam import NewKey
 
@@ -101,11 +106,6 @@ def operator_account(project: str) -> str:
     return f"fogbank@{project}.iam.gserviceaccount.com"
 
 
-def unique_id(email: str) -> str:
-    """Give the number of an account that nobody created: twenty-one digits made from its address."""
-    return str(10**20 + int.from_bytes(hashlib.sha256(email.encode()).digest()[:7], "big"))
-
-
 def key_document(key: KeyPair, account: Account) -> Json:
     """Make the key file of a service account, as clients read it."""
     address = account.email.replace("@", "%40")
@@ -126,9 +126,12 @@ def key_document(key: KeyPair, account: Account) -> Json:
 
 def make_key(account: Resource) -> NewKey:
     """Make a key for a service account: the function that `services.iam` lacks, because it takes chance."""
+    from fogbank.frontend import certificates
+
     pair, body = new_key_pair(), account.body
     owner = Account(body["email"], body["uniqueId"], account.name.project)
-    return NewKey(pair.kid, pair.public, render(key_document(pair, owner)))
+    certificate = certificates.wrap(pair.public, pair.kid, pair.private)
+    return NewKey(pair.kid, pair.public, certificate, render(key_document(pair, owner)))
 
 
 def user_document(email: str, refresh_token: str) -> Json:

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from fogbank.discovery.enums import NUMBERED, with_numbers
 from fogbank.discovery.routes import Match, Method, find
 from fogbank.discovery.schemas import check_response, convert_request
 from fogbank.errors import ApiError, not_implemented
@@ -135,8 +136,7 @@ class Api:
             answer = await self._handle(handler, match, call, query)
         if self._check_answers and (misfits := check_response(method.document, method.response, answer)):
             raise AssertionError(f"the answer does not fit {method.response}: {misfits}")
-        mask = standard(pairs, "fields") if pairs else None
-        return parse_mask(mask).apply(answer) if mask else answer
+        return _dressed(answer, method, pairs) if pairs else answer
 
     def _handler(self, method: Method) -> Handler | None:
         known = self._handlers.get(method.id)
@@ -216,6 +216,14 @@ async def _refuse_grpc(request: ApiRequest, send: Send) -> None:
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
+
+
+def _dressed(answer: Json, method: Method, pairs: list[tuple[str, str]]) -> Json:
+    """Give an answer the form that a request's query asks for: enums as numbers, only some fields."""
+    if NUMBERED in (standard(pairs, "alt") or ""):
+        answer = with_numbers(method.document, method.response, answer)
+    mask = standard(pairs, "fields")
+    return parse_mask(mask).apply(answer) if mask else answer
 
 
 def _authorization(request: ApiRequest) -> str | None:

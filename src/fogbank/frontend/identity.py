@@ -20,12 +20,12 @@ from fogbank.frontend.accounts import (
     key_document,
     operator_account,
     render,
-    unique_id,
     user_document,
 )
 from fogbank.frontend.jwt import BadTokenError, Claims, KeyPair
 from fogbank.frontend.private import private_folder, read_private, write_private
 from fogbank.frontend.tokens import ACCESS_PREFIX, LIFETIME_SECONDS, Tokens
+from fogbank.resources.projects import unique_id
 from fogbank.resources.world import Json
 
 ISSUER = "https://accounts.google.com"

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 from fogbank.errors import ApiError
 from fogbank.frontend import jwt
-from fogbank.frontend.accounts import GCLOUD_CLIENT, TOKEN_URI, Account, unique_id
+from fogbank.frontend.accounts import GCLOUD_CLIENT, TOKEN_URI, Account
 from fogbank.frontend.identity import ISSUER, Identity
 from fogbank.frontend.jwt import BadTokenError
 from fogbank.frontend.tokens import CLOUD_PLATFORM, LIFETIME_SECONDS
 from fogbank.frontend.web import Answer, Application, Request, application, json_answer
+from fogbank.resources.projects import unique_id
 
 HOSTS = frozenset({"oauth2.googleapis.com", "accounts.google.com", "openidconnect.googleapis.com"})
 """Hosts that are served here whole."""

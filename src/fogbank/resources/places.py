@@ -1,6 +1,7 @@
 """Places: Google's regions, their zones, and the range that each has in an auto-mode network.
 
-The ranges were recorded (SEMANTICS 1.1). Zones are a, b and c nearly everywhere.
+The ranges were recorded (SEMANTICS 1.1). Zones are a, b and c nearly everywhere. A project has to ask for
+me-central2: others see its name, and their auto-mode networks have no subnet there.
 """
 
 from collections.abc import Mapping
@@ -10,16 +11,16 @@ from ipaddress import IPv4Network
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A region: its ``zones`` (full names, in order) and its subnet in an auto-mode network."""
+    """A region: its ``zones`` (full names, in order) and its subnet in an auto-mode network, if any."""
 
     name: str
     zones: tuple[str, ...]
-    auto_range: IPv4Network
+    auto_range: IPv4Network | None
 
 
-def _region(name: str, second_octet: int, letters: str = "abc") -> Region:
+def _region(name: str, second_octet: int | None, letters: str = "abc") -> Region:
     zones = tuple(f"{name}-{letter}" for letter in letters)
-    return Region(name, zones, IPv4Network(f"10.{second_octet}.0.0/20"))
+    return Region(name, zones, IPv4Network(f"10.{second_octet}.0.0/20") if second_octet else None)
 
 
 _ALL = (
@@ -33,6 +34,7 @@ _ALL = (
     _region("asia-south2", 190),
     _region("asia-southeast1", 148),
     _region("asia-southeast2", 184),
+    _region("asia-southeast3", 232),
     _region("australia-southeast1", 152),
     _region("australia-southeast2", 192),
     _region("europe-central2", 186),
@@ -49,6 +51,7 @@ _ALL = (
     _region("europe-west8", 198),
     _region("europe-west9", 200),
     _region("me-central1", 212),
+    _region("me-central2", None),
     _region("me-west1", 208),
     _region("northamerica-northeast1", 162),
     _region("northamerica-northeast2", 188),

@@ -7,7 +7,7 @@ project chooses it.
 import re
 from collections.abc import Callable
 from datetime import datetime
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource, World
@@ -64,6 +64,11 @@ def policy_name(project: str) -> ResourceName:
 def compute_account(number: str) -> str:
     """Give the address of the account that workloads of the project with ``number`` run as by default."""
     return f"{number}-compute@developer.gserviceaccount.com"
+
+
+def unique_id(email: str) -> str:
+    """Give the number of an account that nobody created: twenty-one digits made from its address."""
+    return str(10**20 + int.from_bytes(sha256(email.encode()).digest()[:7], "big"))
 
 
 def service_account_name(project: str, email: str) -> ResourceName:

@@ -67,11 +67,12 @@ def is_automatic(subnetwork: Resource) -> bool:
 
 
 def automatic(network: Resource, call: Call) -> Iterator[Resource]:
-    """Make the subnetworks of an auto mode network, one in every region."""
+    """Make the subnetworks of an auto mode network, one in every region that has a range for it."""
     project = network.name.project
     for region in REGIONS.values():
         name = compute_name("subnetworks", project, "regions", region.name, network.name.id)
-        yield _complete(call, name, network, region.auto_range)
+        if region.auto_range is not None:
+            yield _complete(call, name, network, region.auto_range)
 
 
 def insert(world: World, call: Call) -> Decision:

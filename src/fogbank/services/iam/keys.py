@@ -16,14 +16,18 @@ from fogbank.services.segments import segments
 
 _FILE = "TYPE_GOOGLE_CREDENTIALS_FILE"
 _ALGORITHM = "KEY_ALG_RSA_2048"
+_CERTIFICATE = "certificate"
 
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key just made: its ``id``, its ``public`` half (PEM), and the credential file for the client."""
+    """A key just made: its ``id``, its ``public`` half (PEM), the same in a ``certificate`` (PEM), and the
+    credential file for the client.
+    """
 
     id: str
     public: bytes
+    certificate: bytes
     document: bytes
 
 
@@ -55,7 +59,8 @@ def creator(make_key: MakeKey) -> Method:
             "privateKeyType": _FILE,
             "privateKeyData": b64encode(key.document).decode(),
         }
-        return Decision((Put(Resource(name, call.new_id(), call.now, body)),), answer=answer)
+        private = {_CERTIFICATE: b64encode(key.certificate).decode()}
+        return Decision((Put(Resource(name, call.new_id(), call.now, body, private)),), answer=answer)
 
     return Write(create)
 
@@ -73,13 +78,16 @@ def _find(world: World, call: Call) -> Resource:
 
 
 def get(world: World, call: Call) -> Json:
-    """Show a key; the public half when it is asked for as it is kept."""
-    body = _find(world, call).body
+    """Show a key; with its public half in the form that is asked for."""
+    found = _find(world, call)
+    body = found.body
     match call.parameters.get("publicKeyType") or "TYPE_NONE":
         case "TYPE_NONE":
             return _show(body)
         case "TYPE_RAW_PUBLIC_KEY":
             return body
+        case "TYPE_X509_PEM_FILE" if _CERTIFICATE in found.private:
+            return body | {"publicKeyData": found.private[_CERTIFICATE]}
         case kind:
             raise not_implemented(f"public keys as {kind}")
 

@@ -1,7 +1,7 @@
-"""Service Usage (``serviceusage.googleapis.com``): which APIs a project has enabled."""
+"""Service Usage (``serviceusage.googleapis.com``): which APIs a project has enabled, and their agents."""
 
 from fogbank.services.contract import List, Read, Service, Write
-from fogbank.services.serviceusage import apis
+from fogbank.services.serviceusage import apis, identities
 
 SERVICE = Service(
     name="serviceusage",
@@ -12,5 +12,6 @@ SERVICE = Service(
         "services.enable": Write(apis.enable),
         "services.disable": Write(apis.disable),
         "services.batchEnable": Write(apis.batch_enable),
+        "v1beta1.services.generateServiceIdentity": Write(identities.generate),
     },
 )

@@ -22,7 +22,7 @@ _MOST_AT_ONCE = {"batchGet": 30, "batchEnable": 20}
 
 def get(world: World, call: Call) -> Json:
     """Show an API and whether the project uses it."""
-    return _show(world, project_of(world, call), _known(segments(call)["services"]))
+    return _show(world, project_of(world, call), known(segments(call)["services"]))
 
 
 def list_(world: World, call: Call) -> Iterable[Json]:
@@ -40,12 +40,12 @@ def batch_get(world: World, call: Call) -> Json:
     project, names = project_of(world, call), call.parameters.get("names") or []
     names = [names] if isinstance(names, str) else names
     _check_count(names, "batchGet")
-    return {"services": [_show(world, project, _known(name.rpartition("/")[2])) for name in names]}
+    return {"services": [_show(world, project, known(name.rpartition("/")[2])) for name in names]}
 
 
 def enable(world: World, call: Call) -> Decision:
     """Enable one API."""
-    project, api = project_of(world, call), _known(segments(call)["services"])
+    project, api = project_of(world, call), known(segments(call)["services"])
     if state(world, project, api) == "ENABLED":
         return _nothing_to_do(world, call, project, api)
     decided = (Put(_resource(call, project, api, "ENABLED")),)
@@ -64,7 +64,7 @@ def _nothing_to_do(world: World, call: Call, project: str, api: str) -> Decision
 
 def disable(world: World, call: Call) -> Decision:
     """Disable one API; what it has made stays."""
-    project, api = project_of(world, call), _known(segments(call)["services"])
+    project, api = project_of(world, call), known(segments(call)["services"])
     if state(world, project, api) == "DISABLED":
         raise ApiError(
             400,
@@ -83,7 +83,7 @@ def disable(world: World, call: Call) -> Decision:
 def batch_enable(world: World, call: Call) -> Decision:
     """Enable several APIs, or none when one of them is unknown."""
     project = project_of(world, call)
-    apis = [_known(str(api)) for api in call.body.get("serviceIds") or ()]
+    apis = [known(str(api)) for api in call.body.get("serviceIds") or ()]
     _check_count(apis, "batchEnable")
     missing = [api for api in apis if state(world, project, api) == "DISABLED"]
     decided = tuple(Put(_resource(call, project, api, "ENABLED")) for api in missing)
@@ -127,7 +127,8 @@ def _show(world: World, project: str, api: str) -> Json:
     }
 
 
-def _known(api: str) -> str:
+def known(api: str) -> str:
+    """Check that there is an API of this name."""
     if api not in CATALOGUE:
         raise ApiError(
             403, f"Not found or permission denied for service(s): {api}.", "PERMISSION_DENIED", "forbidden"

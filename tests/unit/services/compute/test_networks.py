@@ -31,7 +31,7 @@ def test_an_auto_network_has_a_subnetwork_in_every_region(compute):
     compute.network("net", auto=True)
     links = compute("networks.get", network="net")["subnetworks"]
     seoul = compute("subnetworks.get", region=REGION, subnetwork="net")
-    assert len(links) == 41
+    assert len(links) == 42
     assert links == sorted(links)
     assert (seoul["ipCidrRange"], seoul["gatewayAddress"]) == ("10.178.0.0/20", "10.178.0.1")
 
@@ -144,8 +144,8 @@ def test_a_new_project_finds_googles_default_network():
     network = compute("networks.get", network="default")
     rules = {rule["name"]: rule for rule in compute("firewalls.list")}
     assert network["description"] == "Default network for the project"
-    assert len(network["subnetworks"]) == 41
-    assert len(compute("routes.list")) == 42
+    assert len(network["subnetworks"]) == 42
+    assert len(compute("routes.list")) == 43
     assert {rule["priority"] for rule in rules.values()} == {65534}
     assert rules["default-allow-internal"]["sourceRanges"] == ["10.128.0.0/9"]
     assert rules["default-allow-ssh"]["sourceRanges"] == ["0.0.0.0/0"]

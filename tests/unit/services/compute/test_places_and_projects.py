@@ -6,7 +6,7 @@ from tests.compute_calls import LINK, REGION, with_default_network
 def test_google_has_41_regions_with_their_zones():
     compute = with_default_network()
     regions = {each["name"]: each for each in compute("regions.list")}
-    assert len(regions) == 41
+    assert len(regions) == 43
     assert regions[REGION] == compute("regions.get", region=REGION)
     assert regions[REGION]["zones"] == [f"{LINK}/zones/{REGION}-{letter}" for letter in "abc"]
     assert compute.refused("regions.get", region="moon-north1").code == 404
@@ -26,7 +26,7 @@ def test_a_project_has_its_default_service_account_and_counts_what_it_has():
     usage = {quota["metric"]: quota["usage"] for quota in project["quotas"]}
     assert project["id"] == "123456789012"
     assert project["defaultServiceAccount"].endswith("-compute@developer.gserviceaccount.com")
-    assert (usage["NETWORKS"], usage["SUBNETWORKS"], usage["FIREWALLS"]) == (1.0, 41.0, 4.0)
+    assert (usage["NETWORKS"], usage["SUBNETWORKS"], usage["FIREWALLS"]) == (1.0, 42.0, 4.0)
 
 
 def test_a_project_may_be_called_by_its_number():

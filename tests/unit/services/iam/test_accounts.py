@@ -66,6 +66,8 @@ def test_a_key_is_given_away_once_and_its_public_half_is_kept(cloud):
     assert "privateKeyData" not in cloud(f"{ACCOUNTS}.keys.get", name=made["name"])
     public = cloud(f"{ACCOUNTS}.keys.get", name=made["name"], publicKeyType="TYPE_RAW_PUBLIC_KEY")
     assert base64.b64decode(public["publicKeyData"]) == b"public"
+    wrapped = cloud(f"{ACCOUNTS}.keys.get", name=made["name"], publicKeyType="TYPE_X509_PEM_FILE")
+    assert base64.b64decode(wrapped["publicKeyData"]) == b"certificate"
     assert [k["name"] for k in cloud(f"{ACCOUNTS}.keys.list", name=NAME)["keys"]] == [made["name"]]
     cloud(f"{ACCOUNTS}.keys.delete", name=made["name"])
     assert cloud.refused(f"{ACCOUNTS}.keys.get", name=made["name"]).code == 404

@@ -1,0 +1,58 @@
+"""Service agents: the accounts under which Google's own services act in a project.
+
+An agent needs no resource: its address follows from the project's number and the API. To generate one again
+gives the same.
+"""
+
+from collections.abc import Mapping
+
+from fogbank.resources.apis import api_name
+from fogbank.resources.operations import longrunning_operation
+from fogbank.resources.projects import project_number, unique_id
+from fogbank.resources.world import World
+from fogbank.services.contract import Call, Decision
+from fogbank.services.segments import project_of, segments
+from fogbank.services.serviceusage.apis import known
+
+_SPECIAL: Mapping[str, str] = {
+    "bigquery": "bq-{number}@bigquery-encryption",
+    "compute": "service-{number}@compute-system",
+    "container": "service-{number}@container-engine-robot",
+    "redis": "service-{number}@cloud-redis",
+    "run": "service-{number}@serverless-robot-prod",
+    "servicenetworking": "service-{number}@service-networking",
+    "sqladmin": "service-{number}@gcp-sa-cloud-sql",
+}
+"""Agents whose address does not have the usual form."""
+
+
+def agent(number: str, api: str) -> str:
+    """Give the address of ``api``'s agent in the project with ``number``."""
+    short = api.partition(".")[0]
+    form = _SPECIAL.get(short, f"service-{{number}}@gcp-sa-{short}")
+    return f"{form.format(number=number)}.iam.gserviceaccount.com"
+
+
+def generate(world: World, call: Call) -> Decision:
+    """Tell the agent of an API, in an operation that is over at once."""
+    project, api = project_of(world, call), known(segments(call)["services"])
+    email = agent(project_number(world, project), api)
+    operation = longrunning_operation(
+        "serviceusage",
+        None,
+        "google.api.serviceusage.v1beta1.ServiceUsage.GenerateServiceIdentity",
+        api_name(project, api),
+        now=call.now,
+        new_id=call.new_id,
+        user=call.principal,
+        project=project,
+        metadata_type="google.protobuf.Empty",
+        metadata={"value": {}},
+        response={
+            "@type": "type.googleapis.com/google.api.serviceusage.v1beta1.ServiceIdentity",
+            "email": email,
+            "uniqueId": unique_id(email),
+        },
+        done=True,
+    )
+    return Decision(operation=operation)
