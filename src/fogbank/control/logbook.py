@@ -46,15 +46,15 @@ class Logbook:
         self.followers.tell(line)
 
     async def read(self, resource: str = "", *, follow: bool = False) -> AsyncGenerator[Line, None]:
-        """Give the kept lines whose resource starts with ``resource``; with ``follow`` also those to come."""
+        """Give the kept lines of ``resource`` and what is under it; with ``follow`` also those to come."""
         if not follow:
             for line in tuple(self._lines):
-                if str(line["resource"]).startswith(resource):
+                if _is_of(line, resource):
                     yield line
             return
         async with aclosing(self.followers.follow(self._lines)) as lines:
             async for line in lines:
-                if str(line["resource"]).startswith(resource):
+                if _is_of(line, resource):
                     yield line
 
     def close(self) -> None:
@@ -70,3 +70,9 @@ class Logbook:
             self._refused = True
         else:
             self._refused = False
+
+
+def _is_of(line: Line, resource: str) -> bool:
+    """Tell whether a line is of ``resource`` (``run/production``) or of something under it; ``""`` is all."""
+    asked = resource.rstrip("/")
+    return not asked or f"{line['resource']}/".startswith(f"{asked}/")

@@ -1,9 +1,12 @@
-"""The logbook: what is read is what was asked for, also after a restart."""
+"""The logbook: what is read is what was asked for, also after a restart, a crash and on a full disk."""
+
+import asyncio
 
 import pytest
 
 from fogbank.clock import Clock
 from fogbank.control.logbook import Logbook
+from fogbank.store.lines import LineFile
 
 
 @pytest.fixture
@@ -30,4 +33,49 @@ def path(tmp_path):
 async def test_a_service_is_read_with_its_instances_and_without_its_neighbours(path, asked, texts):
     logbook = Logbook(path, Clock())
     assert [line["text"] async for line in logbook.read(asked)] == texts
+    logbook.close()
+
+
+async def texts(logbook):
+    return [line["text"] async for line in logbook.read()]
+
+
+async def test_a_new_start_knows_the_lines_even_after_a_crash_in_the_middle_of_one(tmp_path):
+    for text in ("one", "two", "three"):
+        logbook = Logbook(tmp_path / "log.jsonl", Clock())
+        logbook.append("run/a", "stdout", text)
+        logbook.close()
+        with (tmp_path / "log.jsonl").open("ab") as file:
+            file.write(b'{"time": "2026')
+    logbook = Logbook(tmp_path / "log.jsonl", Clock())
+    assert await texts(logbook) == ["one", "two", "three"]
+    logbook.close()
+
+
+async def test_a_full_disk_leaves_the_lines_in_memory_and_is_told_once(tmp_path, monkeypatch, caplog):
+    logbook = Logbook(tmp_path / "log.jsonl", Clock())
+
+    def refuse(_file, _line):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(LineFile, "append", refuse)
+    logbook.append("run/a", "stdout", "heard")
+    logbook.append("run/a", "stdout", "heard again")
+    assert await texts(logbook) == ["heard", "heard again"]
+    assert caplog.text.count("No space left") == 1
+    logbook.close()
+
+
+async def test_a_follower_hears_what_it_asked_for_and_leaves_nothing_behind(tmp_path):
+    logbook = Logbook(tmp_path / "log.jsonl", Clock())
+    logbook.append("run/a", "stdout", "before")
+    following = logbook.read("run/a", follow=True)
+    assert (await anext(following))["text"] == "before"
+    waiting = asyncio.ensure_future(anext(following))
+    await asyncio.sleep(0)
+    logbook.append("run/ab", "stdout", "of another")
+    logbook.append("run/a", "stdout", "after")
+    assert (await waiting)["text"] == "after"
+    await following.aclose()
+    assert len(logbook.followers) == 0
     logbook.close()
