@@ -276,7 +276,7 @@ class ControlLoop:
             return Decision((*changes, PutOperation(current.done(now, response))))
 
         try:
-            await self._store.commit(decide)
+            await self._store.commit(decide, synced=False)
         except Exception:
             log.exception("operation %s could not be finished", operation.name)
             return False

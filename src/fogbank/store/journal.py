@@ -1,7 +1,8 @@
 """The database file: every committed change, in SQLite with a write-ahead log.
 
-A transaction returns only when its log is on the disk (``synchronous=FULL``), so neither kill -9 nor a
-power cut takes back what was acknowledged. One connection, used by one thread at a time.
+A synced transaction returns only when its log is on the disk (``synchronous=FULL``), so neither kill -9 nor
+a power cut takes it back. One that is not synced survives kill -9, and a power cut as soon as any later one
+is synced. One connection, used by one thread at a time.
 """
 
 import sqlite3
@@ -12,6 +13,8 @@ from pathlib import Path
 from fogbank.errors import OperatorError
 from fogbank.resources.world import Change, Delete, DeleteOperation, Put, PutOperation, World
 from fogbank.store.codec import decode_operation, decode_resource, encode_operation, encode_resource
+
+_LOG_PAGES = 1000
 
 FORMAT = "1"
 """Raised when older files can no longer be read."""
@@ -31,7 +34,8 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._database.execute("pragma journal_mode=wal")
-        self._database.execute("pragma synchronous=full")
+        self._synced = False
+        self._sync(wanted=True)
         self._database.executescript(_SCHEMA)
         path.chmod(0o600)
         known = self.fact("format")
@@ -56,9 +60,10 @@ class Journal:
         )
         return replace(world, version=int(self.fact("version") or 0))
 
-    def append(self, version: int, changes: Iterable[Change]) -> None:
-        """Make ``changes`` and ``version`` durable, all or nothing."""
+    def append(self, version: int, changes: Iterable[Change], *, synced: bool = True) -> None:
+        """Write ``changes`` and ``version``, all or nothing; ``synced`` waits for the disk."""
         database = self._database
+        self._sync(wanted=synced)
         database.execute("begin immediate")
         try:
             for change in changes:
@@ -68,6 +73,13 @@ class Journal:
         except BaseException:
             database.execute("rollback")
             raise
+
+    def _sync(self, *, wanted: bool) -> None:
+        if wanted != self._synced:
+            self._database.execute(f"pragma synchronous={'full' if wanted else 'normal'}")
+            # Moving the log into the file waits for the disk too, so that is left to those who wait anyway.
+            self._database.execute(f"pragma wal_autocheckpoint={_LOG_PAGES if wanted else 0}")
+            self._synced = wanted
 
     def fact(self, name: str) -> str | None:
         """Read one remembered value."""

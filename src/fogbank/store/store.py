@@ -28,6 +28,7 @@ class _Waiting:
     changes: tuple[Change, ...]
     world: World
     acknowledged: asyncio.Future[None]
+    synced: bool
 
 
 class Store:
@@ -45,10 +46,11 @@ class Store:
         """Have ``tell`` called with each new World, in the event loop."""
         self._watchers.append(tell)
 
-    async def commit(self, decide: Callable[[World], Decision]) -> Committed:
+    async def commit(self, decide: Callable[[World], Decision], *, synced: bool = True) -> Committed:
         """Decide on the newest World; return when that is durable. What ``decide`` raises passes.
 
         A decision that changes nothing may rest on what is still in the queue, so it waits for that, too.
+        Conclusions that would be drawn again after a start need not be ``synced``: a power cut may take them.
         """
         decision = decide(self._newest)
         changes = decision.changes
@@ -60,7 +62,8 @@ class Store:
             return Committed(decision, self.world)
         if changes:
             self._newest = self._newest.after(changes)
-        waiting = _Waiting(decision, changes, self._newest, asyncio.get_running_loop().create_future())
+        acknowledged = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(decision, changes, self._newest, acknowledged, synced)
         self._queue.append(waiting)
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write())
@@ -76,9 +79,8 @@ class Store:
     async def _write(self) -> None:
         while self._queue:
             batch, self._queue = self._queue, []
-            changes = [change for waiting in batch for change in waiting.changes]
             try:
-                await asyncio.to_thread(self._journal.append, batch[-1].world.version, changes)
+                await self._append(batch)
             except Exception as error:  # noqa: BLE001 - each writer of the batch gets it
                 self._fail([*batch, *self._queue], error)
                 continue
@@ -88,6 +90,15 @@ class Store:
                     waiting.acknowledged.set_result(None)
             for tell in self._watchers:
                 tell(self.world)
+
+    async def _append(self, batch: list[_Waiting]) -> None:
+        """Write ``batch``; in a thread when the disk must be waited for, which takes longer than the hop."""
+        version = batch[-1].world.version
+        changes = [change for waiting in batch for change in waiting.changes]
+        if any(waiting.synced for waiting in batch):
+            await asyncio.to_thread(self._journal.append, version, changes)
+        else:
+            self._journal.append(version, changes, synced=False)
 
     def _fail(self, batch: list[_Waiting], error: Exception) -> None:
         self._queue = []

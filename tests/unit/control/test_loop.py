@@ -176,13 +176,13 @@ async def test_an_operation_whose_end_the_disk_refused_ends_later_without_anybod
     await loop.settle("projects/p/nothing", 0.03)
     append, refusals = store._journal.append, list[int]()
 
-    def refuse(version: int, changes: Iterable[Change]) -> None:
+    def refuse(version: int, changes: Iterable[Change], *, synced: bool = True) -> None:
         changes = tuple(changes)
         ends = any(isinstance(c, PutOperation) and c.operation.status == "DONE" for c in changes)
         if ends and len(refusals) < 2:
             refusals.append(version)
             raise sqlite3.OperationalError("disk full")
-        append(version, changes)
+        append(version, changes, synced=synced)
 
     store._journal.append = refuse  # type: ignore[method-assign]
     await store.commit(lambda _world: insert("a"))

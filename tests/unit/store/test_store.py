@@ -69,6 +69,16 @@ async def test_nobody_sees_a_world_that_is_not_on_the_disk(path: Path) -> None:
     assert all(version <= on_disk for version, on_disk in seen)
 
 
+async def test_a_conclusion_is_in_the_file_before_it_shows_though_it_waits_for_no_disk(path: Path) -> None:
+    store = Store(Journal(path))
+    await store.commit(lambda _world: put(1))
+    await store.commit(lambda _world: put(2), synced=False)
+    assert reopened(path).find(resource(2).name) is not None  # as after kill -9: nothing was closed
+    await store.commit(lambda _world: put(3))
+    await store.close()
+    assert reopened(path).version == 3
+
+
 async def test_writers_that_wait_together_share_a_transaction_and_see_one_another(path: Path) -> None:
     store = Store(Journal(path))
     versions: list[int] = []
