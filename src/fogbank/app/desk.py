@@ -14,15 +14,18 @@ from fogbank.app.tracing import Tracer
 from fogbank.clock import Clock
 from fogbank.control.connectors import Connectors
 from fogbank.control.instances import Instances
-from fogbank.control.logbook import Logbook
+from fogbank.control.logbook import Logbook, called
 from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.linux.registry import Registry
 from fogbank.dataplane.linux.witness import WitnessLog
 from fogbank.errors import OperatorError
 from fogbank.network.topology import Space
 from fogbank.resources.decisions import Decision
+from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import rfc3339
+from fogbank.resources.run import SERVICES
 from fogbank.resources.sites import Site, new_site, remove_site, sites
+from fogbank.resources.vpcaccess import CONNECTORS
 from fogbank.resources.world import World
 from fogbank.settings import Settings
 from fogbank.store.store import Store
@@ -131,8 +134,13 @@ class Desk:
             yield entry
 
     def logs(self, resource: str, *, follow: bool) -> AsyncIterator[Mapping[str, object]]:
-        """Give what instances wrote."""
-        return self.logbook.read(resource, follow=follow)
+        """Give what instances wrote; OperatorError when nothing is known by that name."""
+        world = self.store.world
+        services = {f"run/{name.id}" for name in _names(world, SERVICES)}
+        connectors = {f"connector/{name.id}" for name in _names(world, CONNECTORS)}
+        return self.logbook.read(
+            called(resource, self.logbook.names() | services | connectors), follow=follow
+        )
 
     async def trace(self, request: Json) -> Json:
         """Predict a path, and probe it."""
@@ -193,6 +201,10 @@ class Desk:
             if self.region_clock.seconds() > deadline:
                 raise OperatorError("It is recorded but not built yet; see `fogbank status` for why.")
             await asyncio.sleep(0.002)
+
+
+def _names(world: World, collection: str) -> list[ResourceName]:
+    return [resource.name for resource in world.all(collection)]
 
 
 def _site_json(site: Site) -> Json:

@@ -7,11 +7,12 @@ them. When the disk refuses, the region goes on and the lines are in memory alon
 
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
 from fogbank.clock import Clock
+from fogbank.errors import OperatorError
 from fogbank.store.lines import Followers, Line, LineFile
 
 LINES_KEPT = 10_000
@@ -49,13 +50,17 @@ class Logbook:
         """Give the kept lines of ``resource`` and what is under it; with ``follow`` also those to come."""
         if not follow:
             for line in tuple(self._lines):
-                if _is_of(line, resource):
+                if is_of(str(line["resource"]), resource):
                     yield line
             return
         async with aclosing(self.followers.follow(self._lines)) as lines:
             async for line in lines:
-                if _is_of(line, resource):
+                if is_of(str(line["resource"]), resource):
                     yield line
+
+    def names(self) -> set[str]:
+        """Name what the kept lines are about."""
+        return {str(line["resource"]) for line in self._lines}
 
     def close(self) -> None:
         """Close the file."""
@@ -72,7 +77,36 @@ class Logbook:
             self._refused = False
 
 
-def _is_of(line: Line, resource: str) -> bool:
-    """Tell whether a line is of ``resource`` (``run/production``) or of something under it; ``""`` is all."""
-    asked = resource.rstrip("/")
-    return not asked or f"{line['resource']}/".startswith(f"{asked}/")
+def is_of(resource: str, asked: str) -> bool:
+    """Tell whether ``resource`` is what was asked for or a part of it: ``run/ab`` is no part of ``run/a``."""
+    return not asked or f"{resource}/".startswith(f"{asked.rstrip('/')}/")
+
+
+def called(asked: str, known: Iterable[str]) -> str:
+    """Find the whole name of what a person calls ``run/production``, ``production`` or by an instance's id.
+
+    OperatorError lists what there is when that is nothing, or more than one thing.
+    """
+    names = set(known)
+    if not asked or any(is_of(name, asked) for name in names):
+        return asked
+    wanted = asked.strip("/").split("/")
+    found = sorted({"/".join(parts) for name in names for parts in _prefixes(name) if _ends(parts, wanted)})
+    if len(found) == 1:
+        return found[0]
+    whole = sorted({"/".join(name.split("/")[:2]) for name in names})
+    if found:
+        raise OperatorError(f"{asked} is the name of more than one thing: {', '.join(found)}.")
+    hint = (
+        f"There is: {', '.join(whole)}." if whole else "Nothing has been written yet; deploy a service first."
+    )
+    raise OperatorError(f"Nothing is known about {asked}. {hint}")
+
+
+def _prefixes(name: str) -> Iterator[list[str]]:
+    parts = name.split("/")
+    return (parts[:length] for length in range(2, len(parts) + 1))
+
+
+def _ends(parts: Sequence[str], wanted: Sequence[str]) -> bool:
+    return list(parts[-len(wanted) :]) == list(wanted)

@@ -3,9 +3,11 @@
 import asyncio
 
 import pytest
+from inline_snapshot import snapshot
 
 from fogbank.clock import Clock
-from fogbank.control.logbook import Logbook
+from fogbank.control.logbook import Logbook, called
+from fogbank.errors import OperatorError
 from fogbank.store.lines import LineFile
 
 
@@ -34,6 +36,39 @@ async def test_a_service_is_read_with_its_instances_and_without_its_neighbours(p
     logbook = Logbook(path, Clock())
     assert [line["text"] async for line in logbook.read(asked)] == texts
     logbook.close()
+
+
+KNOWN = {"run/a", "run/a/a-00001-xyz", "run/ab/ab-00001-xyz", "connector/c"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("", ""),
+        ("a", "run/a"),
+        ("run/a", "run/a"),
+        ("run/a/", "run/a/"),
+        ("ab", "run/ab"),
+        ("c", "connector/c"),
+        ("a-00001-xyz", "run/a/a-00001-xyz"),
+        ("run", "run"),
+    ],
+)
+def test_a_person_may_leave_out_what_is_plain(asked, meant):
+    assert called(asked, KNOWN) == meant
+
+
+def test_a_name_of_nothing_is_answered_with_what_there_is():
+    with pytest.raises(OperatorError) as refused:
+        called("b", KNOWN)
+    assert str(refused.value) == snapshot("Nothing is known about b. There is: connector/c, run/a, run/ab.")
+    with pytest.raises(OperatorError, match="deploy a service first"):
+        called("b", ())
+
+
+def test_a_name_of_two_things_is_answered_with_both():
+    with pytest.raises(OperatorError, match=r"more than one thing: connector/a, run/a\."):
+        called("a", KNOWN | {"connector/a"})
 
 
 async def texts(logbook):

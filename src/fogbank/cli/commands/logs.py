@@ -9,7 +9,7 @@ from fogbank.cli.regions import running
 _COLOURS = {"ERROR": "red", "WARNING": "yellow", "CRITICAL": "red"}
 
 
-@click.command("logs", epilog=examples("fogbank logs", "fogbank logs run/production -f"))
+@click.command("logs", epilog=examples("fogbank logs", "fogbank logs production -f"))
 @click.argument("resource", required=False)
 @follow_option
 @name_option
@@ -17,7 +17,8 @@ _COLOURS = {"ERROR": "red", "WARNING": "yellow", "CRITICAL": "red"}
 def command(resource: str | None, follow: bool, name: str, format_: str) -> None:
     """Show what containers wrote.
 
-    RESOURCE is run/SERVICE; without it, everything.
+    RESOURCE is a service (production or run/production), one of its instances, or connector/NAME, which says
+    when it grew; without it, everything.
     """
     for entry in running(name).operator().follow("/logs", forever=follow, resource=resource):
         if format_ == "json":
