@@ -1,0 +1,344 @@
+"""Every family of gcloud commands that the region's services answer, with the real gcloud.
+
+One call takes gcloud about a second, so a test walks through the life of one kind of resource and reads
+what gcloud prints. Egress, credentials and refusals of what is in use have their own tests.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fogbank.testing import Region
+
+AN1, AN3 = "asia-northeast1", "asia-northeast3"
+IN1, IN3 = f"--region={AN1}", f"--region={AN3}"
+NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck"
+HELLO = "us-docker.pkg.dev/cloudrun/container/hello"
+V1 = "https://www.googleapis.com/compute/v1/projects/demo"
+
+pytestmark = [pytest.mark.slow, pytest.mark.netns, pytest.mark.xdist_group("gcloud-families")]
+
+
+def values(region: Region, *command: str) -> list[list[str]]:
+    """Run a command whose format is ``value(…)``; give its lines, split at tabs."""
+    return [line.split("\t") for line in region.gcloud(*command).stdout.splitlines()]
+
+
+def refused(region: Region, *command: str) -> str:
+    """Run a command that must fail; give what gcloud says."""
+    done = region.gcloud(*command, check=False)
+    assert done.returncode == 1, done.stdout
+    return done.stderr
+
+
+def test_networks(region: Region) -> None:
+    networks = ("compute", "networks")
+    region.gcloud(*networks, "create", "fam-custom", "--subnet-mode=custom")
+    (auto,) = region.gcloud_json(*networks, "create", "fam-auto", "--subnet-mode=auto", "--mtu=1500")
+    assert auto["mtu"] == 1500
+    assert auto["x_gcloud_subnet_mode"] == "AUTO"
+    assert f"{V1}/regions/{AN3}/subnetworks/fam-auto" in auto["subnetworks"]
+    region.gcloud(*networks, "update", "fam-custom", "--bgp-routing-mode=global")
+    custom = region.gcloud_json(*networks, "describe", "fam-custom")
+    assert (custom["x_gcloud_subnet_mode"], custom["x_gcloud_bgp_routing_mode"]) == ("CUSTOM", "GLOBAL")
+    assert custom["selfLink"] == f"{V1}/global/networks/fam-custom"
+    # gcloud asks before it changes an MTU, and takes silence for no.
+    assert "Aborted" in refused(region, *networks, "update", "fam-custom", "--mtu=1500")
+    region.gcloud(*networks, "delete", "fam-custom", "fam-auto")
+    assert ["default"] in values(region, *networks, "list", "--format=value(name)")
+    assert "was not found" in refused(region, *networks, "delete", "fam-auto")
+
+
+def test_subnets(region: Region) -> None:
+    subnets, table = ("compute", "networks", "subnets"), "--format=value(name,ipCidrRange)"
+    region.gcloud("compute", "networks", "create", "fam-subnets", "--subnet-mode=custom")
+    region.gcloud(
+        *subnets, "create", "fam-a", "--network=fam-subnets", "--range=10.5.0.0/24", IN1,
+        "--enable-flow-logs", "--logging-aggregation-interval=interval-10-min",
+        "--logging-flow-sampling=0.5", "--logging-metadata=include-all",
+        "--secondary-range=pods=10.8.0.0/20,services=10.9.0.0/24",
+    )  # fmt: skip
+    region.gcloud(*subnets, "create", "fam-b", "--network=fam-subnets", "--range=10.6.0.0/24", IN3)
+    made = region.gcloud_json(*subnets, "describe", "fam-a", IN1)
+    assert made["gatewayAddress"] == "10.5.0.1"
+    assert made["logConfig"]["aggregationInterval"] == "INTERVAL_10_MIN"
+    assert [each["rangeName"] for each in made["secondaryIpRanges"]] == ["pods", "services"]
+    region.gcloud(*subnets, "update", "fam-a", IN1, "--enable-private-ip-google-access")
+    region.gcloud(*subnets, "update", "fam-a", IN1, "--no-enable-flow-logs")
+    region.gcloud(*subnets, "expand-ip-range", "fam-a", IN1, "--prefix-length=20")
+    assert values(region, *subnets, "list", f"--regions={AN3}", "--filter=name~^fam", table) == [
+        ["fam-b", "10.6.0.0/24"]
+    ]
+    changed, other = region.gcloud_json(*subnets, "list", "--network=fam-subnets", "--sort-by=name")
+    assert (changed["ipCidrRange"], changed["privateIpGoogleAccess"]) == ("10.5.0.0/20", True)
+    assert changed["logConfig"]["enable"] is False
+    assert other["region"] == f"{V1}/regions/{AN3}"
+    said = refused(region, *subnets, "create", "fam-c", "--network=fam-subnets", "--range=10.5.1.0/24", IN3)
+    assert "10.5.1.0/24" in said
+    region.gcloud(*subnets, "delete", "fam-a", IN1)
+    region.gcloud(*subnets, "delete", "fam-b", IN3)
+    region.gcloud("compute", "networks", "delete", "fam-subnets")
+
+
+def test_addresses(region: Region) -> None:
+    addresses = ("compute", "addresses")
+    region.gcloud(*addresses, "create", "fam-1", "fam-2", IN3)
+    region.gcloud(*addresses, "create", "fam-global", "--global")
+    region.gcloud(*addresses, "create", "fam-inside", IN3, "--subnet=default", "--addresses=10.178.0.50")
+    listed = region.gcloud_json(*addresses, "list", "--filter=name~^fam")
+    kinds = {each["name"]: (each["addressType"], each["status"]) for each in listed}
+    assert kinds == {
+        "fam-1": ("EXTERNAL", "RESERVED"),
+        "fam-2": ("EXTERNAL", "RESERVED"),
+        "fam-global": ("EXTERNAL", "RESERVED"),
+        "fam-inside": ("INTERNAL", "RESERVED"),
+    }
+    assert len({each["address"] for each in listed}) == 4
+    only = "--format=value(address,networkTier)"
+    [[address, tier]] = values(region, *addresses, "describe", "fam-1", IN3, only)
+    assert address.startswith("203.0.113.")
+    assert tier == "PREMIUM"
+    inside = ("--filter=addressType=INTERNAL AND region:" + AN3, "--format=value(name,address)")
+    assert ["fam-inside", "10.178.0.50"] in values(region, *addresses, "list", *inside)
+    # Several at once go to the batch endpoint; one that fails does not keep the others.
+    assert "'projects/demo/regions/asia-northeast3/addresses/fam-3' was not found" in refused(
+        region, *addresses, "delete", "fam-1", "fam-2", "fam-3", "fam-inside", IN3
+    )
+    region.gcloud(*addresses, "delete", "fam-global", "--global")
+    assert values(region, *addresses, "list", "--filter=name~^fam", "--format=value(name)") == []
+
+
+def test_routers_and_nats(region: Region) -> None:
+    routers, nat = ("compute", "routers"), ("--router=fam-router", IN3)
+    region.gcloud(*routers, "create", "fam-router", "--network=default", IN3, "--asn=64512")
+    region.gcloud("compute", "addresses", "create", "fam-nat", IN3)
+    region.gcloud(
+        *routers, "nats", "create", "fam", *nat, "--auto-allocate-nat-external-ips",
+        "--nat-all-subnet-ip-ranges", "--enable-logging", "--log-filter=ERRORS_ONLY",
+    )  # fmt: skip
+    (listed,) = region.gcloud_json(*routers, "nats", "list", *nat)
+    assert listed["natIpAllocateOption"] == "AUTO_ONLY"
+    assert listed["logConfig"] == {"enable": True, "filter": "ERRORS_ONLY"}
+    region.gcloud(
+        *routers, "nats", "update", "fam", *nat, "--nat-external-ip-pool=fam-nat",
+        "--nat-custom-subnet-ip-ranges=default", "--min-ports-per-vm=128", "--udp-idle-timeout=40s",
+        "--tcp-time-wait-timeout=60s", "--tcp-established-idle-timeout=300s",
+        "--tcp-transitory-idle-timeout=31s", "--icmp-idle-timeout=20s", "--no-enable-logging",
+    )  # fmt: skip
+    changed = region.gcloud_json(*routers, "nats", "describe", "fam", *nat)
+    assert changed["natIps"] == [f"{V1}/regions/{AN3}/addresses/fam-nat"]
+    assert changed["sourceSubnetworkIpRangesToNat"] == "LIST_OF_SUBNETWORKS"
+    assert changed["subnetworks"][0]["name"].endswith(f"regions/{AN3}/subnetworks/default")
+    assert (changed["minPortsPerVm"], changed["tcpTimeWaitTimeoutSec"]) == (128, 60)
+    assert changed["logConfig"]["enable"] is False
+    assert region.gcloud_json(*routers, "get-nat-mapping-info", "fam-router", IN3) == []
+    about = region.gcloud_json(*routers, "get-nat-ip-info", "fam-router", IN3)["result"]
+    [[used]] = [each["natIpInfoMappings"] for each in about]
+    assert (used["mode"], used["usage"]) == ("MANUAL", "UNUSED")
+    status = region.gcloud_json(*routers, "get-status", "fam-router", IN3)["result"]["natStatus"]
+    assert status[0]["userAllocatedNatIps"] == [used["natIp"]]
+    region.gcloud(*routers, "nats", "delete", "fam", *nat)
+    assert region.gcloud_json(*routers, "describe", "fam-router", IN3)["bgp"]["asn"] == 64512
+    assert "fam-router" in region.gcloud(*routers, "list", "--filter=network:default").stdout
+    region.gcloud(*routers, "delete", "fam-router", IN3)
+    region.gcloud("compute", "addresses", "delete", "fam-nat", IN3)
+
+
+def test_routes(region: Region) -> None:
+    region.gcloud(
+        "compute", "routes", "create", "fam-route", "--network=default",
+        "--destination-range=172.20.0.0/16", "--next-hop-gateway=default-internet-gateway",
+        "--priority=500", "--tags=web",
+    )  # fmt: skip
+    table = "--format=value(destRange,nextHopGateway.basename(),priority)"
+    listed = values(region, "compute", "routes", "list", "--filter=network:default", table)
+    assert ["172.20.0.0/16", "default-internet-gateway", "500"] in listed
+    assert ["0.0.0.0/0", "default-internet-gateway", "1000"] in listed
+    assert ["10.178.0.0/20", "", "0"] in listed
+    assert region.gcloud_json("compute", "routes", "describe", "fam-route")["tags"] == ["web"]
+    region.gcloud("compute", "routes", "delete", "fam-route")
+
+
+def test_firewall_rules(region: Region) -> None:
+    rules = ("compute", "firewall-rules")
+    region.gcloud(
+        *rules, "create", "fam-allow", "--network=default", "--allow=tcp:80,tcp:443,icmp",
+        "--source-ranges=10.0.0.0/8", "--target-tags=web", "--priority=900", "--enable-logging",
+    )  # fmt: skip
+    region.gcloud(
+        *rules, "create", "fam-out", "--direction=EGRESS", "--action=DENY", "--rules=all",
+        "--destination-ranges=192.0.2.0/25", "--disabled",
+    )  # fmt: skip
+    region.gcloud(*rules, "create", "fam-deny", "--action=DENY", "--rules=udp:53", "--source-tags=a,b")
+    region.gcloud(*rules, "update", "fam-allow", "--allow=tcp:8080", "--description=changed")
+    table = region.gcloud(*rules, "list", "--filter=name~^fam", "--sort-by=name").stdout.splitlines()
+    assert [line.split() for line in table[1:4]] == [
+        ["fam-allow", "default", "INGRESS", "900", "tcp:8080", "False"],
+        ["fam-deny", "default", "INGRESS", "1000", "udp:53", "False"],
+        ["fam-out", "default", "EGRESS", "1000", "all", "True"],
+    ]
+    changed = region.gcloud_json(*rules, "describe", "fam-allow")
+    assert (changed["description"], changed["targetTags"]) == ("changed", ["web"])
+    assert changed["allowed"] == [{"IPProtocol": "tcp", "ports": ["8080"]}]
+    assert changed["logConfig"]["enable"] is True
+    region.gcloud(*rules, "delete", "fam-allow", "fam-out", "fam-deny")
+
+
+def test_connectors(region: Region) -> None:
+    connectors = ("compute", "networks", "vpc-access", "connectors")
+    region.gcloud("compute", "networks", "subnets", "create", "fam-28", "--network=default",
+                  "--range=10.9.0.0/28", IN3)  # fmt: skip
+    region.gcloud(*connectors, "create", "fam-range", IN3, "--range=10.8.0.0/28", "--network=default",
+                  "--min-instances=2", "--max-instances=4", "--machine-type=f1-micro")  # fmt: skip
+    region.gcloud(*connectors, "create", "fam-subnet", IN3, "--subnet=fam-28")
+    listed = region.gcloud_json(*connectors, "list", IN3, "--filter=name:fam")
+    known = {each["name"].rpartition("/")[2]: each for each in listed}
+    assert {each["state"] for each in known.values()} == {"READY"}
+    assert known["fam-range"]["ipCidrRange"] == "10.8.0.0/28"
+    assert (known["fam-subnet"]["minInstances"], known["fam-subnet"]["maxInstances"]) == (2, 10)
+    region.gcloud(*connectors, "update", "fam-range", IN3, "--max-instances=6", "--machine-type=e2-micro")
+    changed = region.gcloud_json(*connectors, "describe", "fam-range", IN3)
+    assert (changed["maxInstances"], changed["machineType"]) == (6, "e2-micro")
+    operations = values(
+        region, "compute", "networks", "vpc-access", "operations", "list", IN3,
+        "--format=value(metadata.method.basename(),done)",
+    )  # fmt: skip
+    assert {line[1] for line in operations} == {"True"}
+    for name in ("fam-range", "fam-subnet"):
+        region.gcloud(*connectors, "delete", name, IN3)
+    region.gcloud("compute", "networks", "subnets", "delete", "fam-28", IN3)
+
+
+def test_run_services(region: Region, tmp_path: Path) -> None:
+    services, where = ("run", "services"), ("fam", IN3)
+    deployed = region.gcloud(
+        "run", "deploy", *where, f"--image={NETCHECK}", "--no-allow-unauthenticated", "--set-env-vars=A=1,B=2"
+    )
+    assert "is serving 100 percent of traffic" in plain(deployed.stderr)
+    region.gcloud(
+        *services, "update", *where, "--update-env-vars=C=3", "--memory=1Gi", "--cpu=2",
+        "--min-instances=1", "--max-instances=5", "--concurrency=10", "--timeout=60",
+    )  # fmt: skip
+    shown = region.gcloud_json(*services, "describe", *where)
+    template = shown["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    assert [(each["name"], each["value"]) for each in container["env"]] == [
+        ("A", "1"),
+        ("B", "2"),
+        ("C", "3"),
+    ]
+    assert container["resources"]["limits"] == {"cpu": "2", "memory": "1Gi"}
+    assert template["metadata"]["annotations"]["autoscaling.knative.dev/maxScale"] == "5"
+    assert (template["spec"]["containerConcurrency"], template["spec"]["timeoutSeconds"]) == (10, 60)
+    revisions = values(region, "run", "revisions", "list", "--service=fam", IN3, "--format=value(name)")
+    (new,), (old,) = revisions
+    region.gcloud(*services, "update-traffic", *where, f"--to-revisions={old}=100")
+    region.gcloud(*services, "update-traffic", *where, f"--to-revisions={new}=30,{old}=70")
+    traffic = region.gcloud_json(*services, "describe", *where)["status"]["traffic"]
+    assert {each["revisionName"]: each["percent"] for each in traffic} == {new: 30, old: 70}
+    region.gcloud(*services, "update-traffic", *where, "--to-latest", "--update-tags=blue=LATEST")
+    revision = region.gcloud_json("run", "revisions", "describe", old, IN3)
+    assert revision["metadata"]["labels"]["serving.knative.dev/service"] == "fam"
+    assert revision["status"]["imageDigest"].startswith(f"{NETCHECK}@sha256:")
+    region.gcloud("run", "revisions", "delete", old, IN3)
+    assert "is serving" not in refused(region, "run", "revisions", "delete", new, IN3)
+    everywhere = region.gcloud(*services, "list").stdout
+    assert everywhere == region.gcloud(*services, "list", IN3).stdout
+    assert shown["status"]["url"] in everywhere
+
+
+def test_run_policies_yaml_and_deletion(region: Region, tmp_path: Path) -> None:
+    services = ("run", "services")
+    document = tmp_path / "service.yaml"
+    document.write_text(
+        "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: fam-yaml}\nspec:\n  template:\n"
+        "    metadata: {annotations: {autoscaling.knative.dev/maxScale: '3'}}\n    spec:\n"
+        f"      containers: [{{image: {HELLO}, env: [{{name: A, value: x}}]}}]\n"
+    )
+    region.gcloud(*services, "replace", str(document), IN3)
+    grant = ("fam-yaml", IN3, "--member=allUsers", "--role=roles/run.invoker")
+    region.gcloud(*services, "add-iam-policy-binding", *grant)
+    shown = region.gcloud(*services, "describe", "fam-yaml", IN3, "--format=export").stdout
+    document.write_text(shown.replace("value: x", "value: z"))
+    region.gcloud(*services, "replace", str(document), IN3)
+    assert region.gcloud_json(*services, "get-iam-policy", "fam-yaml", IN3)["bindings"] == [
+        {"members": ["allUsers"], "role": "roles/run.invoker"}
+    ]
+    region.gcloud(*services, "remove-iam-policy-binding", *grant)
+    assert "bindings" not in region.gcloud_json(*services, "get-iam-policy", "fam-yaml", IN3)
+    region.gcloud(*services, "delete", "fam-yaml", IN3)
+    assert "Cannot find service [fam-yaml]" in refused(region, *services, "describe", "fam-yaml", IN3)
+
+
+def plain(text: str) -> str:
+    """Take gcloud's bold type off."""
+    return text.replace("\x1b[1m", "").replace("\x1b[m", "")
+
+
+def test_projects_and_services(region: Region) -> None:
+    region.gcloud("projects", "create", "fam-project", "--name=Of a family", "--labels=env=test")
+    assert ["fam-project", "Of a family"] in values(
+        region, "projects", "list", "--format=value(projectId,name)"
+    )
+    shown = region.gcloud_json("projects", "describe", "fam-project")
+    assert (shown["lifecycleState"], shown["labels"]) == ("ACTIVE", {"env": "test"})
+    grant = ("fam-project", "--member=user:me@example.com", "--role=roles/run.developer")
+    bound = region.gcloud_json("projects", "add-iam-policy-binding", *grant)["bindings"]
+    assert {"members": ["user:me@example.com"], "role": "roles/run.developer"} in bound
+    assert region.gcloud_json("projects", "get-iam-policy", "fam-project")["bindings"] == bound
+    left = region.gcloud_json("projects", "remove-iam-policy-binding", *grant)["bindings"]
+    assert [each["role"] for each in left] == ["roles/owner"]
+    project, enabled = (
+        "--project=fam-project",
+        ("services", "list", "--enabled", "--format=value(config.name)"),
+    )
+    region.gcloud("services", "enable", "run.googleapis.com", "redis.googleapis.com", project)
+    assert {"run.googleapis.com", "redis.googleapis.com"} <= {
+        line[0] for line in values(region, *enabled, project)
+    }
+    region.gcloud("services", "disable", "redis.googleapis.com", project)
+    assert ["redis.googleapis.com"] not in values(region, *enabled, project)
+    region.gcloud("projects", "delete", "fam-project")
+    assert region.gcloud_json("projects", "describe", "fam-project")["lifecycleState"] == "DELETE_REQUESTED"
+
+
+def test_service_accounts_and_their_keys(region: Region, tmp_path: Path) -> None:
+    accounts, email = ("iam", "service-accounts"), "fam-robot@demo.iam.gserviceaccount.com"
+    region.gcloud(*accounts, "create", "fam-robot", "--display-name=First")
+    region.gcloud(*accounts, "update", email, "--display-name=Second")
+    assert region.gcloud_json(*accounts, "describe", email)["displayName"] == "Second"
+    assert [email] in values(region, *accounts, "list", "--format=value(email)")
+    key = tmp_path / "key.json"
+    region.gcloud(*accounts, "keys", "create", str(key), f"--iam-account={email}")
+    number = json.loads(key.read_text())["private_key_id"]
+    keys = ("keys", "list", f"--iam-account={email}", "--format=value(name.basename())")
+    assert [number] in values(region, *accounts, *keys)
+    as_robot = type(region)(
+        region.name,
+        region.home,
+        {**region.environment, "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": str(key)},
+    )
+    assert values(as_robot, "compute", "networks", "list", "--filter=name=default", "--format=value(name)")
+    region.gcloud(*accounts, "keys", "delete", number, f"--iam-account={email}")
+    # gcloud keeps tokens for an hour; without them it has to prove who it is again.
+    as_robot.environment = {**as_robot.environment, "CLOUDSDK_CONFIG": str(tmp_path / "forgetful")}
+    assert "invalid_grant" in refused(as_robot, "auth", "print-access-token")
+    region.gcloud(*accounts, "delete", email)
+    assert "NOT_FOUND" in refused(region, *accounts, "describe", email)
+
+
+def test_regions_zones_project_and_operations(region: Region) -> None:
+    assert [AN3, "UP"] in values(region, "compute", "regions", "list", "--format=value(name,status)")
+    zones = ("compute", "zones", "list", f"--filter=region:{AN3}", "--format=value(name)")
+    assert values(region, *zones) == [[f"{AN3}-{letter}"] for letter in "abc"]
+    project = region.gcloud_json("compute", "project-info", "describe")
+    assert project["name"] == "demo"
+    assert project["defaultServiceAccount"].endswith("-compute@developer.gserviceaccount.com")
+    region.gcloud("compute", "addresses", "create", "fam-done", IN1)
+    region.gcloud("compute", "addresses", "delete", "fam-done", IN1)
+    operations = region.gcloud_json("compute", "operations", "list", "--filter=targetLink~fam-done$")
+    assert sorted(each["operationType"] for each in operations) == ["delete", "insert"]
+    assert {(each["status"], each["progress"]) for each in operations} == {("DONE", 100)}
+    name = operations[0]["name"]
+    assert region.gcloud_json("compute", "operations", "describe", name, IN1) == operations[0]
