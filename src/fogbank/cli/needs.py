@@ -45,7 +45,6 @@ NEEDS: tuple[Need, ...] = (
     Need("nftables", "nft", "shows rulesets when a packet test fails", "test"),
     Need("conntrack", "conntrack", "shows tracked connections when a packet test fails", "test"),
     Need("curl", "curl", "is one of the clients that are tested", "test"),
-    Need("iperf3", "iperf3", "measures throughput", "bench"),
 )
 
 
