@@ -9,6 +9,7 @@ import asyncio
 import logging
 import secrets
 import socket
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from fogbank.control.probing import passes
 from fogbank.control.scaling import Limits, Load, desired_instances, pending_limit
 from fogbank.dataplane.driver import WorkloadExited
 from fogbank.errors import DriverError
+from fogbank.network.addressing import FABRIC_INSTANCES
 from fogbank.network.topology import SpaceName
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
@@ -51,7 +53,7 @@ class Copy:
     revision: Revision
     started: float
     state: State = "starting"
-    probing: bool = False
+    probe: asyncio.Task[None] | None = None
     in_flight: int = 0
     idle_since: float = 0.0
     dealt: float = 0.0
@@ -81,9 +83,9 @@ class Instances:
         self.copies: dict[str, Copy] = {}
         self._deaths: dict[ResourceName, tuple[int, float]] = {}
         self._resolving: set[ResourceName] = set()
-        self._waiting: dict[ResourceName, int] = {}
+        self._waiting: dict[ResourceName, deque[asyncio.Future[Copy]]] = {}
         self._active: set[ResourceName] = set()
-        self._freed = asyncio.Condition()
+        self._last_index = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._start_seconds = 1.0
         self._seen: tuple[object, object] = (None, None)
@@ -102,24 +104,22 @@ class Instances:
         serving = _serving(world)
         self._note_activity(serving)
         revisions = {r.name: read_revision(r) for r in world.all(REVISIONS) if r.name in serving}
-        before = {identifier: copy.instance for identifier, copy in self.copies.items()}
         for name in {copy.revision.name for copy in self.copies.values()} - revisions.keys():
             for copy in self._of(name):
                 if not copy.in_flight:
-                    self._retire(copy)
+                    self._forget(copy)
         for revision in revisions.values():
             self._scale(revision)
         self._redraw_pool()
-        after = {identifier: copy.instance for identifier, copy in self.copies.items()}
-        if after != before:
-            self._loop.set_fleet(Fleet(after))
+        self._show_fleet()
 
     def exited(self, event: WorkloadExited) -> None:
         """Take note that a container ended by itself; called in the event loop."""
-        copy = self.copies.pop(event.name, None)
+        copy = self.copies.get(event.name)
         if copy is None:
             return
-        self._loop.set_fleet(Fleet({i: c.instance for i, c in self.copies.items()}))
+        self._forget(copy)
+        self._show_fleet()
         name = copy.revision.name
         deaths, _ = self._deaths.get(name, (0, 0.0))
         self._deaths[name] = (deaths + 1, self._clock.seconds())
@@ -129,44 +129,61 @@ class Instances:
 
     @asynccontextmanager
     async def lease(self, revision: ResourceName) -> AsyncIterator[tuple[SpaceName, IPv4Address, int]]:
-        """Lend the least busy instance of ``revision``: where to connect. NoInstance when none frees."""
-        self._waiting[revision] = self._waiting.get(revision, 0) + 1
-        try:
-            copy = await self._free_copy(revision)
-        finally:
-            self._waiting[revision] -= 1
-        copy.in_flight += 1
+        """Lend the least busy instance of ``revision``: where to connect. NoInstance when none frees.
+
+        Whoever comes first is served first.
+        """
+        copy = None if revision in self._waiting else self._free_copy(revision)
+        if copy is not None:
+            copy.in_flight += 1
+        else:
+            copy = await self._wait_for_copy(revision)
         try:
             yield self._fabric, self._address_of(copy.instance), copy.revision.port
         finally:
-            copy.in_flight -= 1
-            copy.idle_since = self._clock.seconds()
-            if self._waiting.get(revision):
-                await self._announce()
+            self._give_back(copy)
 
     def _of(self, revision: ResourceName) -> list[Copy]:
         return [copy for copy in self.copies.values() if copy.revision.name == revision]
 
-    async def _free_copy(self, revision: ResourceName) -> Copy:
-        def choose() -> Copy | None:
-            ready = [c for c in self._of(revision) if c.state == "ready"]
-            free = [c for c in ready if c.in_flight < c.revision.concurrency]
-            return min(free, key=lambda copy: copy.in_flight, default=None)
+    def _free_copy(self, revision: ResourceName) -> Copy | None:
+        ready = [c for c in self._of(revision) if c.state == "ready"]
+        free = [c for c in ready if c.in_flight < c.revision.concurrency]
+        return min(free, key=lambda copy: copy.in_flight, default=None)
 
-        if copy := choose():
-            return copy
-        self.reconcile()
+    async def _wait_for_copy(self, revision: ResourceName) -> Copy:
+        turn: asyncio.Future[Copy] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(revision, deque()).append(turn)
         try:
-            async with asyncio.timeout(pending_limit(self._start_seconds)), self._freed:
-                while (copy := choose()) is None:
-                    await self._freed.wait()
-                return copy
-        except TimeoutError as error:
-            raise NoInstance(revision.path) from error
+            self.reconcile()
+            async with asyncio.timeout(pending_limit(self._start_seconds)):
+                return await turn
+        except BaseException as end:
+            if turn.cancel() or turn.cancelled():
+                self._deal(revision)
+            else:  # it was their turn in the moment in which they left
+                self._give_back(turn.result())
+            if isinstance(end, TimeoutError):
+                raise NoInstance(revision.path) from end
+            raise
 
-    async def _announce(self) -> None:
-        async with self._freed:
-            self._freed.notify_all()
+    def _give_back(self, copy: Copy) -> None:
+        copy.in_flight -= 1
+        copy.idle_since = self._clock.seconds()
+        self._deal(copy.revision.name)
+
+    def _deal(self, revision: ResourceName) -> None:
+        """Hand free copies to those who wait, in the order in which they came."""
+        queue = self._waiting.pop(revision, None)
+        while queue:
+            if not queue[0].done():  # done are those who left
+                copy = self._free_copy(revision)
+                if copy is None:
+                    self._waiting[revision] = queue
+                    return
+                copy.in_flight += 1
+                queue[0].set_result(copy)
+            queue.popleft()
 
     def _world_changed(self, world: World) -> None:
         seen = (world.collections.get(REVISIONS), world.collections.get(SERVICES))
@@ -193,11 +210,13 @@ class Instances:
             return
         copies, now = self._of(revision.name), self._clock.seconds()
         idle = tuple(0.0 if c.in_flight or c.state == "starting" else now - c.idle_since for c in copies)
-        in_flight = sum(c.in_flight for c in copies) + self._waiting.get(revision.name, 0)
+        in_flight = sum(c.in_flight for c in copies) + len(self._waiting.get(revision.name, ()))
         limits = Limits(revision.min_instances, revision.max_instances, revision.concurrency)
         wanted = desired_instances(Load(in_flight, idle), limits, serves=True)
         if revision.readiness is Readiness.UNKNOWN:
             wanted = min(wanted, 1)
+            if any(copy.state == "ready" for copy in copies):  # the disk may have refused to say so
+                self._spawn(self._ready(revision))
         for _ in range(wanted - len(copies)):
             if self._may_start(revision):
                 self._start(revision)
@@ -206,7 +225,7 @@ class Instances:
         ]
         for copy in surplus:
             if not copy.in_flight:
-                self._retire(copy)
+                self._forget(copy)
 
     def _may_start(self, revision: Revision) -> bool:
         deaths, last = self._deaths.get(revision.name, (0, 0.0))
@@ -214,15 +233,30 @@ class Instances:
         return self._clock.seconds() - last >= pause
 
     def _start(self, revision: Revision) -> None:
-        taken = {copy.instance.index for copy in self.copies.values()}
-        index = next(n for n in range(2, 4096) if n not in taken)
+        index = self._place()
         identifier = f"{revision.name.id}-{secrets.token_hex(4)}"
         now = self._clock.seconds()
         instance = Instance(identifier, revision.name, index, secrets.randbelow(POOL_SIZE))
         self.copies[identifier] = Copy(instance, revision, now, idle_since=now, dealt=now)
 
-    def _retire(self, copy: Copy) -> None:
+    def _place(self) -> int:
+        """Take the next place in the fabric, in turn: what comes too late for one instance meets no other."""
+        taken = {copy.instance.index for copy in self.copies.values()}
+        last = self._last_index
+        places = (*range(last + 1, FABRIC_INSTANCES.num_addresses), *range(1, last + 1))
+        self._last_index = next(place for place in places if place not in taken)
+        return self._last_index
+
+    def _forget(self, copy: Copy) -> None:
         del self.copies[copy.instance.id]
+        if copy.probe is not None:
+            copy.probe.cancel()
+
+    def _show_fleet(self) -> None:
+        """Tell the loop which instances should run, when that has changed."""
+        instances = {identifier: copy.instance for identifier, copy in self.copies.items()}
+        if instances != self._loop.fleet.instances:
+            self._loop.set_fleet(Fleet(instances))
 
     def _redraw_pool(self) -> None:
         now = self._clock.seconds()
@@ -254,31 +288,31 @@ class Instances:
         for identifier, copy in self.copies.items():
             if (
                 copy.state == "starting"
-                and not copy.probing
+                and copy.probe is None
                 and ("workload", identifier) in self._loop.observed.elements
             ):
-                copy.probing = True
-                self._spawn(self._probe(copy))
+                copy.probe = self._spawn(self._probe(copy))
 
     async def _probe(self, copy: Copy) -> None:
         probe = copy.revision.startup_probe
         address = self._address_of(copy.instance)
-        if probe is not None and not await passes(probe, self._fabric, address, self._open_socket):
-            if self.copies.pop(copy.instance.id, None) is not None:
-                self._loop.set_fleet(Fleet({i: c.instance for i, c in self.copies.items()}))
-                await self._failed_to_start(copy, "The container did not listen in time.")
-            return
-        if copy.instance.id not in self.copies:
+        heard = probe is None or await passes(probe, self._fabric, address, self._open_socket)
+        copy.probe = None
+        if not heard:
+            self._forget(copy)
+            self._show_fleet()
+            await self._failed_to_start(copy, "The container did not listen in time.")
             return
         now = self._clock.seconds()
         copy.state, copy.idle_since = "ready", now
         self._start_seconds += (now - copy.started - self._start_seconds) / 4
         self._deaths.pop(copy.revision.name, None)
-        await self._change(
-            lambda world: convergence.revision_ready(world, copy.revision.name, self._clock.now())
-        )
-        self._loop.settled(copy.revision.service.path)
-        await self._announce()
+        self._deal(copy.revision.name)
+        await self._ready(copy.revision)
+
+    async def _ready(self, revision: Revision) -> None:
+        await self._change(lambda world: convergence.revision_ready(world, revision.name, self._clock.now()))
+        self._loop.settled(revision.service.path)
 
     async def _failed_to_start(self, copy: Copy, why: str) -> None:
         log.warning("instance %s failed to start: %s", copy.instance.id, why)
@@ -298,10 +332,11 @@ class Instances:
     async def _change(self, decide: Callable[[World], tuple[Change, ...]]) -> None:
         await self._store.commit(lambda world: Decision(decide(world)))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
+        return task
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

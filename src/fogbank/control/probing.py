@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address
 
+from fogbank.errors import DriverError
 from fogbank.network.topology import SpaceName
 from fogbank.resources.run import Probe
 
@@ -41,15 +42,14 @@ async def passes(probe: Probe, space: SpaceName, address: IPv4Address, open_sock
 
 
 async def _attempt(probe: Probe, space: SpaceName, address: IPv4Address, open_socket: OpenSocket) -> bool:
-    with open_socket(space, socket.SOCK_STREAM) as connection:
-        connection.setblocking(False)
-        loop = asyncio.get_running_loop()
-        try:
+    try:
+        with open_socket(space, socket.SOCK_STREAM) as connection:
+            connection.setblocking(False)
             async with asyncio.timeout(max(probe.timeout, 1)):
-                await loop.sock_connect(connection, (str(address), probe.port))
+                await asyncio.get_running_loop().sock_connect(connection, (str(address), probe.port))
                 return probe.kind == "tcp" or await _answers(probe, connection, address)
-        except (OSError, TimeoutError):
-            return False
+    except (OSError, TimeoutError, DriverError):
+        return False
 
 
 async def _answers(probe: Probe, connection: socket.socket, address: IPv4Address) -> bool:

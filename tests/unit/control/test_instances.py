@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -24,7 +25,7 @@ from fogbank.planning.plan import Action
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import Readiness, read_revision, read_service
-from fogbank.resources.world import Put, Resource
+from fogbank.resources.world import Change, Put, Resource
 from fogbank.services import run
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
@@ -52,6 +53,7 @@ class Region:
         self.store = Store(Journal(folder / "world.sqlite"))
         self.loop = ControlLoop(self.store, Machine(), lower, (run.SERVICE,), self.clock)  # type: ignore[arg-type]
         self.images = {"image": DIGEST}
+        self.refusals: list[Exception] = []
         self.instances = Instances(
             self.store, self.loop, self.clock,
             open_socket=self._open, resolve=self._resolve, address_of=lambda _instance: LOCAL, fabric=FABRIC,
@@ -59,6 +61,8 @@ class Region:
 
     def _open(self, space: SpaceName, kind: SocketKind) -> socket:
         assert space == FABRIC
+        if self.refusals:
+            raise self.refusals.pop()
         return socket(AF_INET, kind)
 
     def _resolve(self, reference: str) -> str:
@@ -187,6 +191,101 @@ async def test_a_copy_that_dies_while_it_serves_is_replaced(
     await eventually(lambda: [c.state for c in region.instances.copies.values()] == ["ready"])
     assert first not in region.instances.copies
     assert read_revision(region.latest()).readiness is Readiness.READY
+
+
+async def test_a_probe_outlives_a_machine_that_is_short_of_sockets_for_a_while(
+    region: Region, port: int
+) -> None:
+    region.refusals = [OSError(24, "Too many open files"), DriverError("there is no space fabric")]
+    await region.deploy(port)
+    await region.until(Readiness.READY)
+
+
+async def test_a_revision_is_shown_ready_later_when_the_disk_refused_to_note_it(
+    region: Region, port: int
+) -> None:
+    append, refused = region.store._journal.append, list[int]()
+
+    def refuse(version: int, changes: Iterable[Change]) -> None:
+        changes = tuple(changes)
+        if not refused and any(map(_shows_ready, changes)):
+            refused.append(version)
+            raise sqlite3.OperationalError("disk full")
+        append(version, changes)
+
+    region.store._journal.append = refuse  # type: ignore[method-assign]
+    await region.deploy(port)
+    await eventually(lambda: bool(refused))
+    ticking = asyncio.create_task(region.instances.run())
+    await region.until(Readiness.READY)
+    ticking.cancel()
+
+
+def _shows_ready(change: Change) -> bool:
+    revision = isinstance(change, Put) and change.resource.name.collection == "run.revisions"
+    return revision and read_revision(change.resource).readiness is Readiness.READY
+
+
+async def test_a_copy_that_goes_is_not_probed_any_more(region: Region) -> None:
+    await region.deploy(9)
+    await eventually(lambda: any(copy.probe for copy in region.instances.copies.values()))
+    (copy,) = region.instances.copies.values()
+    region.instances.exited(WorkloadExited(copy.instance.id, 1))
+    assert copy.probe
+    await asyncio.wait([copy.probe], timeout=1)
+    assert copy.probe.cancelled()
+
+
+async def test_a_place_in_the_fabric_is_not_given_to_the_next_copy_at_once(region: Region, port: int) -> None:
+    await region.deploy(port)
+    await region.until(Readiness.READY)
+    (first,) = region.instances.copies.values()
+    await region.deploy(port, timeoutSeconds=7)
+    await region.until(Readiness.READY)
+    await region.deploy(port, timeoutSeconds=8)
+    await region.until(Readiness.READY)
+    assert first.instance.index not in [c.instance.index for c in region.instances.copies.values()]
+
+
+async def test_those_who_wait_are_served_in_the_order_in_which_they_came(region: Region, port: int) -> None:
+    await region.deploy(port, containerConcurrency=1)
+    await region.until(Readiness.READY)
+    revision, served = region.latest().name, list[int]()
+
+    async def request(number: int) -> None:
+        async with region.instances.lease(revision):
+            served.append(number)
+            await asyncio.sleep(0)
+
+    async with contextlib.AsyncExitStack() as leases, asyncio.timeout(5):
+        for _ in range(3):
+            await leases.enter_async_context(region.instances.lease(revision))
+        waiting = [asyncio.create_task(request(number)) for number in range(20)]
+        await asyncio.sleep(0.01)
+        waiting[3].cancel()
+    waiting += [asyncio.create_task(request(number)) for number in range(20, 30)]
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert served == [number for number in range(30) if number != 3]
+    assert {copy.in_flight for copy in region.instances.copies.values()} == {0}
+    assert region.instances._waiting == {}
+
+
+async def test_whoever_leaves_in_the_moment_of_their_turn_gives_the_copy_back(
+    region: Region, port: int
+) -> None:
+    await region.deploy(port, containerConcurrency=1)
+    await region.until(Readiness.READY)
+    revision = region.latest().name
+    async with contextlib.AsyncExitStack() as leases:
+        for _ in range(3):
+            await leases.enter_async_context(region.instances.lease(revision))
+        waiting = asyncio.create_task(leases.enter_async_context(region.instances.lease(revision)))
+        await asyncio.sleep(0.01)
+        await leases.aclose()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert {copy.in_flight for copy in region.instances.copies.values()} == {0}
 
 
 async def test_load_brings_more_copies_up_to_the_maximum_and_time_takes_them_away(
