@@ -20,6 +20,7 @@ from fogbank.dataplane.linux.registry import Registry
 from fogbank.dataplane.linux.witness import WitnessLog
 from fogbank.errors import OperatorError
 from fogbank.network.topology import Space
+from fogbank.planning.words import action_json
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import rfc3339
@@ -171,18 +172,19 @@ class Desk:
         return self.clock()
 
     def plan(self) -> Json:
-        """Show the last passes of the control loop, oldest first."""
+        """Show what would change now and the last passes of the control loop, oldest first."""
         return {
+            "pending": [action_json(action) for action in self.loop.pending()],
             "passes": [
                 {
                     "time": rfc3339(turn.at),
                     "worldVersion": turn.version,
                     "milliseconds": round(turn.seconds * 1000, 3),
-                    "actions": [str(action) for action in turn.plan],
+                    "actions": [action_json(action) for action in turn.plan],
                     "failures": {"/".join(key): why for key, why in turn.failures.items()},
                 }
                 for turn in self.loop.progress.passes
-            ]
+            ],
         }
 
     def images(self) -> Iterable[Json]:

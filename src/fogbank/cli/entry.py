@@ -41,7 +41,7 @@ COMMANDS: dict[str, Entry] = {
     "logs": Entry("logs", "Network", "Show what containers wrote."),
     "images": Entry("images", "Network", "Show the images of a region's registry."),
     "clock": Entry("clock", "Network", "Read a region's clock or skip a wait."),
-    "plan": Entry("plan", "Network", "Show the last passes of the control loop."),
+    "plan": Entry("plan", "Network", "Show what would change now, and what changed last."),
     "doctor": Entry("doctor", "This machine", "Check this machine and say how to get what is missing."),
     "settings": Entry("settings", "This machine", "List every setting, its default and its sentence."),
     "completion": Entry("completion", "This machine", "Print the shell completion script."),

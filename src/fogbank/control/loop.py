@@ -282,6 +282,11 @@ class ControlLoop:
             return False
         return True
 
+    def pending(self) -> Plan:
+        """List what the next pass would do; empty when everything is as promised."""
+        lowered = self._lower(self._store.world, self.fleet, self.observed)
+        return plan(self.observed, lowered.topology)
+
     def explain(self) -> list[tuple[ResourceName, Failure]]:
         """List what is not as promised, one row for each resource and failure."""
         return [

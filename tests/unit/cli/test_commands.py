@@ -177,20 +177,58 @@ def test_settings_come_from_their_declaration(fogbank):
     }
 
 
-def test_plan_shows_the_last_passes(talker, fogbank):
-    old = {"time": "t1", "worldVersion": 1, "milliseconds": 0.2, "actions": [], "failures": {}}
-    new = {
-        "time": "t2", "worldVersion": 2, "milliseconds": 12, "actions": ["Create(x)"],
-        "failures": {"space/x": "no room"},
-    }  # fmt: skip
-    talker.answers["GET /plan"] = (200, {"passes": [old, new]})
+def change(action, text, **more):
+    return {"action": action, "kind": "x", "text": text, "element": {}, **more}
+
+
+OLD = {
+    "time": "t1",
+    "worldVersion": 1,
+    "milliseconds": 0.2,
+    "actions": [change("remove", "x")],
+    "failures": {},
+}
+NEW = {
+    "time": "t2", "worldVersion": 2, "milliseconds": 12,
+    "actions": [change("create", f"link {n}") for n in range(20)], "failures": {"space/x": "no room"},
+}  # fmt: skip
+
+
+def test_plan_shows_what_would_change_now_and_the_last_passes(talker, fogbank):
+    pending = [change("replace", "policy b", oldText="policy a", old={})]
+    talker.answers["GET /plan"] = (200, {"pending": pending, "passes": [OLD, NEW]})
     assert fogbank("plan").out == snapshot("""\
-t1  version 1  nothing to do  0 ms
-t2  version 2  1 actions  12 ms
-  Create(x)
+Now: 1 change to make.
+  Replace  policy a
+       by  policy b
+
+t1  version 1: 1 change in 0 ms
+  Remove   x
+
+t2  version 2: 20 changes in 12 ms
+  Create   link 0
+  Create   link 1
+  Create   link 2
+  Create   link 3
+  Create   link 4
+  Create   link 5
+  Create   link 6
+  Create   link 7
+  Create   link 8
+  Create   link 9
+  Create   link 10
+  Create   link 11
+  … and 8 more; see them with --all
   failed: space/x: no room
 """)
-    assert json.loads(fogbank("plan", "--last", "1", "--format", "json").out) == [new]
+    assert fogbank("plan", "--all").out.count("Create ") == 20
+    shown = json.loads(fogbank("plan", "--last", "1", "--format", "json").out)
+    assert shown == {"pending": pending, "passes": [NEW]}
+
+
+def test_the_plan_of_a_converged_region_is_empty(talker, fogbank):
+    talker.answers["GET /plan"] = (200, {"pending": [], "passes": []})
+    assert fogbank("plan").out == "Now: everything is as promised.\n"
 
 
 @pytest.mark.parametrize("words", [("status",), ("internet", "list"), ("list",)])

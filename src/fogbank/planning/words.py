@@ -1,0 +1,107 @@
+"""Elements and actions in words, for people who read a plan; and as JSON for programs.
+
+One line is one element: what it is, where it is, what it does.
+"""
+
+from dataclasses import fields, is_dataclass
+from typing import Any, assert_never
+
+from fogbank.network.topology import (
+    Address,
+    Element,
+    Filter,
+    GroupMember,
+    Guard,
+    Link,
+    Listener,
+    Policy,
+    Route,
+    Shaper,
+    SourceNat,
+    Space,
+    Workload,
+)
+from fogbank.planning.plan import Action, Create, Remove, Replace
+
+Json = dict[str, Any]
+_RULES_NAMED = 4
+
+
+def action_json(action: Action) -> Json:
+    """Give an action's sentence and the kind and fields of its element; ``old`` is what it replaces."""
+    match action:
+        case Create(element) | Remove(element):
+            verb = "create" if isinstance(action, Create) else "remove"
+            return {
+                "action": verb,
+                "kind": element.key[0],
+                "text": words(element),
+                "element": _plain(element),
+            }
+        case Replace(old, new):
+            return {
+                "action": "replace",
+                "kind": new.key[0],
+                "text": words(new),
+                "element": _plain(new),
+                "oldText": words(old),
+                "old": _plain(old),
+            }
+
+
+def words(element: Element) -> str:
+    """Say in one line what ``element`` is."""
+    match element:
+        case Space(name, forwards):
+            return f"{'router' if forwards else 'namespace'} {name}"
+        case Link(left, right, mtu):
+            return f"link {left.space} {left.device} — {right.space} {right.device}, MTU {mtu}"
+        case Address(port, interface):
+            return f"address {interface.ip} on {port.device} of {port.space}"
+        case Route():
+            return _route(element)
+        case Shaper(port, rate):
+            return f"limit of {rate / 1e6:g} Mbit/s on what leaves {port.space} by {port.device}"
+        case SourceNat():
+            return _source_nat(element)
+        case Filter(space, uplink):
+            guarded = f", nothing untranslated by {uplink}" if uplink else ""
+            return f"firewall of {space}{guarded}"
+        case Policy():
+            return _policy(element)
+        case Guard(space, device, address, ingress, egress):
+            return f"guard of {address} behind {device} of {space}: in by {ingress}, out by {egress}"
+        case GroupMember(space, group, address):
+            return f"member {address} of {group} in {space}"
+        case Listener(space, address, port, protocol, service):
+            return f"listener {protocol} {address}:{port} in {space}, for {service}"
+        case Workload(name, space, image, port):
+            return f"container {name} in {space}, image {image[:19]}, port {port}"
+        case _:
+            assert_never(element)
+
+
+def _route(route: Route) -> str:
+    ways = " or ".join(f"{hop.device} via {hop.via}" if hop.via else hop.device for hop in route.hops)
+    return f"route to {route.destination} in {route.space}: {f'by {ways}' if ways else 'discarded'}"
+
+
+def _source_nat(nat: SourceNat) -> str:
+    ports = f", ports {nat.ports}" if nat.ports else ""
+    return f"translation of {nat.inside} to {nat.outside}{ports}, leaving {nat.space} by {nat.device}"
+
+
+def _policy(policy: Policy) -> str:
+    named = [f"{rule.action} {rule.label}".strip() for rule in policy.rules[:_RULES_NAMED]]
+    if len(policy.rules) > _RULES_NAMED:
+        named.append(f"{len(policy.rules) - _RULES_NAMED} more")
+    return f"policy {policy.name} in {policy.space}: {', '.join([*named, f'else {policy.default}'])}"
+
+
+def _plain(value: object) -> Any:
+    """Turn an element into what JSON can say."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
