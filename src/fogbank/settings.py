@@ -19,6 +19,9 @@ class Settings:
     name: str = _setting("default", "The region's name: regions with different names run side by side.")  # type: ignore[assignment]
     port: int = _setting(9443, "The port of the proxy on 127.0.0.1; 0 takes a free one.")  # type: ignore[assignment]
     project: str = _setting("demo", "The project that exists from the start.")  # type: ignore[assignment]
+    project_number: str = _setting(  # type: ignore[assignment]
+        "", "That project's number, when it is made; by default it follows from the id."
+    )
     region: str = _setting("asia-northeast3", "The region that clients use when a command names none.")  # type: ignore[assignment]
     ephemeral: bool = _setting(False, "Keep nothing: state lives in a temporary folder.")  # type: ignore[assignment]
     strict_projects: bool = _setting(  # type: ignore[assignment]

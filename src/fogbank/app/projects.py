@@ -42,14 +42,17 @@ class Projects:
         await self.furnish(project)
         return project
 
-    async def furnish(self, project: str) -> None:
-        """Make ``project`` unless it exists, and its default network unless it had one before."""
+    async def furnish(self, project: str, number: str | None = None) -> None:
+        """Make ``project`` unless it exists, and its default network unless it had one before.
+
+        ``number`` is for one that is made; by default it follows from the id.
+        """
 
         def decide(world: World) -> Decision:
             now, name = self._now(), project_name(project)
             made: tuple[Change, ...] = ()
             if world.find(name) is None:
-                made = new_project(project, now, self._new_id, owner=self._owner)
+                made = new_project(project, now, self._new_id, owner=self._owner, number=number)
             found = world.after(made).get(name)
             if _FURNISHED in found.private:
                 return Decision()

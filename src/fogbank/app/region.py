@@ -97,7 +97,7 @@ class Region:
 
     async def run(self) -> None:
         """Start, serve until told to end, end."""
-        await self.projects.furnish(self._settings.project)
+        await self.projects.furnish(self._settings.project, self._settings.project_number or None)
         first_pass = asyncio.Event()
         self.loop.after_pass(first_pass.set)
         self._spawn(self.loop.run())

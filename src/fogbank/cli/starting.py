@@ -8,6 +8,7 @@ nowhere.
 import fcntl
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -95,6 +96,11 @@ def _refuse_settings(settings: Settings) -> None:
         raise OperatorError(
             f"--project: {settings.project!r} cannot be a project's id. Use 3 to 30 lower-case letters, "
             "digits and hyphens; begin with a letter and do not end with a hyphen."
+        )
+    if not re.fullmatch(r"([1-9]\d{5,14})?", settings.project_number):
+        raise OperatorError(
+            f"--project-number: {settings.project_number!r} cannot be a project's number. Use 6 to 15 "
+            "digits, the first of them not 0."
         )
     if settings.region not in REGIONS:
         near = get_close_matches(settings.region, REGIONS, n=3) or ["asia-northeast3"]

@@ -57,7 +57,11 @@ def test_up_hands_settings_over_and_leaves_a_note(launched, fogbank, home):
 
 @pytest.mark.parametrize(
     ("option", "value", "remedy"),
-    [("--project", "Bad_Project", "lower-case letters"), ("--region", "europe-west0", "europe-west1")],
+    [
+        ("--project", "Bad_Project", "lower-case letters"),
+        ("--project-number", "0123456", "6 to 15 digits"),
+        ("--region", "europe-west0", "europe-west1"),
+    ],
 )
 def test_a_setting_that_no_client_could_use_is_refused_by_name_and_value(
     launched, fogbank, option, value, remedy

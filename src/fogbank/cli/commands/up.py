@@ -27,7 +27,7 @@ def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
             if isinstance(default, int) and not isinstance(default, bool)
             else None,
             envvar=f"FOGBANK_{name.upper()}",
-            show_default=not isinstance(default, bool),
+            show_default=default != "" and not isinstance(default, bool),
             help=text,
         )(function)
     return function
