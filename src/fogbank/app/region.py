@@ -23,6 +23,7 @@ from fogbank.app.servers import Servers, http_server
 from fogbank.app.tracing import Tracer
 from fogbank.clock import Clock
 from fogbank.control.connectors import Connectors
+from fogbank.control.forgetting import forget_operations
 from fogbank.control.instances import Instances, NoInstance
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
@@ -104,6 +105,7 @@ class Region:
         await first_pass.wait()
         self._spawn(self.instances.run())
         self._spawn(self.connectors.run())
+        self._spawn(forget_operations(self.store, self._clock))
         await self.proxy.serve(self._entered.proxy)
         self._spawn(http_server(OperatorApi(self.desk))(None, self._entered.operator))
         self.desk.ready = True
