@@ -18,7 +18,7 @@ Scope = Literal["global", "regions", "zones"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class ResourceName:
-    """A resource's place: its ``collection`` (``compute.subnetworks``) and relative ``path`` (``projects/…``)."""
+    """A resource's place: its ``collection`` (``compute.subnetworks``) and its ``path`` (``projects/…``)."""
 
     collection: str
     path: str
@@ -36,7 +36,7 @@ class ResourceName:
         return self.path.rpartition("/")[2]
 
     def segment(self, after: str) -> str | None:
-        """The segment that follows ``after``: ``segment("regions")`` of ``projects/p/regions/r/x/y`` is ``r``."""
+        """Give the segment behind ``after``: for ``regions`` in ``projects/p/regions/r/x/y`` it is ``r``."""
         parts = self.path.split("/")
         for label, value in zip(parts[::2], parts[1::2], strict=False):
             if label == after:
@@ -66,10 +66,11 @@ def compute_name(kind: str, project: str, scope: Scope, place: str | None, ident
 def parse_compute_reference(
     reference: str, kind: str, project: str, scope: Scope, place: str | None = None
 ) -> ResourceName:
-    """Read a reference to a compute ``kind`` in any of Google's forms; what it leaves out comes from the rest.
+    """Read a reference to a compute ``kind`` in any of Google's forms.
 
-    The scope in the reference wins; a bare name takes ``scope`` and ``place``. Raises ValueError when it names
-    another kind.
+    What it leaves out comes from the other arguments.
+    The scope in the reference wins; a bare name takes ``scope`` and ``place``. Raises ValueError when it
+    names another kind.
     """
     path = _URL.sub("", reference.strip()).strip("/")
     parts = path.split("/")
