@@ -192,3 +192,27 @@ def test_the_wheel_works_alone(tmp_path, path_without_gcloud):
     done = fogbank("demo", path=path_without_gcloud)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "It is the address that was reserved." in done.stdout
+
+
+def follow(home: Path, *words: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "XDG_STATE_HOME": str(home)}
+    command = [sys.executable, "-m", "fogbank.cli", *words, "-f"]
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_following_ends_with_ctrl_c_and_says_when_the_region_goes_down(tmp_path):
+    run = fogbank_in(tmp_path, os.environ)
+    done = run("up", "--detach", "--name", "followed", "--port", "0")
+    assert done.returncode == 0, done.stderr
+    followers = [follow(tmp_path, *words, "--name", "followed") for words in (("logs",), ("internet", "log"))]
+    abandoned = follow(tmp_path, "logs", "--name", "followed")
+    time.sleep(1)
+    abandoned.send_signal(signal.SIGINT)
+    _, complaint = abandoned.communicate(timeout=10)
+    assert (abandoned.returncode, complaint.strip()) == (Exit.INTERRUPTED, "")
+    run("down", "--name", "followed")
+    for each in followers:
+        _, complaint = each.communicate(timeout=10)
+        assert (each.returncode, complaint) == (Exit.NOT_RUNNING, "error: Region 'followed' went down.\n")

@@ -7,15 +7,20 @@ an :class:`OperatorError` in the region's words.
 import http.client
 import json
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from fogbank.cli.exits import NotRunningError
 from fogbank.errors import OperatorError
 from fogbank.unix_sockets import address_of
 
 Json = dict[str, Any]
+
+_LEAVING_SECONDS = 1.0
+"""For so long a region that goes down may still take connections."""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -51,14 +56,41 @@ class Operator:
         return self._ask("DELETE", path)
 
     def follow(self, path: str, *, forever: bool, **query: str | None) -> Iterator[Json]:
-        """Read ``path`` as a stream of JSON lines; ``forever`` goes on as new ones come."""
+        """Read ``path`` as a stream of JSON lines; ``forever`` goes on as new ones come.
+
+        Such a stream has no good end: NotRunningError when the region went down, OperatorError otherwise.
+        """
         parameters = query | ({"follow": "1"} if forever else {})
         with self._open(
             "GET", path + _query(parameters), None, None if forever else self._patience
         ) as answer:
-            for line in answer:
-                if line.strip():
-                    yield json.loads(line)
+            try:
+                for line in answer:
+                    if line.endswith(b"\n"):
+                        yield json.loads(line)
+            except (OSError, http.client.HTTPException) as error:
+                if not forever:
+                    raise self._hung_up(error) from error
+        if forever:
+            raise self._why_it_ended()
+
+    def _hung_up(self, error: Exception) -> OperatorError:
+        return OperatorError(
+            f"Region '{self._name}' hung up ({error or type(error).__name__}). "
+            f"Look at its own log: {self._path.with_name('fogbank.log')}"
+        )
+
+    def _why_it_ended(self) -> OperatorError:
+        deadline = time.monotonic() + _LEAVING_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                connect(self._path, _LEAVING_SECONDS).close()
+            except OSError:
+                return NotRunningError(f"Region '{self._name}' went down.")
+            time.sleep(0.05)
+        return OperatorError(
+            f"Region '{self._name}' ended the stream, because it was read too slowly. Ask again for the rest."
+        )
 
     def _ask(self, verb: str, path: str, body: Mapping[str, object] | None = None) -> Any:
         with self._open(verb, path, body, self._patience) as answer:
@@ -81,10 +113,7 @@ class Operator:
             ) from error
         except (ConnectionError, http.client.HTTPException) as error:
             connection.close()
-            raise OperatorError(
-                f"Region '{self._name}' hung up ({error or type(error).__name__}). "
-                f"Look at its own log: {self._path.with_name('fogbank.log')}"
-            ) from error
+            raise self._hung_up(error) from error
         if answer.status >= 400:
             raise OperatorError(_reason(answer))
         return answer

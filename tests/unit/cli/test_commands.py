@@ -106,6 +106,26 @@ def test_credentials_are_printed_or_written_for_their_owner_alone(talker, fogban
     assert "Cannot write" in nowhere.err
 
 
+def test_whoever_follows_is_told_that_the_region_went_down(talker, fogbank):
+    class Last(list):
+        def __iter__(self):
+            talker.folders.socket.unlink()
+            return super().__iter__()
+
+    talker.answers["GET /internet/log"] = (200, Last([SEEN]))
+    done = fogbank("internet", "log", "-f", "--format", "json")
+    assert json.loads(done.out) == SEEN
+    assert (done.status, done.err) == (Exit.NOT_RUNNING, "error: Region 'default' went down.\n")
+
+
+def test_whoever_reads_too_slowly_is_told_so(talker, fogbank, monkeypatch):
+    monkeypatch.setattr("fogbank.cli.operator._LEAVING_SECONDS", 0.1)
+    talker.answers["GET /logs"] = (200, [])
+    done = fogbank("logs", "-f")
+    assert done.status == Exit.FAILURE
+    assert "read too slowly" in done.err
+
+
 def test_clock_advance_understands_durations(talker, fogbank):
     talker.answers["POST /clock"] = (200, {"now": "2026-01-01T00:00:00Z"})
     for text in ("45s", "20m", "1h30m", "2d"):

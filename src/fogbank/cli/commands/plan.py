@@ -21,9 +21,9 @@ _COLOURS = {"create": "green", "replace": "yellow", "remove": "red"}
 @name_option
 @format_option
 def command(last: int, everything: bool, name: str, format_: str) -> None:
-    """Show what would change now, and what the last passes of the control loop changed.
+    """Show what would change now, and what changed last.
 
-    Now is empty once everything is as promised.
+    Changes come in passes of the control loop. Nothing would change now once everything is as promised.
     """
     answer = running(name).operator().get("/plan")
     passes = answer["passes"][-last:]
