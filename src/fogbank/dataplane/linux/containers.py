@@ -76,9 +76,11 @@ class Containers:
         network = os.dup(self._network(workload.space))
         try:
             process = self._spawn(identifier, folder, workload, image, network)
-        except OSError as error:
+        except Exception as error:
             os.close(network)
             self._roots.remove(folder)
+            if not isinstance(error, OSError):
+                raise
             raise DriverError(f"The container {workload.name} cannot be started: {error}") from error
         running = Running(identifier, workload, process, folder, network)
         with self._lock:

@@ -5,6 +5,7 @@ look: what was built is compared with what is there, and only when something is 
 hear of it. Rules are looked at every few seconds.
 """
 
+import logging
 import select
 import socket
 import threading
@@ -12,6 +13,8 @@ import time
 from collections.abc import Callable
 
 from fogbank.dataplane.driver import Drifted, Report
+
+_log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
 """How often everything is looked at without a report."""
@@ -40,7 +43,11 @@ class DriftWatch:
                 return
             if ready:
                 time.sleep(_GATHER_SECONDS)
-            why = self._look()
+            try:
+                why = self._look()
+            except Exception:  # noqa: BLE001 - the next look may work
+                _log.exception("looking for drift failed")
+                continue
             if why is not None:
                 self._report(Drifted(why))
 

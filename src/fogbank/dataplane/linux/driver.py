@@ -7,6 +7,7 @@ more than its memory.
 """
 
 import itertools
+import logging
 import shutil
 import socket
 import subprocess
@@ -36,7 +37,9 @@ from fogbank.network.topology import (
 )
 from fogbank.planning.plan import Action, Create, Remove, Replace
 
-_WIRE, _RULES = "wire", "rules"
+_log = logging.getLogger(__name__)
+
+_RULES = "rules"
 
 
 class Containers(Protocol):
@@ -174,6 +177,9 @@ class LinuxDriver:
             self._do(action)
         except (DriverError, OSError) as error:
             return error
+        except Exception as error:  # noqa: BLE001 - a bug about one element must not hold up all the others
+            _log.exception("%s failed", action)
+            return DriverError(f"{type(error).__name__}: {error}")
         return None
 
     def _do(self, action: Action) -> None:
@@ -206,7 +212,11 @@ class LinuxDriver:
         if space.name in self.spaces:
             raise DriverError(f"the space {space.name} is there already")
         self.spaces.create(space.name, forwards=space.forwards)
-        self._wiring.watch(space.name)
+        try:
+            self._wiring.watch(space.name)
+        except OSError:
+            self.spaces.remove(space.name)
+            raise
         self._made[space.name] = space
 
     def _unmake(self, name: SpaceName) -> None:
@@ -277,15 +287,16 @@ class LinuxDriver:
         """End every workload and listener; spaces go with the world."""
         if self._drift is not None:
             self._drift.close()
-        if self._refiller is not None:
-            self._refiller.join()
-        self._containers.close()
-        for listener in tuple(self._listeners.values()):
-            self._unlisten(listener)
-        self._keeper.close()
-        self._rulesets.close()
-        self._wiring.close()
-        self.spaces.close()
+        with self._busy:  # what is being applied ends first
+            if self._refiller is not None:
+                self._refiller.join()
+            self._containers.close()
+            for listener in tuple(self._listeners.values()):
+                self._unlisten(listener)
+            self._keeper.close()
+            self._rulesets.close()
+            self._wiring.close()
+            self.spaces.close()
 
 
 def _subject(action: Action) -> Element:

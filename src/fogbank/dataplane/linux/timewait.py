@@ -131,7 +131,10 @@ class TimeWaitKeeper:
                 with self._lock:
                     pair = self._by_descriptor.get(descriptor)
                     if pair is not None:
-                        _pin_reported(*pair)
+                        try:
+                            _pin_reported(*pair)
+                        except OSError:  # other spaces still need this thread
+                            _log.exception("connections in TIME_WAIT could not be kept")
 
 
 def _pin_reported(link: Netlink, asking: Netlink) -> None:

@@ -1,0 +1,84 @@
+"""When the machine refuses or a part has a bug, the rest is built and the next try works."""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+from tests.private_world import Lab
+
+from fogbank.dataplane.linux.driver import LinuxDriver
+from fogbank.network.topology import Space, SpaceName, Workload
+from fogbank.planning.plan import Create
+
+pytestmark = pytest.mark.netns
+
+ROOM = Space(SpaceName("instance/a"))
+WORKLOAD = Workload("a", ROOM.name, "sha256:" + "0" * 64, 8080, memory_bytes=1 << 28, cpu_millis=1000)
+
+
+@dataclass
+class Containers:
+    """Containers whose start has a bug, or takes a while."""
+
+    bug: Exception | None = None
+    seconds: float = 0.0
+    events: list[str] = field(default_factory=list)
+
+    def start(self, workload: Workload) -> None:
+        time.sleep(self.seconds)
+        self.events.append(f"started {workload.name}")
+        if self.bug:
+            raise self.bug
+
+    def stop(self, name: str) -> None:
+        self.events.append(f"stopped {name}")
+
+    def running(self) -> Mapping[str, Workload]:
+        return {}
+
+    def close(self) -> None:
+        self.events.append("closed")
+
+
+def with_containers(lab: Lab, containers: Containers) -> LinuxDriver:
+    lab._driver = LinuxDriver(serve=lab._serve, unserve=lab._unserve, containers=containers)
+    return lab._driver
+
+
+def test_a_space_that_the_machine_refused_half_way_can_be_made_later(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_space: SpaceName) -> None:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lab.driver._wiring, "watch", refuse)
+        (outcome,) = lab.driver.apply([Create(ROOM)])
+        assert "Too many open files" in str(outcome.error)
+    lab.build(ROOM)
+
+
+def test_a_bug_in_one_action_shows_on_it_and_stops_no_other(lab: Lab) -> None:
+    driver = with_containers(lab, Containers(bug=KeyError("config")))
+    other = Space(SpaceName("instance/b"))
+    outcomes = driver.apply([Create(ROOM), Create(WORKLOAD), Create(other)])
+    assert [str(outcome.error) if outcome.error else None for outcome in outcomes] == [
+        None,
+        "KeyError: 'config'",
+        None,
+    ]
+    assert set(driver.observe().elements) == {ROOM.key, other.key}
+
+
+def test_a_driver_that_is_closed_first_ends_what_it_does(lab: Lab) -> None:
+    containers = Containers(seconds=0.2)
+    driver = with_containers(lab, containers)
+    working = threading.Thread(target=driver.apply, args=([Create(ROOM), Create(WORKLOAD)],))
+    working.start()
+    time.sleep(0.1)
+    driver.close()
+    lab._driver = None
+    working.join()
+    assert containers.events == ["started a", "closed"]
