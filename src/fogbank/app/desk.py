@@ -92,7 +92,8 @@ class Desk:
             ],
             "converging": [
                 {
-                    "resource": owner.path,
+                    "resource": owner.path if owner else None,
+                    "what": failure.what,
                     "why": failure.why,
                     "attempts": failure.attempts,
                     "since": rfc3339(failure.since),

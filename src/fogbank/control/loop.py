@@ -18,6 +18,7 @@ from fogbank.dataplane.driver import Driver, Outcome
 from fogbank.lowering.lowered import Lowered
 from fogbank.network.topology import Element, Key, Topology
 from fogbank.planning.plan import Action, Create, Plan, Remove, Replace, plan
+from fogbank.planning.words import words
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
@@ -32,13 +33,20 @@ RETRY_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0)
 
 PASSES_KEPT = 50
 
+_PASS: Key = ("pass",)
+"""Where a failure of the loop's own is kept, beside those of elements."""
+
 Lower = Callable[[World, Fleet, Topology], Lowered]
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An element that could not be made as promised: why, how often it was tried, since when."""
+    """Something that could not be made as promised: what, why, how often it was tried, since when.
 
+    It has no owners when it belongs to the region itself.
+    """
+
+    what: str
     why: str
     attempts: int
     since: datetime
@@ -173,10 +181,9 @@ class ControlLoop:
             self._wake.clear()
             try:
                 await self.turn()
-            except (
-                Exception
-            ):  # the loop must outlive a bug; it shows in the log and the next turn tries again
+            except Exception as error:  # the loop must outlive a bug, which shows in the log and the status
                 log.exception("a pass of the control loop failed")
+                self._note_bug(error)
                 self._reobserve = True  # it may have done part of its work
                 await asyncio.sleep(RETRY_SECONDS[2])
                 self._wake.set()
@@ -232,6 +239,7 @@ class ControlLoop:
             # What could not be removed belongs to whoever had asked for it.
             asked = known.owners if known else before.owners.get(key, frozenset())
             failures[key] = Failure(
+                words(element_of(outcome.action)),
                 str(outcome.error),
                 known.attempts + 1 if known else 1,
                 known.since if known else now,
@@ -240,6 +248,16 @@ class ControlLoop:
             if known is None:
                 log.warning("%s failed: %s", outcome.action, outcome.error)
         self.progress.failures = failures
+
+    def _note_bug(self, error: Exception) -> None:
+        known = self.progress.failures.get(_PASS)
+        self.progress.failures[_PASS] = Failure(
+            "a pass of the control loop",
+            f"{type(error).__name__}: {error}",
+            known.attempts + 1 if known else 1,
+            known.since if known else self._clock.now(),
+            frozenset(),
+        )
 
     async def _finish_operations(self, world: World) -> None:
         failing = self.progress.failing()
@@ -287,10 +305,10 @@ class ControlLoop:
         lowered = self._lower(self._store.world, self.fleet, self.observed)
         return plan(self.observed, lowered.topology)
 
-    def explain(self) -> list[tuple[ResourceName, Failure]]:
-        """List what is not as promised, one row for each resource and failure."""
+    def explain(self) -> list[tuple[ResourceName | None, Failure]]:
+        """List what is not as promised, one row for each resource (None: the region itself) and failure."""
         return [
             (owner, failure)
             for failure in self.progress.failures.values()
-            for owner in sorted(failure.owners)
+            for owner in (sorted(failure.owners) or (None,))
         ]

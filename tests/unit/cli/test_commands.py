@@ -31,7 +31,11 @@ STATUS = {
     "operations": [
         {"name": "operation-1", "type": "insert", "target": "x", "status": "RUNNING", "since": "now"}
     ],
-    "converging": [{"resource": "projects/demo/x", "why": "no such device", "attempts": 2, "since": "now"}],
+    "converging": [
+        {"resource": "projects/demo/x", "what": "link a", "why": "no device", "attempts": 2, "since": "t"},
+        {"resource": "projects/demo/x", "what": "link b", "why": "no space a", "attempts": 2, "since": "t"},
+        {"resource": None, "what": "router c", "why": "too many open files", "attempts": 1, "since": "now"},
+    ],
     "worldVersion": 5, "appliedVersion": 4,
 }  # fmt: skip
 
@@ -41,7 +45,8 @@ def test_status_says_what_converges_and_why(talker, fogbank):
     text = fogbank("status").out
     assert "default is converging" in text
     assert "version 4 of 5 applied" in text
-    assert "no such device" in text
+    assert re.search(r"projects/demo/x +link a \(and 1 more\) +no device +2 +t", text)
+    assert re.search(r"the region itself +router c +too many open files +1 +now", text)
     assert "compute.networks" in text
     assert "compute.routers" not in text
     assert re.search(r"projects/demo/connectors/c +2 of 10 +7\.2", text)

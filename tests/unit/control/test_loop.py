@@ -170,6 +170,27 @@ async def test_after_a_bug_of_the_driver_the_loop_believes_what_it_observes(
     assert loop.explain() == []
 
 
+async def test_a_bug_that_stays_shows_as_the_regions_own_until_it_is_gone(
+    store: Store, loop: ControlLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Lowered:
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(loop, "_lower", fail)
+        await store.commit(lambda _world: insert("a"))
+        await asyncio.sleep(0.05)
+        ((owner, failure),) = loop.explain()
+        assert (owner, failure.what, failure.why) == (
+            None,
+            "a pass of the control loop",
+            "RuntimeError: a bug",
+        )
+        assert failure.attempts > 1
+    await loop.settle("projects/p/global/operations/a", 5)
+    assert loop.explain() == []
+
+
 async def test_an_operation_whose_end_the_disk_refused_ends_later_without_anybody_asking(
     store: Store, loop: ControlLoop
 ) -> None:

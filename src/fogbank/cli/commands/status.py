@@ -33,7 +33,7 @@ def show(status: dict[str, Any]) -> None:
     _section(status["instances"], "INSTANCE")
     _connectors(status["connectors"])
     _section(status["operations"], "OPERATION")
-    _section(status["converging"], "CONVERGING")
+    _converging(status["converging"])
 
 
 def _headline(status: dict[str, Any]) -> None:
@@ -69,6 +69,27 @@ def _connectors(connectors: list[dict[str, Any]]) -> None:
         for each in connectors
     ]
     print_table(("CONNECTOR", "MACHINES", "MBIT/S (1 MIN)"), rows, "")
+
+
+def _converging(failures: list[dict[str, Any]]) -> None:
+    """Draw one row for each resource: its first failure is mostly the cause of the others."""
+    if not failures:
+        return
+    print()
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for failure in failures:
+        groups.setdefault(failure["resource"] or "the region itself", []).append(failure)
+    rows = [
+        (
+            resource,
+            found[0]["what"] + (f" (and {len(found) - 1} more)" if len(found) > 1 else ""),
+            found[0]["why"],
+            found[0]["attempts"],
+            found[0]["since"],
+        )
+        for resource, found in groups.items()
+    ]
+    print_table(("CONVERGING", "WHAT", "WHY", "ATTEMPTS", "SINCE"), rows, "")
 
 
 def _section(rows: list[Any], heading: str) -> None:

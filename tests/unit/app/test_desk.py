@@ -1,0 +1,108 @@
+"""What the operator is told while something cannot be made, and after it was repaired."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tests import worlds
+
+from fogbank.app.desk import Desk
+from fogbank.clock import Clock
+from fogbank.control.connectors import Connectors
+from fogbank.control.logbook import Logbook
+from fogbank.control.loop import ControlLoop
+from fogbank.dataplane.simulated import SimulatedDriver, never
+from fogbank.errors import OperatorError
+from fogbank.lowering.lower import lower
+from fogbank.network.topology import Workload
+from fogbank.planning.plan import Action, Create
+from fogbank.resources.decisions import Decision
+from fogbank.resources.world import Put
+from fogbank.settings import Settings
+from fogbank.store.journal import Journal
+from fogbank.store.store import Store
+
+
+class Room:
+    """A desk over a driver that only remembers, in a region with article 000."""
+
+    def __init__(self, folder: Path) -> None:
+        clock, self.driver = Clock(), SimulatedDriver()
+        self.store = Store(Journal(folder / "world.sqlite"))
+        self.logbook = Logbook(folder / "log.jsonl", clock)
+        self.loop = ControlLoop(self.store, self.driver, lower, (), clock)
+        unused: Any = None
+        self.desk = Desk(
+            settings=Settings(),
+            variables=dict,
+            user_document=unused,
+            store=self.store,
+            loop=self.loop,
+            instances=SimpleNamespace(copies={}),  # type: ignore[arg-type]
+            connectors=Connectors(self.store, self.loop, self.driver, clock, self.logbook),
+            region_clock=clock,
+            tracer=unused,
+            witness_log=unused,
+            logbook=self.logbook,
+            registry=unused,
+            new_id=lambda: 1,
+            stop=lambda: None,
+            started=clock.seconds(),
+        )
+
+    def converging(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.desk.status()["converging"]
+        return rows
+
+
+@pytest.fixture
+async def room(tmp_path: Path) -> AsyncIterator[Room]:
+    room = Room(tmp_path)
+    world, fleet = worlds.article()
+    changes = tuple(Put(each) for members in world.collections.values() for each in members.values())
+    await room.store.commit(lambda _world: Decision(changes))
+    room.loop.set_fleet(fleet)
+    yield room
+    room.logbook.close()
+    await room.store.close()
+
+
+def no_container(action: Action) -> str | None:
+    starts = isinstance(action, Create) and isinstance(action.element, Workload)
+    return "crun is not installed. See: fogbank doctor" if starts else None
+
+
+async def test_a_container_that_cannot_start_shows_until_it_can(room: Room) -> None:
+    room.driver.failure = no_container
+    await room.loop.turn()
+    await room.loop.turn()
+    (row,) = room.converging()
+    assert row["resource"] == "projects/demo/locations/asia-northeast3/revisions/production-00001-abc"
+    assert row["what"].startswith("container production-00001-abc-0002 in instance/")
+    assert (row["why"], row["attempts"]) == ("crun is not installed. See: fogbank doctor", 2)
+    assert row["since"].endswith("Z")
+    (pending,) = room.desk.plan()["pending"]
+    assert (pending["action"], pending["kind"]) == ("create", "workload")
+    room.driver.failure = never
+    await room.loop.turn()
+    assert room.converging() == []
+    assert room.desk.plan()["pending"] == []
+
+
+async def test_what_nobody_asked_for_shows_as_the_regions_own(room: Room) -> None:
+    room.driver.failure = lambda action: "too many open files" if "site/ident.me" in str(action) else None
+    await room.loop.turn()
+    rows = room.converging()
+    assert (rows[0]["resource"], rows[0]["what"], rows[0]["why"]) == (
+        None, "namespace site/ident.me", "too many open files",
+    )  # fmt: skip
+    assert {row["resource"] for row in rows} == {None}
+
+
+async def test_logs_of_what_is_there_but_silent_are_empty_and_of_nothing_are_refused(room: Room) -> None:
+    connector = room.desk.logs("cloud-run-connector", follow=False)
+    assert [line async for line in connector] == []
+    with pytest.raises(OperatorError, match=r"There is: connector/cloud-run-connector\."):
+        room.desk.logs("nothing", follow=False)
