@@ -143,7 +143,10 @@ def launch(
     ready, tell = os.pipe()
     handover = {"proxy": listeners.proxy.fileno(), "operator": listeners.operator.fileno(), "ready": tell}
     port = listeners.port
-    output = None if log is None else log.open("ab", buffering=0)
+    output = None
+    if log is not None:
+        log.touch(mode=0o600)
+        output = log.open("ab", buffering=0)
     try:
         process = subprocess.Popen(
             [*unshare_command(), *command],
