@@ -98,7 +98,7 @@ class Desk:
                     "attempts": failure.attempts,
                     "since": rfc3339(failure.since),
                 }
-                for owner, failure in self.loop.explain()
+                for owner, failure in (*self.loop.explain(), *self.instances.explain())
             ],
             "worldVersion": world.version,
             "appliedVersion": progress.applied_version,

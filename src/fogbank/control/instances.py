@@ -18,7 +18,7 @@ from ipaddress import IPv4Address
 from typing import Any, Literal
 
 from fogbank.clock import Clock
-from fogbank.control.loop import ControlLoop
+from fogbank.control.loop import ControlLoop, Failure
 from fogbank.control.probing import passes
 from fogbank.control.scaling import Limits, Load, desired_instances, pending_limit
 from fogbank.dataplane.driver import WorkloadExited
@@ -59,6 +59,16 @@ class Copy:
     dealt: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Deaths:
+    """How often copies of a revision died since one last became ready, and what is known of it."""
+
+    count: int
+    last: float
+    since: datetime
+    why: str
+
+
 class NoInstance(Exception):
     """No instance became free within the pending limit."""
 
@@ -81,7 +91,7 @@ class Instances:
         self._open_socket, self._resolve = open_socket, resolve
         self._address_of, self._fabric = address_of, fabric
         self.copies: dict[str, Copy] = {}
-        self._deaths: dict[ResourceName, tuple[int, float]] = {}
+        self._deaths: dict[ResourceName, Deaths] = {}
         self._resolving: set[ResourceName] = set()
         self._waiting: dict[ResourceName, deque[asyncio.Future[Copy]]] = {}
         self._active: set[ResourceName] = set()
@@ -120,12 +130,32 @@ class Instances:
             return
         self._forget(copy)
         self._show_fleet()
-        name = copy.revision.name
-        deaths, _ = self._deaths.get(name, (0, 0.0))
-        self._deaths[name] = (deaths + 1, self._clock.seconds())
-        if copy.state == "starting":
-            why = f"The container exited with status {event.status} before it listened."
+        starting = copy.state == "starting"
+        why = f"The container exited with status {event.status}{' before it listened' if starting else ''}."
+        self._note_death(copy.revision.name, why)
+        if starting:
             self._spawn(self._failed_to_start(copy, why))
+
+    def explain(self) -> list[tuple[ResourceName, Failure]]:
+        """List the serving revisions whose copies die and are started again."""
+        return [
+            (name, Failure("its containers", deaths.why, deaths.count, deaths.since, frozenset({name})))
+            for name, deaths in self._deaths.items()
+            if name in self._active and self._is_promised(name)
+        ]
+
+    def _is_promised(self, name: ResourceName) -> bool:
+        found = self._store.world.find(name)
+        return found is not None and read_revision(found).readiness is not Readiness.FAILED
+
+    def _note_death(self, name: ResourceName, why: str) -> None:
+        known = self._deaths.get(name)
+        self._deaths[name] = Deaths(
+            known.count + 1 if known else 1,
+            self._clock.seconds(),
+            known.since if known else self._clock.now(),
+            why,
+        )
 
     @asynccontextmanager
     async def lease(self, revision: ResourceName) -> AsyncIterator[tuple[SpaceName, IPv4Address, int]]:
@@ -228,9 +258,12 @@ class Instances:
                 self._forget(copy)
 
     def _may_start(self, revision: Revision) -> bool:
-        deaths, last = self._deaths.get(revision.name, (0, 0.0))
-        pause = RESTART_PAUSES[min(deaths, len(RESTART_PAUSES)) - 1] if deaths else 0.0
-        return self._clock.seconds() - last >= pause
+        deaths = self._deaths.get(revision.name)
+        if deaths is None:
+            return True
+        return (
+            self._clock.seconds() - deaths.last >= RESTART_PAUSES[min(deaths.count, len(RESTART_PAUSES)) - 1]
+        )
 
     def _start(self, revision: Revision) -> None:
         index = self._place()

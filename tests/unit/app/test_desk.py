@@ -40,7 +40,7 @@ class Room:
             user_document=unused,
             store=self.store,
             loop=self.loop,
-            instances=SimpleNamespace(copies={}),  # type: ignore[arg-type]
+            instances=SimpleNamespace(copies={}, explain=list),  # type: ignore[arg-type]
             connectors=Connectors(self.store, self.loop, self.driver, clock, self.logbook),
             region_clock=clock,
             tracer=unused,

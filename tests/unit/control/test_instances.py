@@ -193,6 +193,25 @@ async def test_a_copy_that_dies_while_it_serves_is_replaced(
     assert read_revision(region.latest()).readiness is Readiness.READY
 
 
+async def test_a_ready_revision_whose_copies_die_shows_until_one_lives(
+    region: Region, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "RESTART_PAUSES", (0.0,))
+    await region.deploy(port)
+    await region.until(Readiness.READY)
+    since = []
+    for status in (-9, 1):
+        region.instances.exited(WorkloadExited(next(iter(region.instances.copies)), status))
+        ((name, failure),) = region.instances.explain()
+        assert (name, failure.attempts) == (region.latest().name, len(since) + 1)
+        since.append(failure.since)
+        region.instances.reconcile()
+    assert failure.why == "The container exited with status 1 before it listened."
+    assert since[0] == since[1]
+    await eventually(lambda: [c.state for c in region.instances.copies.values()] == ["ready"])
+    assert region.instances.explain() == []
+
+
 async def test_a_probe_outlives_a_machine_that_is_short_of_sockets_for_a_while(
     region: Region, port: int
 ) -> None:
