@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from fogbank.errors import OperatorError
+from fogbank.errors import ApiError, OperatorError
 from fogbank.resources.world import Change, Delete, DeleteOperation, Put, PutOperation, World
 from fogbank.store.codec import decode_operation, decode_resource, encode_operation, encode_resource
 
@@ -32,6 +32,7 @@ class Journal:
     """Reads the last World and writes the changes that follow."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._database.execute("pragma journal_mode=wal")
         self._synced = False
@@ -61,18 +62,27 @@ class Journal:
         return replace(world, version=int(self.fact("version") or 0))
 
     def append(self, version: int, changes: Iterable[Change], *, synced: bool = True) -> None:
-        """Write ``changes`` and ``version``, all or nothing; ``synced`` waits for the disk."""
+        """Write ``changes`` and ``version``, all or nothing; ``synced`` waits for the disk.
+
+        ApiError 503 when the disk refuses.
+        """
         database = self._database
-        self._sync(wanted=synced)
-        database.execute("begin immediate")
         try:
+            self._sync(wanted=synced)
+            database.execute("begin immediate")
             for change in changes:
                 self._write(change)
             self._set_fact("version", str(version))
             database.execute("commit")
-        except BaseException:
-            database.execute("rollback")
+        except BaseException as error:
+            if database.in_transaction:  # SQLite itself ends one that a full disk broke off
+                database.execute("rollback")
+            if isinstance(error, sqlite3.OperationalError):
+                raise ApiError(503, self._refused(error), "UNAVAILABLE", "backendError") from error
             raise
+
+    def _refused(self, error: sqlite3.OperationalError) -> str:
+        return f"Fogbank cannot write {self._path}: {error}. Nothing was changed; try again when it can."
 
     def _sync(self, *, wanted: bool) -> None:
         if wanted != self._synced:

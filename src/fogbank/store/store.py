@@ -6,12 +6,15 @@ answer. When the disk refuses, the whole queue fails and nothing has happened.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from fogbank.resources.decisions import Decision
 from fogbank.resources.world import Change, PutOperation, World
 from fogbank.store.journal import Journal
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +91,14 @@ class Store:
             for waiting in batch:
                 if not waiting.acknowledged.done():
                     waiting.acknowledged.set_result(None)
-            for tell in self._watchers:
+            self._tell()
+
+    def _tell(self) -> None:
+        for tell in self._watchers:
+            try:
                 tell(self.world)
+            except Exception:  # a bug of one watcher must not hold up writers
+                log.exception("somebody who watches the World failed")
 
     async def _append(self, batch: list[_Waiting]) -> None:
         """Write ``batch``; in a thread when the disk must be waited for, which takes longer than the hop."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fogbank.errors import OperatorError, not_found
+from fogbank.errors import ApiError, OperatorError, not_found
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
@@ -148,6 +148,41 @@ async def test_when_the_disk_refuses_the_writer_hears_it_and_nothing_has_happene
     world = reopened(path)
     assert world.find(resource(2).name) is None
     assert world.find(resource(3).name) is not None
+
+
+def test_a_full_disk_is_told_by_name_and_takes_nothing_back(path: Path) -> None:
+    journal = Journal(path)
+    journal.append(1, put(1).changes)
+    (pages,) = journal._database.execute("pragma page_count").fetchone()
+    journal._database.execute(f"pragma max_page_count = {pages}")  # as good as a full disk
+    many = tuple(Put(resource(number)) for number in range(2, 500))
+    with pytest.raises(ApiError, match=rf"cannot write {path}: database or disk is full") as refusal:
+        journal.append(2, many)
+    assert refusal.value.code == 503
+    assert (reopened(path).version, len(list(reopened(path).all("compute.addresses")))) == (1, 1)
+    journal._database.execute("pragma max_page_count = 1000000")
+    journal.append(2, many)
+    assert len(list(reopened(path).all("compute.addresses"))) == 499
+    journal.close()
+
+
+async def test_a_watcher_with_a_bug_holds_nobody_up(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = Store(Journal(path))
+    seen: list[int] = []
+
+    def broken(_world: World) -> None:
+        raise KeyError("a bug")
+
+    store.watch(broken)
+    store.watch(lambda world: seen.append(world.version))
+    async with asyncio.timeout(5):
+        first = asyncio.create_task(store.commit(lambda _world: put(1)))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(store.commit(lambda _world: put(2)))
+        await asyncio.gather(first, second)
+    await store.close()
+    assert seen[-1] == 2
+    assert "a bug" in caplog.text
 
 
 def test_a_file_of_another_format_is_refused_with_the_remedy(path: Path) -> None:
