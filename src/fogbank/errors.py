@@ -70,12 +70,20 @@ def stale_fingerprint(message: str = "Invalid fingerprint.") -> ApiError:
 
 def not_implemented(method: str) -> ApiError:
     """Refuse honestly: ``method`` (``compute.instances.insert``) is not built yet."""
-    return ApiError(
-        501,
-        f"Fogbank does not implement {method} yet. See docs/reference/coverage.md for what it does.",
-        "UNIMPLEMENTED",
-        "notImplemented",
-    )
+    return _unimplemented(501, method)
+
+
+def not_built(part: str) -> ApiError:
+    """Refuse honestly a ``part`` of a method that is built: a field, or a value of one.
+
+    It is a bad request, because clients believe of a 5xx that it passes: gcloud tries for half a minute.
+    """
+    return _unimplemented(400, part)
+
+
+def _unimplemented(code: int, what: str) -> ApiError:
+    message = f"Fogbank does not implement {what} yet. See docs/reference/coverage.md for what it does."
+    return ApiError(code, message, "UNIMPLEMENTED", "notImplemented")
 
 
 class DriverError(Exception):

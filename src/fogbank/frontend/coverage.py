@@ -17,8 +17,8 @@ _ELSEWHERE = frozenset({"iamcredentials", "oauth2"})
 _INTRODUCTION = """# Coverage
 
 What of Google's APIs Fogbank answers. Every other method is known by name and refused with status 501; a
-request that is no method of these APIs gets 404. This page is generated (`make docs`) from Google's discovery
-documents and the handlers in the code.
+request that is no method of these APIs gets 404, and a field that is not built yet 400 and its name. This
+page is generated (`make docs`) from Google's discovery documents and the handlers in the code.
 
 | API | version | methods | answered |
 |---|---|---:|---:|

@@ -19,7 +19,7 @@ def error_body(api: str, error: ApiError) -> Json:
     inner: Json = {"code": error.code, "message": error.message}
     if api in REASONED or api in BOTH:
         inner["errors"] = [{"message": error.message, "domain": "global", "reason": error.reason}]
-    if api not in REASONED or error.code in {401, 501}:
+    if api not in REASONED or error.status in {"UNAUTHENTICATED", "UNIMPLEMENTED"}:
         inner["status"] = error.status
     if error.details:
         inner["details"] = [dict(detail) for detail in error.details]

@@ -7,7 +7,7 @@ something in the region asks about, and a role that it does not know grants noth
 
 from collections.abc import Iterable, Mapping
 
-from fogbank.errors import ApiError, not_implemented
+from fogbank.errors import ApiError, not_built
 from fogbank.resources.fingerprints import eight_bytes
 from fogbank.resources.world import Json
 
@@ -133,7 +133,7 @@ def replaced(current: Json | None, proposed: Json, serial: int) -> Json:
 
     ``current`` is what is kept now (None when never set). Bindings of one role become one; empty ones go.
     Refuses a stale etag (409), members of no known kind and roles that are no roles (400), and conditions,
-    which are not built yet (501).
+    which are not built yet.
     """
     now = (current or NEVER_SET)["etag"]
     if proposed.get("etag") and proposed["etag"] != now:
@@ -204,7 +204,7 @@ def _merged(bindings: Iterable[Json]) -> dict[str, list[str]]:
     roles: dict[str, list[str]] = {}
     for binding in bindings:
         if binding.get("condition"):
-            raise not_implemented("iam.policies.conditions")
+            raise not_built("iam.policies.conditions")
         role, members = str(binding.get("role", "")), [str(m) for m in binding.get("members") or ()]
         _check(role, members)
         if members:

@@ -14,7 +14,7 @@ from fogbank.errors import (
     ApiError,
     already_exists,
     invalid_value,
-    not_implemented,
+    not_built,
     required_field,
 )
 from fogbank.resources.compute import DEFAULT_GATEWAY
@@ -142,7 +142,7 @@ def refuse_unbuilt(collection: str, body: Json, unbuilt: Mapping[str, tuple[obje
     for field, harmless in unbuilt.items():
         value = body.get(field)
         if value and value not in harmless:
-            raise not_implemented(f"compute.{collection} with {field}={value!r}")
+            raise not_built(f"compute.{collection} with {field}={value!r}")
 
 
 def one_of(field: str, value: object, allowed: Iterable[str]) -> None:

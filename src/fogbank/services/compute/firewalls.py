@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 
-from fogbank.errors import in_use, invalid_value, not_implemented, required_field
+from fogbank.errors import in_use, invalid_value, not_built, required_field
 from fogbank.resources.compute import PORT_PROTOCOLS, read_traffic
 from fogbank.resources.vpcaccess import AUTOMATIC
 from fogbank.resources.world import Json, Resource, World
@@ -156,7 +156,7 @@ def _check_range(field: str, text: object) -> None:
     except ValueError:
         raise invalid_value(field, text, "Must be a CIDR range with network address.") from None
     if found.version != 4:
-        raise not_implemented(f"compute.firewalls with IPv6 ranges ({text})")
+        raise not_built(f"compute.firewalls with IPv6 ranges ({text})")
 
 
 def _logging(config: Mapping[str, object]) -> Json:

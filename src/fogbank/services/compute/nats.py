@@ -8,7 +8,7 @@ their defaults are kept and shown.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fogbank.errors import in_use, invalid_value, not_implemented, required_field
+from fogbank.errors import in_use, invalid_value, not_built, required_field
 from fogbank.network.nat import blocks_per_address
 from fogbank.resources.compute import NatGateway, Router, Subnetwork, power_of_two
 from fogbank.resources.names import ResourceName
@@ -89,7 +89,7 @@ def _refuse_unbuilt(entry: Entry) -> None:
     for name, harmless in _UNBUILT.items():
         value = entry.body.get(name)
         if value and value not in harmless:
-            raise not_implemented(f"compute.routers with {entry.field.removeprefix('resource.')}.{name}")
+            raise not_built(f"compute.routers with {entry.field.removeprefix('resource.')}.{name}")
 
 
 def _sources(world: World, call: Call, entry: Entry) -> Json:
@@ -194,7 +194,7 @@ def _ports(entry: Entry) -> Json:
                     f"{entry.field}.{name}", count, f"Must be between {FEWEST_PORTS} and {MOST_PORTS}."
                 )
     if not blocks_per_address(power_of_two(ports.get("minPortsPerVm", FEWEST_PORTS))):
-        raise not_implemented("compute.routers with minPortsPerVm that takes more than one address")
+        raise not_built("compute.routers with minPortsPerVm that takes more than one address")
     return ports
 
 

@@ -5,7 +5,7 @@ A network's list of subnetworks is not stored; it is gathered when somebody read
 
 from collections.abc import Iterable, Iterator
 
-from fogbank.errors import in_use, invalid_value, not_implemented
+from fogbank.errors import in_use, invalid_value, not_built
 from fogbank.resources.compute import Network
 from fogbank.resources.names import COMPUTE_PREFIX, ResourceName
 from fogbank.resources.vpcaccess import connectors_in
@@ -154,7 +154,7 @@ def patch(world: World, call: Call) -> Decision:
     body = inputs(call.body, _OUTPUTS)
     unchanged(network, body, ("name", "description", "autoCreateSubnetworks"))
     if body.get("enableUlaInternalIpv6"):
-        raise not_implemented("compute.networks with enableUlaInternalIpv6=True")
+        raise not_built("compute.networks with enableUlaInternalIpv6=True")
     if "routingConfig" in body:
         body["routingConfig"] = network.body["routingConfig"] | body["routingConfig"]
     return put(call, "compute.networks.patch", network.with_body(**_mutable(body)))

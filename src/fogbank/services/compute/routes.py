@@ -7,7 +7,7 @@ derived from it whenever somebody reads. The only next hops are the internet gat
 from collections.abc import Iterable, Iterator
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
-from fogbank.errors import invalid_value, not_found, not_implemented, required_field
+from fogbank.errors import invalid_value, not_built, not_found, required_field
 from fogbank.resources.compute import DEFAULT_GATEWAY, Subnetwork, refer
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource, World
@@ -158,7 +158,7 @@ def _next_hop(world: World, network: Resource, body: Json) -> Json:
         )
     hop, value = given[0], body[given[0]]
     if hop not in _BUILT_NEXT_HOPS:
-        raise not_implemented(f"compute.routes with {hop}")
+        raise not_built(f"compute.routes with {hop}")
     if hop == "nextHopGateway":
         return {hop: _gateway(network.name.project, str(value))}
     try:

@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from fogbank.errors import ApiError, not_implemented
+from fogbank.errors import ApiError, not_built
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Delete, Json, Put, Resource, World
 from fogbank.services.contract import Call, Decision, Method, Write
@@ -41,7 +41,7 @@ def creator(make_key: MakeKey) -> Method:
     def create(world: World, call: Call) -> Decision:
         account = find(world, call)
         if (call.body.get("privateKeyType") or _FILE) != _FILE:
-            raise not_implemented("service account keys that are no credential file")
+            raise not_built("service account keys that are no credential file")
         if (call.body.get("keyAlgorithm") or _ALGORITHM) != _ALGORITHM:
             raise bad_request(f"keyAlgorithm must be {_ALGORITHM}.")
         key = make_key(account)
@@ -89,7 +89,7 @@ def get(world: World, call: Call) -> Json:
         case "TYPE_X509_PEM_FILE" if _CERTIFICATE in found.private:
             return body | {"publicKeyData": found.private[_CERTIFICATE]}
         case kind:
-            raise not_implemented(f"public keys as {kind}")
+            raise not_built(f"public keys as {kind}")
 
 
 def list_(world: World, call: Call) -> Json:

@@ -8,7 +8,7 @@ import json
 import re
 from dataclasses import dataclass, replace
 
-from fogbank.errors import ApiError, not_implemented
+from fogbank.errors import ApiError, not_built
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import rfc3339
 from fogbank.resources.places import REGIONS
@@ -175,4 +175,4 @@ def _check_words(annotations: Json) -> None:
             f"Annotation {INGRESS} must be one of {', '.join(_INGRESSES)}, not '{annotations[INGRESS]}'."
         )
     if annotations.get("run.googleapis.com/scalingMode") == "manual":
-        raise not_implemented("manual scaling of Cloud Run")
+        raise not_built("manual scaling of Cloud Run")

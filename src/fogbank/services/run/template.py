@@ -1,13 +1,13 @@
 """A revision's template: Google's defaults filled in, and everything refused that no instance could keep.
 
-What a client may write and this region cannot do yet is refused with 501 instead of being stored without
+What a client may write and this region cannot do yet is refused by name instead of being stored without
 effect (volumes, secrets, sidecars, Direct VPC egress, …).
 """
 
 import re
 from typing import Any
 
-from fogbank.errors import ApiError, not_implemented
+from fogbank.errors import ApiError, not_built
 from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import SERVICE_ACCOUNTS, compute_account, project_number
 from fogbank.resources.quantities import cpu_millis, memory_bytes
@@ -116,12 +116,12 @@ def check(world: World, service: ResourceName, template: Json) -> None:
     _check_vpc(world, service, annotations)
     for key, what in _LATER_ANNOTATIONS.items():
         if annotations.get(key):
-            raise not_implemented(f"{what} of Cloud Run ({key})")
+            raise not_built(f"{what} of Cloud Run ({key})")
     for key, what in _LATER_FIELDS.items():
         if spec.get(key):
-            raise not_implemented(f"{what} of Cloud Run (spec.template.spec.{key})")
+            raise not_built(f"{what} of Cloud Run (spec.template.spec.{key})")
     if "run.googleapis.com/accelerator" in spec.get("nodeSelector", {}):
-        raise not_implemented("GPUs of Cloud Run")
+        raise not_built("GPUs of Cloud Run")
     _check_revision_name(service, metadata.get("name"))
     _check_scale(annotations)
     _check_container(_only_container(spec["containers"]))
@@ -190,7 +190,7 @@ def _only_container(containers: list[Json]) -> Json:
     if not containers:
         raise bad_request("Revision template should have at least one container.")
     if len(containers) > 1:
-        raise not_implemented("sidecar containers of Cloud Run")
+        raise not_built("sidecar containers of Cloud Run")
     return containers[0]
 
 
@@ -199,7 +199,7 @@ def _check_container(container: Json) -> None:
         raise bad_request("spec.template.spec.containers[0].image: the image must be set.")
     for key, what in _LATER_CONTAINER_FIELDS.items():
         if container.get(key):
-            raise not_implemented(f"{what} of Cloud Run (containers[0].{key})")
+            raise not_built(f"{what} of Cloud Run (containers[0].{key})")
     _check_port(container["ports"][0])
     _check_limits(container["resources"]["limits"])
     _check_environment(container.get("env", ()))
@@ -210,14 +210,14 @@ def _check_port(port: Json) -> None:
     if not 1 <= port["containerPort"] <= 65535:
         raise bad_request(f"Container port {port['containerPort']} must be between 1 and 65535.")
     if port["name"] == "h2c":
-        raise not_implemented("end-to-end HTTP/2 of Cloud Run (port name h2c)")
+        raise not_built("end-to-end HTTP/2 of Cloud Run (port name h2c)")
     if port["name"] != "http1":
         raise bad_request(f"Port name '{port['name']}' must be http1 or h2c.")
 
 
 def _check_limits(limits: Json) -> None:
     if others := limits.keys() - {"cpu", "memory"}:
-        raise not_implemented(f"resource limits {', '.join(sorted(others))} of Cloud Run")
+        raise not_built(f"resource limits {', '.join(sorted(others))} of Cloud Run")
     try:
         cpu, memory = cpu_millis(limits["cpu"]), memory_bytes(limits["memory"])
     except ValueError as error:
@@ -234,7 +234,7 @@ def _check_limits(limits: Json) -> None:
 def _check_environment(variables: Any) -> None:
     for variable in variables:
         if variable.get("valueFrom"):
-            raise not_implemented("secrets in the environment of Cloud Run")
+            raise not_built("secrets in the environment of Cloud Run")
         name = variable.get("name", "")
         if not _ENVIRONMENT.match(name):
             raise bad_request(f"Environment variable name '{name}' is not valid.")
@@ -249,7 +249,7 @@ def _check_probe(probe: Json) -> None:
     if "exec" in probe:
         raise bad_request("Exec probes are not supported by Cloud Run.")
     if "grpc" in probe:
-        raise not_implemented("gRPC probes of Cloud Run")
+        raise not_built("gRPC probes of Cloud Run")
     limits = {
         "initialDelaySeconds": (0, 240),
         "timeoutSeconds": (1, 240),

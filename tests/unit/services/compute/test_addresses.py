@@ -154,7 +154,7 @@ def test_labels_change_only_with_the_present_fingerprint(compute):
 
 def test_ipv6_is_refused_by_name(compute):
     refusal = compute.refused("globalAddresses.insert", {"name": "six", "ipVersion": "IPV6"})
-    assert refusal.code == 501
+    assert refusal.status == "UNIMPLEMENTED"
     assert "ipVersion" in refusal.message
 
 

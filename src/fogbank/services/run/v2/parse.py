@@ -5,7 +5,7 @@ A field that this region cannot honour is refused by name, here or by the checks
 
 from typing import Any
 
-from fogbank.errors import not_implemented
+from fogbank.errors import not_built
 from fogbank.resources.world import Json
 from fogbank.services.run.objects import bad_request, without_empty
 from fogbank.services.run.v2 import words
@@ -70,7 +70,7 @@ def _unspoken(body: Json) -> Json:
 def _refuse_others(fields: Json, known: frozenset[str], where: str) -> None:
     for key in without_empty(fields).keys() - known:
         if fields[key] is not False:
-            raise not_implemented(f"the field {where}{key} of Cloud Run services")
+            raise not_built(f"the field {where}{key} of Cloud Run services")
 
 
 def _template(template: Json, environment: str | None) -> Json:
