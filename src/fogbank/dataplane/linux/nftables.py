@@ -18,6 +18,7 @@ ended is kept in a set.
 
 import hashlib
 import re
+from collections.abc import Mapping
 from ipaddress import IPv4Network
 
 from fogbank.network.topology import DeviceName, Filter, GroupMember, Guard, NatTimeouts, SourceNat
@@ -35,6 +36,7 @@ _KINDS = (("", ""), ("_nets", " flags interval;"))
 _SLICE = "interval ipv4_addr . inet_service"
 _PORTED = "meta l4proto { tcp, udp }"
 _FIN = "tcp flags & fin == fin"
+_NO_FIN = "tcp flags & fin != fin"
 _SOCKETS = "ipv4_addr . inet_service . ipv4_addr . inet_service"
 _THIS = "ip saddr . tcp sport . ip daddr . tcp dport"
 _PLAIN = re.compile(r"[A-Za-z0-9_]{1,40}")
@@ -85,6 +87,8 @@ def render_filter(element: Filter) -> list[str]:
         _rule("screen", f"iifname . ip saddr != @homes iifname != {{ {trusted} }}", drop=SPOOFED),
         _rule("forward", "ct state established,related accept"),
         _rule("forward", "ct state invalid", drop=INVALID),
+        # Where somebody listens, the kernel reports every change of every flow; few are wanted (render_hold).
+        _rule("forward", "ct event set 0x0"),
     ]
     if element.uplink:
         clients = f"clients_{slug(element.uplink)}"
@@ -151,41 +155,61 @@ def render_no_guard(element: Guard) -> list[str]:
 def render_nat_device(device: DeviceName) -> list[str]:
     """Prepare translation for what leaves by ``device``; clients follow as elements."""
     name, out = slug(device), f'oifname "{device}"'
-    new = f"{out} ct state new"
     lines = [
         *render_table(),
-        f"add counter {TABLE} {drop_counter(PORTS_EXHAUSTED)}",
-        f"add set {TABLE} held_{name} {{ type {_SOCKETS}; size 131072; flags dynamic,timeout; }}",
-        f"add chain {TABLE} leaving_{name} {{ type filter hook postrouting priority srcnat - 10; }}",
         f"add chain {TABLE} translate_{name} {{ type nat hook postrouting priority srcnat; }}",
-        f"add chain {TABLE} gone_{name} {{ type filter hook postrouting priority srcnat + 10; }}",
-        *(f"flush chain {TABLE} {chain}_{name}" for chain in ("leaving", "translate", "gone")),
-        _rule(f"gone_{name}", f"{new} {_THIS} @held_{name}", drop=PORTS_EXHAUSTED),
+        f"flush chain {TABLE} translate_{name}",
     ]
     for kind, flags in _KINDS:
-        maps = {"timers": "verdict", "holds": "verdict", "blocks": _SLICE, "outsides": "ipv4_addr"}
+        maps = {"blocks": _SLICE, "outsides": "ipv4_addr"}
         lines += [
             f"add set {TABLE} clients_{name}{kind} {{ type ipv4_addr;{flags} }}",
-            *(
-                f"add map {TABLE} {m}_{name}{kind} {{ type ipv4_addr : {v};{flags} }}"
-                for m, v in maps.items()
-            ),
-            _rule(f"leaving_{name}", f"{new} ip saddr vmap @timers_{name}{kind}"),
+            *_add_maps(maps, name, kind, flags),
             _rule(f"translate_{name}", f"{out} {_PORTED} snat ip to ip saddr map @blocks_{name}{kind}"),
             _rule(f"translate_{name}", f"{out} snat ip to ip saddr map @outsides_{name}{kind}"),
-            _rule(f"gone_{name}", f"{out} {_FIN} ct original ip saddr vmap @holds_{name}{kind}"),
         ]
     return lines
 
 
+def render_nat_slices(device: DeviceName) -> list[str]:
+    """Prepare what only clients with slices or timeouts need: two more chains that a packet passes."""
+    name = slug(device)
+    lines = [
+        f"add counter {TABLE} {drop_counter(PORTS_EXHAUSTED)}",
+        f"add set {TABLE} held_{name} {{ type {_SOCKETS}; size 131072; flags dynamic,timeout; }}",
+        f"add chain {TABLE} leaving_{name} {{ type filter hook postrouting priority srcnat - 10; }}",
+        f"add chain {TABLE} gone_{name} {{ type filter hook postrouting priority srcnat + 10; }}",
+        *(f"flush chain {TABLE} {chain}_{name}" for chain in ("leaving", "gone")),
+        *(_rule(f"{chain}_{name}", f'oifname != "{device}" accept') for chain in ("leaving", "gone")),
+        _rule(f"leaving_{name}", "ct state != new accept"),
+        _rule(f"gone_{name}", f"ct state new {_THIS} @held_{name}", drop=PORTS_EXHAUSTED),
+        _rule(f"gone_{name}", _NO_FIN + " accept"),
+    ]
+    for kind, flags in _KINDS:
+        lines += [
+            *_add_maps({"timers": "verdict", "holds": "verdict"}, name, kind, flags),
+            _rule(f"leaving_{name}", f"ip saddr vmap @timers_{name}{kind}"),
+            _rule(f"gone_{name}", f"{_FIN} ct original ip saddr vmap @holds_{name}{kind}"),
+        ]
+    return lines
+
+
+def _add_maps(maps: Mapping[str, str], name: str, kind: str, flags: str) -> list[str]:
+    return [f"add map {TABLE} {m}_{name}{kind} {{ type ipv4_addr : {v};{flags} }}" for m, v in maps.items()]
+
+
 def render_hold(device: DeviceName, seconds: int) -> list[str]:
-    """Prepare the chain that sees a connection end and keeps its translated socket from new ones."""
+    """Prepare the chain that sees a connection end and keeps its translated socket from new ones.
+
+    From here on the kernel reports the flow's states: :mod:`timewait` wants the last of them.
+    """
     name = slug(device)
     chain = f"hold_{name}_{seconds}"
     return [
         f"add chain {TABLE} {chain}",
         f"flush chain {TABLE} {chain}",
         _rule(chain, f"update @held_{name} {{ {_THIS} timeout {seconds}s }}"),
+        _rule(chain, "ct event set protoinfo"),
     ]
 
 

@@ -61,6 +61,7 @@ class _Room:
     generation: int = -1
     stale: bool = False
     devices: set[DeviceName] = field(default_factory=set)
+    slices: set[DeviceName] = field(default_factory=set)
     timers: set[NatTimeouts] = field(default_factory=set)
     holds: set[tuple[DeviceName, int]] = field(default_factory=set)
     bodies: dict[str, policies.Body] = field(default_factory=dict)
@@ -72,6 +73,7 @@ class _Room:
     def unprepare(self) -> None:
         """Prepare everything again before its next use."""
         self.devices.clear()
+        self.slices.clear()
         self.timers.clear()
         self.holds.clear()
 
@@ -186,6 +188,10 @@ class Rulesets:
         if element.device not in room.devices:
             room.devices.add(element.device)
             groups.append(nftables.render_nat_device(element.device))
+        sliced = element.ports is not None or element.timeouts is not None
+        if sliced and element.device not in room.slices:
+            room.slices.add(element.device)
+            groups.append(nftables.render_nat_slices(element.device))
         if element.timeouts is not None and element.timeouts not in room.timers:
             room.timers.add(element.timeouts)
             groups.append(nftables.render_timers(element.timeouts))

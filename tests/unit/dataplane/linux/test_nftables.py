@@ -48,6 +48,7 @@ flush chain ip fogbank arrive
 add rule ip fogbank screen iifname . ip saddr != @homes iifname != { "lo", "ext" } counter name drop_spoofed drop
 add rule ip fogbank forward ct state established,related accept
 add rule ip fogbank forward ct state invalid counter name drop_invalid drop
+add rule ip fogbank forward ct event set 0x0
 add set ip fogbank clients_ext { type ipv4_addr; }
 add set ip fogbank clients_ext_nets { type ipv4_addr; flags interval; }
 add rule ip fogbank arrive iifname "ext" ct state new counter name drop_inbound drop
@@ -81,35 +82,39 @@ add element ip fogbank group_tag_web_f6e68d64 { 10.8.0.2 }\
 
 
 def test_translation_by_a_device() -> None:
-    assert text(nftables.render_nat_device(EXT)) == snapshot("""\
+    assert text([*nftables.render_nat_device(EXT), *nftables.render_nat_slices(EXT)]) == snapshot("""\
 add table ip fogbank
+add chain ip fogbank translate_ext { type nat hook postrouting priority srcnat; }
+flush chain ip fogbank translate_ext
+add set ip fogbank clients_ext { type ipv4_addr; }
+add map ip fogbank blocks_ext { type ipv4_addr : interval ipv4_addr . inet_service; }
+add map ip fogbank outsides_ext { type ipv4_addr : ipv4_addr; }
+add rule ip fogbank translate_ext oifname "ext" meta l4proto { tcp, udp } snat ip to ip saddr map @blocks_ext
+add rule ip fogbank translate_ext oifname "ext" snat ip to ip saddr map @outsides_ext
+add set ip fogbank clients_ext_nets { type ipv4_addr; flags interval; }
+add map ip fogbank blocks_ext_nets { type ipv4_addr : interval ipv4_addr . inet_service; flags interval; }
+add map ip fogbank outsides_ext_nets { type ipv4_addr : ipv4_addr; flags interval; }
+add rule ip fogbank translate_ext oifname "ext" meta l4proto { tcp, udp } snat ip to ip saddr map @blocks_ext_nets
+add rule ip fogbank translate_ext oifname "ext" snat ip to ip saddr map @outsides_ext_nets
 add counter ip fogbank drop_ports_exhausted_0dc29d0e
 add set ip fogbank held_ext { type ipv4_addr . inet_service . ipv4_addr . inet_service; size 131072; flags dynamic,timeout; }
 add chain ip fogbank leaving_ext { type filter hook postrouting priority srcnat - 10; }
-add chain ip fogbank translate_ext { type nat hook postrouting priority srcnat; }
 add chain ip fogbank gone_ext { type filter hook postrouting priority srcnat + 10; }
 flush chain ip fogbank leaving_ext
-flush chain ip fogbank translate_ext
 flush chain ip fogbank gone_ext
-add rule ip fogbank gone_ext oifname "ext" ct state new ip saddr . tcp sport . ip daddr . tcp dport @held_ext counter name drop_ports_exhausted_0dc29d0e drop
-add set ip fogbank clients_ext { type ipv4_addr; }
+add rule ip fogbank leaving_ext oifname != "ext" accept
+add rule ip fogbank gone_ext oifname != "ext" accept
+add rule ip fogbank leaving_ext ct state != new accept
+add rule ip fogbank gone_ext ct state new ip saddr . tcp sport . ip daddr . tcp dport @held_ext counter name drop_ports_exhausted_0dc29d0e drop
+add rule ip fogbank gone_ext tcp flags & fin != fin accept
 add map ip fogbank timers_ext { type ipv4_addr : verdict; }
 add map ip fogbank holds_ext { type ipv4_addr : verdict; }
-add map ip fogbank blocks_ext { type ipv4_addr : interval ipv4_addr . inet_service; }
-add map ip fogbank outsides_ext { type ipv4_addr : ipv4_addr; }
-add rule ip fogbank leaving_ext oifname "ext" ct state new ip saddr vmap @timers_ext
-add rule ip fogbank translate_ext oifname "ext" meta l4proto { tcp, udp } snat ip to ip saddr map @blocks_ext
-add rule ip fogbank translate_ext oifname "ext" snat ip to ip saddr map @outsides_ext
-add rule ip fogbank gone_ext oifname "ext" tcp flags & fin == fin ct original ip saddr vmap @holds_ext
-add set ip fogbank clients_ext_nets { type ipv4_addr; flags interval; }
+add rule ip fogbank leaving_ext ip saddr vmap @timers_ext
+add rule ip fogbank gone_ext tcp flags & fin == fin ct original ip saddr vmap @holds_ext
 add map ip fogbank timers_ext_nets { type ipv4_addr : verdict; flags interval; }
 add map ip fogbank holds_ext_nets { type ipv4_addr : verdict; flags interval; }
-add map ip fogbank blocks_ext_nets { type ipv4_addr : interval ipv4_addr . inet_service; flags interval; }
-add map ip fogbank outsides_ext_nets { type ipv4_addr : ipv4_addr; flags interval; }
-add rule ip fogbank leaving_ext oifname "ext" ct state new ip saddr vmap @timers_ext_nets
-add rule ip fogbank translate_ext oifname "ext" meta l4proto { tcp, udp } snat ip to ip saddr map @blocks_ext_nets
-add rule ip fogbank translate_ext oifname "ext" snat ip to ip saddr map @outsides_ext_nets
-add rule ip fogbank gone_ext oifname "ext" tcp flags & fin == fin ct original ip saddr vmap @holds_ext_nets\
+add rule ip fogbank leaving_ext ip saddr vmap @timers_ext_nets
+add rule ip fogbank gone_ext tcp flags & fin == fin ct original ip saddr vmap @holds_ext_nets\
 """)
     assert text(nftables.render_timers(NatTimeouts())) == snapshot("""\
 add ct timeout ip fogbank tcp_30_1200_30_120 { protocol tcp; l3proto ip; policy = { syn_sent : 30, syn_recv : 30, fin_wait : 30, close_wait : 30, last_ack : 30, close : 30, time_wait : 120, established : 1200, retrans : 1200, unack : 1200 }; }
@@ -122,7 +127,8 @@ add rule ip fogbank timers_30_1200_30_120 meta l4proto udp ct timeout set "udp_3
     assert text(nftables.render_hold(EXT, 120)) == snapshot("""\
 add chain ip fogbank hold_ext_120
 flush chain ip fogbank hold_ext_120
-add rule ip fogbank hold_ext_120 update @held_ext { ip saddr . tcp sport . ip daddr . tcp dport timeout 120s }\
+add rule ip fogbank hold_ext_120 update @held_ext { ip saddr . tcp sport . ip daddr . tcp dport timeout 120s }
+add rule ip fogbank hold_ext_120 ct event set protoinfo\
 """)
 
 
