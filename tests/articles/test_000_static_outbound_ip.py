@@ -125,6 +125,10 @@ def test_the_65th_connection_to_one_endpoint_is_dropped_while_others_still_work(
     held = netcheck(article, "/tcp?host=busy.example.com&port=7000&count=140&hold=1&timeout=2")
     assert 64 <= held["ok"] <= 128, held
     assert held["ok"] + held["failed"] == 140, held
+    counted = {
+        drop["reason"]: drop["packets"] for drop in json.loads(article.fogbank("drops", "--format", "json"))
+    }
+    assert counted["ports-exhausted"] >= held["failed"]
     assert egress(article)["ok"]
     article.fogbank("internet", "remove", "busy.example.com")
 

@@ -19,7 +19,7 @@ from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.linux.registry import Registry
 from fogbank.dataplane.linux.witness import WitnessLog
 from fogbank.errors import OperatorError
-from fogbank.network.topology import Space
+from fogbank.network.topology import Space, SpaceName
 from fogbank.planning.words import action_json
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
@@ -51,6 +51,7 @@ class Desk:
     witness_log: WitnessLog
     logbook: Logbook
     registry: Registry
+    drops_in: Callable[[SpaceName], Mapping[str, int]]
     user_document: Callable[[str], Json]
     new_id: Callable[[], int]
     stop: Callable[[], None]
@@ -160,6 +161,16 @@ class Desk:
                 f"gcloud iam service-accounts keys create key.json --iam-account={email}"
             )
         return self.user_document(email)
+
+    async def drops(self) -> Iterable[Json]:
+        """Count dropped packets, by space and reason."""
+        spaces = sorted(space.name for space in self.loop.observed.of_kind(Space))
+        counted = await asyncio.to_thread(lambda: [(space, self.drops_in(space)) for space in spaces])
+        return [
+            {"space": space, "reason": reason, "packets": packets}
+            for space, reasons in counted
+            for reason, packets in reasons.items()
+        ]
 
     def clock(self) -> Json:
         """Tell the region's time."""

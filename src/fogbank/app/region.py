@@ -229,6 +229,7 @@ class Region:
             witness_log=self.witness,
             logbook=self.logbook,
             registry=self.registry,
+            drops_in=self.driver.drops,
             user_document=self.identity.user_document,
             new_id=_new_id,
             stop=self.end,

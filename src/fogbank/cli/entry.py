@@ -38,6 +38,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "internet": Entry("internet", "Network", "Add third parties and read what they saw."),
     "trace": Entry("trace", "Network", "Predict a packet's path, hop by hop, and probe it."),
+    "drops": Entry("drops", "Network", "Count dropped packets by place and reason."),
     "logs": Entry("logs", "Network", "Show what containers wrote."),
     "images": Entry("images", "Network", "Show the images of a region's registry."),
     "clock": Entry("clock", "Network", "Read a region's clock or skip a wait."),

@@ -47,6 +47,7 @@ class Room:
             witness_log=unused,
             logbook=self.logbook,
             registry=unused,
+            drops_in=unused,
             new_id=lambda: 1,
             stop=lambda: None,
             started=clock.seconds(),

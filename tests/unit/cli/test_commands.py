@@ -52,6 +52,20 @@ def test_status_says_what_converges_and_why(talker, fogbank):
     assert re.search(r"projects/demo/connectors/c +2 of 10 +7\.2", text)
 
 
+def test_drops_are_counted_with_what_they_mean(talker, fogbank):
+    counted = [
+        {"space": "vpc/demo/default", "reason": "ports-exhausted", "packets": 12},
+        {"space": "vpc/demo/default", "reason": "no-web", "packets": 1},
+    ]
+    talker.answers["GET /drops"] = (200, {"drops": counted})
+    lines = [line.split() for line in fogbank("drops").out.splitlines()]
+    assert lines[1][:3] == ["vpc/demo/default", "12", "ports-exhausted"]
+    assert lines[2][2:] == ["no-web", "a", "firewall", "rule"]
+    assert json.loads(fogbank("drops", "--format", "json").out) == counted
+    talker.answers["GET /drops"] = (200, {"drops": []})
+    assert fogbank("drops").err == "No packet was dropped.\n"
+
+
 def test_status_names_the_process_that_the_host_knows(talker, fogbank):
     talker.answers["GET /status"] = (200, STATUS)
     answer = json.loads(fogbank("status", "--format", "json").out)

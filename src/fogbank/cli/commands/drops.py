@@ -1,0 +1,35 @@
+"""`fogbank drops`: how many packets the kernel dropped, where, and why."""
+
+import click
+
+from fogbank.cli.options import examples, format_option, name_option
+from fogbank.cli.output import print_json, print_table
+from fogbank.cli.regions import running
+
+_MEANINGS = {
+    "no-nat": "no Cloud NAT serves the sender",
+    "ports-exhausted": "the sender has no NAT port left for that destination",
+    "inbound": "came new from outside, where nothing lets it in",
+    "spoofed": "the sender used an address that is not its own",
+    "unguarded": "the address belongs to nobody",
+    "invalid": "belongs to no connection that is known",
+}
+
+
+@click.command("drops", epilog=examples("fogbank drops", "watch -n1 fogbank drops"))
+@name_option
+@format_option
+def command(name: str, format_: str) -> None:
+    """Count dropped packets by place and reason.
+
+    The count begins when the place is made. A packet that is sent again counts again.
+    """
+    drops = running(name).operator().get("/drops")["drops"]
+    if format_ == "json":
+        print_json(drops)
+        return
+    rows = [
+        (each["space"], each["packets"], each["reason"], _MEANINGS.get(each["reason"], "a firewall rule"))
+        for each in drops
+    ]
+    print_table(("SPACE", "PACKETS", "REASON", "MEANING"), rows, "No packet was dropped.")
