@@ -24,6 +24,7 @@ class Writer(threading.Thread):
     def __init__(self, region: Region, turn: int, known: dict[str, bool]) -> None:
         super().__init__(daemon=True)
         self.region, self.turn, self.known = region, turn, known
+        self.acknowledged = threading.Event()
 
     def run(self) -> None:
         try:
@@ -33,6 +34,7 @@ class Writer(threading.Thread):
                 status, _ = self.region.api("POST", f"{COMPUTE}/global/firewalls", rule)
                 assert status == 200
                 self.known[name] = True
+                self.acknowledged.set()
                 if number % 3 == 2:
                     # Between this line and the answer either is right: the rule is neither promised nor gone.
                     del self.known[name]
@@ -58,13 +60,15 @@ def test_fifty_kills_at_random_points_lose_no_acknowledged_write() -> None:
         check(region, known)
         writer = Writer(region, turn, known)
         writer.start()
-        time.sleep(chance.uniform(0.0, 0.25))
+        if turn % 2:  # the other half may die before anything was acknowledged
+            assert writer.acknowledged.wait(30)
+        time.sleep(chance.uniform(0.0, 0.2))
         os.kill(pid, signal.SIGKILL)
         writer.join(30)
         assert not writer.is_alive()
     start(region)
     check(region, known)
-    assert sum(known.values()) > KILLS
+    assert len(known) >= KILLS // 2
     status = json.loads(region.fogbank("status", "--format", "json"))
     assert status["appliedVersion"] == status["worldVersion"]
     assert status["converging"] == []
