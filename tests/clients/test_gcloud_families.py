@@ -5,6 +5,7 @@ what gcloud prints. Egress, credentials and refusals of what is in use have thei
 """
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -243,6 +244,11 @@ def test_run_services(region: Region, tmp_path: Path) -> None:
     assert revision["status"]["imageDigest"].startswith(f"{NETCHECK}@sha256:")
     region.gcloud("run", "revisions", "delete", old, IN3)
     assert "is serving" not in refused(region, "run", "revisions", "delete", new, IN3)
+    started = time.monotonic()
+    direct = ("--network=default", "--subnet=default", "--clear-vpc-connector")
+    said = refused(region, *services, "update", *where, *direct)
+    assert "Fogbank does not implement" in said
+    assert time.monotonic() - started < 15, "gcloud took a refusal for a passing trouble"
     everywhere = region.gcloud(*services, "list").stdout
     assert everywhere == region.gcloud(*services, "list", IN3).stdout
     assert shown["status"]["url"] in everywhere
@@ -269,6 +275,7 @@ def test_run_policies_yaml_and_deletion(region: Region, tmp_path: Path) -> None:
     assert "bindings" not in region.gcloud_json(*services, "get-iam-policy", "fam-yaml", IN3)
     region.gcloud(*services, "delete", "fam-yaml", IN3)
     assert "Cannot find service [fam-yaml]" in refused(region, *services, "describe", "fam-yaml", IN3)
+    assert [AN3] in values(region, "run", "regions", "list", "--format=value(locationId)")
 
 
 def plain(text: str) -> str:

@@ -14,7 +14,8 @@ from fogbank.resources.projects import project_number
 from fogbank.resources.run import SERVICES, service_name
 from fogbank.resources.world import Json, PutOperation, Resource, World
 from fogbank.services.access import iam_methods
-from fogbank.services.contract import Call, Decision, Method, Read, Write
+from fogbank.services.contract import Call, Decision, List, Method, Read, Write
+from fogbank.services.locations import list_locations
 from fogbank.services.run import changes, convergence, objects
 from fogbank.services.run.objects import API_VERSION, OPERATION_ID, bad_request
 from fogbank.services.run.status import is_settled
@@ -207,5 +208,6 @@ METHODS: Mapping[str, Method] = {
         for method, handler in _OBJECTS.items()
     },
     **iam_methods("v1.projects.locations.services.", guarded),
+    "v1.projects.locations.list": List(list_locations, "locations"),
 }
-"""The v1 methods about services."""
+"""The v1 methods about services, and where they can be."""

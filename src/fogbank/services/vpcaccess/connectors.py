@@ -192,16 +192,3 @@ def operation_response(world: World, operation: Operation) -> Json | None:
     if found is None:
         return None
     return {"@type": "type.googleapis.com/google.cloud.vpcaccess.v1.Connector", **show(world, found)}
-
-
-def list_locations(world: World, call: Call) -> Iterable[Json]:
-    """List the regions where connectors can be."""
-    project = project_of(world, call)
-    return [
-        {
-            "name": f"projects/{project}/locations/{region}",
-            "locationId": region,
-            "labels": {"cloud.googleapis.com/region": region},
-        }
-        for region in REGIONS
-    ]
