@@ -27,7 +27,7 @@ from fogbank.resources.operations import rfc3339
 from fogbank.resources.run import SERVICES
 from fogbank.resources.sites import Site, new_site, remove_site, sites
 from fogbank.resources.vpcaccess import CONNECTORS
-from fogbank.resources.world import World
+from fogbank.resources.world import Put, World
 from fogbank.settings import Settings
 from fogbank.store.store import Store
 
@@ -209,12 +209,17 @@ class Desk:
         return {}
 
     async def _commit(self, decide: Callable[[World], Decision]) -> None:
+        """Commit, and return when it is built; OperatorError says what is in the way."""
         committed = await self.store.commit(decide)
         deadline = self.region_clock.seconds() + SETTLE_SECONDS
         while self.loop.progress.applied_version < committed.world.version:
             if self.region_clock.seconds() > deadline:
                 raise OperatorError("It is recorded but not built yet; see `fogbank status` for why.")
             await asyncio.sleep(0.002)
+        names = {change.resource.name for change in committed.decision.changes if isinstance(change, Put)}
+        for owner, failure in self.loop.explain():
+            if owner in names:
+                raise OperatorError(f"It is recorded but not built yet: {failure.what}: {failure.why}")
 
 
 def _names(world: World, collection: str) -> list[ResourceName]:

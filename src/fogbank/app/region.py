@@ -237,10 +237,12 @@ class Region:
         )
 
     async def _warm(self) -> None:
-        """Make what first requests would wait for, now that nobody waits."""
-        await asyncio.to_thread(self.identity.warm)
-        await asyncio.to_thread(_import_slow_libraries)
-        await asyncio.to_thread(self.spaces.refill)
+        """Make what first requests would wait for, now that nobody waits; they try again what fails."""
+        for work in (self.identity.warm, _import_slow_libraries, self.spaces.refill):
+            try:
+                await asyncio.to_thread(work)
+            except Exception:
+                log.exception("could not be prepared: %s", work)
 
     async def _end(self) -> None:
         for task in self._tasks:

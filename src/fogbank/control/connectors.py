@@ -16,6 +16,7 @@ from fogbank.clock import Clock
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.control.scaling import MACHINE_SECONDS, desired_machines
+from fogbank.control.ticking import every
 from fogbank.dataplane.driver import Driver
 from fogbank.errors import DriverError
 from fogbank.lowering.spaces import ETH0, ETH1, connector_space
@@ -90,9 +91,7 @@ class Connectors:
 
     async def run(self) -> None:
         """Measure every few seconds until cancelled."""
-        while True:
-            await self.sample()
-            await asyncio.sleep(SAMPLE_SECONDS)
+        await every(SAMPLE_SECONDS, self.sample)
 
     async def sample(self) -> None:
         """Read the counters once, and let grow what is too busy."""

@@ -4,16 +4,13 @@ A client may ask for an operation, or repeat its requestId, for a good while aft
 Unfinished operations stay, however old.
 """
 
-import asyncio
-import logging
 from datetime import datetime, timedelta
 
 from fogbank.clock import Clock
+from fogbank.control.ticking import every
 from fogbank.resources.decisions import Decision
 from fogbank.resources.world import DeleteOperation, World
 from fogbank.store.store import Store
-
-log = logging.getLogger(__name__)
 
 KEPT = timedelta(days=14)
 """How long an operation is kept after it ended."""
@@ -41,10 +38,9 @@ def outdated(world: World, now: datetime) -> tuple[DeleteOperation, ...]:
 
 async def forget_operations(store: Store, clock: Clock) -> None:
     """Look once a minute until cancelled."""
-    while True:
-        await asyncio.sleep(PAUSE_SECONDS)
+
+    async def forget() -> None:
         if outdated(store.world, clock.now()):
-            try:
-                await store.commit(lambda world: Decision(outdated(world, clock.now())))
-            except Exception:
-                log.exception("old operations could not be forgotten")
+            await store.commit(lambda world: Decision(outdated(world, clock.now())))
+
+    await every(PAUSE_SECONDS, forget)

@@ -21,6 +21,7 @@ from fogbank.clock import Clock
 from fogbank.control.loop import ControlLoop, Failure
 from fogbank.control.probing import passes
 from fogbank.control.scaling import Limits, Load, desired_instances, pending_limit
+from fogbank.control.ticking import every
 from fogbank.dataplane.driver import WorkloadExited
 from fogbank.errors import DriverError
 from fogbank.network.addressing import FABRIC_INSTANCES
@@ -104,9 +105,7 @@ class Instances:
 
     async def run(self) -> None:
         """Look at the load once a second until cancelled."""
-        while True:
-            self.reconcile()
-            await asyncio.sleep(TICK_SECONDS)
+        await every(TICK_SECONDS, self.reconcile)
 
     def reconcile(self) -> None:
         """Bring the fleet to what the World and the load ask for."""

@@ -1,5 +1,6 @@
 """What the operator is told while something cannot be made, and after it was repaired."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -100,6 +101,17 @@ async def test_what_nobody_asked_for_shows_as_the_regions_own(room: Room) -> Non
         None, "namespace site/ident.me", "too many open files",
     )  # fmt: skip
     assert {row["resource"] for row in rows} == {None}
+
+
+async def test_a_partner_that_cannot_be_made_is_no_success(room: Room) -> None:
+    room.driver.failure = lambda action: (
+        "too many open files" if "site/p.example.com" in str(action) else None
+    )
+    turning = asyncio.create_task(room.loop.run())
+    with pytest.raises(OperatorError, match=r"namespace site/p.example.com.*too many open files"):
+        await room.desk.add_site({"host": "p.example.com"})
+    turning.cancel()
+    await asyncio.wait([turning])
 
 
 async def test_logs_of_what_is_there_but_silent_are_empty_and_of_nothing_are_refused(room: Room) -> None:
