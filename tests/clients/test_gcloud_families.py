@@ -248,10 +248,9 @@ def test_run_services(region: Region, tmp_path: Path) -> None:
     direct = ("--network=default", "--subnet=default", "--clear-vpc-connector")
     said = refused(region, *services, "update", *where, *direct)
     assert "Fogbank does not implement" in said
-    assert time.monotonic() - started < 15, "gcloud took a refusal for a passing trouble"
-    everywhere = region.gcloud(*services, "list").stdout
-    assert everywhere == region.gcloud(*services, "list", IN3).stdout
-    assert shown["status"]["url"] in everywhere
+    assert time.monotonic() - started < 25, "gcloud took a refusal for a passing trouble"
+    for place in ((), (IN3,)):
+        assert shown["status"]["url"] in region.gcloud(*services, "list", *place).stdout
 
 
 def test_run_policies_yaml_and_deletion(region: Region, tmp_path: Path) -> None:
