@@ -169,13 +169,6 @@ def _candidates(host: str) -> tuple[Document, ...]:
     return tuple(d for d in documents().values() if host in {d.host, "www.googleapis.com"})
 
 
-def api_of(host: str) -> str | None:
-    """Tell which API a host serves (``compute``), None for none that is known."""
-    own, _ = parse_host(host)
-    found = _candidates(own)
-    return found[0].api if found and own != "www.googleapis.com" else None
-
-
 def find(host: str, verb: str, raw_path: str) -> Match | None:
     """Find the method that a request calls; None when Google has none.
 

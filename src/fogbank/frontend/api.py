@@ -28,7 +28,7 @@ from fogbank.frontend.operation_methods import OperationMethods
 from fogbank.frontend.operations import RPC_CODES, check_request_id, render_operation, with_request_id
 from fogbank.frontend.projects import find_project, with_project
 from fogbank.frontend.query import bad_json, convert_query, parse_query, standard
-from fogbank.frontend.web import Receive, Scope, Send
+from fogbank.frontend.web import Receive, Scope, Send, TooLargeError, read_body
 from fogbank.network.topology import Topology
 from fogbank.resources.apis import check_enabled
 from fogbank.resources.decisions import Decision
@@ -44,10 +44,6 @@ HOLD_SECONDS = 1.5
 BODY_LIMIT = 32 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
-
-
-class TooLargeError(Exception):
-    """The request's body passes the limit."""
 
 
 class Api:
@@ -271,16 +267,5 @@ async def _read(scope: Scope, receive: Receive) -> ApiRequest:
         scope.get("query_string", b""),
         authorization or None,
         content_type,
-        await _read_body(receive) if has_body else b"",
+        await read_body(receive, BODY_LIMIT) if has_body else b"",
     )
-
-
-async def _read_body(receive: Receive) -> bytes:
-    body = bytearray()
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > BODY_LIMIT:
-            raise TooLargeError
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            return bytes(body)

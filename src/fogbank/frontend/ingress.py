@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
 OpenSocket = Callable[[SpaceName, socket.SocketKind], socket.socket]
-_QUEUED_CHUNKS = 16
 
 
 class Lender(Protocol):
@@ -100,10 +99,6 @@ class Ingress:
             resource, tag = found
             record = _new_record(scope, headers, resource.name)
             await self._serve(Exchange(scope, receive, send, headers, record), resource, tag)
-
-    def warm(self) -> None:
-        """Import what the first request would wait for: some 200 ms, so call it when all is ready."""
-        import aiohttp  # noqa: F401
 
     async def close(self) -> None:
         """Drop all connections."""
@@ -294,12 +289,8 @@ async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
     """Say that WebSockets are not built yet, in the way that the protocol allows."""
     await receive()
     if "websocket.http.response" not in scope.get("extensions", {}):
-        await send(
-            {"type": "websocket.close", "code": 1011, "reason": "Fogbank does not forward WebSockets yet."}
-        )
+        await send({"type": "websocket.close", "code": 1011, "reason": _NO_WEBSOCKETS})
         return
     headers = [(b"content-type", b"text/plain")]
     await send({"type": "websocket.http.response.start", "status": 501, "headers": headers})
-    await send(
-        {"type": "websocket.http.response.body", "body": b"Fogbank does not forward WebSockets yet.\n"}
-    )
+    await send({"type": "websocket.http.response.body", "body": f"{_NO_WEBSOCKETS}\n".encode()})

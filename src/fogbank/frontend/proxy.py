@@ -2,8 +2,8 @@
 
 A client says ``CONNECT run.googleapis.com:443``; the proxy agrees, then itself speaks TLS as that host and
 serves HTTP. Nothing is ever forwarded: a host that Fogbank does not stand for is refused with the reason, and
-no packet leaves the machine. Inside the world the same hosts are served on an ordinary TLS port
-(:meth:`Proxy.serve_tls`).
+no packet leaves the machine. :meth:`Proxy.serve_tls` can serve the same hosts on an ordinary TLS port, for
+workloads inside the world; no region does that yet.
 """
 
 import asyncio

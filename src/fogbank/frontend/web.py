@@ -100,16 +100,21 @@ def path_of(scope: Scope) -> str:
     return unquote(raw.decode("latin-1").partition("?")[0]) if raw else str(scope["path"])
 
 
-async def read_request(scope: Scope, receive: Receive) -> Request:
-    """Read a whole request; TooLargeError when its body passes the limit."""
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """Read a request's whole body; TooLargeError when it has more than ``limit`` bytes."""
     body = bytearray()
     while True:
         message = await receive()
         body += message.get("body", b"")
-        if len(body) > BODY_LIMIT:
+        if len(body) > limit:
             raise TooLargeError
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            break
+            return bytes(body)
+
+
+async def read_request(scope: Scope, receive: Receive) -> Request:
+    """Read a whole request; TooLargeError when its body passes the limit."""
+    body = await read_body(receive, BODY_LIMIT)
     headers = headers_of(scope)
     return Request(
         method=scope["method"],
@@ -117,7 +122,7 @@ async def read_request(scope: Scope, receive: Receive) -> Request:
         path=path_of(scope),
         query_string=scope.get("query_string", b"").decode("latin-1"),
         headers=headers,
-        body=bytes(body),
+        body=body,
         client=(scope.get("client") or ("", 0))[0],
     )
 

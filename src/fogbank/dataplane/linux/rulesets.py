@@ -21,7 +21,6 @@ from fogbank.dataplane.linux.spaces import Spaces, write_settings
 from fogbank.dataplane.linux.timewait import TimeWaitKeeper
 from fogbank.network.topology import (
     DeviceName,
-    Element,
     Filter,
     GroupMember,
     Guard,
@@ -306,11 +305,6 @@ class Rulesets:
         """Let every space go."""
         for space in tuple(self._rooms):
             self.forget(space)
-
-
-def is_ruling(element: Element) -> bool:
-    """Tell whether ``element`` is a matter of rules."""
-    return isinstance(element, RULINGS)
 
 
 def _number(value: object) -> int:
