@@ -25,6 +25,7 @@ from fogbank.errors import OperatorError
 from fogbank.resources.places import REGIONS
 from fogbank.resources.projects import is_usable_id
 from fogbank.settings import Folders, Settings
+from fogbank.store.lines import LARGEST_BYTES
 
 _STOP_SECONDS = 15.0
 _DOWN_SECONDS = 5.0
@@ -47,6 +48,7 @@ def start(settings: Settings, *, detach: bool, quiet: bool = False) -> tuple[Run
         listeners = world.open_listeners(settings.port, places.socket)
         actual = replace(settings, port=listeners.port)
         log = places.log if detach or quiet else None
+        _turn_over(places.log)
         try:
             launched = world.launch(program(actual, places), listeners=listeners, log=log, detach=detach)
         except OperatorError:
@@ -56,6 +58,12 @@ def start(settings: Settings, *, detach: bool, quiet: bool = False) -> tuple[Run
         note = asdict(actual) | {"pid": launched.pid, "version": version("fogbank")} | dict(launched.answer)
         _write_note(places, note)
     return Running(settings.name, note, places), launched
+
+
+def _turn_over(log: Path) -> None:
+    """Begin a new log when the old one has grown; one older is kept."""
+    if log.exists() and log.stat().st_size > LARGEST_BYTES:
+        log.replace(log.with_name(f"{log.name}.1"))
 
 
 def program(settings: Settings, places: Folders) -> list[str]:

@@ -74,6 +74,20 @@ def test_a_setting_that_no_client_could_use_is_refused_by_name_and_value(
     assert launched.calls == []
 
 
+def test_a_log_that_has_grown_makes_room_for_a_new_one(launched, fogbank, home, monkeypatch):
+    monkeypatch.setattr(starting, "LARGEST_BYTES", 10)
+    (home / "default").mkdir(parents=True)
+    log = home / "default" / "fogbank.log"
+    log.write_text("short")
+    assert fogbank("up", "--detach", "--port", "0").status == 0
+    assert log.read_text() == "short"
+    (home / "default" / "operator.sock").unlink()
+    log.write_text("longer than ten bytes")
+    assert fogbank("up", "--detach", "--port", "0").status == 0
+    assert not log.exists()
+    assert log.with_name("fogbank.log.1").read_text() == "longer than ten bytes"
+
+
 def test_up_while_up_names_the_ways_on(talker, launched, fogbank):
     done = fogbank("up", "--detach", "--port", "0")
     assert done.status == Exit.FAILURE
