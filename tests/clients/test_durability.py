@@ -7,6 +7,7 @@ import secrets
 import signal
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -51,9 +52,16 @@ def start(region: Region) -> int:
     return int(json.loads(region.fogbank("status", "--format", "json"))["pid"])
 
 
-def test_fifty_kills_at_random_points_lose_no_acknowledged_write() -> None:
-    chance = random.Random(2)
+@pytest.fixture
+def region() -> Iterator[Region]:
+    """Give a region that keeps its state, not started yet."""
     region = Region(f"test-{secrets.token_hex(4)}", short_folder())
+    yield region
+    end_region(region)
+
+
+def test_fifty_kills_at_random_points_lose_no_acknowledged_write(region: Region) -> None:
+    chance = random.Random(2)
     known: dict[str, bool] = {}
     for turn in range(KILLS):
         pid = start(region)
@@ -73,7 +81,6 @@ def test_fifty_kills_at_random_points_lose_no_acknowledged_write() -> None:
     assert status["appliedVersion"] == status["worldVersion"]
     assert status["converging"] == []
     assert status["spaces"] >= 3
-    end_region(region)
 
 
 def check(region: Region, known: dict[str, bool]) -> None:
