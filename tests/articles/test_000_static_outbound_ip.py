@@ -193,16 +193,21 @@ def test_a_reserved_address_that_no_nat_uses_is_never_seen(article: Region) -> N
             ("compute", "addresses", "delete", "cloud-run-origin-ip", f"--region={AN3}"),
             f"projects/demo/regions/{AN3}/routers/cloud-run-router",
         ),
-        (("compute", "networks", "subnets", "delete", "cloud-run-subnet", f"--region={AN3}"), "demo"),
-        (("compute", "networks", "delete", "default"), "demo"),
+        (
+            ("compute", "networks", "subnets", "delete", "cloud-run-subnet", f"--region={AN3}"),
+            f"projects/demo/locations/{AN3}/connectors/cloud-run-connector",
+        ),
+        (
+            ("compute", "networks", "delete", "default"),
+            f"projects/demo/locations/{AN3}/connectors/cloud-run-connector",
+        ),
     ],
     ids=["address", "subnet", "network"],
 )
 def test_what_is_in_use_is_not_deleted(article: Region, command: tuple[str, ...], user: str) -> None:
     refused = article.gcloud(*command, "--quiet", check=False)
     assert refused.returncode != 0
-    assert "is already being used by" in refused.stderr
-    assert user in refused.stderr
+    assert f"is already being used by '{user}'" in refused.stderr
 
 
 def test_a_nat_made_first_serves_what_comes_later_and_in_the_right_order_all_can_be_deleted(
