@@ -63,7 +63,7 @@ def render(rows: Iterable[Row]) -> str:
             _number(row.subject),
             _number(row.baseline),
             row.aim.unit,
-            f"{row.ratio:.2f}",
+            f"{row.ratio:.3g}",
             f"{row.aim.side} {row.aim.bound:g}",
             "yes" if row.met else "NO",
             row.aim.baseline,

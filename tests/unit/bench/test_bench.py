@@ -37,7 +37,7 @@ def test_the_table_shows_the_aim_beside_each_ratio_and_does_not_hide_a_miss():
             "7,000",
             "10,000",
             "1/s",
-            "0.70",
+            "0.7",
             ">=",
             "0.9",
             "NO",
