@@ -26,6 +26,7 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import rfc3339
 from fogbank.resources.run import SERVICES
 from fogbank.resources.sites import Site, new_site, remove_site, sites
+from fogbank.resources.skipped import skip
 from fogbank.resources.vpcaccess import CONNECTORS
 from fogbank.resources.world import Put, World
 from fogbank.settings import Settings
@@ -178,8 +179,12 @@ class Desk:
         return {"now": rfc3339(clock.now()), "advancedSeconds": clock.offset.total_seconds()}
 
     async def advance(self, request: Json) -> Json:
-        """Skip time."""
-        self.region_clock.advance(timedelta(seconds=float(request["advanceSeconds"])))
+        """Skip time, for good: a restart of the region does not take it back."""
+        by, clock = timedelta(seconds=float(request["advanceSeconds"])), self.region_clock
+        if by < timedelta():
+            raise OperatorError("The clock only goes forward.")
+        await self.store.commit(lambda world: Decision((skip(world, by, clock.now(), self.new_id),)))
+        clock.advance(by)
         self.instances.reconcile()
         return self.clock()
 

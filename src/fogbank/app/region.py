@@ -59,6 +59,7 @@ from fogbank.network.topology import SpaceName
 from fogbank.paths.trace import Flow
 from fogbank.resources.projects import project_number
 from fogbank.resources.sites import find_site
+from fogbank.resources.skipped import skipped_time
 from fogbank.services import cloudresourcemanager, compute, iam, run, serviceusage, vpcaccess
 from fogbank.services.contract import Service
 from fogbank.settings import Folders, Settings, cache_home
@@ -87,12 +88,12 @@ class Region:
 
     def __init__(self, entered: Entered, places: Folders, settings: Settings) -> None:
         self._entered, self._places, self._settings = entered, places, settings
-        self._clock = Clock()
         self._ended = asyncio.Event()
         self._events = asyncio.get_running_loop()
         self._tasks: list[asyncio.Future[Any]] = []
         self._names: dict[str, str] = {}
         self.store = Store(Journal(places.database))
+        self._clock = Clock(skipped_time(self.store.world))
         self._make_identity()
         self._make_data_plane()
         self._make_control()
