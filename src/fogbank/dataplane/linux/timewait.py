@@ -15,7 +15,6 @@ import select
 import socket
 import struct
 import threading
-import time
 
 from fogbank.dataplane.linux.conntrack import (
     FIXED_TIMEOUT,
@@ -47,8 +46,6 @@ _UPDATES = 0x2
 _SO_ATTACH_FILTER = 26
 _FIRST_ATTRIBUTE = 20
 _BATCH = 200
-_GATHER_SECONDS = 0.001
-"""So many reports come in one go; until then the rules' own set keeps the socket (:mod:`nftables`)."""
 
 # Classic BPF: find the TCP state attribute of a report and keep the report when it is TIME_WAIT.
 _FIND, _FIND_INSIDE = 0xFFFF_F000 + 12, 0xFFFF_F000 + 16
@@ -131,7 +128,6 @@ class TimeWaitKeeper:
             for descriptor, _ in self._poll.poll():
                 if descriptor == self._wake_read.fileno():
                     return
-                time.sleep(_GATHER_SECONDS)
                 with self._lock:
                     pair = self._by_descriptor.get(descriptor)
                     if pair is not None:
