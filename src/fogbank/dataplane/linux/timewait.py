@@ -15,6 +15,7 @@ import select
 import socket
 import struct
 import threading
+import time
 
 from fogbank.dataplane.linux.conntrack import (
     FIXED_TIMEOUT,
@@ -46,6 +47,11 @@ _UPDATES = 0x2
 _SO_ATTACH_FILTER = 26
 _FIRST_ATTRIBUTE = 20
 _BATCH = 200
+_GATHER_SECONDS = 0.001
+"""When reports come as quickly as this, they are taken together: each wake-up costs as much as a connection.
+The kernel takes ports in TIME_WAIT only after 32 others were taken, or in smaller slices, which are full
+before many can come.
+"""
 
 # Classic BPF: find the TCP state attribute of a report and keep the report when it is TIME_WAIT.
 _FIND, _FIND_INSIDE = 0xFFFF_F000 + 12, 0xFFFF_F000 + 16
@@ -124,10 +130,13 @@ class TimeWaitKeeper:
         self._poll.close()
 
     def _run(self) -> None:
+        pinned = 0.0
         while True:
             for descriptor, _ in self._poll.poll():
                 if descriptor == self._wake_read.fileno():
                     return
+                if time.monotonic() - pinned < _GATHER_SECONDS:
+                    time.sleep(_GATHER_SECONDS)
                 with self._lock:
                     pair = self._by_descriptor.get(descriptor)
                     if pair is not None:
@@ -135,6 +144,7 @@ class TimeWaitKeeper:
                             _pin_reported(*pair)
                         except OSError:  # other spaces still need this thread
                             _log.exception("connections in TIME_WAIT could not be kept")
+                pinned = time.monotonic()
 
 
 def _pin_reported(link: Netlink, asking: Netlink) -> None:
