@@ -101,12 +101,13 @@ def test_a_connection_in_time_wait_keeps_its_port(lab: Lab) -> None:
 
 
 def test_a_connection_in_time_wait_frees_its_port_when_its_time_is_over(lab: Lab) -> None:
-    lab.build(*vpc(), *GUARDED, nat(ports=PortRange(1024, 1025), timeouts=NatTimeouts(tcp_time_wait=1)))
+    lab.build(*vpc(), *GUARDED, nat(ports=PortRange(1024, 1025), timeouts=NatTimeouts(tcp_time_wait=3)))
     with lab.listen(SITE, SITE_IP, 80):
         for _ in range(2):
+            # The second may choose the first one's port and must then send its SYN again, a second later.
             close(lab.connect(ALICE, SITE_IP, 80, timeout=5))
         assert not lab.reaches(ALICE, SITE_IP, 80, timeout=0.2)
-        time.sleep(1.2)
+        time.sleep(3.2)
         assert lab.reaches(ALICE, SITE_IP, 80)
 
 
