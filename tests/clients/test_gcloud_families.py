@@ -111,9 +111,10 @@ def test_addresses(region: Region) -> None:
 
 
 def test_routers_and_nats(region: Region) -> None:
-    routers, nat = ("compute", "routers"), ("--router=fam-router", IN3)
-    region.gcloud(*routers, "create", "fam-router", "--network=default", IN3, "--asn=64512")
-    region.gcloud("compute", "addresses", "create", "fam-nat", IN3)
+    # Not where the article has its gateway: one that serves all subnetworks tolerates no other.
+    routers, nat = ("compute", "routers"), ("--router=fam-router", IN1)
+    region.gcloud(*routers, "create", "fam-router", "--network=default", IN1, "--asn=64512")
+    region.gcloud("compute", "addresses", "create", "fam-nat", IN1)
     region.gcloud(
         *routers, "nats", "create", "fam", *nat, "--auto-allocate-nat-external-ips",
         "--nat-all-subnet-ip-ranges", "--enable-logging", "--log-filter=ERRORS_ONLY",
@@ -128,22 +129,22 @@ def test_routers_and_nats(region: Region) -> None:
         "--tcp-transitory-idle-timeout=31s", "--icmp-idle-timeout=20s", "--no-enable-logging",
     )  # fmt: skip
     changed = region.gcloud_json(*routers, "nats", "describe", "fam", *nat)
-    assert changed["natIps"] == [f"{V1}/regions/{AN3}/addresses/fam-nat"]
+    assert changed["natIps"] == [f"{V1}/regions/{AN1}/addresses/fam-nat"]
     assert changed["sourceSubnetworkIpRangesToNat"] == "LIST_OF_SUBNETWORKS"
-    assert changed["subnetworks"][0]["name"].endswith(f"regions/{AN3}/subnetworks/default")
+    assert changed["subnetworks"][0]["name"].endswith(f"regions/{AN1}/subnetworks/default")
     assert (changed["minPortsPerVm"], changed["tcpTimeWaitTimeoutSec"]) == (128, 60)
     assert changed["logConfig"]["enable"] is False
-    assert region.gcloud_json(*routers, "get-nat-mapping-info", "fam-router", IN3) == []
-    about = region.gcloud_json(*routers, "get-nat-ip-info", "fam-router", IN3)["result"]
+    assert region.gcloud_json(*routers, "get-nat-mapping-info", "fam-router", IN1) == []
+    about = region.gcloud_json(*routers, "get-nat-ip-info", "fam-router", IN1)["result"]
     [[used]] = [each["natIpInfoMappings"] for each in about]
     assert (used["mode"], used["usage"]) == ("MANUAL", "UNUSED")
-    status = region.gcloud_json(*routers, "get-status", "fam-router", IN3)["result"]["natStatus"]
+    status = region.gcloud_json(*routers, "get-status", "fam-router", IN1)["result"]["natStatus"]
     assert status[0]["userAllocatedNatIps"] == [used["natIp"]]
     region.gcloud(*routers, "nats", "delete", "fam", *nat)
-    assert region.gcloud_json(*routers, "describe", "fam-router", IN3)["bgp"]["asn"] == 64512
+    assert region.gcloud_json(*routers, "describe", "fam-router", IN1)["bgp"]["asn"] == 64512
     assert "fam-router" in region.gcloud(*routers, "list", "--filter=network:default").stdout
-    region.gcloud(*routers, "delete", "fam-router", IN3)
-    region.gcloud("compute", "addresses", "delete", "fam-nat", IN3)
+    region.gcloud(*routers, "delete", "fam-router", IN1)
+    region.gcloud("compute", "addresses", "delete", "fam-nat", IN1)
 
 
 def test_routes(region: Region) -> None:
