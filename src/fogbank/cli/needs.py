@@ -44,6 +44,7 @@ NEEDS: tuple[Need, ...] = (
     Need("iproute2", "ip", "shows links and routes when a packet test fails", "test"),
     Need("nftables", "nft", "shows rulesets when a packet test fails", "test"),
     Need("conntrack", "conntrack", "shows tracked connections when a packet test fails", "test"),
+    Need("uidmap", "newuidmap", "lets the tests run regions as an ordinary user", "test"),
     Need("curl", "curl", "is one of the clients that are tested", "test"),
 )
 
