@@ -10,12 +10,12 @@ from tests.worlds import NOW, resource
 
 from fogbank.clock import Clock
 from fogbank.frontend import jwt
-from fogbank.frontend.accounts import KEYS, WorldDirectory, operator_account
+from fogbank.frontend.accounts import WorldDirectory, operator_account
 from fogbank.frontend.identity import Identity, open_identity
 from fogbank.frontend.web import Request
 from fogbank.resources.names import ResourceName
 from fogbank.resources.policies import policy_of
-from fogbank.resources.projects import service_account
+from fogbank.resources.projects import ACCOUNT_KEYS, service_account
 from fogbank.resources.world import Put, Resource, World
 
 ROBOT = "robot@demo.iam.gserviceaccount.com"
@@ -40,7 +40,7 @@ class Region:
 
     def add_key(self, email=ROBOT):
         pair = jwt.new_key_pair()
-        name = ResourceName(KEYS, f"projects/demo/serviceAccounts/{email}/keys/{pair.kid}")
+        name = ResourceName(ACCOUNT_KEYS, f"projects/demo/serviceAccounts/{email}/keys/{pair.kid}")
         self.put(resource(name, {"publicKeyData": base64.b64encode(pair.public).decode()}))
         return pair
 

@@ -16,8 +16,8 @@ from datetime import datetime
 from fogbank.clock import Clock
 from fogbank.dataplane.driver import Driver, Outcome
 from fogbank.lowering.lowered import Lowered
-from fogbank.network.topology import Element, Key, Topology
-from fogbank.planning.plan import Action, Create, Plan, Remove, Replace, plan
+from fogbank.network.topology import Key, Topology
+from fogbank.planning.plan import Create, Plan, Remove, Replace, element_of, plan
 from fogbank.planning.words import words
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
@@ -64,15 +64,6 @@ class Pass:
     failures: Mapping[Key, str]
 
 
-def element_of(action: Action) -> Element:
-    """Give the element that an action is about."""
-    match action:
-        case Create(element) | Remove(element):
-            return element
-        case Replace(new=new):
-            return new
-
-
 def after(observed: Topology, outcomes: Iterable[Outcome]) -> Topology:
     """Tell what exists once ``outcomes`` have happened; a removed space takes its elements along."""
     elements = dict(observed.elements)
@@ -95,7 +86,6 @@ class Progress:
     """What is known about convergence now: read by the operator's status and by the front end."""
 
     applied_version: int = -1
-    fleet: Fleet = field(default_factory=Fleet)
     failures: dict[Key, Failure] = field(default_factory=dict)
     passes: deque[Pass] = field(default_factory=lambda: deque(maxlen=PASSES_KEPT))
 
@@ -198,7 +188,7 @@ class ControlLoop:
         inputs = (world.collections, fleet, self.observed)
         if any(new is not old for new, old in zip(inputs, self._converged, strict=True)):
             await self._build(world, fleet, started)
-        self.progress.applied_version, self.progress.fleet = world.version, fleet
+        self.progress.applied_version = world.version
         await self._finish_operations(world)
         for tell in self._after_pass:
             tell()

@@ -24,7 +24,7 @@ from fogbank.network.topology import (
     Topology,
     spaces_of,
 )
-from fogbank.planning.plan import Action, Create, Remove, Replace
+from fogbank.planning.plan import Action, Create, Remove, Replace, element_of
 
 Failure = Callable[[Action], str | None]
 """Say why an action should fail, or None."""
@@ -61,7 +61,7 @@ class SimulatedDriver:
         self.applied.append(action)
         why = self.failure(action)
         if why is None and not isinstance(action, Remove):
-            why = self._missing_part(action.new if isinstance(action, Replace) else action.element)
+            why = self._missing_part(element_of(action))
         if why is not None:
             return Outcome(action, DriverError(why))
         match action:

@@ -15,6 +15,8 @@ from fogbank.frontend.jwt import KeyPair, new_key_pair
 from fogbank.resources.names import ResourceName
 from fogbank.resources.policies import allows, member_of, policy_of
 from fogbank.resources.projects import (
+    ACCOUNT_KEYS,
+    ACCOUNT_POLICIES,
     PROJECTS,
     SERVICE_ACCOUNTS,
     compute_account,
@@ -27,9 +29,6 @@ from fogbank.services.iam import NewKey
 TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 (an address)
 GCLOUD_CLIENT = "32555940559.apps.googleusercontent.com"
 """gcloud's client id: the audience of its ID tokens when the user names none (CLIENTS 1)."""
-
-KEYS = "iam.keys"
-ACCOUNT_POLICIES = "iam.policies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ class WorldDirectory:
     def public_keys(self, email: str) -> Mapping[str, bytes]:
         return {
             resource.name.id: base64.b64decode(resource.body["publicKeyData"])
-            for resource in self._world().all(KEYS)
+            for resource in self._world().all(ACCOUNT_KEYS)
             if resource.name.segment("serviceAccounts") == email
         }
 

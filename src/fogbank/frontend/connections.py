@@ -46,7 +46,6 @@ class Connections:
         )
         self._config.load()
         self._state = ServerState()
-        self._transports: set[asyncio.BaseTransport] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.TimerHandle | None = None
 

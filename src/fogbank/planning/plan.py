@@ -48,6 +48,12 @@ class Remove:
 Action = Create | Replace | Remove
 Plan = tuple[Action, ...]
 
+
+def element_of(action: Action) -> Element:
+    """Give the element that an action is about: of a Replace the new one."""
+    return action.new if isinstance(action, Replace) else action.element
+
+
 _RANK = {kind: rank for rank, kind in enumerate(BUILD_ORDER)}
 
 

@@ -15,6 +15,8 @@ from fogbank.resources.world import Resource, World
 PROJECTS = "cloudresourcemanager.projects"
 POLICIES = "resourcemanager.policies"
 SERVICE_ACCOUNTS = "iam.serviceAccounts"
+ACCOUNT_KEYS = "iam.keys"
+ACCOUNT_POLICIES = "iam.policies"
 
 _FIRST_NUMBER = 10**11
 _NUMBERS = 9 * 10**11

@@ -16,7 +16,7 @@ from fogbank.dataplane.driver import Outcome
 from fogbank.errors import DriverError
 from fogbank.lowering.lowered import Lowered
 from fogbank.network.topology import Element, Key, Space, SpaceName, Topology
-from fogbank.planning.plan import Action, Create, Remove
+from fogbank.planning.plan import Action, Create, Remove, element_of
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
@@ -72,7 +72,7 @@ class Machine:
         return outcomes
 
     def _do(self, action: Action) -> Outcome:
-        element = control.element_of(action)
+        element = element_of(action)
         if element.key[1] in self.broken:
             return Outcome(action, DriverError("no room"))
         if isinstance(action, Create) and element.key in self.built:

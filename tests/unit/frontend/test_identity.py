@@ -17,9 +17,10 @@ from tests.worlds import resource
 
 from fogbank.errors import ApiError, OperatorError
 from fogbank.frontend import jwt
-from fogbank.frontend.accounts import KEYS, make_key, unique_id
+from fogbank.frontend.accounts import make_key, unique_id
 from fogbank.frontend.jwt import BadTokenError
 from fogbank.resources.names import ResourceName
+from fogbank.resources.projects import ACCOUNT_KEYS
 from fogbank.resources.world import Delete
 
 
@@ -128,7 +129,7 @@ def test_a_client_library_may_sign_with_a_created_key(region):
 def test_a_created_key_signs_for_its_account_until_it_is_deleted(region):
     account = region.add_account()
     key = make_key(account)
-    name = ResourceName(KEYS, f"{account.name.path}/keys/{key.id}")
+    name = ResourceName(ACCOUNT_KEYS, f"{account.name.path}/keys/{key.id}")
     region.put(resource(name, {"publicKeyData": b64encode(key.public).decode()}))
     document = json.loads(key.document)
     assert (document["client_email"], document["private_key_id"]) == (ROBOT, key.id)

@@ -35,7 +35,7 @@ from fogbank.network.topology import (
     Workload,
     spaces_of,
 )
-from fogbank.planning.plan import Action, Create, Remove, Replace
+from fogbank.planning.plan import Action, Create, Remove, Replace, element_of
 
 _log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class LinuxDriver:
     def _apply_rules(self, actions: Sequence[Action]) -> list[Exception | None]:
         rooms: dict[SpaceName, list[int]] = {}
         for place, action in enumerate(actions):
-            rooms.setdefault(spaces_of(_subject(action))[0], []).append(place)
+            rooms.setdefault(spaces_of(element_of(action))[0], []).append(place)
         errors: list[Exception | None] = [None] * len(actions)
         for space, places in rooms.items():
             try:
@@ -299,13 +299,9 @@ class LinuxDriver:
             self.spaces.close()
 
 
-def _subject(action: Action) -> Element:
-    return action.new if isinstance(action, Replace) else action.element
-
-
 def _kind(action: Action) -> object:
     """Group actions: rules together, wires by kind and verb, everything else alone."""
-    element = _subject(action)
+    element = element_of(action)
     if isinstance(element, RULINGS):
         return _RULES
     if isinstance(element, Space | Listener | Workload):

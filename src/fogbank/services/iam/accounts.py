@@ -10,13 +10,16 @@ from dataclasses import replace
 from fogbank.errors import ApiError
 from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.names import ResourceName
-from fogbank.resources.projects import SERVICE_ACCOUNTS, service_account, service_account_name
+from fogbank.resources.projects import (
+    ACCOUNT_KEYS,
+    ACCOUNT_POLICIES,
+    SERVICE_ACCOUNTS,
+    service_account,
+    service_account_name,
+)
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.contract import Call, Decision
 from fogbank.services.segments import project_of, segments
-
-POLICIES = "iam.policies"
-KEYS = "iam.keys"
 
 _ID = re.compile(r"^[a-z][-a-z0-9]{4,28}[a-z0-9]$")
 _WRITABLE = {"displayName": 100, "description": 256}
@@ -121,14 +124,14 @@ def enable(world: World, call: Call) -> Decision:
 def delete(world: World, call: Call) -> Decision:
     """Delete an account with its keys and its policy."""
     name = find(world, call).name
-    keys = (Delete(key.name) for key in world.all(KEYS, f"{name.path}/keys/"))
+    keys = (Delete(key.name) for key in world.all(ACCOUNT_KEYS, f"{name.path}/keys/"))
     gone: tuple[Change, ...] = (*keys, Delete(policy_name(name)), Delete(name))
     return Decision(gone, answer={})
 
 
 def policy_name(account: ResourceName) -> ResourceName:
     """Name an account's IAM policy."""
-    return replace(account, collection=POLICIES)
+    return replace(account, collection=ACCOUNT_POLICIES)
 
 
 def guarded(world: World, call: Call) -> ResourceName:

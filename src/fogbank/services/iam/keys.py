@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from fogbank.errors import ApiError, not_built
 from fogbank.resources.names import ResourceName
+from fogbank.resources.projects import ACCOUNT_KEYS
 from fogbank.resources.world import Delete, Json, Put, Resource, World
 from fogbank.services.contract import Call, Decision, Method, Write
-from fogbank.services.iam.accounts import KEYS, bad_request, find
+from fogbank.services.iam.accounts import bad_request, find
 from fogbank.services.segments import segments
 
 _FILE = "TYPE_GOOGLE_CREDENTIALS_FILE"
@@ -45,7 +46,7 @@ def creator(make_key: MakeKey) -> Method:
         if (call.body.get("keyAlgorithm") or _ALGORITHM) != _ALGORITHM:
             raise bad_request(f"keyAlgorithm must be {_ALGORITHM}.")
         key = make_key(account)
-        name = ResourceName(KEYS, f"{account.name.path}/keys/{key.id}")
+        name = ResourceName(ACCOUNT_KEYS, f"{account.name.path}/keys/{key.id}")
         body = {
             "name": name.path,
             "validAfterTime": call.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -70,7 +71,7 @@ def _show(body: Json) -> Json:
 
 
 def _find(world: World, call: Call) -> Resource:
-    name = ResourceName(KEYS, f"{find(world, call).name.path}/keys/{segments(call)['keys']}")
+    name = ResourceName(ACCOUNT_KEYS, f"{find(world, call).name.path}/keys/{segments(call)['keys']}")
     found = world.find(name)
     if found is None:
         raise ApiError(404, f"Service account key {name.id} does not exist.", "NOT_FOUND", "notFound")
@@ -96,7 +97,7 @@ def list_(world: World, call: Call) -> Json:
     """List an account's keys."""
     under = f"{find(world, call).name.path}/keys/"
     wanted: Iterable[str] = call.parameters.get("keyTypes") or ["USER_MANAGED"]
-    found = sorted(world.all(KEYS, under), key=lambda r: (r.created, r.id))
+    found = sorted(world.all(ACCOUNT_KEYS, under), key=lambda r: (r.created, r.id))
     return {"keys": [_show(r.body) for r in found if r.body["keyType"] in wanted]}
 
 

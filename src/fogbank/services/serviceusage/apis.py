@@ -53,12 +53,12 @@ def enable(world: World, call: Call) -> Decision:
         "@type": f"{_MESSAGES}EnableServiceResponse",
         "service": _show(world.after(decided), project, api),
     }
-    return Decision(decided, operation=_operation(call, project, api, "EnableService", response))
+    return Decision(decided, operation=operation_of(call, project, api, "EnableService", response))
 
 
 def _nothing_to_do(world: World, call: Call, project: str, api: str) -> Decision:
     response = {"@type": f"{_MESSAGES}EnableServiceResponse", "service": _show(world, project, api)}
-    operation = _operation(call, project, api, "EnableService", response)
+    operation = operation_of(call, project, api, "EnableService", response)
     return Decision(operation=replace(operation, name=_NOTHING_TO_DO))
 
 
@@ -77,7 +77,7 @@ def disable(world: World, call: Call) -> Decision:
         "@type": f"{_MESSAGES}DisableServiceResponse",
         "service": _show(world.after(decided), project, api),
     }
-    return Decision(decided, operation=_operation(call, project, api, "DisableService", response))
+    return Decision(decided, operation=operation_of(call, project, api, "DisableService", response))
 
 
 def batch_enable(world: World, call: Call) -> Decision:
@@ -92,15 +92,18 @@ def batch_enable(world: World, call: Call) -> Decision:
         "@type": f"{_MESSAGES}BatchEnableServicesResponse",
         "services": [_show(after, project, api) for api in apis],
     }
-    operation = _operation(call, project, apis[0], "BatchEnableServices", response)
+    operation = operation_of(call, project, apis[0], "BatchEnableServices", response)
     return Decision(decided, operation=operation if missing else replace(operation, name=_NOTHING_TO_DO))
 
 
-def _operation(call: Call, project: str, api: str, rpc: str, response: Json) -> Operation:
+def operation_of(
+    call: Call, project: str, api: str, rpc: str, response: Json, *, version: str = "v1"
+) -> Operation:
+    """Make an operation on an API's use that is over at once."""
     return longrunning_operation(
         "serviceusage",
         None,
-        f"google.api.serviceusage.v1.ServiceUsage.{rpc}",
+        f"google.api.serviceusage.{version}.ServiceUsage.{rpc}",
         api_name(project, api),
         now=call.now,
         new_id=call.new_id,

@@ -6,13 +6,11 @@ gives the same.
 
 from collections.abc import Mapping
 
-from fogbank.resources.apis import api_name
-from fogbank.resources.operations import longrunning_operation
 from fogbank.resources.projects import project_number, unique_id
 from fogbank.resources.world import World
 from fogbank.services.contract import Call, Decision
 from fogbank.services.segments import project_of, segments
-from fogbank.services.serviceusage.apis import known
+from fogbank.services.serviceusage.apis import known, operation_of
 
 _SPECIAL: Mapping[str, str] = {
     "bigquery": "bq-{number}@bigquery-encryption",
@@ -37,22 +35,10 @@ def generate(world: World, call: Call) -> Decision:
     """Tell the agent of an API, in an operation that is over at once."""
     project, api = project_of(world, call), known(segments(call)["services"])
     email = agent(project_number(world, project), api)
-    operation = longrunning_operation(
-        "serviceusage",
-        None,
-        "google.api.serviceusage.v1beta1.ServiceUsage.GenerateServiceIdentity",
-        api_name(project, api),
-        now=call.now,
-        new_id=call.new_id,
-        user=call.principal,
-        project=project,
-        metadata_type="google.protobuf.Empty",
-        metadata={"value": {}},
-        response={
-            "@type": "type.googleapis.com/google.api.serviceusage.v1beta1.ServiceIdentity",
-            "email": email,
-            "uniqueId": unique_id(email),
-        },
-        done=True,
-    )
+    response = {
+        "@type": "type.googleapis.com/google.api.serviceusage.v1beta1.ServiceIdentity",
+        "email": email,
+        "uniqueId": unique_id(email),
+    }
+    operation = operation_of(call, project, api, "GenerateServiceIdentity", response, version="v1beta1")
     return Decision(operation=operation)
