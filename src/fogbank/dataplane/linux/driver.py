@@ -132,7 +132,7 @@ class LinuxDriver:
         """Do ``actions`` in order; neighbours of one kind go to the kernel together."""
         with self._busy:
             outcomes = self._apply(actions)
-        self._refill()
+            self._refill()  # before anyone can close: the thread must be one that can be joined
         return outcomes
 
     def _suspicion(self) -> str | None:
