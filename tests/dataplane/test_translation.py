@@ -101,13 +101,14 @@ def test_a_connection_in_time_wait_keeps_its_port(lab: Lab) -> None:
 
 
 def test_a_connection_in_time_wait_frees_its_port_when_its_time_is_over(lab: Lab) -> None:
-    lab.build(*vpc(), *GUARDED, nat(ports=PortRange(1024, 1025), timeouts=NatTimeouts(tcp_time_wait=3)))
+    lab.build(*vpc(), *GUARDED, nat(ports=PortRange(1024, 1025), timeouts=NatTimeouts(tcp_time_wait=6)))
     with lab.listen(SITE, SITE_IP, 80):
         for _ in range(2):
-            # The second may choose the first one's port and must then send its SYN again, a second later.
+            # The second may choose the first one's port and must then send its SYN again, one second later
+            # and two more: less than the first one's port is held.
             close(lab.connect(ALICE, SITE_IP, 80, timeout=5))
         assert not lab.reaches(ALICE, SITE_IP, 80, timeout=0.2)
-        time.sleep(3.2)
+        time.sleep(6.2)
         assert lab.reaches(ALICE, SITE_IP, 80)
 
 
