@@ -11,7 +11,8 @@ from ipaddress import IPv4Address
 
 from fogbank.lowering.endpoints import Endpoint
 from fogbank.lowering.lowered import Part
-from fogbank.lowering.memory import remembered
+from fogbank.lowering.memory import remembered, together
+from fogbank.lowering.reading import grouped
 from fogbank.lowering.spaces import INTERNET, UPLINK, vpc_space
 from fogbank.lowering.vpc import internet_device
 from fogbank.network.addressing import VPC_ROUTER, host
@@ -21,52 +22,56 @@ from fogbank.resources.compute import NatGateway, Router, StaticAddress, Subnetw
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource, World
 
-Held = Mapping[SpaceName, Mapping[IPv4Address, Block]]
-"""The port blocks that exist now, by VPC and endpoint."""
+Held = tuple[SourceNat, ...]
+"""The translations of one VPC that exist now, whose port blocks stay where they are."""
+
+Outsides = Mapping[ResourceName, IPv4Address]
+"""Gateways' addresses by their resources."""
 
 
-@remembered(2)
-def held_blocks(observed: Topology) -> Held:
-    """Find the port blocks that endpoints hold in the kernel."""
-    held: dict[SpaceName, dict[IPv4Address, Block]] = {}
-    for element in observed.of_kind(SourceNat):
-        if element.ports is not None:
-            block = Block(element.outside, element.ports)
-            held.setdefault(element.space, {})[element.inside.network_address] = block
-    return held
+@remembered
+def held_blocks(observed: Topology) -> Mapping[SpaceName, Held]:
+    """Find the translations that endpoints hold in the kernel, by VPC."""
+    return grouped((each for each in observed.of_kind(SourceNat) if each.ports), lambda each: each.space)
 
 
-@remembered(4096)
+@remembered
 def _read(resource: Resource) -> Router:
     return Router.of(resource)
 
 
+def addresses_of(world: World, routers: Iterable[Resource]) -> tuple[Resource, ...]:
+    """List the addresses that the gateways of ``routers`` use."""
+    names = (name for each in routers for gateway in _read(each).nats for name in gateway.outsides)
+    return together(*(found for found in map(world.find, names) if found))
+
+
 def nat_parts(
-    world: World,
     routers: Iterable[Resource],
+    addresses: Iterable[Resource],
     endpoints: Sequence[Endpoint],
     subnetworks: Sequence[Subnetwork],
     held: Held,
 ) -> Iterator[Part]:
-    """Lower the gateways of ``routers``; ``endpoints`` and ``subnetworks`` are those of all networks.
+    """Lower the gateways of ``routers``, whose ``addresses`` are given; everything is of one network.
 
     ``subnetworks`` include the hidden ones of connectors. An endpoint is served once: by the
     first gateway, in order of paths, that covers it.
     """
-    served: set[tuple[ResourceName, IPv4Address]] = set()
+    outsides = {each.name: StaticAddress.of(each).address for each in addresses}
+    blocks = {each.inside.network_address: Block(each.outside, each.ports) for each in held if each.ports}
+    served: set[IPv4Address] = set()
     routed: set[Key] = set()
     for resource in routers:
         router = _read(resource)
         elements: list[Element] = []
         for gateway in router.nats:
             clients = [
-                each
-                for each in _clients(gateway, endpoints, subnetworks)
-                if (each.network, each.address) not in served
+                each for each in _clients(gateway, endpoints, subnetworks) if each.address not in served
             ]
-            served.update((each.network, each.address) for each in clients)
-            elements += _translations(world, gateway, clients, held)
-            for route in _ways_back(world, gateway):
+            served.update(each.address for each in clients)
+            elements += _translations(gateway, clients, outsides, blocks)
+            for route in _ways_back(gateway, outsides):
                 if route.key not in routed:
                     routed.add(route.key)
                     elements.append(route)
@@ -85,26 +90,22 @@ def _clients(
 
 
 def _translations(
-    world: World, gateway: NatGateway, clients: Iterable[Endpoint], held: Held
+    gateway: NatGateway, clients: Iterable[Endpoint], outsides: Outsides, held: Mapping[IPv4Address, Block]
 ) -> Iterator[SourceNat]:
     space = vpc_space(gateway.network)
-    blocks = deal(
-        (client.address for client in clients),
-        _addresses(world, gateway.addresses),
-        gateway.ports,
-        held.get(space, {}),
+    dealt = deal(
+        (client.address for client in clients), _known(gateway.addresses, outsides), gateway.ports, held
     )
-    draining = _addresses(world, gateway.draining)
-    for client, block in blocks.items():
+    draining = _known(gateway.draining, outsides)
+    for client, block in dealt.items():
         yield SourceNat(space, UPLINK, host(client), block.outside, block.ports, gateway.timeouts, draining)
 
 
-def _ways_back(world: World, gateway: NatGateway) -> Iterator[Route]:
+def _ways_back(gateway: NatGateway, outsides: Outsides) -> Iterator[Route]:
     device = internet_device(gateway.network)
-    for address in _addresses(world, gateway.addresses + gateway.draining):
+    for address in _known(gateway.outsides, outsides):
         yield Route(INTERNET, host(address), (Hop(device, VPC_ROUTER),))
 
 
-def _addresses(world: World, names: Iterable[ResourceName]) -> tuple[IPv4Address, ...]:
-    found = (world.find(name) for name in names)
-    return tuple(StaticAddress.of(resource).address for resource in found if resource)
+def _known(names: Iterable[ResourceName], outsides: Outsides) -> tuple[IPv4Address, ...]:
+    return tuple(outsides[name] for name in names if name in outsides)

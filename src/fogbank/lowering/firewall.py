@@ -31,6 +31,7 @@ class Ready:
     """A rule ready for use: ``targets`` are the marks that it chooses endpoints by, none chooses all."""
 
     name: ResourceName
+    network: ResourceName
     direction: Direction
     targets: frozenset[str]
     rule: Rule
@@ -51,27 +52,27 @@ class RuleSet:
         return endpoint.marks & self.targets
 
 
-@remembered(8)
+@remembered
 def rule_sets(firewalls: tuple[Resource, ...]) -> Mapping[ResourceName, RuleSet]:
     """Read the rules in force in every network that has any."""
     ready = (each for resource in firewalls if (each := _ready(resource)))
     return {
-        network: _rule_set(network, [rule for _, rule in members])
-        for network, members in grouped(ready, lambda pair: pair[0]).items()
+        network: _rule_set(members) for network, members in grouped(ready, lambda each: each.network).items()
     }
 
 
-def _rule_set(network: ResourceName, rules: list[Ready]) -> RuleSet:
+@remembered
+def _rule_set(rules: tuple[Ready, ...]) -> RuleSet:
     return RuleSet(
-        network,
+        rules[0].network,
         tuple(sorted(rules, key=lambda each: each.order)),
         frozenset(mark for each in rules for mark in each.targets),
         frozenset(group for each in rules for group in each.rule.groups),
     )
 
 
-@remembered(16384)
-def _ready(resource: Resource) -> tuple[ResourceName, Ready] | None:
+@remembered
+def _ready(resource: Resource) -> Ready | None:
     read = FirewallRule.of(resource)
     if read.disabled:
         return None
@@ -85,16 +86,16 @@ def _ready(resource: Resource) -> tuple[ResourceName, Ready] | None:
     )
     targets = frozenset((*map(tag_mark, read.target_tags), *map(account_mark, read.target_accounts)))
     order = (read.priority, read.action == "allow", read.name.id)
-    return read.network, Ready(read.name, read.direction, targets, rule, order)
+    return Ready(read.name, read.network, read.direction, targets, rule, order)
 
 
-@remembered(1024)
+@remembered
 def no_rules(network: Resource) -> RuleSet:
     """Make the rule set of a network in which only the implied rules are in force."""
     return RuleSet(network.name, (), frozenset(), frozenset())
 
 
-@remembered(4096)
+@remembered
 def guards_part(rules: RuleSet, endpoints: tuple[Endpoint, ...], owner: ResourceName) -> Part:
     """Lower the guards of ``endpoints`` and their places in the groups that rules name."""
     return Part.of((element for each in endpoints for element in _guard(rules, each)), owner)
@@ -122,7 +123,7 @@ def policies_parts(rules: RuleSet, endpoints: Iterable[Endpoint]) -> Iterator[Pa
         yield from made[profile]
 
 
-@remembered(1024)
+@remembered
 def _made(_rules: RuleSet) -> dict[frozenset[str], tuple[Part, ...]]:
     return {}
 

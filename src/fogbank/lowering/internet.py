@@ -28,7 +28,7 @@ def internet_parts(world: World) -> Iterator[Part]:
         yield _site(site)
 
 
-@remembered(1)
+@remembered
 def _router() -> Part:
     return Part.of(
         (

@@ -23,6 +23,19 @@ class Part:
         made = Topology.of(elements).elements
         return cls(made, dict.fromkeys(made, frozenset(owners)))
 
+    @classmethod
+    def joined(cls, parts: Iterable["Part"]) -> "Part":
+        """Put ``parts`` together; two that claim one key are a contradiction (ValueError)."""
+        elements: dict[Key, Element] = {}
+        owners: dict[Key, frozenset[ResourceName]] = {}
+        for part in parts:
+            expected = len(elements) + len(part.elements)
+            elements.update(part.elements)
+            owners.update(part.owners)
+            if len(elements) != expected:
+                raise ValueError(f"two parts claim an element of {sorted(part.elements)}")
+        return cls(elements, owners)
+
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
@@ -33,13 +46,6 @@ class Lowered:
 
     @classmethod
     def of(cls, parts: Iterable[Part]) -> "Lowered":
-        """Put ``parts`` together; two that claim one key are a contradiction (ValueError)."""
-        elements: dict[Key, Element] = {}
-        owners: dict[Key, frozenset[ResourceName]] = {}
-        for part in parts:
-            expected = len(elements) + len(part.elements)
-            elements.update(part.elements)
-            owners.update(part.owners)
-            if len(elements) != expected:
-                raise ValueError(f"two parts claim an element of {sorted(part.elements)}")
-        return cls(Topology(elements), owners)
+        """Put ``parts`` together, which must not contradict one another."""
+        whole = Part.joined(parts)
+        return cls(Topology(whole.elements), whole.owners)

@@ -53,12 +53,12 @@ def _applies(route: StaticRoute, marks: AbstractSet[str]) -> bool:
     return not route.tags or any(tag_mark(tag) in marks for tag in route.tags)
 
 
-@remembered(16384)
+@remembered
 def _read(resource: Resource) -> StaticRoute:
     return StaticRoute.of(resource)
 
 
-@remembered(1024)
+@remembered
 def table_of(
     network: Resource,
     routes: tuple[Resource, ...],
@@ -74,7 +74,7 @@ def table_of(
     return Table(network.name, own, grouped(static, lambda route: route.destination))
 
 
-@remembered(1024)
+@remembered
 def routes_parts(table: Table) -> tuple[Part, ...]:
     """Lower the router's table: what a static route takes leaves or dies, everything else dies."""
     space = vpc_space(table.network)

@@ -81,13 +81,13 @@ class Running:
         )
 
 
-@remembered(4096)
+@remembered
 def network_of(resource: Resource) -> ResourceName:
     """Name the network that a connector leads to."""
     return read_connector(resource).network
 
 
-@remembered(4096)
+@remembered
 def running(resource: Resource) -> Running | None:
     """Read a connector and place its machines; None when it has none."""
     connector = read_connector(resource)
@@ -127,7 +127,7 @@ def _hub(hub: SpaceName, machines: tuple[IPv4Address, ...]) -> Iterator[Element]
     yield Route(hub, ANYWHERE, tuple(Hop(device_to(each), CONNECTOR_ROUTER) for each in machines))
 
 
-@remembered(4096)
+@remembered
 def connector_part(resource: Resource, network: Resource, table: Table) -> Part:
     """Lower a connector's machines; ``table`` is its network's."""
     found = running(resource)

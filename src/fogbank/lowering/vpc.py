@@ -36,14 +36,14 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource
 
 
-@remembered(1024)
+@remembered
 def network_part(resource: Resource) -> Part:
     """Lower a network's router and its link to the internet."""
     network = Network.of(resource)
     return Part.of(_network(network.name), network.name)
 
 
-@remembered(1024)
+@remembered
 def read_mtu(resource: Resource) -> int:
     """Tell the largest packet that a network carries, in bytes."""
     return Network.of(resource).mtu
@@ -62,13 +62,13 @@ def _network(network: ResourceName) -> Iterator[Element]:
     yield Filter(space, UPLINK)
 
 
-@remembered(4096)
+@remembered
 def read_subnetwork(resource: Resource) -> Subnetwork:
     """Read a subnetwork once."""
     return Subnetwork.of(resource)
 
 
-@remembered(4096)
+@remembered
 def subnetwork_part(resource: Resource) -> Part:
     """Lower a subnetwork's gateway address and its ranges."""
     subnetwork = read_subnetwork(resource)

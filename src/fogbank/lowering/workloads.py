@@ -38,7 +38,7 @@ class Shape:
     egress: Egress
 
 
-@remembered(16384)
+@remembered
 def shape_of(revision: Resource) -> Shape:
     """Read what the instances of ``revision`` are; the same object for the same shape."""
     return _one(_shape(read_revision(revision)))
@@ -71,7 +71,7 @@ def _shape(revision: Revision) -> Shape:
     )
 
 
-@remembered(16384)
+@remembered
 def instance_part(instance: Instance, shape: Shape) -> Part:
     """Lower one instance of ``shape``."""
     return Part.of(_elements(instance, shape), shape.revision)

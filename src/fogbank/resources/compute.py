@@ -303,6 +303,11 @@ class NatGateway:
         """A name that no other gateway has: the router's path and the gateway's name."""
         return f"{self.router.path}/nats/{self.name}"
 
+    @property
+    def outsides(self) -> tuple[ResourceName, ...]:
+        """Every address resource that its flows may carry."""
+        return self.addresses + self.draining
+
     def covers(self, subnetwork: Subnetwork) -> tuple[IPv4Network, ...]:
         """List the ranges of ``subnetwork`` whose packets it translates; none in another place."""
         if (subnetwork.network, subnetwork.region) != (self.network, self.region):

@@ -318,3 +318,26 @@ def test_the_router_waits_for_its_translations_and_the_revision_for_its_instance
 def test_a_secondary_range_belongs_to_the_network():
     found = topology(world(network(), subnetwork("s", "10.1.0.0/28", secondary=["10.77.0.0/24"])))
     assert routes(found, VPC)["10.77.0.0/24"].hops == ()
+
+
+@pytest.mark.parametrize(
+    "made_beside",
+    [
+        (network("beside"), subnetwork("beside", "10.9.0.0/24", of="beside")),
+        (firewall("beside", of="beside"),),
+        (address("beside", "203.0.113.99"),),
+        (route("beside", "192.168.0.0/16", of="beside"),),
+    ],
+    ids=["network", "firewall", "address", "route"],
+)
+def test_what_is_made_beside_a_network_leaves_every_element_of_it_the_same_object(made_beside):
+    made, running = article()
+    before = made.after([Put(network("beside"))])
+    dealt = topology(before, running)
+    settled = topology(before, running, dealt)  # from now on the port blocks are held
+    after = topology(before.after(map(Put, made_beside)), running, dealt)
+    assert settled == dealt
+    assert [element for element in settled if isinstance(element, SourceNat)]
+    for key, element in settled.elements.items():
+        if "beside" not in str(key):
+            assert after.elements[key] is element, key

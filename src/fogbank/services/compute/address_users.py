@@ -19,7 +19,7 @@ def users_of_addresses(world: World, under: str) -> Users:
         address: router.name
         for router in world.all("compute.routers", under)
         for nat in Router.of(router).nats
-        for address in (*nat.addresses, *nat.draining)
+        for address in nat.outsides
     }
 
 

@@ -241,8 +241,8 @@ def check_together(world: World, router: Resource) -> None:
 
 
 def _check_addresses(nat: NatGateway, rivals: Sequence[NatGateway]) -> None:
-    owners = {address: each for each in rivals for address in (*each.addresses, *each.draining)}
-    for address in (*nat.addresses, *nat.draining):
+    owners = {address: each for each in rivals for address in each.outsides}
+    for address in nat.outsides:
         if address in owners:
             raise in_use("address", address.path, owners[address].router.path)
 

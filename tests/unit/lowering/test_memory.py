@@ -1,0 +1,62 @@
+"""What is met again is not made again, and what is not met any more is let go."""
+
+from fogbank.lowering.memory import new_pass, remembered, together
+
+
+class Thing:
+    """Compared by identity only, like a resource's body."""
+
+
+def counted():
+    made = []
+
+    @remembered
+    def make(thing):
+        made.append(thing)
+        return Thing()
+
+    return make, made
+
+
+def test_the_same_argument_gives_the_same_result():
+    make, made = counted()
+    thing = Thing()
+    assert make(thing) is make(thing)
+    assert made == [thing]
+
+
+def test_nothing_that_a_pass_meets_is_made_twice_however_much_there_is():
+    make, made = counted()
+    things = [Thing() for _ in range(5000)]
+    for _ in range(4):
+        new_pass()
+        for thing in things:
+            make(thing)
+    assert len(made) == len(things)
+
+
+def test_what_two_passes_do_not_meet_is_made_anew_once_as_much_again_has_come():
+    make, made = counted()
+    old = [Thing() for _ in range(200)]
+    for thing in old:
+        make(thing)
+    for _ in range(2):
+        new_pass()
+    for thing in [Thing() for _ in range(1000)]:
+        make(thing)
+    made.clear()
+    make(old[0])
+    assert made == [old[0]]
+
+
+def test_equal_but_other_arguments_are_other_arguments():
+    make, _ = counted()
+    assert make([1]) is not make([1])
+
+
+def test_the_same_members_are_the_same_tuple():
+    one, other = Thing(), Thing()
+    assert together(one, other) is together(one, other)
+    assert together(one, other) == (one, other)
+    assert together(other, one) == (other, one)
+    assert together() == ()
