@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from immutables import Map
+
 from fogbank.clock import Clock
 from fogbank.dataplane.driver import Driver, Outcome
 from fogbank.lowering.lowered import Lowered
@@ -22,7 +24,7 @@ from fogbank.planning.words import words
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
-from fogbank.resources.world import Change, Fleet, PutOperation, World
+from fogbank.resources.world import Change, Fleet, PutOperation, Resource, World
 from fogbank.services.contract import Service
 from fogbank.store.store import Store
 
@@ -62,6 +64,23 @@ class Pass:
     seconds: float
     plan: Plan
     failures: Mapping[Key, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """What a pass is made of."""
+
+    collections: Map[str, Map[str, Resource]]
+    fleet: Fleet
+    observed: Topology
+
+    def same(self, other: "_Inputs") -> bool:
+        """Tell whether all is the very same; nothing is compared."""
+        return (
+            self.collections is other.collections
+            and self.fleet is other.fleet
+            and self.observed is other.observed
+        )
 
 
 def after(observed: Topology, outcomes: Iterable[Outcome]) -> Topology:
@@ -108,8 +127,8 @@ class ControlLoop:
         self._wake = asyncio.Event()
         self._reobserve = True
         self._unfinished = False
-        self._converged: tuple[object, object, object] = (None, None, None)
-        """What the last plan without actions was made of: the very same needs no other."""
+        self._converged: _Inputs | None = None
+        """What the last pass without actions was made of: the very same needs no other."""
         self._settled: dict[str, list[asyncio.Future[None]]] = {}
         self._after_pass: list[Callable[[], None]] = []
         self.observed = Topology()
@@ -185,8 +204,8 @@ class ControlLoop:
         if self._reobserve:
             self._reobserve = False
             self.observed = await asyncio.to_thread(self._driver.observe)
-        inputs = (world.collections, fleet, self.observed)
-        if any(new is not old for new, old in zip(inputs, self._converged, strict=True)):
+        inputs = _Inputs(world.collections, fleet, self.observed)
+        if self._converged is None or not inputs.same(self._converged):
             await self._build(world, fleet, started)
         self.progress.applied_version = world.version
         await self._finish_operations(world)
@@ -196,11 +215,13 @@ class ControlLoop:
     async def _build(self, world: World, fleet: Fleet, started: float) -> None:
         """Make what ``world`` and ``fleet`` ask for, and remember it when there was nothing to do."""
         before, self.lowered = self.lowered, self._lower(world, fleet, self.observed)
-        actions = plan(self.observed, self.lowered.topology)
+        # While nothing was built since, what gives the same network has nothing to do either.
+        idle = self._converged and self.observed is self._converged.observed and self.lowered is before
+        actions = () if idle else plan(self.observed, self.lowered.topology)
         outcomes = await asyncio.to_thread(self._driver.apply, actions) if actions else ()
         self._note_failures(outcomes, before, self.lowered)
         if not actions:
-            self._converged = (world.collections, fleet, self.observed)
+            self._converged = _Inputs(world.collections, fleet, self.observed)
             return
         self.observed = after(self.observed, outcomes)
         failed = {element_of(o.action).key: str(o.error) for o in outcomes if o.error}

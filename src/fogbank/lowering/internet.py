@@ -14,21 +14,19 @@ from fogbank.lowering.spaces import ETH0, INTERNET, LOOPBACK, device_to, site_sp
 from fogbank.network.addressing import ANYWHERE, INTERNET_ROUTER, host
 from fogbank.network.topology import Address, Element, Hop, Link, Listener, Port, Route, Space
 from fogbank.resources.names import ResourceName
-from fogbank.resources.sites import BUILTIN_SITES, Site, site_name, sites
-from fogbank.resources.world import World
+from fogbank.resources.sites import BUILTIN_SITES, Site, site_name, sites_with
+from fogbank.resources.world import Resource
 
 WITNESS = "witness"
 """The service behind every third party's sockets."""
 
 
-def internet_parts(world: World) -> Iterator[Part]:
-    """Lower the internet's router and the third parties around it."""
-    yield _router()
-    for site in sites(world):
-        yield _site(site)
-
-
 @remembered
+def internet_part(added: tuple[Resource, ...]) -> Part:
+    """Lower the internet's router and the third parties around it, those of the operator ``added``."""
+    return Part.joined((_router(), *map(_site, sites_with(added))))
+
+
 def _router() -> Part:
     return Part.of(
         (

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 from fogbank.lowering.cloud_nat import Held, addresses_of, held_blocks, nat_parts
 from fogbank.lowering.endpoints import Endpoint
 from fogbank.lowering.firewall import RuleSet, guards_part, no_rules, policies_parts, rule_sets
-from fogbank.lowering.internet import internet_parts
+from fogbank.lowering.internet import internet_part
 from fogbank.lowering.lowered import Lowered, Part
 from fogbank.lowering.memory import new_pass, remembered
 from fogbank.lowering.reading import by_network, grouped, resources
@@ -24,6 +24,7 @@ from fogbank.lowering.workloads import instance_part, shape_of
 from fogbank.network.topology import Topology
 from fogbank.resources.compute import Subnetwork
 from fogbank.resources.names import ResourceName
+from fogbank.resources.sites import SITES
 from fogbank.resources.vpcaccess import CONNECTORS
 from fogbank.resources.world import Fleet, Resource, World
 
@@ -31,13 +32,21 @@ Resources = tuple[Resource, ...]
 
 
 def lower(world: World, fleet: Fleet, observed: Topology) -> Lowered:
-    """Compile ``world`` and the instances of ``fleet``; ``observed`` holds the port blocks to keep."""
+    """Compile ``world`` and the instances of ``fleet``; ``observed`` holds the port blocks to keep.
+
+    What gives the same network is the very same answer.
+    """
     new_pass()
-    return Lowered.of(_parts(world, fleet, observed))
+    return _lowered(*_parts(world, fleet, observed))
+
+
+@remembered
+def _lowered(*parts: Part) -> Lowered:
+    return Lowered.of(parts)
 
 
 def _parts(world: World, fleet: Fleet, observed: Topology) -> Iterator[Part]:
-    yield from internet_parts(world)
+    yield internet_part(resources(world, SITES))
     yield fabric_part()
     yield from _networks(world, observed)
     yield from _serverless(world, fleet)

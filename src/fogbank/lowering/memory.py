@@ -16,7 +16,7 @@ from typing import Generic, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_FEW = 64
+_FEW = 8
 """So few results are never looked through."""
 
 

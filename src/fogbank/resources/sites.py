@@ -19,7 +19,7 @@ from fogbank.resources.world import Delete, Put, Resource, World
 Kind = Literal["ifconfig", "ifconfig-line", "ipify", "line", "bare", "ipinfo", "httpbin", "partner"]
 """How a third party answers. ``line`` is the address and a newline, ``bare`` the address alone."""
 
-COLLECTION = "fogbank.sites"
+SITES = "fogbank.sites"
 NETWORK = IPv4Network("192.0.2.0/24")
 """Where all third parties live (TEST-NET-1)."""
 
@@ -80,13 +80,17 @@ BUILTIN_SITES: Mapping[str, Site] = _builtin(
 
 def site_name(host: str) -> ResourceName:
     """Name the resource of the partner ``host``."""
-    return ResourceName(COLLECTION, f"sites/{host}")
+    return ResourceName(SITES, f"sites/{host}")
 
 
 def sites(world: World) -> tuple[Site, ...]:
     """List all third parties: the built-in ones, then the operator's by name."""
-    added = sorted((_read(resource) for resource in world.all(COLLECTION)), key=lambda site: site.host)
-    return (*BUILTIN_SITES.values(), *added)
+    return sites_with(world.all(SITES))
+
+
+def sites_with(added: Iterable[Resource]) -> tuple[Site, ...]:
+    """List all third parties when ``added`` are the operator's."""
+    return (*BUILTIN_SITES.values(), *sorted(map(_read, added), key=lambda site: site.host))
 
 
 def find_site(world: World, host: str) -> Site | None:

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from fogbank.dataplane.driver import Outcome
 from fogbank.errors import DriverError
 from fogbank.lowering.lowered import Lowered
 from fogbank.network.topology import Element, Key, Space, SpaceName, Topology
-from fogbank.planning.plan import Action, Create, Remove, element_of
+from fogbank.planning.plan import Action, Create, Plan, Remove, element_of, plan
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
@@ -46,8 +47,21 @@ def delete(name: str) -> Decision:
     return Decision((Delete(network(name)),), replace(operation, target=network(name)))
 
 
+def reserve(name: str) -> Decision:
+    """Make something that no network depends on."""
+    operation = insert(f"reserve-{name}").operation
+    assert operation
+    address = ResourceName("compute.addresses", f"projects/p/regions/r/addresses/{name}")
+    return Decision((Put(Resource(address, 1, NOW, {"name": name})),), replace(operation, target=address))
+
+
 def one_space_for_each_network(world: World, _fleet: Fleet, _observed: Topology) -> Lowered:
-    spaces = {r.name: Space(SpaceName(f"vpc/{r.name.id}")) for r in world.all("compute.networks")}
+    return lowered(frozenset(resource.name for resource in world.all("compute.networks")))
+
+
+@lru_cache
+def lowered(networks: frozenset[ResourceName]) -> Lowered:
+    spaces = {name: Space(SpaceName(f"vpc/{name.id}")) for name in networks}
     owners = {space.key: frozenset({name}) for name, space in spaces.items()}
     return Lowered(Topology.of(spaces.values()), owners)
 
@@ -143,6 +157,29 @@ async def test_once_converged_the_machine_is_left_alone(
     loop.set_fleet(Fleet())
     await asyncio.sleep(0.05)
     assert len(machine.asked) == asked
+
+
+async def test_what_changes_no_network_ends_without_a_plan_and_drift_after_it_is_repaired(
+    store: Store, loop: ControlLoop, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.commit(lambda _world: insert("a"))
+    await loop.settle("projects/p/global/operations/a", 5)
+    await asyncio.sleep(0.05)
+    planned: list[Topology] = []
+
+    def count(observed: Topology, desired: Topology) -> Plan:
+        planned.append(desired)
+        return plan(observed, desired)
+
+    monkeypatch.setattr(control, "plan", count)
+    await store.commit(lambda _world: reserve("b"))
+    await loop.settle("projects/p/global/operations/reserve-b", 5)
+    assert (status(store, "reserve-b"), planned) == ("DONE", [])
+    machine.built.clear()
+    loop.drifted()
+    await asyncio.sleep(0.05)
+    assert list(machine.built.values()) == [Space(SpaceName("vpc/a"))]
+    assert planned
 
 
 async def test_a_deletion_is_not_done_while_the_machine_still_has_what_it_was(
