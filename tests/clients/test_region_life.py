@@ -283,3 +283,32 @@ def test_logs_show_what_instances_wrote_and_what_they_served(region: Region) -> 
     assert region.fogbank("logs", "run/talk", check=False) == ""
     assert region.api("DELETE", f"{RUN_V2}/talkative")[0] == 200
     until(lambda: region.fogbank("logs", "run/talkative").endswith("  stopped\n"))
+
+
+FAREWELL = """
+import os, signal, socket
+
+def leave(*_):
+    with socket.create_connection((b"ifconfig.me", 80)) as called:
+        called.sendall(b"GET /goodbye HTTP/1.0\\r\\nHost: ifconfig.me\\r\\n\\r\\n")
+        called.recv(1)
+    os._exit(0)
+
+signal.signal(signal.SIGTERM, leave)
+listening = socket.create_server(("", 8080))
+while True:
+    listening.accept()[0].close()
+"""
+
+
+def test_a_container_that_is_told_to_end_still_has_its_network(region: Region) -> None:
+    def goodbyes() -> list[Any]:
+        return [line for line in region.witness("ifconfig.me") if line["path"] == "/goodbye"]
+
+    region.gcloud(
+        "run", "deploy", "polite", f"--image={NETCHECK}", f"--region={AN3}", "--no-allow-unauthenticated",
+        f"--command={PYTHON}", f"--args=^@^-c@{FAREWELL}",
+    )  # fmt: skip
+    assert goodbyes() == []
+    region.gcloud("run", "services", "delete", "polite", f"--region={AN3}", "--quiet")
+    assert until(goodbyes)

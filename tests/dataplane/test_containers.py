@@ -86,7 +86,12 @@ class Room:
         return [e.line for e in self.events if isinstance(e, WorkloadWrote) and e.stream == stream]
 
     def exits(self) -> list[int]:
-        return [e.status for e in self.events if isinstance(e, WorkloadExited)]
+        """Give the status of those that ended by themselves."""
+        return [e.status for e in self.events if isinstance(e, WorkloadExited) and not e.told]
+
+    def stopped(self) -> list[int]:
+        """Give the status of those that ended because they were told to."""
+        return [e.status for e in self.events if isinstance(e, WorkloadExited) and e.told]
 
     def run(self, text: str) -> list[str]:
         """Run a program to its end; give what it printed."""
@@ -170,7 +175,7 @@ def test_a_program_that_is_not_in_the_image_ends_with_the_reason(lab: Lab, tmp_p
         assert "/no/such/program" in "".join(here.lines("stderr"))
 
 
-def test_stop_does_not_wait_frees_the_name_and_is_no_exit(lab: Lab, tmp_path, images):
+def test_stop_does_not_wait_frees_the_name_and_tells_when_the_end_came(lab: Lab, tmp_path, images):
     with room(tmp_path, images) as here:
         here.containers.start(here.workload())
         here.connect().close()
@@ -182,7 +187,7 @@ def test_stop_does_not_wait_frees_the_name_and_is_no_exit(lab: Lab, tmp_path, im
         here.connect(8081).close()
         until(lambda: "stopped" in here.lines())
         until(lambda: len(list(here.folder.glob("c*"))) == 1)
-        assert here.exits() == []
+        assert (here.exits(), here.stopped()) == ([], [0])
 
 
 def test_a_container_stopped_while_it_starts_leaves_nothing_behind(lab: Lab, tmp_path, images):

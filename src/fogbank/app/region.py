@@ -272,8 +272,10 @@ class Region:
 
     def _handle(self, event: Event) -> None:
         match event:
-            case WorkloadExited(name=name, status=status):
-                self.logbook.append(self._called(name), "system", f"Container exited with status {status}.")
+            case WorkloadExited(name=name, status=status, told=told):
+                if not told:
+                    line = f"Container exited with status {status}."
+                    self.logbook.append(self._called(name), "system", line)
                 self.instances.exited(event)
             case WorkloadWrote(name=name, stream=stream, line=line):
                 self.logbook.append(self._called(name), stream, line)
@@ -304,17 +306,17 @@ class Region:
 
     def _facts(self, address: IPv4Address) -> InstanceFacts | None:
         index = int(address) - int(FABRIC_INSTANCES.network_address)
-        for copy in self.instances.copies.values():
-            if copy.instance.index == index:
-                project = copy.revision.name.project
-                return InstanceFacts(
-                    instance_id=copy.instance.id,
-                    project=project,
-                    project_number=project_number(self.store.world, project),
-                    region=copy.revision.region,
-                    service_account=copy.revision.service_account,
-                )
-        return None
+        copy = self.instances.at(index)
+        if copy is None:
+            return None
+        project = copy.revision.name.project
+        return InstanceFacts(
+            instance_id=copy.instance.id,
+            project=project,
+            project_number=project_number(self.store.world, project),
+            region=copy.revision.region,
+            service_account=copy.revision.service_account,
+        )
 
     def _send_probe(self, flow: Flow, watch: frozenset[SpaceName]) -> Probe:
         return probe(self.spaces, flow.start, flow.destination, flow.port, watch=watch, seconds=PROBE_SECONDS)

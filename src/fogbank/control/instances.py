@@ -10,7 +10,7 @@ import logging
 import secrets
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -29,7 +29,7 @@ from fogbank.network.topology import SpaceName
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import REVISIONS, SERVICES, Readiness, Revision, read_revision, read_service
-from fogbank.resources.world import Change, Fleet, Instance, World
+from fogbank.resources.world import Change, Fleet, Instance, Resource, World
 from fogbank.services.run import convergence
 from fogbank.services.run.objects import log_url
 from fogbank.store.store import Store
@@ -48,10 +48,14 @@ State = Literal["starting", "ready"]
 
 @dataclass(slots=True)
 class Copy:
-    """What is known about one running instance; times from the clock's ``seconds``."""
+    """What is known about one running instance; times from the clock's ``seconds``.
+
+    ``source`` is what ``revision`` was read from.
+    """
 
     instance: Instance
     revision: Revision
+    source: Resource
     started: float
     state: State = "starting"
     probe: asyncio.Task[None] | None = None
@@ -92,6 +96,8 @@ class Instances:
         self._open_socket, self._resolve = open_socket, resolve
         self._address_of, self._fabric = address_of, fabric
         self.copies: dict[str, Copy] = {}
+        self._ending: dict[str, Copy] = {}
+        """Those that were told to end and have not yet."""
         self._deaths: dict[ResourceName, Deaths] = {}
         self._resolving: set[ResourceName] = set()
         self._waiting: dict[ResourceName, deque[asyncio.Future[Copy]]] = {}
@@ -116,16 +122,18 @@ class Instances:
         for name in {copy.revision.name for copy in self.copies.values()} - revisions.keys():
             for copy in self._of(name):
                 if not copy.in_flight:
-                    self._forget(copy)
+                    self._retire(copy)
         for revision in revisions.values():
             self._scale(revision)
         self._redraw_pool()
         self._show_fleet()
 
     def exited(self, event: WorkloadExited) -> None:
-        """Take note that a container ended by itself; called in the event loop."""
+        """Take note that a container ended; called in the event loop."""
+        if self._ending.pop(event.name, None):
+            self._show_fleet()
         copy = self.copies.get(event.name)
-        if copy is None:
+        if copy is None or event.told:
             return
         self._forget(copy)
         self._show_fleet()
@@ -254,7 +262,7 @@ class Instances:
         ]
         for copy in surplus:
             if not copy.in_flight:
-                self._forget(copy)
+                self._retire(copy)
 
     def _may_start(self, revision: Revision) -> bool:
         deaths = self._deaths.get(revision.name)
@@ -269,15 +277,31 @@ class Instances:
         identifier = f"{revision.name.id}-{secrets.token_hex(4)}"
         now = self._clock.seconds()
         instance = Instance(identifier, revision.name, index, secrets.randbelow(POOL_SIZE))
-        self.copies[identifier] = Copy(instance, revision, now, idle_since=now, dealt=now)
+        source = self._store.world.get(revision.name)
+        self.copies[identifier] = Copy(instance, revision, source, now, idle_since=now, dealt=now)
 
     def _place(self) -> int:
         """Take the next place in the fabric, in turn: what comes too late for one instance meets no other."""
-        taken = {copy.instance.index for copy in self.copies.values()}
+        taken = {copy.instance.index for copy in self._living()}
         last = self._last_index
         places = (*range(last + 1, FABRIC_INSTANCES.num_addresses), *range(1, last + 1))
         self._last_index = next(place for place in places if place not in taken)
         return self._last_index
+
+    def at(self, index: int) -> Copy | None:
+        """Find who has a place in the fabric, also when it is about to end."""
+        return next((copy for copy in self._living() if copy.instance.index == index), None)
+
+    def _living(self) -> Iterator[Copy]:
+        yield from self.copies.values()
+        yield from self._ending.values()
+
+    def _retire(self, copy: Copy) -> None:
+        """Have a copy end; its network stays until its container is gone, which has things to finish."""
+        self._forget(copy)
+        if ("workload", copy.instance.id) in self._loop.observed.elements:
+            copy.instance = replace(copy.instance, ending=copy.source)
+            self._ending[copy.instance.id] = copy
 
     def _forget(self, copy: Copy) -> None:
         del self.copies[copy.instance.id]
@@ -286,7 +310,7 @@ class Instances:
 
     def _show_fleet(self) -> None:
         """Tell the loop which instances should run, when that has changed."""
-        instances = {identifier: copy.instance for identifier, copy in self.copies.items()}
+        instances = {copy.instance.id: copy.instance for copy in self._living()}
         if instances != self._loop.fleet.instances:
             self._loop.set_fleet(Fleet(instances))
 
@@ -331,7 +355,7 @@ class Instances:
         heard = probe is None or await passes(probe, self._fabric, address, self._open_socket)
         copy.probe = None
         if not heard:
-            self._forget(copy)
+            self._retire(copy)
             self._show_fleet()
             await self._failed_to_start(copy, "The container did not listen in time.")
             return

@@ -25,10 +25,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadExited:
-    """The container of workload ``name`` ended by itself, with an exit status or the negative signal."""
+    """The container of workload ``name`` ended, with an exit status or the negative signal.
+
+    ``told`` when it was removed; otherwise it ended by itself.
+    """
 
     name: str
     status: int
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ def _serverless(world: World, fleet: Fleet) -> Iterator[Part]:
         found = running(resource)
         hubs[resource.name] = found.addresses if found else ()
     for instance in fleet.instances.values():
-        revision = world.find(instance.owner)
+        revision = instance.ending or world.find(instance.owner)
         if revision is not None:
             shape = shape_of(revision)
             if shape.connector:

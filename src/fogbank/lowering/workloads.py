@@ -73,7 +73,7 @@ def _shape(revision: Revision) -> Shape:
 
 @remembered
 def instance_part(instance: Instance, shape: Shape) -> Part:
-    """Lower one instance of ``shape``."""
+    """Lower one instance of ``shape``; one that is ending has only its network left."""
     return Part.of(_elements(instance, shape), shape.revision)
 
 
@@ -83,7 +83,7 @@ def _elements(instance: Instance, shape: Shape) -> Iterator[Element]:
         yield from vpc_egress(instance, shape.connector, _to_vpc(shape.egress))
     if not shape.connector or shape.egress is Egress.PRIVATE_RANGES_ONLY:
         yield from public_egress(instance)
-    if shape.image:
+    if shape.image and not instance.ending:
         yield container(instance, shape, shape.image)
 
 

@@ -131,13 +131,15 @@ class Instance:
     """A running copy of a workload, which the fleet decides and no client made.
 
     ``owner`` is the revision; ``index`` its place in the serverless fabric (1 …), which gives the address;
-    ``pool`` which address of the default egress pool it was dealt.
+    ``pool`` which address of the default egress pool it was dealt. One that was told to end keeps its network
+    until it has: ``ending`` is its revision as it was then, for it may be gone by now.
     """
 
     id: str
     owner: ResourceName
     index: int
     pool: int
+    ending: Resource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,3 @@ class Fleet:
     """The instances that should run now. It is not stored: after a restart instances start anew."""
 
     instances: Mapping[str, Instance] = field(default_factory=dict)
-
-    def of(self, owner: ResourceName) -> tuple[Instance, ...]:
-        """List the instances of one owner, oldest first."""
-        return tuple(i for i in self.instances.values() if i.owner == owner)

@@ -19,13 +19,13 @@ from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.driver import Outcome, WorkloadExited
 from fogbank.errors import DriverError
 from fogbank.lowering.lower import lower
-from fogbank.lowering.spaces import FABRIC
+from fogbank.lowering.spaces import FABRIC, instance_space
 from fogbank.network.topology import SpaceName, Topology
 from fogbank.planning.plan import Action
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import Readiness, read_revision, read_service
-from fogbank.resources.world import Change, Put, Resource
+from fogbank.resources.world import Change, Delete, Put, Resource
 from fogbank.services import run
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
@@ -177,6 +177,44 @@ async def test_a_new_ready_revision_takes_the_place_of_the_old_one(region: Regio
     names = [copy.revision.name for copy in region.instances.copies.values()]
     assert names == [region.latest().name]
     await eventually(lambda: activity(region) == ["False", "True"])
+
+
+async def test_a_retired_copy_keeps_its_network_until_its_container_is_gone(
+    region: Region, port: int
+) -> None:
+    await region.deploy(port)
+    await region.until(Readiness.READY)
+    (old,) = region.instances.copies.values()
+    room = ("space", instance_space(old.instance.id))
+    await region.deploy(port, timeoutSeconds=7)
+    await region.until(Readiness.READY)
+    region.instances.reconcile()
+    await eventually(lambda: ("workload", old.instance.id) not in region.loop.observed.elements)
+    assert old.instance.id not in region.instances.copies
+    assert room in region.loop.observed.elements
+    assert region.instances.at(old.instance.index) is old
+    region.instances.exited(WorkloadExited(old.instance.id, 0, told=True))
+    await eventually(lambda: room not in region.loop.observed.elements)
+    assert region.instances.at(old.instance.index) is None
+
+
+async def test_a_deleted_service_leaves_its_copies_their_network_until_they_are_gone(
+    region: Region, port: int
+) -> None:
+    await region.deploy(port)
+    await region.until(Readiness.READY)
+    (old,) = region.instances.copies.values()
+    room = ("space", instance_space(old.instance.id))
+    gone = tuple(
+        Delete(each.name)
+        for kind in ("run.services", "run.revisions")
+        for each in region.store.world.all(kind)
+    )
+    await region.store.commit(lambda _world: Decision(gone))
+    await eventually(lambda: ("workload", old.instance.id) not in region.loop.observed.elements)
+    assert room in region.loop.observed.elements
+    region.instances.exited(WorkloadExited(old.instance.id, 0, told=True))
+    await eventually(lambda: room not in region.loop.observed.elements)
 
 
 async def test_a_copy_that_dies_while_it_serves_is_replaced(

@@ -149,8 +149,7 @@ class Containers:
             self._leaving.discard(running)
             if not told:
                 self._running.pop(running.workload.name, None)
-        if not told:
-            self._report(WorkloadExited(running.workload.name, status))
+        self._report(WorkloadExited(running.workload.name, status, told))
         self._clean(running)
 
     def _clean(self, running: Running) -> None:
