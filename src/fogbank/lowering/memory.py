@@ -4,14 +4,15 @@ Worlds share what did not change, so most of a pass meets values that the last p
 compared by identity, which costs nothing and suits bodies that cannot be hashed; they are kept alive as
 long as their result, so an identity never comes to mean something else.
 
-How much is kept follows from how much there is: what neither this pass nor the last one met goes, as soon as
-as much again has come.
+How much is kept follows from how much there is: what neither this pass nor the last one needed goes, as soon
+as as much again has come. The surprising fact: what is found again hides what it was made of, so a result is
+also needed while the one that was last made with it is.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Generic, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -20,47 +21,66 @@ _FEW = 8
 """So few results are never looked through."""
 
 
-@dataclass(slots=True)
-class _Passes:
-    """Counts passes, to know what the last one met."""
+@dataclass(slots=True, eq=False)
+class _Known:
+    """A result, what it was made of, the last pass that met it, and what was last made with it."""
 
-    now: int = 0
+    arguments: tuple[object, ...]
+    met: int
+    result: Any = None
+    user: "_Known | None" = None
+
+    def needed(self, since: int) -> bool:
+        """Tell whether a pass from ``since`` on met it, or what was made with it."""
+        known: _Known | None = self
+        while known is not None and known.met < since:
+            known = known.user
+        return known is not None
+
+
+class _Passes:
+    """The number of the pass, and what is being made now, the outermost first."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.making: list[_Known] = []
 
 
 _passes = _Passes()
 
 
 def new_pass() -> None:
-    """Begin a pass: what it does not meet, and the one before did not, may be forgotten."""
+    """Begin a pass: what it does not need, and the one before did not, may be forgotten."""
     _passes.now += 1
-
-
-@dataclass(slots=True)
-class _Known(Generic[R]):
-    """A result, the arguments it was made of, and the last pass that met it."""
-
-    arguments: tuple[object, ...]
-    result: R
-    met: int
 
 
 def remembered(function: Callable[P, R]) -> Callable[P, R]:
     """Keep the results of a pure function that is called with positional arguments only."""
-    known: dict[tuple[int, ...], _Known[R]] = {}
+    memory: dict[tuple[int, ...], _Known] = {}
     enough = _FEW
+
+    def make(key: tuple[int, ...], *args: P.args, **kwargs: P.kwargs) -> _Known:
+        nonlocal memory, enough
+        made = _Known(args, _passes.now)
+        _passes.making.append(made)
+        try:
+            made.result = function(*args, **kwargs)
+        finally:
+            _passes.making.pop()
+        if len(memory) >= enough:
+            memory = {each: known for each, known in memory.items() if known.needed(_passes.now - 1)}
+            enough = max(_FEW, 2 * len(memory))
+        memory[key] = made
+        return made
 
     @wraps(function)
     def recall(*args: P.args, **kwargs: P.kwargs) -> R:
-        nonlocal known, enough
         key = tuple(map(id, args))
-        if (hit := known.get(key)) is not None:
-            hit.met = _passes.now
-            return hit.result
-        result = function(*args, **kwargs)
-        if len(known) >= enough:
-            known = {each: one for each, one in known.items() if one.met >= _passes.now - 1}
-            enough = max(_FEW, 2 * len(known))
-        known[key] = _Known(args, result, _passes.now)
+        known = memory.get(key) or make(key, *args, **kwargs)
+        known.met = _passes.now
+        if _passes.making:
+            known.user = _passes.making[-1]
+        result: R = known.result
         return result
 
     return recall

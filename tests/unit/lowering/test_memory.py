@@ -49,6 +49,20 @@ def test_what_two_passes_do_not_meet_is_made_anew_once_as_much_again_has_come():
     assert made == [old[0]]
 
 
+def test_what_something_found_again_was_made_of_is_not_forgotten():
+    make, made = counted()
+    whole = remembered(lambda *things: [make(thing) for thing in things])
+    things = [Thing() for _ in range(20)]
+    for _ in range(5):
+        new_pass()
+        whole(*things)
+    for thing in [Thing() for _ in range(1000)]:
+        make(thing)
+    made.clear()
+    whole(*things, Thing())
+    assert len(made) == 1
+
+
 def test_equal_but_other_arguments_are_other_arguments():
     make, _ = counted()
     assert make([1]) is not make([1])
