@@ -5,7 +5,10 @@ a power cut takes it back. One that is not synced survives kill -9, and a power 
 is synced. One connection, used by one thread at a time.
 """
 
+import math
 import sqlite3
+import time
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +17,10 @@ from fogbank.errors import ApiError, OperatorError
 from fogbank.resources.world import Change, Delete, DeleteOperation, Put, PutOperation, World
 from fogbank.store.codec import decode_operation, decode_resource, encode_operation, encode_resource
 
-_LOG_PAGES = 1000
+_LOG_PAGES = 250
+"""When the log is moved into the file, which lets it begin anew: to write over blocks that the log already
+has takes the disk half as long as to make it longer."""
+_LATELY = 8
 
 FORMAT = "1"
 """Raised when older files can no longer be read."""
@@ -36,6 +42,7 @@ class Journal:
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._database.execute("pragma journal_mode=wal")
         self._synced = False
+        self._waits: deque[float] = deque(maxlen=_LATELY)
         self._sync(wanted=True)
         self._database.executescript(_SCHEMA)
         path.chmod(0o600)
@@ -67,6 +74,7 @@ class Journal:
         ApiError 503 when the disk refuses.
         """
         database = self._database
+        started = time.perf_counter()
         try:
             self._sync(wanted=synced)
             database.execute("begin immediate")
@@ -80,6 +88,13 @@ class Journal:
             if isinstance(error, sqlite3.OperationalError):
                 raise ApiError(503, self._refused(error), "UNAVAILABLE", "backendError") from error
             raise
+        if synced:
+            self._waits.append(time.perf_counter() - started)
+
+    @property
+    def slowest(self) -> float:
+        """How many seconds the slowest of the last few synced transactions took; endless before the first."""
+        return max(self._waits, default=math.inf)
 
     def _refused(self, error: sqlite3.OperationalError) -> str:
         return f"Fogbank cannot write {self._path}: {error}. Nothing was changed; try again when it can."

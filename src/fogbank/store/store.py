@@ -16,6 +16,11 @@ from fogbank.store.journal import Journal
 
 log = logging.getLogger(__name__)
 
+PATIENCE_SECONDS = 0.002
+"""A disk that answers within this time is waited for where we are. Another thread, and hearing from it, costs
+0.3 ms for each write, and a slow disk would hold up everybody else.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Committed:
@@ -101,13 +106,14 @@ class Store:
                 log.exception("somebody who watches the World failed")
 
     async def _append(self, batch: list[_Waiting]) -> None:
-        """Write ``batch``; in a thread when the disk must be waited for, which takes longer than the hop."""
+        """Write ``batch``; in a thread when the disk has been slow of late."""
         version = batch[-1].world.version
         changes = [change for waiting in batch for change in waiting.changes]
-        if any(waiting.synced for waiting in batch):
+        synced = any(waiting.synced for waiting in batch)
+        if synced and self._journal.slowest > PATIENCE_SECONDS:
             await asyncio.to_thread(self._journal.append, version, changes)
         else:
-            self._journal.append(version, changes, synced=False)
+            self._journal.append(version, changes, synced=synced)
 
     def _fail(self, batch: list[_Waiting], error: Exception) -> None:
         self._queue = []

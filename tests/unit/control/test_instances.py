@@ -263,12 +263,12 @@ async def test_a_revision_is_shown_ready_later_when_the_disk_refused_to_note_it(
 ) -> None:
     append, refused = region.store._journal.append, list[int]()
 
-    def refuse(version: int, changes: Iterable[Change]) -> None:
+    def refuse(version: int, changes: Iterable[Change], *, synced: bool = True) -> None:
         changes = tuple(changes)
         if not refused and any(map(_shows_ready, changes)):
             refused.append(version)
             raise sqlite3.OperationalError("disk full")
-        append(version, changes)
+        append(version, changes, synced=synced)
 
     region.store._journal.append = refuse  # type: ignore[method-assign]
     await region.deploy(port)

@@ -2,6 +2,9 @@
 
 import asyncio
 import sqlite3
+import threading
+import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from fogbank.errors import ApiError, OperatorError, not_found
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
-from fogbank.resources.world import Delete, DeleteOperation, Put, PutOperation, Resource, World
+from fogbank.resources.world import Change, Delete, DeleteOperation, Put, PutOperation, Resource, World
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
 
@@ -30,6 +33,11 @@ def put(number: int) -> Decision:
 def operation(number: int) -> Operation:
     name = ResourceName("compute.operations", f"projects/p/regions/r/operations/o{number}")
     return Operation(name, number, "insert", resource(number).name, number, "me@example.com", NOW)
+
+
+def disk_full(_version: int, _changes: Iterable[Change], *, synced: bool = True) -> None:
+    del synced
+    raise sqlite3.OperationalError("disk full")
 
 
 @pytest.fixture
@@ -79,6 +87,29 @@ async def test_a_conclusion_is_in_the_file_before_it_shows_though_it_waits_for_n
     assert reopened(path).version == 3
 
 
+@pytest.mark.parametrize(("pause", "own_thread"), [(0.0, False), (0.004, True)], ids=["quick", "slow"])
+async def test_only_a_disk_that_has_been_slow_is_waited_for_in_another_thread(
+    path: Path, monkeypatch: pytest.MonkeyPatch, pause: float, own_thread: bool
+) -> None:
+    threads: list[int] = []
+
+    def write(self: Journal, change: Change) -> None:
+        threads.append(threading.get_ident())
+        time.sleep(pause)
+
+    monkeypatch.setattr(Journal, "_write", write)
+    if not pause:
+        # However slow this machine's disk is today.
+        monkeypatch.setattr("fogbank.store.store.PATIENCE_SECONDS", 60)
+    store = Store(Journal(path))
+    for number in range(3):
+        await store.commit(lambda _world, number=number: put(number))
+    await store.close()
+    here = threading.get_ident()
+    assert threads[0] != here, "nothing is known of the disk yet"
+    assert [thread != here for thread in threads[1:]] == [own_thread] * 2
+
+
 async def test_writers_that_wait_together_share_a_transaction_and_see_one_another(path: Path) -> None:
     store = Store(Journal(path))
     versions: list[int] = []
@@ -107,7 +138,7 @@ async def test_a_decision_that_changes_nothing_waits_for_what_it_rests_on(path: 
 async def test_a_decision_that_rests_on_what_the_disk_refused_fails_with_it(path: Path) -> None:
     journal = Journal(path)
     store = Store(journal)
-    journal.append = lambda _version, _changes: (_ for _ in ()).throw(sqlite3.OperationalError("disk full"))
+    journal.append = disk_full
     refused = await asyncio.gather(
         store.commit(lambda _world: put(1)),
         store.commit(lambda _world: Decision()),
@@ -138,7 +169,7 @@ async def test_when_the_disk_refuses_the_writer_hears_it_and_nothing_has_happene
     journal = Journal(path)
     store = Store(journal)
     await store.commit(lambda _world: put(1))
-    journal.append = lambda _version, _changes: (_ for _ in ()).throw(sqlite3.OperationalError("disk full"))
+    journal.append = disk_full
     with pytest.raises(sqlite3.OperationalError):
         await store.commit(lambda _world: put(2))
     del journal.append
