@@ -24,7 +24,8 @@ from fogbank.app.tracing import Tracer
 from fogbank.clock import Clock
 from fogbank.control.connectors import Connectors
 from fogbank.control.forgetting import forget_operations
-from fogbank.control.instances import Instances, NoInstance
+from fogbank.control.instances import Instances
+from fogbank.control.leases import NoInstance
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.control.operator import OperatorApi

@@ -1,4 +1,4 @@
-"""Instances: starts copies of revisions, probes them, lends them to requests, and retires them.
+"""Instances: starts copies of revisions, probes them, has them lent to requests, and retires them.
 
 The fleet (which copies should run) is decided here from the World and the load; the control loop builds it
 like everything else. A revision becomes ready when its first copy passes the start-up probe, and fails when
@@ -9,18 +9,19 @@ import asyncio
 import logging
 import secrets
 import socket
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from ipaddress import IPv4Address
-from typing import Any, Literal
+from typing import Any
 
 from fogbank.clock import Clock
+from fogbank.control.copies import Copy
+from fogbank.control.leases import Leases
 from fogbank.control.loop import ControlLoop, Failure
 from fogbank.control.probing import passes
-from fogbank.control.scaling import Limits, Load, desired_instances, pending_limit
+from fogbank.control.scaling import Limits, Load, desired_instances
 from fogbank.control.ticking import every
 from fogbank.dataplane.driver import WorkloadExited
 from fogbank.errors import DriverError
@@ -29,7 +30,7 @@ from fogbank.network.topology import SpaceName
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import REVISIONS, SERVICES, Readiness, Revision, read_revision, read_service
-from fogbank.resources.world import Change, Fleet, Instance, Resource, World
+from fogbank.resources.world import Change, Fleet, Instance, World
 from fogbank.services.run import convergence
 from fogbank.services.run.objects import log_url
 from fogbank.store.store import Store
@@ -43,26 +44,6 @@ POOL_SIZE = 250
 RESTART_PAUSES = (0.2, 1.0, 5.0, 20.0)
 """Seconds before a copy of a ready revision is started again after it died, growing with each death."""
 
-State = Literal["starting", "ready"]
-
-
-@dataclass(slots=True)
-class Copy:
-    """What is known about one running instance; times from the clock's ``seconds``.
-
-    ``source`` is what ``revision`` was read from.
-    """
-
-    instance: Instance
-    revision: Revision
-    source: Resource
-    started: float
-    state: State = "starting"
-    probe: asyncio.Task[None] | None = None
-    in_flight: int = 0
-    idle_since: float = 0.0
-    dealt: float = 0.0
-
 
 @dataclass(frozen=True, slots=True)
 class Deaths:
@@ -72,10 +53,6 @@ class Deaths:
     last: float
     since: datetime
     why: str
-
-
-class NoInstance(Exception):
-    """No instance became free within the pending limit."""
 
 
 class Instances:
@@ -100,11 +77,10 @@ class Instances:
         """Those that were told to end and have not yet."""
         self._deaths: dict[ResourceName, Deaths] = {}
         self._resolving: set[ResourceName] = set()
-        self._waiting: dict[ResourceName, deque[asyncio.Future[Copy]]] = {}
+        self._leases = Leases(clock, self._of, self.reconcile)
         self._active: set[ResourceName] = set()
         self._last_index = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._start_seconds = 1.0
         self._seen: tuple[object, object] = (None, None)
         store.watch(self._world_changed)
         loop.after_pass(self._probe_new)
@@ -166,61 +142,12 @@ class Instances:
 
     @asynccontextmanager
     async def lease(self, revision: ResourceName) -> AsyncIterator[tuple[SpaceName, IPv4Address, int]]:
-        """Lend the least busy instance of ``revision``: where to connect. NoInstance when none frees.
-
-        Whoever comes first is served first.
-        """
-        copy = None if revision in self._waiting else self._free_copy(revision)
-        if copy is not None:
-            copy.in_flight += 1
-        else:
-            copy = await self._wait_for_copy(revision)
-        try:
+        """Lend an instance of ``revision``: where to connect. NoInstance when none frees in time."""
+        async with self._leases.lease(revision) as copy:
             yield self._fabric, self._address_of(copy.instance), copy.revision.port
-        finally:
-            self._give_back(copy)
 
     def _of(self, revision: ResourceName) -> list[Copy]:
         return [copy for copy in self.copies.values() if copy.revision.name == revision]
-
-    def _free_copy(self, revision: ResourceName) -> Copy | None:
-        ready = [c for c in self._of(revision) if c.state == "ready"]
-        free = [c for c in ready if c.in_flight < c.revision.concurrency]
-        return min(free, key=lambda copy: copy.in_flight, default=None)
-
-    async def _wait_for_copy(self, revision: ResourceName) -> Copy:
-        turn: asyncio.Future[Copy] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(revision, deque()).append(turn)
-        try:
-            self.reconcile()
-            async with asyncio.timeout(pending_limit(self._start_seconds)):
-                return await turn
-        except BaseException as end:
-            if turn.cancel() or turn.cancelled():
-                self._deal(revision)
-            else:  # it was their turn in the moment in which they left
-                self._give_back(turn.result())
-            if isinstance(end, TimeoutError):
-                raise NoInstance(revision.path) from end
-            raise
-
-    def _give_back(self, copy: Copy) -> None:
-        copy.in_flight -= 1
-        copy.idle_since = self._clock.seconds()
-        self._deal(copy.revision.name)
-
-    def _deal(self, revision: ResourceName) -> None:
-        """Hand free copies to those who wait, in the order in which they came."""
-        queue = self._waiting.pop(revision, None)
-        while queue:
-            if not queue[0].done():  # done are those who left
-                copy = self._free_copy(revision)
-                if copy is None:
-                    self._waiting[revision] = queue
-                    return
-                copy.in_flight += 1
-                queue[0].set_result(copy)
-            queue.popleft()
 
     def _world_changed(self, world: World) -> None:
         seen = (world.collections.get(REVISIONS), world.collections.get(SERVICES))
@@ -247,7 +174,7 @@ class Instances:
             return
         copies, now = self._of(revision.name), self._clock.seconds()
         idle = tuple(0.0 if c.in_flight or c.state == "starting" else now - c.idle_since for c in copies)
-        in_flight = sum(c.in_flight for c in copies) + len(self._waiting.get(revision.name, ()))
+        in_flight = sum(c.in_flight for c in copies) + self._leases.waiting(revision.name)
         limits = Limits(revision.min_instances, revision.max_instances, revision.concurrency)
         wanted = desired_instances(Load(in_flight, idle), limits, serves=True)
         if revision.readiness is Readiness.UNKNOWN:
@@ -359,11 +286,9 @@ class Instances:
             self._show_fleet()
             await self._failed_to_start(copy, "The container did not listen in time.")
             return
-        now = self._clock.seconds()
-        copy.state, copy.idle_since = "ready", now
-        self._start_seconds += (now - copy.started - self._start_seconds) / 4
+        copy.state, copy.idle_since = "ready", self._clock.seconds()
         self._deaths.pop(copy.revision.name, None)
-        self._deal(copy.revision.name)
+        self._leases.started(copy)
         await self._ready(copy.revision)
 
     async def _ready(self, revision: Revision) -> None:

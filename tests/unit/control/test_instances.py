@@ -14,7 +14,10 @@ from tests.cloud_calls import PLACE, PROJECT, REGION, Cloud
 
 from fogbank.clock import Clock
 from fogbank.control import instances as control
-from fogbank.control.instances import Instances, NoInstance
+from fogbank.control import leases as leasing
+from fogbank.control.copies import Copy
+from fogbank.control.instances import Instances
+from fogbank.control.leases import NoInstance
 from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.driver import Outcome, WorkloadExited
 from fogbank.errors import DriverError
@@ -179,16 +182,9 @@ async def test_a_new_ready_revision_takes_the_place_of_the_old_one(region: Regio
     await eventually(lambda: activity(region) == ["False", "True"])
 
 
-async def test_a_retired_copy_keeps_its_network_until_its_container_is_gone(
-    region: Region, port: int
-) -> None:
-    await region.deploy(port)
-    await region.until(Readiness.READY)
-    (old,) = region.instances.copies.values()
+async def retires_gently(region: Region, old: Copy) -> None:
+    """See the container of ``old`` end before its network does."""
     room = ("space", instance_space(old.instance.id))
-    await region.deploy(port, timeoutSeconds=7)
-    await region.until(Readiness.READY)
-    region.instances.reconcile()
     await eventually(lambda: ("workload", old.instance.id) not in region.loop.observed.elements)
     assert old.instance.id not in region.instances.copies
     assert room in region.loop.observed.elements
@@ -198,23 +194,28 @@ async def test_a_retired_copy_keeps_its_network_until_its_container_is_gone(
     assert region.instances.at(old.instance.index) is None
 
 
+async def test_a_retired_copy_keeps_its_network_until_its_container_is_gone(
+    region: Region, port: int
+) -> None:
+    await region.deploy(port)
+    await region.until(Readiness.READY)
+    (old,) = region.instances.copies.values()
+    await region.deploy(port, timeoutSeconds=7)
+    await region.until(Readiness.READY)
+    region.instances.reconcile()
+    await retires_gently(region, old)
+
+
 async def test_a_deleted_service_leaves_its_copies_their_network_until_they_are_gone(
     region: Region, port: int
 ) -> None:
     await region.deploy(port)
     await region.until(Readiness.READY)
     (old,) = region.instances.copies.values()
-    room = ("space", instance_space(old.instance.id))
-    gone = tuple(
-        Delete(each.name)
-        for kind in ("run.services", "run.revisions")
-        for each in region.store.world.all(kind)
-    )
+    kinds = ("run.services", "run.revisions")
+    gone = tuple(Delete(each.name) for kind in kinds for each in region.store.world.all(kind))
     await region.store.commit(lambda _world: Decision(gone))
-    await eventually(lambda: ("workload", old.instance.id) not in region.loop.observed.elements)
-    assert room in region.loop.observed.elements
-    region.instances.exited(WorkloadExited(old.instance.id, 0, told=True))
-    await eventually(lambda: room not in region.loop.observed.elements)
+    await retires_gently(region, old)
 
 
 async def test_a_copy_that_dies_while_it_serves_is_replaced(
@@ -324,7 +325,7 @@ async def test_those_who_wait_are_served_in_the_order_in_which_they_came(region:
     await asyncio.gather(*waiting, return_exceptions=True)
     assert served == [number for number in range(30) if number != 3]
     assert {copy.in_flight for copy in region.instances.copies.values()} == {0}
-    assert region.instances._waiting == {}
+    assert region.instances._leases._waiting == {}
 
 
 async def test_whoever_leaves_in_the_moment_of_their_turn_gives_the_copy_back(
@@ -364,7 +365,7 @@ async def test_load_brings_more_copies_up_to_the_maximum_and_time_takes_them_awa
 async def test_a_request_that_no_instance_takes_in_time_is_told(
     region: Region, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "pending_limit", lambda _seconds: 0.05)
+    monkeypatch.setattr(leasing, "pending_limit", lambda _seconds: 0.05)
     await region.deploy(port, containerConcurrency=1)
     await region.until(Readiness.READY)
     revision = region.latest().name
