@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fogbank.clock import Clock
 from fogbank.errors import OperatorError
-from fogbank.store.lines import Followers, Line, LineFile
+from fogbank.store.lines import Followers, Line, LineFile, unhurried
 
 LINES_KEPT = 10_000
 
@@ -48,12 +48,8 @@ class Logbook:
 
     async def read(self, resource: str = "", *, follow: bool = False) -> AsyncGenerator[Line, None]:
         """Give the kept lines of ``resource`` and what is under it; with ``follow`` also those to come."""
-        if not follow:
-            for line in tuple(self._lines):
-                if is_of(str(line["resource"]), resource):
-                    yield line
-            return
-        async with aclosing(self.followers.follow(self._lines)) as lines:
+        kept = tuple(self._lines)
+        async with aclosing(self.followers.follow(kept) if follow else unhurried(kept)) as lines:
             async for line in lines:
                 if is_of(str(line["resource"]), resource):
                     yield line

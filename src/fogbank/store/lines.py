@@ -9,14 +9,17 @@ import errno
 import json
 import os
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, aclosing
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 LARGEST_BYTES = 16 * 1024 * 1024
 """When a file would pass this size it becomes ``<name>.1``, replacing the one before."""
 
 LONGEST_QUEUE = 10_000
 """How many lines may wait for one follower."""
+
+_AT_ONCE = 500
 
 Line = Mapping[str, Any]
 
@@ -47,11 +50,16 @@ class LineFile:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
     def read(self) -> Iterator[Line]:
-        """Read every whole line that is kept, oldest first."""
-        for path in (self._older, self._path):
-            if path.exists():
-                with path.open("rb") as file:
-                    yield from _parse(file)
+        """Read every whole line that is kept when the first one is asked for, oldest first.
+
+        The reader may take its time: what is appended meanwhile is left out, what is replaced stays readable.
+        """
+        with ExitStack() as opened:
+            paths = [path for path in (self._older, self._path) if path.exists()]
+            files = [opened.enter_context(path.open("rb")) for path in paths]
+            sizes = [os.fstat(file.fileno()).st_size for file in files]
+            for file, size in zip(files, sizes, strict=True):
+                yield from _parse(_first(size, file))
 
     def close(self) -> None:
         """Close the file."""
@@ -77,16 +85,28 @@ class Followers:
                 queue.put_nowait(line)
 
     async def follow(self, before: Iterable[Line]) -> AsyncGenerator[Line, None]:
-        """Give the lines ``before``, then those to come, until the reader goes or is let go."""
+        """Give the lines ``before``, then those to come, until the reader goes or is let go.
+
+        ``before`` must not grow while it is read.
+        """
         queue: asyncio.Queue[Line | None] = asyncio.Queue()
         self._queues[queue] = None
         try:
-            for line in tuple(before):
-                yield line
+            async with aclosing(unhurried(before)) as kept:
+                async for line in kept:
+                    yield line
             while (latest := await queue.get()) is not None:
                 yield latest
         finally:
             self._queues.pop(queue, None)
+
+
+async def unhurried(lines: Iterable[Line]) -> AsyncGenerator[Line, None]:
+    """Give ``lines``, and after every few hundred of them let others have their turn."""
+    for number, line in enumerate(lines, 1):
+        yield line
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
 
 
 def _open(path: Path) -> tuple[int, int, bool]:
@@ -94,6 +114,12 @@ def _open(path: Path) -> tuple[int, int, bool]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     size = os.fstat(descriptor).st_size
     return descriptor, size, size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+
+
+def _first(size: int, file: IO[bytes]) -> Iterator[bytes]:
+    """Read the lines within the first ``size`` bytes."""
+    while file.tell() < size:
+        yield file.readline()
 
 
 def _parse(lines: Iterable[bytes]) -> Iterator[Line]:

@@ -1,5 +1,6 @@
 """Files of JSON lines outlive crashes and full disks; followers hear everything or are let go."""
 
+import asyncio
 import errno
 import os
 from pathlib import Path
@@ -36,6 +37,37 @@ def test_a_full_disk_is_told_and_costs_only_the_lines_that_found_no_room(
     file.append({"n": 3})
     assert [line["n"] for line in file.read()] == [1, 3]
     file.close()
+
+
+def test_whoever_reads_slowly_gets_what_was_there_when_they_began(tmp_path: Path) -> None:
+    file = LineFile(tmp_path / "lines.jsonl", largest=200)
+    for number in range(60):
+        file.append({"n": number})
+    kept = [line["n"] for line in file.read()]
+    assert kept == list(range(kept[0], 60))
+    assert kept[0] > 0, "something was let go already"
+    reading = file.read()
+    found = [next(reading)["n"]]
+    for number in range(100, 150):  # both files are replaced meanwhile
+        file.append({"n": number})
+    assert [*found, *(line["n"] for line in reading)] == kept
+    file.close()
+
+
+async def test_who_reads_much_lets_others_have_their_turn() -> None:
+    turns: list[int] = []
+    read = 0
+
+    async def other() -> None:
+        while True:
+            turns.append(read)
+            await asyncio.sleep(0)
+
+    working = asyncio.create_task(other())
+    async for _ in lines.unhurried({"n": number} for number in range(5000)):
+        read += 1
+    working.cancel()
+    assert len(set(turns)) >= 10
 
 
 async def test_a_follower_that_never_reads_is_let_go_after_what_it_was_told(

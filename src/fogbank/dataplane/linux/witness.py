@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from fogbank.store.lines import LARGEST_BYTES, Followers, Line, LineFile
+from fogbank.store.lines import LARGEST_BYTES, Followers, Line, LineFile, unhurried
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +56,14 @@ class WitnessLog:
         self._file.append(shown)
         self.followers.tell(shown)
 
-    def entries(self, host: str | None = None) -> Iterator[Line]:
-        """Read what is kept, oldest first; of one host or of all."""
-        return (shown for shown in self._file.read() if not host or shown["host"] == host)
+    def entries(self) -> Iterator[Line]:
+        """Read what is kept, oldest first."""
+        return self._file.read()
 
     async def tail(self, host: str | None = None, *, follow: bool = False) -> AsyncGenerator[Line, None]:
         """Read what is kept, and with ``follow`` what comes, until the reader goes or is far too slow."""
-        if not follow:
-            for shown in tuple(self.entries(host)):
-                yield shown
-            return
-        async with aclosing(self.followers.follow(self.entries())) as lines:
+        kept = self.entries()
+        async with aclosing(self.followers.follow(kept) if follow else unhurried(kept)) as lines:
             async for shown in lines:
                 if not host or shown["host"] == host:
                     yield shown

@@ -37,11 +37,11 @@ def test_an_entry_has_exactly_the_promised_fields(log):
     ]
 
 
-def test_one_hosts_entries_are_found_among_others(log):
+async def test_one_hosts_entries_are_found_among_others(log):
     log.append(entry())
     log.append(entry("partner.example.com"))
-    assert [shown["host"] for shown in log.entries("partner.example.com")] == ["partner.example.com"]
-    assert len(list(log.entries(""))) == 2
+    assert [shown["host"] async for shown in log.tail("partner.example.com")] == ["partner.example.com"]
+    assert len([shown async for shown in log.tail()]) == 2
 
 
 def test_it_survives_a_restart_and_a_line_that_was_cut_short(tmp_path):
