@@ -70,8 +70,11 @@ def ensure_python_packages(purpose: str) -> None:
         return
     started = time.monotonic()
     say("Installing Python packages into .venv")
-    pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    python = str(VENV / "bin" / "python")
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     run([*pip, "--constraint", str(ROOT / "constraints.txt"), "--editable", f"{ROOT}{extras}", *requirements])
+    # pip compiles what it copies. Where PYTHONDONTWRITEBYTECODE is set, each start would compile it again.
+    run([python, "-m", "compileall", "-q", str(ROOT / "src")])
     stamp.write_text(digest)
     say(f"Ready after {time.monotonic() - started:.0f} s")
 
