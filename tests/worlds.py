@@ -161,7 +161,7 @@ def world(*resources):
 
 def fleet(*revisions, pool=7):
     instances = [
-        Instance(f"{each.name.id}-{number:04x}", each.name, number, pool)
+        Instance(f"{each.name.id}-{number:04x}", each, number, pool)
         for number, each in enumerate(revisions, start=2)
     ]
     return Fleet({each.id: each for each in instances})

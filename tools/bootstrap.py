@@ -73,8 +73,9 @@ def ensure_python_packages(purpose: str) -> None:
     python = str(VENV / "bin" / "python")
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     run([*pip, "--constraint", str(ROOT / "constraints.txt"), "--editable", f"{ROOT}{extras}", *requirements])
-    # pip compiles what it copies. Where PYTHONDONTWRITEBYTECODE is set, each start would compile it again.
-    run([python, "-m", "compileall", "-q", str(ROOT / "src")])
+    # pip compiles what it copies, and this is not copied: where PYTHONDONTWRITEBYTECODE is set, each start
+    # would compile it again. Nothing fails when that cannot be helped.
+    subprocess.run([python, "-m", "compileall", "-qq", str(ROOT / "src")], check=False)
     stamp.write_text(digest)
     say(f"Ready after {time.monotonic() - started:.0f} s")
 

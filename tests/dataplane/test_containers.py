@@ -18,6 +18,7 @@ from fogbank.dataplane.linux.builtin import open_store
 from fogbank.dataplane.linux.containers import Containers
 from fogbank.dataplane.linux.images import Images
 from fogbank.dataplane.linux.spaces import Spaces
+from fogbank.dataplane.linux.watcher import Running, Watcher
 from fogbank.errors import DriverError
 from fogbank.network.topology import SpaceName, Workload
 
@@ -188,6 +189,23 @@ def test_stop_does_not_wait_frees_the_name_and_tells_when_the_end_came(lab: Lab,
         until(lambda: "stopped" in here.lines())
         until(lambda: len(list(here.folder.glob("c*"))) == 1)
         assert (here.exits(), here.stopped()) == ([], [0])
+
+
+def test_nobody_is_sent_a_signal_for_a_container_that_ended_just_before_it_was_told_to(
+    lab: Lab, tmp_path, images, monkeypatch
+):
+    with room(tmp_path, images) as here:
+        watcher = here.containers._watcher
+        stopped = []
+        monkeypatch.setattr(watcher, "stop", lambda running, _grace: stopped.append(running))
+        here.containers.start(here.program("pass"))
+        here.containers.stop("a")  # it is forgotten, but the watcher hears of it only after the end
+        until(here.stopped)
+        sent = []
+        monkeypatch.setattr(Running, "send", lambda _running, number: sent.append(number))
+        Watcher.stop(watcher, stopped[0], grace=0)
+        time.sleep(0.1)
+        assert sent == []
 
 
 def test_a_container_stopped_while_it_starts_leaves_nothing_behind(lab: Lab, tmp_path, images):

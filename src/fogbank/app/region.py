@@ -80,8 +80,6 @@ SERVICES: Sequence[Service] = (
 """Every Google API that the region answers."""
 
 PROBE_SECONDS = 2.0
-NAMES_KEPT = 5000
-"""How many instances are known to the logs by their service's name."""
 
 
 class Region:
@@ -92,7 +90,6 @@ class Region:
         self._ended = asyncio.Event()
         self._events = asyncio.get_running_loop()
         self._tasks: list[asyncio.Future[Any]] = []
-        self._names: dict[str, str] = {}
         self.store = Store(Journal(places.database))
         self._clock = Clock(skipped_time(self.store.world))
         self._make_identity()
@@ -286,13 +283,8 @@ class Region:
 
     def _called(self, instance: str) -> str:
         """Name an instance as ``fogbank logs`` does: ``run/SERVICE/INSTANCE``."""
-        copy = self.instances.copies.get(instance)
-        if copy is not None:
-            self._names[instance] = f"run/{copy.revision.service.id}/{instance}"
-        # One that is being retired is no copy any more, but still has its last words.
-        while len(self._names) > NAMES_KEPT:
-            del self._names[next(iter(self._names))]
-        return self._names.get(instance, f"run/{instance}")
+        copy = self.instances.find(instance)
+        return f"run/{copy.revision.service.id}/{instance}" if copy else f"run/{instance}"
 
     def _note_request(self, record: RequestRecord) -> None:
         text = f"{record.method} {record.url} {record.status} {record.latency:.3f}s"

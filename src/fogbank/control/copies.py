@@ -5,20 +5,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fogbank.resources.run import Revision
-from fogbank.resources.world import Instance, Resource
+from fogbank.resources.world import Instance
 
 State = Literal["starting", "ready"]
 
 
 @dataclass(slots=True)
 class Copy:
-    """A copy of a revision. Times are the clock's ``seconds``; ``revision`` was read from ``source``."""
+    """A copy of a revision: ``built`` once its container was started; times are the clock's ``seconds``."""
 
     instance: Instance
     revision: Revision
-    source: Resource
     started: float
     state: State = "starting"
+    built: bool = False
     probe: asyncio.Task[None] | None = None
     in_flight: int = 0
     idle_since: float = 0.0

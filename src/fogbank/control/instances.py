@@ -30,7 +30,7 @@ from fogbank.network.topology import SpaceName
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import REVISIONS, SERVICES, Readiness, Revision, read_revision, read_service
-from fogbank.resources.world import Change, Fleet, Instance, World
+from fogbank.resources.world import Change, Fleet, Instance, Resource, World
 from fogbank.services.run import convergence
 from fogbank.services.run.objects import log_url
 from fogbank.store.store import Store
@@ -83,7 +83,7 @@ class Instances:
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen: tuple[object, object] = (None, None)
         store.watch(self._world_changed)
-        loop.after_pass(self._probe_new)
+        loop.after_pass(self._note_built)
 
     async def run(self) -> None:
         """Look at the load once a second until cancelled."""
@@ -94,13 +94,12 @@ class Instances:
         world = self._store.world
         serving = _serving(world)
         self._note_activity(serving)
-        revisions = {r.name: read_revision(r) for r in world.all(REVISIONS) if r.name in serving}
-        for name in {copy.revision.name for copy in self.copies.values()} - revisions.keys():
-            for copy in self._of(name):
-                if not copy.in_flight:
-                    self._retire(copy)
-        for revision in revisions.values():
-            self._scale(revision)
+        for copy in tuple(self.copies.values()):
+            if copy.revision.name not in serving and not copy.in_flight:
+                self._retire(copy)
+        for resource in world.all(REVISIONS):
+            if resource.name in serving:
+                self._scale(resource, read_revision(resource))
         self._redraw_pool()
         self._show_fleet()
 
@@ -108,8 +107,9 @@ class Instances:
         """Take note that a container ended; called in the event loop."""
         if self._ending.pop(event.name, None):
             self._show_fleet()
+            return
         copy = self.copies.get(event.name)
-        if copy is None or event.told:
+        if copy is None or event.told:  # told though it should run: it is being replaced
             return
         self._forget(copy)
         self._show_fleet()
@@ -168,7 +168,7 @@ class Instances:
     ) -> None:
         await self._change(lambda world: change(world, revision, self._clock.now()))
 
-    def _scale(self, revision: Revision) -> None:
+    def _scale(self, resource: Resource, revision: Revision) -> None:
         if revision.digest is None:
             self._resolve_image(revision)
             return
@@ -183,7 +183,7 @@ class Instances:
                 self._spawn(self._ready(revision))
         for _ in range(wanted - len(copies)):
             if self._may_start(revision):
-                self._start(revision)
+                self._start(resource, revision)
         surplus = sorted(copies, key=lambda copy: (copy.in_flight, copy.idle_since))[
             : max(0, len(copies) - wanted)
         ]
@@ -199,13 +199,12 @@ class Instances:
             self._clock.seconds() - deaths.last >= RESTART_PAUSES[min(deaths.count, len(RESTART_PAUSES)) - 1]
         )
 
-    def _start(self, revision: Revision) -> None:
+    def _start(self, resource: Resource, revision: Revision) -> None:
         index = self._place()
         identifier = f"{revision.name.id}-{secrets.token_hex(4)}"
         now = self._clock.seconds()
-        instance = Instance(identifier, revision.name, index, secrets.randbelow(POOL_SIZE))
-        source = self._store.world.get(revision.name)
-        self.copies[identifier] = Copy(instance, revision, source, now, idle_since=now, dealt=now)
+        instance = Instance(identifier, resource, index, secrets.randbelow(POOL_SIZE))
+        self.copies[identifier] = Copy(instance, revision, now, idle_since=now, dealt=now)
 
     def _place(self) -> int:
         """Take the next place in the fabric, in turn: what comes too late for one instance meets no other."""
@@ -219,6 +218,10 @@ class Instances:
         """Find who has a place in the fabric, also when it is about to end."""
         return next((copy for copy in self._living() if copy.instance.index == index), None)
 
+    def find(self, identifier: str) -> Copy | None:
+        """Find an instance, also when it is about to end."""
+        return self.copies.get(identifier) or self._ending.get(identifier)
+
     def _living(self) -> Iterator[Copy]:
         yield from self.copies.values()
         yield from self._ending.values()
@@ -226,9 +229,8 @@ class Instances:
     def _retire(self, copy: Copy) -> None:
         """Have a copy end; its network stays until its container is gone, which has things to finish."""
         self._forget(copy)
-        if ("workload", copy.instance.id) in self._loop.observed.elements:
-            copy.instance = replace(copy.instance, ending=copy.source)
-            self._ending[copy.instance.id] = copy
+        copy.instance = replace(copy.instance, ending=True)
+        self._ending[copy.instance.id] = copy
 
     def _forget(self, copy: Copy) -> None:
         del self.copies[copy.instance.id]
@@ -267,14 +269,16 @@ class Instances:
         finally:
             self._resolving.discard(revision.name)
 
-    def _probe_new(self) -> None:
-        for identifier, copy in self.copies.items():
-            if (
-                copy.state == "starting"
-                and copy.probe is None
-                and ("workload", identifier) in self._loop.observed.elements
-            ):
+    def _note_built(self) -> None:
+        """Probe the containers that a pass has started, and let go of those that will never be."""
+        for copy in self._living():
+            copy.built = copy.built or ("workload", copy.instance.id) in self._loop.observed.elements
+        for copy in self.copies.values():
+            if copy.built and copy.state == "starting" and copy.probe is None:
                 copy.probe = self._spawn(self._probe(copy))
+        for identifier in [each for each, copy in self._ending.items() if not copy.built]:
+            del self._ending[identifier]
+        self._show_fleet()
 
     async def _probe(self, copy: Copy) -> None:
         probe = copy.revision.startup_probe

@@ -23,7 +23,7 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource, World
 
 Held = tuple[SourceNat, ...]
-"""The translations of one VPC that exist now, whose port blocks stay where they are."""
+"""The translations of one VPC that exist now: port blocks stay where they are."""
 
 Outsides = Mapping[ResourceName, IPv4Address]
 """Gateways' addresses by their resources."""
@@ -31,8 +31,8 @@ Outsides = Mapping[ResourceName, IPv4Address]
 
 @remembered
 def held_blocks(observed: Topology) -> Mapping[SpaceName, Held]:
-    """Find the translations that endpoints hold in the kernel, by VPC."""
-    return grouped((each for each in observed.of_kind(SourceNat) if each.ports), lambda each: each.space)
+    """Find the translations that exist in the kernel, by the space that does them."""
+    return grouped(observed.of_kind(SourceNat), lambda each: each.space)
 
 
 @remembered

@@ -13,7 +13,7 @@ from fogbank.lowering.endpoints import Endpoint
 from fogbank.lowering.firewall import RuleSet, guards_part, no_rules, policies_parts, rule_sets
 from fogbank.lowering.internet import internet_part
 from fogbank.lowering.lowered import Lowered, Part
-from fogbank.lowering.memory import new_pass, remembered
+from fogbank.lowering.memory import new_pass, remembered, together
 from fogbank.lowering.reading import by_network, grouped, resources
 from fogbank.lowering.routes import routes_parts, table_of
 from fogbank.lowering.serverless_connector import connector_part, hub_part, network_of, running
@@ -73,7 +73,7 @@ def _network(
     network: Resource, subnetworks: Resources, routes: Resources, rules: RuleSet, connectors: Resources
 ) -> Part:
     """Lower a network and all that is in it, but its gateways."""
-    hidden = tuple(each.range for each in _hidden(connectors))
+    hidden = together(*(each.range for each in _hidden(connectors)))
     table = table_of(network, routes, subnetworks, hidden)
     return Part.joined(
         (
@@ -114,20 +114,16 @@ def _serverless(world: World, fleet: Fleet) -> Iterator[Part]:
         found = running(resource)
         hubs[resource.name] = found.addresses if found else ()
     for instance in fleet.instances.values():
-        revision = instance.ending or world.find(instance.owner)
-        if revision is not None:
-            shape = shape_of(revision)
-            if shape.connector:
-                hubs.setdefault(shape.connector, ())
-            yield instance_part(instance, shape)
+        shape = shape_of(instance.revision)
+        if shape.connector:
+            hubs.setdefault(shape.connector, ())
+        yield instance_part(instance, shape)
     for connector, machines in hubs.items():
         yield hub_part(connector, machines)
 
 
 @remembered
-def _connectors_by_network(
-    connectors: Resources,
-) -> Mapping[ResourceName, Resources]:
+def _connectors_by_network(connectors: Resources) -> Mapping[ResourceName, Resources]:
     """Group the connectors by the network that they lead to."""
     return grouped(connectors, network_of)
 

@@ -29,11 +29,10 @@ class Part:
         elements: dict[Key, Element] = {}
         owners: dict[Key, frozenset[ResourceName]] = {}
         for part in parts:
-            expected = len(elements) + len(part.elements)
+            if twice := elements.keys() & part.elements.keys():
+                raise ValueError(f"two parts claim {sorted(twice)}")
             elements.update(part.elements)
             owners.update(part.owners)
-            if len(elements) != expected:
-                raise ValueError(f"two parts claim an element of {sorted(part.elements)}")
         return cls(elements, owners)
 
 

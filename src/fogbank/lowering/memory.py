@@ -12,9 +12,9 @@ also needed while the one that was last made with it is.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
-P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 R = TypeVar("R")
 
 _FEW = 8
@@ -54,17 +54,17 @@ def new_pass() -> None:
     _passes.now += 1
 
 
-def remembered(function: Callable[P, R]) -> Callable[P, R]:
-    """Keep the results of a pure function that is called with positional arguments only."""
+def remembered(function: Callable[[*Ts], R]) -> Callable[[*Ts], R]:
+    """Keep the results of a pure function, which takes positional arguments only from now on."""
     memory: dict[tuple[int, ...], _Known] = {}
     enough = _FEW
 
-    def make(key: tuple[int, ...], *args: P.args, **kwargs: P.kwargs) -> _Known:
+    def make(key: tuple[int, ...], args: tuple[*Ts]) -> _Known:
         nonlocal memory, enough
         made = _Known(args, _passes.now)
         _passes.making.append(made)
         try:
-            made.result = function(*args, **kwargs)
+            made.result = function(*args)
         finally:
             _passes.making.pop()
         if len(memory) >= enough:
@@ -74,11 +74,11 @@ def remembered(function: Callable[P, R]) -> Callable[P, R]:
         return made
 
     @wraps(function)
-    def recall(*args: P.args, **kwargs: P.kwargs) -> R:
+    def recall(*args: *Ts) -> R:
         key = tuple(map(id, args))
-        known = memory.get(key) or make(key, *args, **kwargs)
+        known = memory.get(key) or make(key, args)
         known.met = _passes.now
-        if _passes.making:
+        if _passes.making and not (known.user and known.user.needed(_passes.now - 1)):
             known.user = _passes.making[-1]
         result: R = known.result
         return result

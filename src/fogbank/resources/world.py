@@ -130,16 +130,16 @@ class World:
 class Instance:
     """A running copy of a workload, which the fleet decides and no client made.
 
-    ``owner`` is the revision; ``index`` its place in the serverless fabric (1 …), which gives the address;
-    ``pool`` which address of the default egress pool it was dealt. One that was told to end keeps its network
-    until it has: ``ending`` is its revision as it was then, for it may be gone by now.
+    ``revision`` is what it runs, as it was when it started: here it outlives a deletion. ``index`` is its
+    place in the serverless fabric (1 …), which gives the address; ``pool`` which address of the default
+    egress pool it was dealt. One that is ``ending`` was told so, and keeps its network until it has.
     """
 
     id: str
-    owner: ResourceName
+    revision: Resource
     index: int
     pool: int
-    ending: Resource | None = None
+    ending: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,9 @@ from fogbank.store.codec import decode_operation, decode_resource, encode_operat
 _LOG_PAGES = 250
 """When the log is moved into the file, which lets it begin anew: to write over blocks that the log already
 has takes the disk half as long as to make it longer."""
+
 _LATELY = 8
+"""How many synced transactions tell whether the disk is quick."""
 
 FORMAT = "1"
 """Raised when older files can no longer be read."""
@@ -88,12 +90,13 @@ class Journal:
             if isinstance(error, sqlite3.OperationalError):
                 raise ApiError(503, self._refused(error), "UNAVAILABLE", "backendError") from error
             raise
-        if synced:
-            self._waits.append(time.perf_counter() - started)
+        finally:
+            if synced:
+                self._waits.append(time.perf_counter() - started)
 
     @property
     def slowest(self) -> float:
-        """How many seconds the slowest of the last few synced transactions took; endless before the first."""
+        """Seconds of the slowest of the last few synced transactions, even if refused; endless at first."""
         return max(self._waits, default=math.inf)
 
     def _refused(self, error: sqlite3.OperationalError) -> str:

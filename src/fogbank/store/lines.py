@@ -20,6 +20,7 @@ LONGEST_QUEUE = 10_000
 """How many lines may wait for one follower."""
 
 _AT_ONCE = 500
+"""How many lines are read before others have their turn: some milliseconds' worth."""
 
 Line = Mapping[str, Any]
 
@@ -117,9 +118,9 @@ def _open(path: Path) -> tuple[int, int, bool]:
 
 
 def _first(size: int, file: IO[bytes]) -> Iterator[bytes]:
-    """Read the lines within the first ``size`` bytes."""
-    while file.tell() < size:
-        yield file.readline()
+    """Read the lines within the first ``size`` bytes, fewer when somebody cuts the file short meanwhile."""
+    while file.tell() < size and (line := file.readline()):
+        yield line
 
 
 def _parse(lines: Iterable[bytes]) -> Iterator[Line]:

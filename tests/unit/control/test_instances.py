@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import timedelta
 from ipaddress import IPv4Address
@@ -23,8 +24,8 @@ from fogbank.dataplane.driver import Outcome, WorkloadExited
 from fogbank.errors import DriverError
 from fogbank.lowering.lower import lower
 from fogbank.lowering.spaces import FABRIC, instance_space
-from fogbank.network.topology import SpaceName, Topology
-from fogbank.planning.plan import Action
+from fogbank.network.topology import SpaceName, Topology, Workload
+from fogbank.planning.plan import Action, element_of
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import Readiness, read_revision, read_service
@@ -94,6 +95,12 @@ class Region:
         collections = self.cloud.world.collections.values()
         puts = tuple(Put(resource) for members in collections for resource in members.values())
         await self.store.commit(lambda _world: Decision(puts))
+
+    async def delete(self) -> None:
+        """Delete all services with their revisions."""
+        kinds = ("run.services", "run.revisions")
+        gone = tuple(Delete(each.name) for kind in kinds for each in self.store.world.all(kind))
+        await self.store.commit(lambda _world: Decision(gone))
 
     def service(self) -> Resource:
         return self.store.world.get(ResourceName("run.services", f"{PLACE}/services/s"))
@@ -212,10 +219,48 @@ async def test_a_deleted_service_leaves_its_copies_their_network_until_they_are_
     await region.deploy(port)
     await region.until(Readiness.READY)
     (old,) = region.instances.copies.values()
-    kinds = ("run.services", "run.revisions")
-    gone = tuple(Delete(each.name) for kind in kinds for each in region.store.world.all(kind))
-    await region.store.commit(lambda _world: Decision(gone))
+    async with region.instances.lease(old.revision.name):
+        await region.delete()
+        await asyncio.sleep(0.05)
+        assert ("workload", old.instance.id) in region.loop.observed.elements, "somebody still waits for it"
+    region.instances.reconcile()
     await retires_gently(region, old)
+
+
+async def test_a_copy_retired_while_it_is_being_built_ends_as_gently(
+    region: Region, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work, go_on = threading.Event(), threading.Event()
+
+    def apply(self: Machine, actions: Sequence[Action]) -> tuple[Outcome, ...]:
+        if any(isinstance(element_of(action), Workload) for action in actions):
+            at_work.set()
+            assert go_on.wait(5)
+        return tuple(Outcome(action) for action in actions)
+
+    monkeypatch.setattr(Machine, "apply", apply)
+    await region.deploy(port)
+    await eventually(at_work.is_set)
+    (old,) = region.instances.copies.values()
+    await region.delete()
+    go_on.set()
+    await eventually(lambda: region.loop.progress.applied_version == region.store.world.version)
+    await retires_gently(region, old)
+
+
+async def test_a_copy_retired_before_it_was_built_leaves_nothing(
+    region: Region, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse = DriverError("no room")
+    monkeypatch.setattr(
+        Machine, "apply", lambda _self, actions: tuple(Outcome(action, refuse) for action in actions)
+    )
+    await region.deploy(port)
+    await eventually(lambda: bool(region.instances.copies))
+    (old,) = region.instances.copies.values()
+    await region.delete()
+    await eventually(lambda: region.instances.find(old.instance.id) is None)
+    await eventually(lambda: region.loop.fleet.instances == {})
 
 
 async def test_a_copy_that_dies_while_it_serves_is_replaced(

@@ -1,5 +1,6 @@
 """What each feature makes of its resources."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
@@ -294,9 +295,13 @@ class TestInstances:
             "K_CONFIGURATION": "web",
         }
 
-    def test_an_instance_whose_revision_is_gone_is_not_built(self):
-        running = fleet(revision("web-00001-abc"))
-        assert not [s for s in topology(world(), running).of_kind(Space) if s.name.startswith("instance/")]
+    def test_an_instance_that_is_ending_has_its_network_still_even_if_its_revision_is_gone(self):
+        (instance,) = fleet(revision("web-00001-abc")).instances.values()
+        running = topology(world(), Fleet({instance.id: instance}))
+        ending = topology(world(), Fleet({instance.id: replace(instance, ending=True)}))
+        assert set(running) - set(ending) == set(running.of_kind(Workload))
+        assert set(ending) < set(running)
+        assert [space for space in ending.of_kind(Space) if space.name.startswith("instance/")]
 
 
 def test_devices_have_readable_names_that_fit():
@@ -332,7 +337,8 @@ def test_a_secondary_range_belongs_to_the_network():
 )
 def test_what_is_made_beside_a_network_leaves_every_element_of_it_the_same_object(made_beside):
     made, running = article()
-    before = made.after([Put(network("beside"))])
+    hidden = connector("hidden", "10.8.0.0/28")
+    before = made.after([Put(network("beside")), Put(hidden)])
     dealt = topology(before, running)
     settled = topology(before, running, dealt)  # from now on the port blocks are held
     after = topology(before.after(map(Put, made_beside)), running, dealt)

@@ -63,6 +63,25 @@ def test_what_something_found_again_was_made_of_is_not_forgotten():
     assert len(made) == 1
 
 
+def test_what_two_share_is_not_forgotten_when_one_of_them_goes():
+    make, made = counted()
+    one = remembered(lambda thing: [make(thing)])
+    other = remembered(lambda thing: {1: make(thing)})
+    things = [Thing() for _ in range(20)]
+    for thing in things:
+        one(thing), other(thing)
+    for _ in range(3):
+        new_pass()
+        for thing in things:
+            one(thing)
+    for thing in [Thing() for _ in range(100)]:
+        make(thing)
+    made.clear()
+    for thing in things:
+        make(thing)
+    assert made == []
+
+
 def test_equal_but_other_arguments_are_other_arguments():
     make, _ = counted()
     assert make([1]) is not make([1])

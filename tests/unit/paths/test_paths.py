@@ -93,7 +93,7 @@ def test_a_metadata_question_stays_in_the_fabric():
 
 def test_one_instance_cannot_reach_another():
     made, running = article()
-    deployed = made.get(next(iter(running.instances.values())).owner)
+    deployed = next(iter(running.instances.values())).revision
     trace, _ = trace_of(made, fleet(deployed, deployed), "169.254.16.3", 8080)
     assert causes(trace) == {Cause.FIREWALL_RULE}
 

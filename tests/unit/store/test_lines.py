@@ -54,6 +54,17 @@ def test_whoever_reads_slowly_gets_what_was_there_when_they_began(tmp_path: Path
     file.close()
 
 
+def test_a_file_that_is_cut_short_while_it_is_read_ends_there(tmp_path: Path) -> None:
+    file = LineFile(tmp_path / "lines.jsonl")
+    for number in range(5000):
+        file.append({"n": number})
+    reading = file.read()
+    assert next(reading)["n"] == 0
+    os.truncate(tmp_path / "lines.jsonl", 0)
+    assert len(list(reading)) < 5000
+    file.close()
+
+
 async def test_who_reads_much_lets_others_have_their_turn() -> None:
     turns: list[int] = []
     read = 0

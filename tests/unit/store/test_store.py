@@ -110,6 +110,28 @@ async def test_only_a_disk_that_has_been_slow_is_waited_for_in_another_thread(
     assert [thread != here for thread in threads[1:]] == [own_thread] * 2
 
 
+async def test_a_disk_that_is_slow_to_refuse_is_waited_for_in_another_thread_too(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(Journal(path))
+    monkeypatch.setattr("fogbank.store.store.PATIENCE_SECONDS", 0.5)
+    await store.commit(lambda _world: put(1))
+    threads: list[int] = []
+
+    def write(self: Journal, change: Change) -> None:
+        threads.append(threading.get_ident())
+        time.sleep(0.6)
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(Journal, "_write", write)
+    for number in (2, 3):
+        with pytest.raises(ApiError):
+            await store.commit(lambda _world, number=number: put(number))
+    await store.close()
+    here = threading.get_ident()
+    assert [thread == here for thread in threads] == [True, False]
+
+
 async def test_writers_that_wait_together_share_a_transaction_and_see_one_another(path: Path) -> None:
     store = Store(Journal(path))
     versions: list[int] = []

@@ -108,6 +108,8 @@ class Watcher:
     def stop(self, running: Running, grace: float) -> None:
         """Tell a container to end, and after ``grace`` seconds make it."""
         with self._lock:
+            if running.process.returncode is not None:
+                return  # it has just ended, and its number may belong to another by now
             running.deadline = time.monotonic() + grace
             self._stopping.add(running)
         os.eventfd_write(self._wake, 1)

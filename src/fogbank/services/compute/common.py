@@ -164,9 +164,16 @@ def reference(field: str, value: object, kind: str, project: str, region: str | 
 
 
 def find_referred(world: World, field: str, value: object, kind: str, call: Call) -> Resource:
-    """Find the resource that a body refers to: global or in the call's region; 404 when there is none."""
+    """Find the resource that a body refers to: global or in the call's region; 404 when there is none.
+
+    It must be in the call's project, as Google wants it where no VPC is shared.
+    """
     region = region_of(call) if kind in {"subnetworks", "addresses"} else None
-    return world.get(reference(field, value, kind, project_of(world, call), region))
+    project = project_of(world, call)
+    name = reference(field, value, kind, project, region)
+    if name.project != project:
+        raise invalid_value(field, name.path, "Cross project referencing is not allowed for this resource.")
+    return world.get(name)
 
 
 def made(call: Call, name: ResourceName, fields: Json, private: Json | None = None) -> Resource:

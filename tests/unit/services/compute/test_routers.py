@@ -171,6 +171,21 @@ def test_a_gateway_that_makes_no_sense_is_refused(compute, change, words):
     assert words in refusal.message
 
 
+def test_what_belongs_to_another_project_cannot_be_used(compute):
+    other = compute_name("addresses", "other", "regions", REGION, "ip")
+    network = compute_name("networks", "other", "global", None, "default")
+    of_another = {"name": "r", "network": network.self_link}
+    for refusal, field, name in (
+        (refused_nat(compute, manual_nat() | {"natIps": [other.self_link]}), "nats[0].natIps[0]", other),
+        (compute.refused("routers.insert", of_another, region=REGION), "network", network),
+    ):
+        assert refusal.code == 400
+        assert refusal.message == (
+            f"Invalid value for field 'resource.{field}': '{name.path}'. "
+            "Cross project referencing is not allowed for this resource."
+        )
+
+
 @pytest.mark.parametrize(
     "change",
     [
