@@ -10,7 +10,7 @@ from typing import Any
 from fogbank.errors import ApiError, not_built
 from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import SERVICE_ACCOUNTS, compute_account, project_number
-from fogbank.resources.quantities import cpu_millis, memory_bytes
+from fogbank.resources.quantities import cpu_millis
 from fogbank.resources.run import (
     CONNECTOR,
     MAX_SCALE,
@@ -20,6 +20,7 @@ from fogbank.resources.run import (
     read_egress,
 )
 from fogbank.resources.world import Json, World
+from fogbank.services.run.limits import check_limits
 from fogbank.services.run.objects import bad_request, without_empty
 
 DEFAULT_LIMITS = {"cpu": "1000m", "memory": "512Mi"}
@@ -29,7 +30,6 @@ MAX_TIMEOUT = 3600
 MAX_CONCURRENCY = 1000
 MAX_NAME = 63
 
-_MEBIBYTE = 2**20
 _REVISION = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 _ENVIRONMENT = re.compile(r"^[A-Za-z_][A-Za-z0-9_.-]*$")
 _RESERVED = frozenset({"PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION"})
@@ -124,11 +124,13 @@ def check(world: World, service: ResourceName, template: Json) -> None:
         raise not_built("GPUs of Cloud Run")
     _check_revision_name(service, metadata.get("name"))
     _check_scale(annotations)
-    _check_container(_only_container(spec["containers"]))
+    container = _only_container(spec["containers"])
+    _check_container(container)
     if not 1 <= spec["containerConcurrency"] <= MAX_CONCURRENCY:
         raise bad_request(
             f"spec.template.spec.containerConcurrency should be between 1 and {MAX_CONCURRENCY} inclusive"
         )
+    check_limits(container["resources"]["limits"], spec["containerConcurrency"])
     if not 1 <= spec["timeoutSeconds"] <= MAX_TIMEOUT:
         raise bad_request(
             f"spec.template.spec.timeoutSeconds should be between 1 and {MAX_TIMEOUT} inclusive"
@@ -201,7 +203,6 @@ def _check_container(container: Json) -> None:
         if container.get(key):
             raise not_built(f"{what} of Cloud Run (containers[0].{key})")
     _check_port(container["ports"][0])
-    _check_limits(container["resources"]["limits"])
     _check_environment(container.get("env", ()))
     _check_probe(container["startupProbe"])
 
@@ -213,22 +214,6 @@ def _check_port(port: Json) -> None:
         raise not_built("end-to-end HTTP/2 of Cloud Run (port name h2c)")
     if port["name"] != "http1":
         raise bad_request(f"Port name '{port['name']}' must be http1 or h2c.")
-
-
-def _check_limits(limits: Json) -> None:
-    if others := limits.keys() - {"cpu", "memory"}:
-        raise not_built(f"resource limits {', '.join(sorted(others))} of Cloud Run")
-    try:
-        cpu, memory = cpu_millis(limits["cpu"]), memory_bytes(limits["memory"])
-    except ValueError as error:
-        raise bad_request(f"Invalid value specified for container resources: {error}.") from None
-    if not 80 <= cpu <= 8000:
-        raise bad_request(f"Invalid value specified for cpu: {limits['cpu']}. It must be between 0.08 and 8.")
-    if not 128 * _MEBIBYTE <= memory <= 32 * 1024 * _MEBIBYTE:
-        raise bad_request(
-            f"Invalid value specified for container memory: {limits['memory']}. "
-            "It must be between 128Mi and 32Gi."
-        )
 
 
 def _check_environment(variables: Any) -> None:
