@@ -166,13 +166,16 @@ def reference(field: str, value: object, kind: str, project: str, region: str | 
 def find_referred(world: World, field: str, value: object, kind: str, call: Call) -> Resource:
     """Find the resource that a body refers to: global or in the call's region; 404 when there is none.
 
-    It must be in the call's project, as Google wants it where no VPC is shared.
+    It must be in the call's project, as Google wants it where no VPC is shared, and in no other region.
     """
     region = region_of(call) if kind in {"subnetworks", "addresses"} else None
     project = project_of(world, call)
     name = reference(field, value, kind, project, region)
     if name.project != project:
         raise invalid_value(field, name.path, "Cross project referencing is not allowed for this resource.")
+    if name.region != region:
+        wanted = f"in region '{region}'" if region else "global"
+        raise invalid_value(field, name.path, f"The resource must be {wanted}.")
     return world.get(name)
 
 

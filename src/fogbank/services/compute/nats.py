@@ -173,9 +173,6 @@ def _addresses(world: World, call: Call, field: str, references: Sequence[str]) 
     links: list[str] = []
     for index, reference in enumerate(references):
         address = find_referred(world, f"{field}[{index}]", reference, "addresses", call)
-        wanted_place = f"/regions/{call['region']}/"
-        if wanted_place not in address.name.path:
-            raise invalid_value(f"{field}[{index}]", reference, "The address is in another region.")
         if address.body["addressType"] != "EXTERNAL" or address.body.get("purpose") == NAT_AUTO:
             raise invalid_value(f"{field}[{index}]", reference, "Must be a reserved external address.")
         if address.name.self_link in links:
@@ -258,11 +255,11 @@ def _check_ranges(world: World, field: str, nat: NatGateway, rivals: Sequence[Na
             )
     for index, served in enumerate(nat.subnetworks):
         subnetwork = Subnetwork.of(world.get(served.subnetwork))
-        if (subnetwork.network, subnetwork.region) != (nat.network, nat.region):
+        if subnetwork.network != nat.network:
             raise invalid_value(
                 f"{field}.subnetworks[{index}].name",
                 subnetwork.name.self_link,
-                "The subnetwork is in another network or region than the router.",
+                "The subnetwork is in another network than the router.",
             )
         for rival in rivals:
             if set(served.covers(subnetwork)) & set(rival.covers(subnetwork)):

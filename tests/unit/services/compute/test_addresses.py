@@ -91,6 +91,16 @@ def test_an_internal_address_must_be_inside_usable_and_free(compute, wanted):
     assert compute.refused("addresses.insert", body, region=REGION).code == 400
 
 
+def test_an_internal_address_is_of_a_subnetwork_in_its_own_region(compute):
+    compute.subnetwork("far", "10.9.0.0/24", region="us-central1")
+    far = "regions/us-central1/subnetworks/far"
+    body = {"name": "a", "addressType": "INTERNAL", "subnetwork": f"{LINK}/{far}"}
+    error = compute.refused("addresses.insert", body, region=REGION)
+    assert (error.code, error.reason) == (400, "invalid")
+    assert error.message.startswith(f"Invalid value for field 'resource.subnetwork': 'projects/demo/{far}'.")
+    assert compute.address("b", region="us-central1", addressType="INTERNAL", subnetwork="far") == "10.9.0.2"
+
+
 def test_a_range_for_peering_is_clear_of_the_network(compute):
     compute.subnetwork("s", "10.0.0.0/16")
     body = {
