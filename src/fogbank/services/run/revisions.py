@@ -6,7 +6,7 @@ from fogbank.errors import ApiError
 from fogbank.resources.run import REVISIONS, read_revision, read_service, revision_name, service_name
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.contract import Call, Decision, Method, Read, Write
-from fogbank.services.run.services import deleted, listing, missing
+from fogbank.services.run.services import deleted, is_dry_run, listing, missing
 from fogbank.services.run.status import revision_bodies, with_status
 from fogbank.services.segments import location_of, project_of, segments
 
@@ -28,8 +28,9 @@ def get(world: World, call: Call) -> Json:
 
 def delete(world: World, call: Call) -> Decision:
     """Delete a revision that nobody needs."""
-    found = find(world, call)
-    return Decision(delete_revision(world, call, found), answer=deleted(found.name, "revisions"))
+    trial, found = is_dry_run(call), find(world, call)
+    gone = delete_revision(world, call, found)
+    return Decision(() if trial else gone, answer=deleted(found.name, "revisions"))
 
 
 def delete_revision(world: World, call: Call, found: Resource) -> tuple[Change, ...]:

@@ -26,16 +26,18 @@ _SELECTOR = re.compile(r"^\s*(!?)([\w./-]+)\s*(?:(==?|!=|in|notin)\s*(.*?))?\s*$
 
 def create(world: World, call: Call) -> Decision:
     """Make a service from a Knative object."""
+    trial = is_dry_run(call)
     metadata: Json = call.body.get("metadata") or {}
     project = project_of(world, call)
     _check_namespace(world, metadata, project)
     name = service_name(project, location_of(call), metadata.get("name", ""))
     written = changes.create(world, call, name, metadata, call.body.get("spec") or {})
-    return _decision(call, written, "CreateService")
+    return _decision(call, written, "CreateService", trial=trial)
 
 
 def replace_service(world: World, call: Call) -> Decision:
     """Replace a service, unless it has changed since the client read it."""
+    trial = is_dry_run(call)
     found = find(world, call)
     metadata: Json = call.body.get("metadata") or {}
     _check_namespace(world, metadata, found.name.project)
@@ -52,12 +54,23 @@ def replace_service(world: World, call: Call) -> Decision:
             "aborted",
         )
     written = changes.update(world, call, found, metadata, call.body.get("spec") or {})
-    return _decision(call, written, "ReplaceService")
+    return _decision(call, written, "ReplaceService", trial=trial)
 
 
-def _decision(call: Call, written: changes.Written, rpc: str) -> Decision:
+def is_dry_run(call: Call) -> bool:
+    """Tell whether a write is only to be checked and answered; another ``dryRun`` than ``all`` is a 400.
+
+    "Supported values: `all`", says Google's description of the parameter.
+    """
+    value = str(call.parameters.get("dryRun") or "")
+    if value not in {"", "all"}:
+        raise bad_request(f"Invalid value for dryRun: '{value}'. Use 'all', or leave it out.")
+    return value == "all"
+
+
+def _decision(call: Call, written: changes.Written, rpc: str, *, trial: bool) -> Decision:
     service = written.service
-    if call.parameters.get("dryRun") == "all" or not written.changes:
+    if trial or not written.changes:
         return Decision(answer=service.body)
     opened = PutOperation(_operation(call, service, rpc))
     return Decision((*written.changes, opened), answer=service.body, settles=service.name)
@@ -90,9 +103,9 @@ def _check_namespace(world: World, metadata: Json, project: str) -> None:
 
 def delete(world: World, call: Call) -> Decision:
     """Delete a service with everything in it."""
-    name = find(world, call).name
-    ended = convergence.abandoned(world, name, call.now)
-    return Decision((*ended, *changes.delete(world, name)), answer=deleted(name, "services"))
+    trial, name = is_dry_run(call), find(world, call).name
+    gone = (*convergence.abandoned(world, name, call.now), *changes.delete(world, name))
+    return Decision(() if trial else gone, answer=deleted(name, "services"))
 
 
 def deleted(name: ResourceName, kind: str) -> Json:

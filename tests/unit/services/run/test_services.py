@@ -161,6 +161,48 @@ def test_a_dry_run_changes_nothing(cloud):
     assert cloud.world.collections == before.collections
 
 
+V1_PLACES = [(NAMESPACE, "namespaces", {"location": REGION}), (PLACE, "projects.locations", {})]
+
+
+@pytest.mark.parametrize(("parent", "methods", "host"), V1_PLACES)
+def test_a_dry_delete_answers_as_the_real_one_and_deletes_nothing(cloud, parent, methods, host):
+    cloud.create(knative())
+    old = cloud.newest().id
+    cloud.replace(knative(labels={"client.knative.dev/nonce": "bbb"}))
+    cloud.ready()
+    for kind, name in (("revisions", old), ("services", "hello")):
+        delete, path = f"run.v1.{methods}.{kind}.delete", f"{parent}/{kind}/{name}"
+        before = cloud.world
+        trial = cloud(delete, name=path, dryRun="all", **host)
+        assert cloud.world.collections == before.collections
+        assert cloud(delete, name=path, **host) == trial
+        assert cloud.world.collections != before.collections
+        assert cloud.refused(delete, name=path, dryRun="all", **host).code == 404
+
+
+def test_a_dry_delete_of_a_revision_that_is_needed_is_refused(cloud):
+    cloud.create(knative())
+    path = f"{NAMESPACE}/revisions/{cloud.newest().id}"
+    error = cloud.refused("run.v1.namespaces.revisions.delete", name=path, location=REGION, dryRun="all")
+    assert error.status == "FAILED_PRECONDITION"
+
+
+def test_a_dry_run_of_something_else_than_all_is_refused_by_name(cloud):
+    cloud.create(knative())
+    names = [f"{NAMESPACE}/services/hello", f"{NAMESPACE}/revisions/{cloud.newest().id}"]
+    calls = [
+        (f"{SERVICES}.create", knative("other"), {"parent": NAMESPACE}),
+        (f"{SERVICES}.replaceService", knative(container={"image": "b"}), {"name": names[0]}),
+        (f"{SERVICES}.delete", None, {"name": names[0]}),
+        ("run.v1.namespaces.revisions.delete", None, {"name": names[1]}),
+    ]
+    for method, body, where in calls:
+        error = cloud.refused(method, body, **where, location=REGION, dryRun="some")
+        assert (error.code, error.status) == (400, "INVALID_ARGUMENT")
+        assert "dryRun" in error.message
+        assert "'some'" in error.message
+
+
 def test_a_connector_must_exist_in_the_region(cloud):
     cloud.subnetwork()
     body = knative(annotations={CONNECTOR: "connector", EGRESS: "all-traffic"})
