@@ -68,6 +68,15 @@ async def test_the_same_request_id_gives_the_same_operation(call):
     assert (await call("POST", SUBNETS, json=BODY))[0] == 409
 
 
+async def test_another_call_with_the_same_request_id_is_another_request(call):
+    again = "requestId=5a4b5c6d-0000-4000-8000-000000000003"
+    await call("POST", f"{SUBNETS}?{again}", json=BODY)
+    deleted = await call("DELETE", f"{SUBNETS}/a?{again}")
+    assert deleted[1]["operationType"] == "delete"
+    assert (await call("GET", f"{SUBNETS}/a"))[0] == 404
+    assert await call("DELETE", f"{SUBNETS}/a?{again}") == deleted
+
+
 async def test_two_calls_at_once_with_one_request_id_are_one_call(call):
     url = f"{SUBNETS}?requestId=5a4b5c6d-0000-4000-8000-000000000002"
     answers = await asyncio.gather(*(call("POST", url, json=BODY) for _ in range(5)))

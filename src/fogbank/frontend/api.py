@@ -163,9 +163,9 @@ class Api:
             case List():
                 return render_list(match, handler.list(self._store.world, call), handler.items, query)
             case Write():
-                return await self._write(handler, call)
+                return await self._write(handler, match, call)
 
-    async def _write(self, handler: Write, call: Call) -> Json:
+    async def _write(self, handler: Write, match: Match, call: Call) -> Json:
         request_id = str(call.parameters.get("requestId") or "")
         if request_id:
             check_request_id(request_id)
@@ -174,7 +174,7 @@ class Api:
         def decide(world: World) -> Decision:
             nonlocal earlier
             if request_id:
-                earlier = with_request_id(world, call.parameters["project"], request_id)
+                earlier = with_request_id(world, match, call.body, request_id)
                 if earlier is not None:
                     return Decision()
             decision = handler.decide(world, call)

@@ -3,12 +3,14 @@
 Compute shows ``compute#operation``; everybody else ``google.longrunning.Operation`` (SEMANTICS 13.1, 13.2).
 """
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta, timezone
 from http import HTTPStatus
 
-from fogbank.discovery.routes import Method
-from fogbank.errors import ApiError, not_found
+from fogbank.discovery.routes import Match, Method
+from fogbank.errors import ApiError, invalid_value, not_found
+from fogbank.frontend.lists import list_path
 from fogbank.resources.names import COMPUTE_PREFIX
 from fogbank.resources.operations import Operation, rfc3339
 from fogbank.resources.world import Json, World
@@ -19,6 +21,7 @@ _COMPUTE_COLLECTIONS = {
     "regionOperations": "regions",
     "zoneOperations": "zones",
 }
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _COLLECTIONS = frozenset({"operations", "projects.locations.operations"})
 RPC_CODES = {
     "OK": 0, "CANCELLED": 1, "UNKNOWN": 2, "INVALID_ARGUMENT": 3, "DEADLINE_EXCEEDED": 4, "NOT_FOUND": 5,
@@ -123,16 +126,27 @@ def operations_under(world: World, api: str, under: str) -> Iterator[Operation]:
             yield operation
 
 
-def with_request_id(world: World, project: str, request_id: str) -> Operation | None:
-    """Find what an earlier call with the same requestId opened (SEMANTICS 13.5)."""
+def with_request_id(world: World, match: Match, body: Json, request_id: str) -> Operation | None:
+    """Find what an earlier call with the same requestId, method and target opened (SEMANTICS 13.5).
+
+    With another method or target it is simply another request.
+    """
+    verb = match.method.name.rpartition(".")[2]
+    path = list_path(match)
+    called = f"{path}/{body.get('name')}" if verb == "insert" else path.removesuffix(f"/{verb}")
     for operation in world.operations.values():
-        if operation.request_id == request_id and operation.name.project == project:
+        same = operation.request_id == request_id and operation.type.rpartition(".")[2] == verb
+        if same and called in {operation.target.path, _numbered(operation)}:
             return operation
     return None
 
 
+def _numbered(operation: Operation) -> str:
+    """Give the target's path with its number in place of its name."""
+    return f"{operation.target.path.rpartition('/')[0]}/{operation.target_id}"
+
+
 def check_request_id(request_id: str) -> None:
-    """Refuse the zero UUID, which Google does not support."""
-    if not request_id.strip("0-"):
-        message = f"Invalid value for field 'requestId': '{request_id}'. The zero UUID is not supported."
-        raise ApiError(400, message, "INVALID_ARGUMENT", "invalid")
+    """Refuse what is no UUID, and the zero UUID, which Google does not support (SEMANTICS 13.5)."""
+    if not _UUID.fullmatch(request_id) or not request_id.strip("0-"):
+        raise invalid_value("requestId", request_id, "Must be a UUID other than the zero UUID.")

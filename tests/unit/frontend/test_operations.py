@@ -2,12 +2,16 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from inline_snapshot import snapshot
 
+from fogbank.discovery.routes import find
 from fogbank.discovery.schemas import check_response
-from fogbank.frontend.operations import render_operation
+from fogbank.errors import ApiError
+from fogbank.frontend.operations import check_request_id, render_operation, with_request_id
 from fogbank.resources.names import ResourceName, compute_name
 from fogbank.resources.operations import OperationError, compute_operation, longrunning_operation
+from fogbank.resources.world import PutOperation, World
 
 NOW = datetime(2026, 11, 22, 1, 2, 3, 456000, tzinfo=UTC)
 SUBNET = compute_name("subnetworks", "demo", "regions", "asia-northeast3", "s")
@@ -93,3 +97,49 @@ def test_a_failed_longrunning_operation_has_an_rpc_status():
     rendered = render_operation(lro().done(NOW, error=error))
     assert rendered["error"] == {"code": 3, "message": "the range conflicts"}
     assert "response" not in rendered
+
+
+SUBNETS = "/compute/v1/projects/demo/regions/asia-northeast3/subnetworks"
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "name", "known"),
+    [
+        ("POST", SUBNETS, "s", True),
+        ("POST", SUBNETS, "t", False),
+        ("POST", SUBNETS.replace("asia-northeast3", "us-central1"), "s", False),
+        ("POST", SUBNETS.replace("subnetworks", "addresses"), "s", False),
+        ("DELETE", f"{SUBNETS}/s", None, False),
+        ("POST", f"{SUBNETS}/s/expandIpCidrRange", None, False),
+    ],
+)
+def test_a_request_id_stands_for_one_method_and_one_target(verb, path, name, known):
+    world = World().after([PutOperation(opened())])
+    match = find("compute.googleapis.com", verb, path)
+    body = {"name": name} if name else {}
+    assert (with_request_id(world, match, body, "r-1") is not None) == known
+    assert with_request_id(world, match, body, "r-2") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "verb", "path"),
+    [
+        ("delete", "DELETE", f"{SUBNETS}/s"),
+        ("delete", "DELETE", f"{SUBNETS}/7"),
+        ("compute.subnetworks.patch", "PATCH", f"{SUBNETS}/s"),
+        ("expandIpCidrRange", "POST", f"{SUBNETS}/s/expandIpCidrRange"),
+    ],
+)
+def test_a_repeated_change_is_found_by_its_request_id(kind, verb, path):
+    made = compute_operation(kind, SUBNET, 7, now=NOW, new_id=lambda: 5, user="me@x", request_id="r-1")
+    world = World().after([PutOperation(made)])
+    assert with_request_id(world, find("compute.googleapis.com", verb, path), {}, "r-1") == made
+
+
+@pytest.mark.parametrize(
+    "wrong", ["notauuid", "00000000-0000-0000-0000-000000000000", "5a4b5c6d00004000800000000000000"]
+)
+def test_a_request_id_is_a_uuid_but_not_zero(wrong):
+    check_request_id("5a4b5c6d-0000-4000-8000-00000000000A")
+    with pytest.raises(ApiError, match="Invalid value for field 'requestId'"):
+        check_request_id(wrong)
