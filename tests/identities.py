@@ -2,13 +2,13 @@
 
 import base64
 import json
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
 from tests.worlds import NOW, resource
 
-from fogbank.clock import Clock
 from fogbank.frontend import jwt
 from fogbank.frontend.accounts import WorldDirectory, operator_account
 from fogbank.frontend.identity import Identity, open_identity
@@ -26,9 +26,13 @@ class Region:
     """A region as far as identity goes."""
 
     identity: Identity
-    clock: Clock
     folder: Path
+    skipped: list[float]
     world: World = field(default_factory=World)
+
+    def pass_time(self, seconds: float) -> None:
+        """Have the machine's clock go on."""
+        self.skipped.append(seconds)
 
     def put(self, *resources: Resource) -> None:
         self.world = self.world.after([Put(each) for each in resources])
@@ -55,11 +59,13 @@ class Region:
 
 def region_in(folder: Path) -> Region:
     """Open a region's identity in ``folder``."""
-    clock = Clock()
+    skipped: list[float] = []
     worlds = []
     directory = WorldDirectory(lambda: worlds[0].world, operator_account("demo"))
-    identity = open_identity(folder, folder / "credentials.json", "demo", clock, directory)
-    region = Region(identity, clock, folder)
+    identity = open_identity(
+        folder, folder / "credentials.json", "demo", directory, lambda: time.time() + sum(skipped)
+    )
+    region = Region(identity, folder, skipped)
     worlds.append(region)
     return region
 

@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
@@ -11,6 +12,7 @@ from tests.private_world import Lab
 
 from fogbank.dataplane.driver import Drifted
 from fogbank.dataplane.linux import rtnetlink
+from fogbank.dataplane.linux.capture import probe
 from fogbank.dataplane.linux.libnft import Nft
 from fogbank.network.topology import (
     Address,
@@ -81,6 +83,23 @@ def test_flows_spread_over_equal_ways_and_each_keeps_its_own(lab: Lab) -> None:
     counts = [sum(address == f"10.0.5.{n + 1}" for address, _ in site.peers) for n in range(3)]
     assert sum(counts) == 30
     assert min(counts) >= 1
+
+
+def test_what_is_sent_again_takes_the_same_way(lab: Lab) -> None:
+    machines = [SpaceName(f"machine/{n}") for n in range(4)]
+    onward = [element for element in line(ways=4) if element.key[:2] not in {("route", m) for m in machines}]
+    lab.build(*onward, *(Route(machine, ANY, ()) for machine in machines))
+
+    def ways_taken(_number: int) -> set[SpaceName]:
+        # Requests are sent again after one second, and after three.
+        sent = probe(lab.driver.spaces, A, SITE_IP, 80, watch=machines, seconds=3.3)
+        assert sent.verdict == "timeout"
+        return {sighting.space for sighting in sent.sightings if sighting.space in machines}
+
+    with ThreadPoolExecutor(8) as several:
+        taken = list(several.map(ways_taken, range(8)))
+    assert [len(each) for each in taken] == [1] * 8
+    assert len(set.union(*taken)) > 1
 
 
 def test_a_route_without_hops_swallows_silently(lab: Lab) -> None:

@@ -10,6 +10,7 @@ import logging
 import os
 import random
 import secrets
+import time
 import signal
 from collections.abc import Awaitable, Sequence
 from ipaddress import IPv4Address
@@ -126,9 +127,7 @@ class Region:
         self.authority = open_authority(places.authority, places.bundle, settings.name)
         operator = operator_account(settings.project)
         directory = WorldDirectory(lambda: self.store.world, operator)
-        self.identity = open_identity(
-            places.authority, places.credentials, settings.project, self._clock, directory
-        )
+        self.identity = open_identity(places.authority, places.credentials, settings.project, directory)
         places.gcloud.mkdir(mode=0o700, exist_ok=True)
         self.projects = Projects(
             self.store,
@@ -215,7 +214,14 @@ class Region:
 
     def _make_desk(self) -> None:
         settings, places = self._settings, self._places
-        tracer = Tracer(lambda: self.store.world, self.loop, self.instances, self._send_probe)
+        tracer = Tracer(
+            world=lambda: self.store.world,
+            loop=self.loop,
+            instances=self.instances,
+            send=self._send_probe,
+            drops_in=self.driver.drops,
+            project=settings.project,
+        )
         self.desk = Desk(
             settings=settings,
             variables=lambda: environment(places, settings.port, settings.project, settings.region),
@@ -232,7 +238,7 @@ class Region:
             user_document=self.identity.user_document,
             new_id=_new_id,
             stop=self.end,
-            started=self._clock.seconds(),
+            started=time.monotonic(),
         )
 
     async def _warm(self) -> None:

@@ -88,7 +88,7 @@ class IamCredentials:
         if not isinstance(scopes, list) or not scopes:
             raise _bad("Scope required.")
         lifetime = _seconds(body.get("lifetime") or f"{LIFETIME_SECONDS}s")
-        end = datetime.fromtimestamp(int(self._identity.machine_time()) + lifetime, UTC)
+        end = datetime.fromtimestamp(int(self._identity.now()) + lifetime, UTC)
         token = self._identity.access_token(account.email, [str(scope) for scope in scopes], lifetime)
         return {"accessToken": token, "expireTime": end.strftime("%Y-%m-%dT%H:%M:%SZ")}
 

@@ -7,11 +7,11 @@ token shall this account have, and is this ID token ours. The path that every AP
 
 import secrets
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from fogbank.clock import Clock
 from fogbank.errors import ApiError, OperatorError
 from fogbank.frontend import jwt
 from fogbank.frontend.accounts import (
@@ -83,11 +83,15 @@ class Secrets:
 
 
 class Identity:
-    """Issues and believes tokens."""
+    """Issues and believes tokens.
 
-    def __init__(self, keys: Secrets, project: str, clock: Clock, directory: Directory) -> None:
-        self._keys, self._clock, self.directory = keys, clock, directory
-        self.tokens = Tokens(keys.sealing, keys.revoked, clock)
+    ``now`` gives the seconds of the epoch by the clock that clients have: time that the region skipped is
+    not time to them.
+    """
+
+    def __init__(self, keys: Secrets, project: str, directory: Directory, now: Callable[[], float]) -> None:
+        self._keys, self.directory, self.now = keys, directory, now
+        self.tokens = Tokens(keys.sealing, keys.revoked, now)
         email = operator_account(project)
         self.operator = Account(email, unique_id(email), project)
         self._believed: dict[str, tuple[str, float]] = {}
@@ -101,7 +105,7 @@ class Identity:
         if not authorization:
             raise missing_credentials()
         known = self._believed.get(authorization)
-        if known is not None and known[1] > self._clock.now().timestamp():
+        if known is not None and known[1] > self.now():
             return known[0]
         try:
             email, expires = self._bearer(authorization)
@@ -118,7 +122,7 @@ class Identity:
 
     def id_token(self, account: Account, audience: str, *, include_email: bool = True) -> str:
         """Issue an ID token, which names ``account`` to ``audience`` for an hour."""
-        now = int(self.machine_time())
+        now = int(self.now())
         claims: Claims = {
             "aud": audience,
             "azp": account.unique_id,
@@ -139,7 +143,7 @@ class Identity:
         claims = jwt.verify(parsed, self._keys.signing.public)
         if claims.get("iss") != ISSUER:
             raise BadTokenError("not an ID token")
-        if jwt.seconds_of(claims, "exp") <= self.machine_time():
+        if jwt.seconds_of(claims, "exp") <= self.now():
             raise BadTokenError("expired")
         return claims
 
@@ -148,7 +152,7 @@ class Identity:
         parsed = jwt.parse(token)
         issuer = str(parsed.claims.get("iss", ""))
         claims = jwt.verify(parsed, self._public_key(issuer, parsed.kid))
-        now, issued, expires = self.machine_time(), *(jwt.seconds_of(claims, c) for c in ("iat", "exp"))
+        now, issued, expires = self.now(), *(jwt.seconds_of(claims, c) for c in ("iat", "exp"))
         if not issued - SKEW_SECONDS <= now < expires:
             raise BadTokenError("expired, or not valid yet")
         if expires - issued > LIFETIME_SECONDS + SKEW_SECONDS:
@@ -208,14 +212,6 @@ class Identity:
         self.tokens.revoke(token)
         self._believed.clear()
 
-    def region_time(self) -> float:
-        """Tell the time that access tokens expire by."""
-        return self._clock.now().timestamp()
-
-    def machine_time(self) -> float:
-        """Tell the time that clients have, whatever the region's clock was advanced by."""
-        return (self._clock.now() - self._clock.offset).timestamp()
-
     def _bearer(self, authorization: str) -> tuple[str, float]:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
@@ -235,8 +231,7 @@ class Identity:
             raise BadTokenError("issuer and subject differ")
         if "scope" not in claims and not (audience.hostname or "").endswith(".googleapis.com"):
             raise BadTokenError("meant for somebody else")
-        left = jwt.seconds_of(claims, "exp") - self.machine_time()
-        return email, self.region_time() + min(left, SELF_SIGNED_SECONDS)
+        return email, min(jwt.seconds_of(claims, "exp"), self.now() + SELF_SIGNED_SECONDS)
 
     def _public_key(self, email: str, kid: str) -> bytes:
         account = self.account(email)
@@ -249,11 +244,15 @@ class Identity:
 
 
 def open_identity(
-    folder: Path, credentials: Path, project: str, clock: Clock, directory: Directory
+    folder: Path,
+    credentials: Path,
+    project: str,
+    directory: Directory,
+    now: Callable[[], float] = time.time,
 ) -> Identity:
     """Load the secrets from ``folder``, made now where missing, and write the operator's key file."""
     private_folder(folder)
-    identity = Identity(Secrets(folder), project, clock, directory)
+    identity = Identity(Secrets(folder), project, directory, now)
     document = render(identity.operator_document())
     if read_private(credentials) != document:
         write_private(credentials, document)

@@ -149,7 +149,7 @@ class OAuth:
         except BadTokenError:
             return _refuse(400, "invalid_token", "Invalid Value")
         number = self._account(grant.email).unique_id
-        left = int((grant.expires or 0.0) - self._identity.region_time())
+        left = int((grant.expires or 0.0) - self._identity.now())
         return json_answer(
             {
                 "azp": number,

@@ -1,19 +1,17 @@
 """Access and refresh tokens: opaque to clients, and needing no memory of ours.
 
 A token carries its grant and a keyed digest, so it outlives a restart; only those that somebody revoked are
-remembered. They expire on the region's clock. What clients read themselves (JSON Web Tokens) is in
-`identity` and goes by the machine's clock, which is the one that clients have.
+remembered. They expire by the machine's clock, which is the one that clients judge them by.
 """
 
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fogbank.clock import Clock
 from fogbank.frontend.jwt import BadTokenError, decode_part, encode_part
 from fogbank.frontend.private import read_private, write_private
 
@@ -25,7 +23,7 @@ CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a token stands for; ``expires`` in seconds of the region's clock, None never."""
+    """What a token stands for; ``expires`` in seconds of the epoch, None never."""
 
     email: str
     scopes: tuple[str, ...] = ()
@@ -33,17 +31,17 @@ class Grant:
 
 
 class Tokens:
-    """Issues and reads tokens with the secret in its folder."""
+    """Issues and reads tokens with the secret in its folder; ``now`` gives the seconds of the epoch."""
 
-    def __init__(self, secret: bytes, revoked: Path, clock: Clock) -> None:
-        self._secret, self._revoked_file, self._clock = secret, revoked, clock
+    def __init__(self, secret: bytes, revoked: Path, now: Callable[[], float]) -> None:
+        self._secret, self._revoked_file, self._now = secret, revoked, now
         self._revoked = set((read_private(revoked) or b"").decode().split())
 
     def issue_access(
         self, email: str, scopes: Iterable[str] = (CLOUD_PLATFORM,), lifetime: int = LIFETIME_SECONDS
     ) -> str:
         """Issue an access token that lives for ``lifetime`` seconds."""
-        now = self._clock.now().timestamp()
+        now = self._now()
         content = {"e": email, "s": " ".join(scopes), "i": round(now, 3), "x": round(now + lifetime, 3)}
         return ACCESS_PREFIX + self._seal("access", content)
 
@@ -54,7 +52,7 @@ class Tokens:
     def read_access(self, token: str) -> Grant:
         """Read an access token; BadTokenError when it is foreign, expired or revoked."""
         content = self._open("access", token.removeprefix(ACCESS_PREFIX))
-        if content["x"] <= self._clock.now().timestamp():
+        if content["x"] <= self._now():
             raise BadTokenError("expired")
         return Grant(content["e"], tuple(content["s"].split()), content["x"])
 

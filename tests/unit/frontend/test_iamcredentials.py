@@ -51,7 +51,7 @@ def test_an_id_token_has_the_address_only_when_asked(own):
 def test_a_signed_jwt_is_believed_of_its_account_only(own):
     operator = own.identity.operator.email
     for issuer, believed in ((ROBOT, True), (operator, False)):
-        now = int(own.identity.machine_time())
+        now = int(own.identity.now())
         claims = {"iss": issuer, "aud": "https://run.googleapis.com/", "iat": now, "exp": now + 60}
         _, body = _call(own, "signJwt", {"payload": json.dumps(claims)})
         if believed:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.containers import HOST, OK, Container, NoInstanceError, add_service, open_to, says
 from tests.worlds import revision
 
+from fogbank.clock import Clock
 from fogbank.frontend.accounts import GCLOUD_CLIENT
 from fogbank.frontend.ingress import Ingress, pick
 from fogbank.resources.names import ResourceName
@@ -95,7 +96,7 @@ async def stage(region):
         ingress = Ingress(
             lambda: region.world,
             region.identity,
-            region.clock,
+            Clock(),
             container,
             exhausted=NoInstanceError,
             open_socket=lambda _space, kind: socket.socket(socket.AF_INET, kind),

@@ -33,12 +33,23 @@ _COMMON: Mapping[str, str] = {
     # Without it, an address takes those of its own range along when it goes.
     "ipv4/conf/all/promote_secondaries": "1",
     "ipv4/ip_unprivileged_port_start": "0",
-    "ipv4/fib_multipath_hash_policy": "1",
 }
+# A flow keeps its way by what stands in its packets: both addresses, the protocol, both ports. The usual
+# policy for that (1) prefers a number of the sending socket's, which changes when something is sent again.
+_HASH_OF_PACKET: Mapping[str, str] = {
+    "ipv4/fib_multipath_hash_fields": str(0x1 | 0x2 | 0x4 | 0x10 | 0x20),
+    "ipv4/fib_multipath_hash_policy": "3",
+}
+_HASH_OF_SOCKET: Mapping[str, str] = {
+    "ipv4/fib_multipath_hash_policy": "1"
+}  # kernels before 5.12 have no other
+_CAN_HASH_PACKETS = Path(_NET, "ipv4/fib_multipath_hash_fields").exists()
+
 _ROUTER: Mapping[str, str] = {
     "ipv4/ip_forward": "1",
     "ipv4/conf/all/send_redirects": "0",
     "ipv4/conf/default/send_redirects": "0",
+    **(_HASH_OF_PACKET if _CAN_HASH_PACKETS else _HASH_OF_SOCKET),
 }
 
 POOL_SIZE = 16
