@@ -3,6 +3,7 @@
 import asyncio
 import re
 import resource
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,7 +26,7 @@ from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import rfc3339
 from fogbank.resources.run import SERVICES
-from fogbank.resources.sites import Site, new_site, remove_site, sites
+from fogbank.resources.sites import Site, find_site, new_site, no_such_site, remove_site, sites
 from fogbank.resources.skipped import skip
 from fogbank.resources.vpcaccess import CONNECTORS
 from fogbank.resources.world import Put, World
@@ -68,7 +69,7 @@ class Desk:
             "port": self.settings.port,
             "project": self.settings.project,
             "ready": self.ready,
-            "uptimeSeconds": round(self.region_clock.seconds() - self.started, 3),
+            "uptimeSeconds": round(time.monotonic() - self.started, 3),
             "memoryBytes": _memory_bytes(),
             "resources": {name: len(members) for name, members in sorted(world.collections.items())},
             "spaces": len(self.loop.observed.of_kind(Space)),
@@ -133,9 +134,12 @@ class Desk:
         return {}
 
     async def witness(self, host: str, *, follow: bool) -> AsyncIterator[Mapping[str, object]]:
-        """Give what third parties saw."""
-        async for entry in self.witness_log.tail(host or None, follow=follow):
-            yield entry
+        """Give what third parties saw; OperatorError when ``host`` is none and nothing of it is kept."""
+        host = host.strip().lower().rstrip(".")
+        there = not host or find_site(self.store.world, host)
+        if not there and not await self.witness_log.knows(host):
+            raise no_such_site(host)
+        return self.witness_log.tail(host, follow=follow)
 
     def logs(self, resource: str, *, follow: bool) -> AsyncIterator[Mapping[str, object]]:
         """Give what instances wrote; OperatorError when nothing is known by that name."""

@@ -10,8 +10,8 @@ import logging
 import os
 import random
 import secrets
-import time
 import signal
+import time
 from collections.abc import Awaitable, Sequence
 from ipaddress import IPv4Address
 from typing import Any

@@ -141,8 +141,13 @@ def remove_site(world: World, host: str) -> Delete:
         raise OperatorError(f"{host} is built in and cannot be removed.")
     name = site_name(host)
     if world.find(name) is None:
-        raise OperatorError(f"There is no third party {host}. See them all: fogbank internet list")
+        raise no_such_site(host)
     return Delete(name)
+
+
+def no_such_site(host: str) -> OperatorError:
+    """Refuse because no third party is called ``host``."""
+    return OperatorError(f"There is no third party {host}. See them all: fogbank internet list")
 
 
 def parse_host(text: str) -> str:

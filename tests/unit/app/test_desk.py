@@ -1,7 +1,10 @@
 """What the operator is told while something cannot be made, and after it was repaired."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +17,7 @@ from fogbank.clock import Clock
 from fogbank.control.connectors import Connectors
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
+from fogbank.dataplane.linux.witness import Entry, WitnessLog
 from fogbank.dataplane.simulated import SimulatedDriver, never
 from fogbank.errors import OperatorError
 from fogbank.lowering.lower import lower
@@ -33,6 +37,7 @@ class Room:
         clock, self.driver = Clock(), SimulatedDriver()
         self.store = Store(Journal(folder / "world.sqlite"))
         self.logbook = Logbook(folder / "log.jsonl", clock)
+        self.witness_log = WitnessLog(folder / "witness.jsonl")
         self.loop = ControlLoop(self.store, self.driver, lower, (), clock)
         unused: Any = None
         self.desk = Desk(
@@ -45,13 +50,13 @@ class Room:
             connectors=Connectors(self.store, self.loop, self.driver, clock, self.logbook),
             region_clock=clock,
             tracer=unused,
-            witness_log=unused,
+            witness_log=self.witness_log,
             logbook=self.logbook,
             registry=unused,
             drops_in=unused,
             new_id=lambda: 1,
             stop=lambda: None,
-            started=clock.seconds(),
+            started=time.monotonic(),
         )
 
     def converging(self) -> list[dict[str, Any]]:
@@ -68,6 +73,7 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
     room.loop.set_fleet(fleet)
     yield room
     room.logbook.close()
+    room.witness_log.close()
     await room.store.close()
 
 
@@ -119,3 +125,30 @@ async def test_logs_of_what_is_there_but_silent_are_empty_and_of_nothing_are_ref
     assert [line async for line in connector] == []
     with pytest.raises(OperatorError, match=r"There is: connector/cloud-run-connector\."):
         room.desk.logs("nothing", follow=False)
+
+
+async def test_skipped_time_is_no_uptime(room: Room) -> None:
+    room.desk.region_clock.advance(timedelta(days=400))
+    assert 0 <= room.desk.status()["uptimeSeconds"] < 60
+
+
+@pytest.mark.parametrize("follow", [False, True])
+async def test_the_log_of_a_host_that_never_was_is_refused_as_its_removal_is(
+    room: Room, follow: bool
+) -> None:
+    with pytest.raises(OperatorError) as unknown:
+        await room.desk.witness("nosuch.example", follow=follow)
+    with pytest.raises(OperatorError) as unremovable:
+        await room.desk.remove_site("nosuch.example")
+    assert str(unknown.value) == str(unremovable.value)
+
+
+@pytest.mark.parametrize("host", ["", "ifconfig.me", "Ifconfig.ME.", "removed.example.com"])
+async def test_hosts_that_are_there_or_were_seen_have_a_log(room: Room, host: str) -> None:
+    seen = Entry(
+        room.desk.region_clock.now(), IPv4Address("203.0.113.5"), 1024, "removed.example.com", "GET", "/", 200
+    )
+    room.witness_log.append(seen)
+    log = await room.desk.witness(host, follow=False)
+    expected = [] if "ifconfig" in host.lower() else ["removed.example.com"]
+    assert [entry["host"] async for entry in log] == expected

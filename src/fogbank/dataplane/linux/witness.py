@@ -68,6 +68,11 @@ class WitnessLog:
                 if not host or shown["host"] == host:
                     yield shown
 
+    async def knows(self, host: str) -> bool:
+        """Tell whether something of ``host`` is kept, be it a third party still or not."""
+        async with aclosing(self.tail(host)) as found:
+            return await anext(found, None) is not None
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
