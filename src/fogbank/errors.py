@@ -68,9 +68,13 @@ def stale_fingerprint(message: str = "Invalid fingerprint.") -> ApiError:
     return ApiError(412, message, "FAILED_PRECONDITION", "conditionNotMet")
 
 
+_INSTEAD = {"logging": "To read what services wrote: fogbank logs SERVICE"}
+"""By API, the command that does what people use its methods for."""
+
+
 def not_implemented(method: str) -> ApiError:
-    """Refuse honestly: ``method`` (``compute.instances.insert``) is not built yet."""
-    return _unimplemented(501, method)
+    """Refuse honestly: ``method`` (``compute.v1.instances.insert``) is not built yet."""
+    return _unimplemented(501, method, _INSTEAD.get(method.partition(".")[0], ""))
 
 
 def not_built(part: str) -> ApiError:
@@ -81,9 +85,9 @@ def not_built(part: str) -> ApiError:
     return _unimplemented(400, part)
 
 
-def _unimplemented(code: int, what: str) -> ApiError:
+def _unimplemented(code: int, what: str, instead: str = "") -> ApiError:
     message = f"Fogbank does not implement {what} yet. See docs/reference/coverage.md for what it does."
-    return ApiError(code, message, "UNIMPLEMENTED", "notImplemented")
+    return ApiError(code, f"{message} {instead}".rstrip(), "UNIMPLEMENTED", "notImplemented")
 
 
 class DriverError(Exception):
