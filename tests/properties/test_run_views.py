@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from tests.cloud_calls import PLACE, PROJECT, REGION, Cloud
 from tests.unit.services.run.knative import Run, knative
 
+from fogbank.errors import ApiError
 from fogbank.resources.run import Readiness, read_service, ready_condition, service_name
 
 SERVICES = "run.v2.projects.locations.services"
@@ -90,6 +91,23 @@ def test_writing_back_what_v2_shows_changes_nothing(body):
     before = cloud.world.get(service_name(PROJECT, REGION, "hello"))
     cloud(f"{SERVICES}.patch", cloud(f"{SERVICES}.get", name=NAME), name=NAME)
     assert cloud.world.get(service_name(PROJECT, REGION, "hello")) == before
+
+
+FIELDS = "template containers scaling vpcAccess traffic labels annotations conditions terminal_condition"
+NAMES = f"{FIELDS} description name image min_instance_count percent 0 * x".split()
+paths = st.lists(st.sampled_from([*NAMES, ""]), max_size=4).map(".".join)
+masks = st.text(max_size=20) | st.lists(paths, max_size=3).map(",".join)
+
+
+@given(services, services, masks)
+def test_any_mask_is_kept_or_refused_and_a_refusal_changes_nothing(body, patch, mask):
+    cloud = region()
+    cloud(f"{SERVICES}.create", body, parent=PLACE, serviceId="hello")
+    before = cloud.world
+    try:
+        cloud(f"{SERVICES}.patch", patch, name=NAME, updateMask=mask)
+    except ApiError:
+        assert cloud.world == before
 
 
 @given(st.lists(st.sampled_from(["deploy", "ready", "fail"]), max_size=12))

@@ -105,6 +105,57 @@ def test_a_mask_changes_only_what_it_names(cloud):
     assert len(cloud.revisions()) == 2
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "template.containers.image",
+        "template.containers.0.image",
+        "template.containers[0].image",
+        "traffic.percent",
+        "annotations.x.y",
+        "labels.a",
+        "conditions.state",
+        "bogus",
+        "description.foo",
+        "ingress.INGRESS_TRAFFIC_ALL",
+        "template.",
+        ".description",
+        "template.*",
+    ],
+)
+@pytest.mark.parametrize("mask", ["{}", "description,{}", "*,{}"])
+def test_a_mask_names_fields_and_goes_through_no_list_or_map(cloud, path, mask):
+    create(cloud, service(description="old", annotations={"x": "1"}))
+    error = cloud.refused(
+        f"{SERVICES}.patch", service(description="new"), name=NAME, updateMask=mask.format(path)
+    )
+    assert (error.code, error.status) == (400, "INVALID_ARGUMENT")
+    assert f"'{path}'" in error.message
+
+
+def test_a_mask_is_checked_before_a_patch_makes_what_is_missing(cloud):
+    error = cloud.refused(
+        f"{SERVICES}.patch", service(), name=NAME, allowMissing=True, updateMask="description,bogus"
+    )
+    assert error.code == 400
+
+
+@pytest.mark.parametrize("path", ["uid", "createTime", "name", "etag", "terminal_condition.state", "urls"])
+def test_a_mask_may_name_what_only_google_writes_without_effect(cloud, path):
+    create(cloud, service(description="old"))
+    before = get(cloud)
+    body = {"uid": "other", "createTime": "2001-01-01T00:00:00Z", "name": "n", "description": "new"}
+    cloud(f"{SERVICES}.patch", body, name=NAME, updateMask=path)
+    assert get(cloud) == before
+
+
+def test_a_mask_of_everything_makes_the_body_the_whole(cloud):
+    create(cloud, service(labels={"a": "b"}))
+    cloud(f"{SERVICES}.patch", service(description="new"), name=NAME, updateMask="*")
+    assert get(cloud)["description"] == "new"
+    assert "labels" not in get(cloud)
+
+
 def test_without_a_mask_the_body_is_the_whole(cloud):
     create(cloud, service(labels={"a": "b"}))
     cloud.ready()

@@ -4,8 +4,7 @@ Writes answer with operations whose metadata and response are the service itself
 ready or has failed, which the control loop tells.
 """
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from fogbank.errors import ApiError
 from fogbank.resources.names import ResourceName
@@ -14,11 +13,13 @@ from fogbank.resources.run import REVISIONS, SERVICE_LABEL, SERVICES, revision_n
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.access import iam_methods
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
+from fogbank.services.masks import mask_paths
 from fogbank.services.run import changes, convergence
 from fogbank.services.run.objects import bad_request
 from fogbank.services.run.revisions import delete_revision
 from fogbank.services.run.services import in_place
 from fogbank.services.run.status import is_settled
+from fogbank.services.run.v2.masks import EVERYTHING, check_path, lay
 from fogbank.services.run.v2.parse import WRITABLE, parse_service
 from fogbank.services.run.v2.render import (
     REVISION_TYPE,
@@ -41,7 +42,9 @@ def create(world: World, call: Call) -> Decision:
 
 def patch(world: World, call: Call) -> Decision:
     """Replace a service, or only the fields that a mask names."""
-    name = _name(world, call)
+    name, paths = _name(world, call), mask_paths(call)
+    for path in paths:
+        check_path(path)
     found = world.find(name)
     if found is None and call.parameters.get("allowMissing"):
         written = changes.create(world, call, name, *parse_service(call.body))
@@ -49,33 +52,19 @@ def patch(world: World, call: Call) -> Decision:
     found = _find(world, call)
     _check_etag(call.body.get("etag"), found)
     environment = render_service(found)["template"].get("executionEnvironment")
-    parsed = parse_service(_masked(found, call), environment)
+    parsed = parse_service(_masked(found, call, paths), environment)
     revise = bool(call.parameters.get("forceNewRevision"))
     written = changes.update(world, call, found, *parsed, revise=revise)
     return _decision(call, written, "UpdateService")
 
 
-def _masked(found: Resource, call: Call) -> Json:
+def _masked(found: Resource, call: Call, paths: Sequence[str]) -> Json:
     """Lay what the mask names over what there is; without a mask the body is the whole."""
-    paths = [_camel(p) for p in str(call.parameters.get("updateMask") or "*").split(",")]
-    if "*" in paths:
+    if not paths or EVERYTHING in paths:
         return call.body
-    result = {key: value for key, value in render_service(found).items() if key in WRITABLE}
-    for path in paths:
-        result = _laid(result, call.body, path.split("."))
-    return result
-
-
-def _laid(current: Json, new: Json, steps: list[str]) -> Json:
-    first, rest = steps[0], steps[1:]
-    if rest:
-        return current | {first: _laid(current.get(first) or {}, new.get(first) or {}, rest)}
-    without = {key: value for key, value in current.items() if key != first}
-    return without | ({first: new[first]} if first in new else {})
-
-
-def _camel(path: str) -> str:
-    return re.sub(r"_([a-z])", lambda match: match[1].upper(), path.strip())
+    return lay(
+        {key: value for key, value in render_service(found).items() if key in WRITABLE}, call.body, paths
+    )
 
 
 def _check_etag(etag: str | None, found: Resource) -> None:
