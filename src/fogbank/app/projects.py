@@ -6,7 +6,7 @@ from datetime import datetime
 
 from fogbank.errors import ApiError
 from fogbank.resources.decisions import Decision
-from fogbank.resources.projects import is_usable_id, project_id, project_name
+from fogbank.resources.projects import is_usable_id, project_id, project_name, unusable_project
 from fogbank.resources.world import Change, Put, World
 from fogbank.services.cloudresourcemanager import new_project
 from fogbank.services.compute import default_network
@@ -64,17 +64,4 @@ class Projects:
 
 def unknown_project(project: str) -> ApiError:
     """Refuse a project that does not exist; Google does not say whether it does (SEMANTICS 10)."""
-    return ApiError(
-        403,
-        f"Permission denied on resource project {project}.",
-        "PERMISSION_DENIED",
-        "forbidden",
-        (
-            {
-                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                "reason": "CONSUMER_INVALID",
-                "domain": "googleapis.com",
-                "metadata": {"consumer": f"projects/{project}"},
-            },
-        ),
-    )
+    return unusable_project(f"Permission denied on resource project {project}.", project)

@@ -33,6 +33,7 @@ from fogbank.network.topology import Topology
 from fogbank.resources.apis import check_enabled
 from fogbank.resources.decisions import Decision
 from fogbank.resources.operations import Operation
+from fogbank.resources.projects import check_active
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call, List, Read, Service, Write
 from fogbank.services.contract import Method as Handler
@@ -150,6 +151,8 @@ class Api:
             return match
         key, project = found
         known = await self._ensure_project(project)
+        if match.method.api != "cloudresourcemanager":
+            check_active(self._store.world, known)
         if match.method.api != "serviceusage":
             check_enabled(self._store.world, known, f"{match.method.api}.googleapis.com")
         if known == project:

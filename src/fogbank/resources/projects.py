@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from hashlib import blake2b, sha256
 
+from fogbank.errors import ApiError
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource, World
 
@@ -56,6 +57,29 @@ def project_id(world: World, reference: str) -> str:
         if project.body["projectNumber"] == reference:
             return project.name.id
     return reference
+
+
+def check_active(world: World, project: str) -> None:
+    """Refuse a call for a project that waits for its deletion (Google's words, unverified)."""
+    found = world.find(project_name(project))
+    if found is not None and found.body["lifecycleState"] != "ACTIVE":
+        raise unusable_project(
+            f"Project '{project}' has been scheduled for deletion and cannot be used for API calls. Visit "
+            "https://console.developers.google.com/iam-admin/projects?pendingDeletion=true to undelete the "
+            "project.",
+            found.body["projectNumber"],
+        )
+
+
+def unusable_project(message: str, project: str) -> ApiError:
+    """Refuse a call because of its project, which is given by id or number."""
+    detail = {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": "CONSUMER_INVALID",
+        "domain": "googleapis.com",
+        "metadata": {"consumer": f"projects/{project}"},
+    }
+    return ApiError(403, message, "PERMISSION_DENIED", "forbidden", (detail,))
 
 
 def policy_name(project: str) -> ResourceName:

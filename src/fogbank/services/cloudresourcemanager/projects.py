@@ -33,6 +33,14 @@ def find(world: World, call: Call) -> Resource:
     return found
 
 
+def find_active(world: World, call: Call) -> Resource:
+    """Find a project that is to be changed, which one that waits for its deletion cannot be (v1's text)."""
+    found = find(world, call)
+    if found.body["lifecycleState"] != "ACTIVE":
+        raise _wrong_state(found)
+    return found
+
+
 def get(world: World, call: Call) -> Json:
     """Show a project."""
     return find(world, call).body
@@ -91,7 +99,7 @@ def operation_of(call: Call, target: ResourceName, message: str, metadata: Json,
 
 def update(world: World, call: Call) -> Decision:
     """Replace a project's name and labels."""
-    found = find(world, call)
+    found = find_active(world, call)
     changed = found.with_body(**{key: call.body.get(key, found.body.get(key)) for key in _WRITABLE})
     return Decision((Put(changed),), answer=changed.body)
 
@@ -109,13 +117,13 @@ def undelete(world: World, call: Call) -> Decision:
 def marked(found: Resource, state: str) -> Resource:
     """Give a project another state; refuse to delete twice or to restore what is not deleted."""
     if found.body["lifecycleState"] == state:
-        raise ApiError(
-            400,
-            f"Project '{found.name.id}' is in state {state} already.",
-            "FAILED_PRECONDITION",
-            "failedPrecondition",
-        )
+        raise _wrong_state(found)
     return found.with_body(lifecycleState=state)
+
+
+def _wrong_state(found: Resource) -> ApiError:
+    message = f"Project '{found.name.id}' is in state {found.body['lifecycleState']}."
+    return ApiError(400, message, "FAILED_PRECONDITION", "failedPrecondition")
 
 
 def get_ancestry(world: World, call: Call) -> Json:

@@ -8,7 +8,7 @@ from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.projects import PROJECTS
 from fogbank.resources.world import Change, Json, Put, Resource, World
 from fogbank.services.cloudresourcemanager.creation import Furnish
-from fogbank.services.cloudresourcemanager.projects import created, find, marked, operation_of
+from fogbank.services.cloudresourcemanager.projects import created, find, find_active, marked, operation_of
 from fogbank.services.contract import Call, Decision, Method, Write
 
 _TYPE = "type.googleapis.com/google.cloud.resourcemanager.v3.Project"
@@ -102,7 +102,7 @@ def creator(furnish: Furnish) -> Method:
 
 def patch(world: World, call: Call) -> Decision:
     """Change a project's display name or labels."""
-    found = find(world, call)
+    found = find_active(world, call)
     mask = str(call.parameters.get("updateMask") or "displayName,labels").replace(
         "display_name", "displayName"
     )

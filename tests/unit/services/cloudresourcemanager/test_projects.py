@@ -70,6 +70,15 @@ def test_a_deleted_project_can_be_brought_back(cloud):
     assert cloud(f"{V1}.get", projectId=PROJECT)["lifecycleState"] == "ACTIVE"
 
 
+def test_a_project_that_waits_for_its_deletion_cannot_be_changed(cloud):
+    cloud(f"{V1}.delete", projectId=PROJECT)
+    refusals = (
+        cloud.refused(f"{V1}.update", {"name": "New"}, projectId=PROJECT),
+        cloud.refused(f"{V3}.patch", {"displayName": "New"}, name=f"projects/{PROJECT}"),
+    )
+    assert [(each.code, each.status) for each in refusals] == [(400, "FAILED_PRECONDITION")] * 2
+
+
 def test_a_project_can_be_renamed(cloud):
     cloud(f"{V1}.update", {"name": "New", "labels": {"a": "b"}}, projectId=PROJECT)
     assert cloud(f"{V3}.get", name=f"projects/{PROJECT}")["displayName"] == "New"

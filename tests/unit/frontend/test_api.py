@@ -1,0 +1,56 @@
+"""The API from a request to the services and back, where it is the same for all of them."""
+
+import json
+from itertools import count
+
+import pytest
+from tests.serving import NOW, OPERATOR, TOKEN, Region
+
+from fogbank.app.projects import Projects
+from fogbank.frontend.calls import ApiRequest
+from fogbank.frontend.registered import registered
+
+COMPUTE = "compute.googleapis.com/compute/v1/projects/demo"
+PROJECT = "cloudresourcemanager.googleapis.com/v1/projects/demo"
+CALLS_OF_A_PROJECT = [
+    ("POST", f"{COMPUTE}/global/networks", {"name": "net", "autoCreateSubnetworks": False}),
+    ("GET", f"{COMPUTE}/global/networks", None),
+    ("GET", COMPUTE, None),
+    ("GET", "vpcaccess.googleapis.com/v1/projects/demo/locations/asia-northeast3/connectors", None),
+    ("GET", "run.googleapis.com/v2/projects/demo/locations/asia-northeast3/services", None),
+    ("POST", "iam.googleapis.com/v1/projects/demo/serviceAccounts", {"accountId": "runner"}),
+    ("POST", "serviceusage.googleapis.com/v1/projects/demo/services/redis.googleapis.com:enable", {}),
+]
+
+
+@pytest.fixture
+async def call(tmp_path):
+    """Call a region with all services; gives the status and the JSON."""
+    region = Region(tmp_path, registered())
+    ids = count(10**18)
+    projects = Projects(region.store, owner=OPERATOR, strict=False, now=lambda: NOW, new_id=lambda: next(ids))
+    await projects.ensure("demo")
+
+    async def send(verb, url, body=None):
+        host, _, rest = url.partition("/")
+        path, _, query = rest.partition("?")
+        content = b"" if body is None else json.dumps(body).encode()
+        request = ApiRequest(verb, host, f"/{path}", query.encode(), TOKEN, "application/json", content)
+        reply = await region.api.answer(request)
+        return reply.status, json.loads(reply.content)
+
+    yield send
+    await region.store.close()
+
+
+@pytest.mark.parametrize(("verb", "url", "body"), CALLS_OF_A_PROJECT)
+async def test_a_project_that_waits_for_its_deletion_is_used_by_no_api_until_it_is_back(
+    call, verb, url, body
+):
+    assert (await call("DELETE", PROJECT))[0] == 200
+    status, answer = await call(verb, url, body)
+    assert status == 403
+    assert "Project 'demo' has been scheduled for deletion" in answer["error"]["message"]
+    assert (await call("GET", PROJECT))[1]["lifecycleState"] == "DELETE_REQUESTED"
+    assert (await call("POST", f"{PROJECT}:undelete", {}))[0] == 200
+    assert (await call(verb, url, body))[0] == 200
