@@ -1,14 +1,16 @@
 """Tracing: from what a person asks (``run/production`` to a URL) to a path, and the packet that proves it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 from urllib.parse import urlsplit
 
+from fogbank.app.sources import find_source
 from fogbank.control.instances import Instances
 from fogbank.control.loop import ControlLoop
+from fogbank.dataplane.linux.nftables import PORTS_EXHAUSTED
 from fogbank.errors import OperatorError
 from fogbank.lowering.spaces import instance_space
 from fogbank.network.sightings import Probe
@@ -17,7 +19,8 @@ from fogbank.paths.compare import compare, seen
 from fogbank.paths.explain import explain, to_json
 from fogbank.paths.predict import predict
 from fogbank.paths.trace import Dropped, Flow, Trace
-from fogbank.resources.sites import find_site
+from fogbank.resources.run import SERVICES
+from fogbank.resources.sites import find_site, is_googles
 from fogbank.resources.world import World
 
 Json = dict[str, Any]
@@ -25,21 +28,30 @@ SendProbe = Callable[[Flow, frozenset[SpaceName]], Probe]
 """Send one real packet for a flow and watch these spaces; blocks."""
 
 _PORTS = {"http": 80, "https": 443}
+_NO_PORT = "all ports to this destination are in use or held; see fogbank drops"
 
 
 @dataclass(frozen=True, slots=True)
 class Tracer:
-    """Answers ``fogbank trace``."""
+    """Answers ``fogbank trace``; names without a project are those of ``project`` if it has them."""
 
     world: Callable[[], World]
     loop: ControlLoop
     instances: Instances
     send: SendProbe
+    drops_in: Callable[[SpaceName], Mapping[str, int]]
+    project: str
 
     async def trace(self, source: str, url: str, *, probe: bool) -> Json:
-        """Predict the path from ``source`` to ``url``; with ``probe`` send a packet and compare."""
-        start = self._start(source)
-        destination, port = self._destination(url)
+        """Predict the path from ``source`` to ``url``; with ``probe`` send a packet and compare.
+
+        OperatorError when ``source`` or ``url`` is nothing that can be traced; then no packet is sent.
+        """
+        world = self.world()
+        ready = (copy for copy in self.instances.copies.values() if copy.state == "ready")
+        services = (resource.name for resource in world.all(SERVICES))
+        start = instance_space(find_source(source, ready, services, self.project).instance.id)
+        destination, port = destination_of(url, world)
         flow = Flow(start, destination, port)
         trace = predict(self.loop.observed, flow)
         owners = self.loop.lowered.owners
@@ -50,42 +62,58 @@ class Tracer:
             "differences": [],
         }
         if probe:
-            watched = frozenset(hop.space for branch in trace.branches for hop in branch.hops)
-            packet = await asyncio.to_thread(self.send, flow, watched)
-            answer["observed"] = _probe_json(packet)
-            answer["differences"] = list(compare(trace, seen(packet)))
+            packet, ran_out = await asyncio.to_thread(self._probe, trace)
+            what = seen(packet, ran_out)
+            answer["observed"] = _probe_json(packet, what.out_of_ports)
+            answer["differences"] = list(compare(trace, what))
         return answer
 
-    def _start(self, source: str) -> SpaceName:
-        """Find an instance of ``run/SERVICE``, ``run/SERVICE/REVISION``, or with that id."""
-        kind, _, rest = source.partition("/")
-        service, _, revision = rest.partition("/")
-        ready = [copy for copy in self.instances.copies.values() if copy.state == "ready"]
-        for copy in ready:
-            of_service = kind == "run" and copy.revision.service.id == service
-            if copy.instance.id == source or (of_service and revision in ("", copy.revision.name.id)):
-                return instance_space(copy.instance.id)
-        known = sorted({f"run/{copy.revision.service.id}" for copy in ready})
-        hint = f"These do: {', '.join(known)}." if known else "Deploy a service first."
-        raise OperatorError(f"No instance of {source} runs. {hint}")
+    def _probe(self, trace: Trace) -> tuple[Probe, frozenset[SpaceName]]:
+        """Send the packet; tell in which spaces on its way a NAT port was wanting meanwhile. Blocks."""
+        watched = frozenset(hop.space for branch in trace.branches for hop in branch.hops)
+        before = self._exhausted(watched)
+        packet = self.send(trace.flow, watched)
+        after = self._exhausted(watched)
+        return packet, frozenset(space for space in watched if after[space] > before[space])
 
-    def _destination(self, url: str) -> tuple[IPv4Address, int]:
+    def _exhausted(self, spaces: Iterable[SpaceName]) -> Mapping[SpaceName, int]:
+        return {space: self.drops_in(space).get(PORTS_EXHAUSTED, 0) for space in spaces}
+
+
+def destination_of(url: str, world: World) -> tuple[IPv4Address, int]:
+    """Read the address and port to which ``url`` leads; OperatorError when no path can be told."""
+    try:
         parts = urlsplit(url if "//" in url else f"http://{url}")
-        host = parts.hostname or ""
-        try:
-            port = parts.port or _PORTS.get(parts.scheme, 80)
-        except ValueError as error:
-            raise OperatorError(f"{url}: {error}") from error
-        try:
-            return IPv4Address(host), port
-        except AddressValueError:
-            site = find_site(self.world(), host)
-        if site is None:
-            raise OperatorError(
-                f"{host or url} is no IPv4 address and no third party of this region. "
-                f"See them: fogbank internet list. Add it: fogbank internet add {host or 'HOST'}"
-            )
-        return site.address, port
+        host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 80)
+    except ValueError as error:
+        raise OperatorError(f"{url}: {error}") from error
+    try:
+        address = IPv4Address(host)
+    except AddressValueError:
+        address = _address_of(host, url, world)
+    if address.is_loopback or address.is_unspecified:
+        raise OperatorError(
+            f"{host} is the container itself: a packet to it never leaves the instance, so it has no path. "
+            "Give the address of something else."
+        )
+    return address, port
+
+
+def _address_of(host: str, url: str, world: World) -> IPv4Address:
+    if host == "localhost":
+        return IPv4Address("127.0.0.1")
+    if is_googles(host):
+        raise OperatorError(
+            f"{host} is a name of Google's own and no third party; paths to those are not traced yet. "
+            "The metadata server's is, by its address: 169.254.169.254"
+        )
+    site = find_site(world, host)
+    if site is None:
+        raise OperatorError(
+            f"{host or url} is no IPv4 address and no third party of this region. "
+            f"See them: fogbank internet list. Add it: fogbank internet add {host or 'HOST'}"
+        )
+    return site.address
 
 
 def disposition(trace: Trace) -> str:
@@ -97,11 +125,14 @@ def disposition(trace: Trace) -> str:
     return " or ".join(dict.fromkeys(ends))
 
 
-def _probe_json(packet: Probe) -> Json:
+def _probe_json(packet: Probe, out_of_ports: SpaceName | None) -> Json:
     return {
         "verdict": packet.verdict,
         "seconds": round(packet.seconds, 6),
         "sourcePort": packet.source_port,
+        "drop": {"space": out_of_ports, "reason": PORTS_EXHAUSTED, "description": _NO_PORT}
+        if out_of_ports
+        else None,
         "sightings": [
             {
                 "space": sighting.space,

@@ -81,7 +81,10 @@ def _observed(observed: Json, differences: Sequence[str], ways: Sequence[list[st
     yield click.style(f"  →  observed: {observed['verdict']} {took}", bold=True)
     for difference in differences:
         yield click.style(f"  ✗  {difference}", fg="red")
-    if not differences:
+    if drop := observed.get("drop"):
+        why = f"{drop['reason']}, {drop['description']}"
+        yield click.style(f"  ✗  dropped in {place_of(drop['space'])}: {why}", fg="red")
+    elif not differences:
         yield click.style("  ✓  prediction and packet agree", fg="green")
 
 

@@ -4,11 +4,11 @@ A probe tells what the client got, what the destination saw, and what routers tr
 when one branch of the prediction says the same; a disagreement is listed, never smoothed over.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from fogbank.network.sightings import Probe
+from fogbank.network.sightings import Probe, Sighting
 from fogbank.network.topology import SpaceName
 from fogbank.paths.trace import Branch, Trace, Translated, Verdict
 
@@ -24,11 +24,16 @@ class Crossing:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What became of a real packet; ``source`` is what the destination saw, if it saw anything."""
+    """What became of a real packet; ``source`` is what the destination saw, if it saw anything.
+
+    ``crossings`` of one space are in the order of time. ``out_of_ports`` is the space that dropped the packet
+    because no port was left for it.
+    """
 
     verdict: Verdict
     source: IPv4Address | None = None
     crossings: tuple[Crossing, ...] = ()
+    out_of_ports: SpaceName | None = None
 
 
 def compare(trace: Trace, seen: Seen) -> tuple[str, ...]:
@@ -38,16 +43,17 @@ def compare(trace: Trace, seen: Seen) -> tuple[str, ...]:
 
 
 def _differences(branch: Branch, seen: Seen) -> Iterator[str]:
-    if seen.verdict != branch.verdict:
+    if seen.verdict != branch.verdict and not _ran_out(branch, seen):
         yield f"predicted {branch.verdict}, but the packet was {seen.verdict}"
     if seen.source is not None and seen.source != branch.source:
         yield f"predicted the source {branch.source}, but the destination saw {seen.source}"
-    spaces = {hop.space: hop for hop in branch.hops}
+    ahead = list(branch.hops)
     for crossing in seen.crossings:
-        hop = spaces.get(crossing.space)
+        hop = next((hop for hop in ahead if hop.space == crossing.space), None)
         if hop is None:
             yield f"the packet crossed {crossing.space}, which was not predicted"
             continue
+        ahead.remove(hop)  # a packet to the gateway's own address crosses its network twice
         after = next((step.after for step in hop.steps if isinstance(step, Translated)), hop.source)
         if (crossing.source, crossing.translated) != (hop.source, after):
             yield (
@@ -59,16 +65,41 @@ def _differences(branch: Branch, seen: Seen) -> Iterator[str]:
 _VERDICTS: Mapping[str, Verdict] = {"connected": "accepted", "refused": "refused"}
 
 
-def seen(probe: Probe) -> Seen:
-    """Read a probe: what every router did to the packet, and the source at the space where it stayed."""
-    entered = {s.space: s for s in reversed(probe.sightings) if s.direction == "in"}
-    left = {s.space: s for s in probe.sightings if s.direction == "out"}
+def seen(probe: Probe, ran_out: Collection[SpaceName] = ()) -> Seen:
+    """Read a probe: what every router did to the packet, and the source at the space where it stayed.
+
+    ``ran_out`` are the spaces in which a sender had no port left while the packet was on its way.
+    """
+    entered, left = _passages(probe, "in"), _passages(probe, "out")
     verdict = _VERDICTS.get(probe.verdict, "dropped")
-    ends = [sighting for space, sighting in entered.items() if space not in left]
+    ends = [each[-1] for space, each in entered.items() if len(each) > len(left.get(space, ()))]
+    end = max(ends, key=lambda sighting: sighting.seconds, default=None)
     return Seen(
         verdict,
-        ends[-1].source if ends and verdict != "dropped" else None,
+        end.source if end and verdict != "dropped" else None,
         tuple(
-            Crossing(space, entered[space].source, left[space].source) for space in left if space in entered
+            Crossing(space, came.source, went.source)
+            for space, each in entered.items()
+            for came, went in zip(each, left.get(space, ()), strict=False)
         ),
+        end.space if end and verdict == "dropped" and end.space in ran_out else None,
+    )
+
+
+def _passages(probe: Probe, direction: str) -> Mapping[SpaceName, list[Sighting]]:
+    found: dict[SpaceName, list[Sighting]] = {}
+    for sighting in probe.sightings:
+        if sighting.direction == direction:
+            found.setdefault(sighting.space, []).append(sighting)
+    return found
+
+
+def _ran_out(branch: Branch, seen: Seen) -> bool:
+    """Tell whether the packet was dropped for want of a port where ``branch`` translates it.
+
+    Which ports are in use is not declared, so no prediction can know it.
+    """
+    return any(
+        hop.space == seen.out_of_ports and any(isinstance(step, Translated) for step in hop.steps)
+        for hop in branch.hops
     )

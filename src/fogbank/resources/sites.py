@@ -155,9 +155,15 @@ def parse_host(text: str) -> str:
     host = text.strip().lower().rstrip(".")
     if not _HOST.fullmatch(host) or len(host) > 253 or host.rpartition(".")[2].isdigit():
         raise OperatorError(f"{text!r} is not a host name. Give one such as partner.example.com")
-    if any(host == suffix or host.endswith("." + suffix) for suffix in _OURS):
+    if is_googles(host):
         raise OperatorError(f"{host} belongs to Google Cloud, so no third party can have it.")
     return host
+
+
+def is_googles(host: str) -> bool:
+    """Tell whether ``host`` is a name of Google Cloud's own, which no third party can have."""
+    host = host.lower().rstrip(".")
+    return any(host == suffix or host.endswith("." + suffix) for suffix in _OURS)
 
 
 def parse_port(port: int) -> int:

@@ -167,7 +167,15 @@ def test_trace_ends_with_4_when_prediction_and_packet_disagree(talker, fogbank):
     answer["observed"] = {"verdict": "connected", "seconds": 0.1, "sightings": []}
     answer["differences"] = ["the source address is 192.0.2.1, not 203.0.113.2"]
     assert fogbank("trace", "run/a", "http://x", "--probe", "--format", "json").status == Exit.DISAGREEMENT
-    assert talker.heard[0][1] == {"source": "run/a", "url": "http://x", "probe": True}
+    assert talker.heard[-1][1] == {"source": "run/a", "url": "http://x", "probe": True}
+
+
+def test_trace_promises_a_packet_only_when_it_knows_from_where_and_to_where(talker, fogbank):
+    talker.answers["POST /trace"] = (400, {"error": "No instance of run/a runs."})
+    done = fogbank("trace", "run/a", "http://x", "--probe")
+    assert done.status == Exit.FAILURE
+    assert "No instance of run/a runs." in done.err
+    assert "Sending" not in done.err
 
 
 def test_env_is_read_back_by_a_shell(talker, fogbank):

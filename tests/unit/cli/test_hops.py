@@ -81,3 +81,11 @@ def test_a_dropped_packet_says_why():
     text = drawn({"predicted": {"traces": [trace, trace]}, "observed": None, "differences": []})
     assert "way 2 of 2" in text
     assert "predicted: dropped, NO_EXTERNAL_ADDRESS" in text
+
+
+def test_a_packet_that_found_no_port_is_told_in_words():
+    drop = {"space": "vpc/demo/default", "reason": "ports-exhausted", "description": "all are in use"}
+    observed = OBSERVED | {"verdict": "timeout", "sightings": OBSERVED["sightings"][:2], "drop": drop}
+    text = drawn({"predicted": PREDICTED, "observed": observed, "differences": []})
+    assert text.splitlines()[-1] == "  ✗  dropped in network default: ports-exhausted, all are in use"
+    assert "agree" not in text

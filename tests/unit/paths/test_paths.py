@@ -6,8 +6,9 @@ import pytest
 from tests.worlds import article, connector_id, default_route, firewall, fleet
 
 from fogbank.lowering.lower import lower
-from fogbank.network.topology import SpaceName, Topology
-from fogbank.paths.compare import Crossing, Seen, compare
+from fogbank.network.sightings import Probe, Sighting
+from fogbank.network.topology import DeviceName, SpaceName, Topology
+from fogbank.paths.compare import Crossing, Seen, compare, seen
 from fogbank.paths.explain import explain, to_json
 from fogbank.paths.predict import predict
 from fogbank.paths.trace import Cause, Delivered, Dropped, Flow, Judged
@@ -127,3 +128,37 @@ def test_every_disagreement_is_told():
     assert any("fabric" in sentence for sentence in told)
     assert any(POOL in sentence for sentence in told)
     assert compare(trace, Seen("dropped"))
+
+
+def sighting(space, device, direction, source, microseconds):
+    end = (ip(RESERVED), 80)
+    return Sighting(
+        SpaceName(space), DeviceName(device), direction, ip(source), 40000, *end, microseconds / 1e6
+    )
+
+
+def test_a_packet_that_crosses_a_network_twice_is_compared_passage_by_passage():
+    trace = predicted(RESERVED)
+    passed = [sighting(VPC, "n1", "in", "10.124.0.3", 10), sighting(VPC, "ext", "out", RESERVED, 20)]
+    again = sighting(VPC, "ext", "in", RESERVED, 30)
+    assert compare(trace, seen(Probe((*passed, again), "timeout", 40000, 2.0))) == ()
+    back = sighting(VPC, "n1", "out", "10.124.0.3", 40)
+    (told,) = compare(trace, seen(Probe((*passed, again, back), "timeout", 40000, 2.0)))
+    assert f"it was {RESERVED} to 10.124.0.3" in told
+
+
+def test_a_packet_dropped_for_want_of_a_port_agrees_where_it_is_translated():
+    trace = predicted()
+    assert compare(trace, Seen("dropped", out_of_ports=SpaceName(VPC))) == ()
+    assert compare(trace, Seen("dropped", out_of_ports=SpaceName("internet"))) != ()
+    assert compare(trace, Seen("refused", out_of_ports=None)) != ()
+
+
+def test_a_packet_that_left_a_network_did_not_stay_for_want_of_a_port_there():
+    came = sighting(VPC, "n1", "in", "10.124.0.3", 10)
+    left = sighting(VPC, "ext", "out", RESERVED, 20)
+    ran_out = {SpaceName(VPC)}
+    assert seen(Probe((came,), "timeout", 40000, 2.0), ran_out).out_of_ports == VPC
+    assert seen(Probe((came,), "timeout", 40000, 2.0)).out_of_ports is None
+    assert seen(Probe((came, left), "timeout", 40000, 2.0), ran_out).out_of_ports is None
+    assert seen(Probe((came,), "connected", 40000, 0.1), ran_out).out_of_ports is None

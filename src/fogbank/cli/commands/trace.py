@@ -27,14 +27,16 @@ from fogbank.cli.regions import Running, running
 def command(source: str, url: str, probe: bool, name: str, format_: str) -> int:
     """Predict a packet's path, hop by hop, and probe it.
 
-    SOURCE is run/SERVICE. With --probe the exit status is 4 when prediction and packet disagree.
+    SOURCE is a service (production, run/production or run/PROJECT/production; without PROJECT the region's
+    own project comes first), one of its revisions (run/production/REVISION), or an instance's id. URL is a
+    third party or an IPv4 address. With --probe the exit status is 4 when prediction and packet disagree; a
+    packet that found no free NAT port is told and is no disagreement.
     """
     region = running(name)
+    answer = ask(region, source, url, probe=False)  # refuses what is wrong before a packet is promised
     if probe:
         with working("Sending a packet"):
             answer = ask(region, source, url, probe=True)
-    else:
-        answer = ask(region, source, url, probe=False)
     if format_ == "json":
         print_json(answer)
     else:
