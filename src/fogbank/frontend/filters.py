@@ -1,6 +1,7 @@
 r"""Filters of lists, in Google's two dialects (SEMANTICS 13.4).
 
-The older one is ``name eq ".*\bweb\b.*"`` (``ne`` too): a regular expression that must fit the whole value.
+The older one is ``name eq ".*\bweb\b.*"`` (``ne`` too): a regular expression that must fit the whole value;
+terms in parentheses beside one another must all hold.
 The newer one is AIP-160: ``labels.env=prod AND (name:web* OR NOT status=READY)``. One filter is in one of
 them. A filter becomes a function from an item to whether it stays.
 """
@@ -11,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from fogbank.errors import ApiError
+from fogbank.frontend.patterns import BadPatternError, regular, wildcard, words
 
 Predicate = Callable[[Any], bool]
 
@@ -18,11 +20,12 @@ _TOKEN = re.compile(
     r"""\s*(?:(?P<punct>[()]|!=|>=|<=|=|>|<|:)|"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>(?:[^'\\]|\\.)*)'"""
     r"""|(?P<word>[^\s()=<>:!"']+|!))""",
 )
+_STRING = re.compile(r""""(?:[^"\\]|\\.?)*+"?|'(?:[^'\\]|\\.?)*+'?""", re.DOTALL)
 _OLD = re.compile(
-    r"""^\s*\(?\s*(?P<field>[\w.\-]+)\s+(?P<op>eq|ne)\s+(?:"(?P<q>.*)"|'(?P<s>.*)'|(?P<bare>\S+?))\s*\)?\s*$""",
+    r"""(?P<field>[\w.\-]+)\s+(?P<op>eq|ne)\s+"""
+    r"""(?:"(?P<double>(?:[^"\\]|\\.)*+)"|'(?P<single>(?:[^'\\]|\\.)*+)'|(?P<bare>[^\s"')]\S*))""",
     re.DOTALL,
 )
-_OLD_PART = re.compile(r"\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
 _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
     ">": lambda a, b: a > b,
     "<": lambda a, b: a < b,
@@ -30,6 +33,9 @@ _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
     "<=": lambda a, b: a <= b,
 }
 _OPERATORS = frozenset({"=", "!=", ":", *_ORDERED})
+
+DEEPEST = 100
+"""How deep parentheses, negations and the names of a path may go."""
 
 
 def parse_filter(text: str) -> Predicate:
@@ -68,30 +74,62 @@ def values_at(item: Any, path: list[str]) -> list[Any]:
 
 
 def _without_strings(text: str) -> str:
-    return re.sub(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""", '""', text)
+    return _STRING.sub('""', text)
 
 
 def _parse_old(text: str) -> Predicate:
-    parts = _OLD_PART.findall(text) if text.strip().startswith("(") else [text]
-    predicates = [_old(part, text) for part in parts]
+    predicates: list[Predicate] = []
+    at = depth = 0
+    while at < len(text):
+        character = text[at]
+        if character in "()":
+            depth += 1 if character == "(" else -1
+            at += 1
+        elif character.isspace():
+            at += 1
+        else:
+            found = _OLD.match(text, at)
+            if found is None or (predicates and not depth):
+                raise invalid_filter(text)
+            operand, at = found[found.lastgroup or ""], found.end()
+            if found["bare"] and depth:
+                operand = _enclosed(operand)
+                at = found.start("bare") + len(operand)
+            predicates.append(_old(found["field"], found["op"], operand, text))
+        if depth < 0:
+            raise invalid_filter(text)
+    if depth:
+        raise invalid_filter(text)
     return lambda item: all(p(item) for p in predicates)
 
 
-def _old(part: str, text: str) -> Predicate:
-    found = _OLD.match(part)
-    if found is None:
-        raise invalid_filter(text)
-    operand = next(found[g] for g in ("q", "s", "bare") if found[g] is not None)
+def _enclosed(operand: str) -> str:
+    """Cut a bare operand before the parenthesis that is not its own."""
+    depth, escaped = 0, False
+    for at, character in enumerate(operand):
+        if escaped or character == "\\":
+            escaped = not escaped
+        elif character in "()":
+            depth += 1 if character == "(" else -1
+            if depth < 0:
+                return operand[:at]
+    return operand
+
+
+def _old(field: str, operator: str, operand: str, text: str) -> Predicate:
     try:
-        pattern = re.compile(operand)
-    except re.error as error:
+        fits = regular(operand)
+    except BadPatternError as error:
         raise invalid_filter(text) from error
-    path, wanted = found["field"].split("."), found["op"] == "eq"
+    path, wanted = _path(field, text), operator == "eq"
+    return lambda item: any(fits(_shown(v)) for v in values_at(item, path)) == wanted
 
-    def keep(item: Any) -> bool:
-        return any(pattern.fullmatch(_shown(v)) for v in values_at(item, path)) == wanted
 
-    return keep
+def _path(name: str, text: str) -> list[str]:
+    path = name.split(".")
+    if len(path) > DEEPEST:
+        raise invalid_filter(text)
+    return path
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str]]:
@@ -113,7 +151,7 @@ class _Parser:
     """AIP-160 by recursive descent: sequence > AND > OR > NOT > comparison or parentheses."""
 
     def __init__(self, tokens: list[tuple[str, str]], text: str) -> None:
-        self.tokens, self.text, self.at = tokens, text, 0
+        self.tokens, self.text, self.at, self.depth = tokens, text, 0, 0
 
     def peek(self) -> tuple[str, str] | None:
         return self.tokens[self.at] if self.at < len(self.tokens) else None
@@ -124,6 +162,14 @@ class _Parser:
             raise invalid_filter(self.text)
         self.at += 1
         return token
+
+    def deeper(self, part: Callable[[], Predicate]) -> Predicate:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise invalid_filter(self.text)
+        inner = part()
+        self.depth -= 1
+        return inner
 
     def sequence(self) -> Predicate:
         terms = [self.alternatives()]
@@ -143,15 +189,13 @@ class _Parser:
     def term(self) -> Predicate:
         kind, value = self.take()
         if kind == "word" and value in {"NOT", "!"}:
-            inner = self.term()
-            return lambda item: not inner(item)
+            return _negated(self.deeper(self.term))
         if kind == "word" and value.startswith("-") and len(value) > 1:
             self.at -= 1
             self.tokens[self.at] = (kind, value[1:])
-            inner = self.term()
-            return lambda item: not inner(item)
+            return _negated(self.deeper(self.term))
         if (kind, value) == ("punct", "("):
-            inner = self.sequence()
+            inner = self.deeper(self.sequence)
             if self.take() != ("punct", ")"):
                 raise invalid_filter(self.text)
             return inner
@@ -160,19 +204,19 @@ class _Parser:
         following = self.peek()
         if following is not None and following[0] == "punct" and following[1] in _OPERATORS:
             self.take()
-            return self.comparison(value, following[1])
+            return self.comparison(_path(value, self.text), following[1])
         wanted = value.lower()
         return lambda item: any(wanted in _shown(v).lower() for v in _leaves(item))
 
-    def comparison(self, name: str, operator: str) -> Predicate:
+    def comparison(self, path: list[str], operator: str) -> Predicate:
         kind, operand = self.take()
         if (kind, operand) == ("punct", "("):
             choices = self.choices()
-            tests = [_compare(name, operator, c) for c in choices]
+            tests = [_compare(path, operator, c) for c in choices]
             return lambda item: any(t(item) for t in tests)
         if kind == "punct":
             raise invalid_filter(self.text)
-        return _compare(name, operator, operand)
+        return _compare(path, operator, operand)
 
     def choices(self) -> list[str]:
         found = []
@@ -184,20 +228,21 @@ class _Parser:
         return found
 
 
-def _compare(name: str, operator: str, operand: str) -> Predicate:
-    path = name.split(".")
+def _negated(inner: Predicate) -> Predicate:
+    return lambda item: not inner(item)
+
+
+def _compare(path: list[str], operator: str, operand: str) -> Predicate:
     if operator == ":":
         return _has(path, operand)
     if operator in _ORDERED:
         order = _ORDERED[operator]
         return lambda item: any(_ordered(order, v, operand) for v in values_at(item, path))
-    pattern = re.compile(".*".join(map(re.escape, operand.split("*"))), re.DOTALL) if "*" in operand else None
+    fits = wildcard(operand) if "*" in operand else None
 
     def equal(item: Any) -> bool:
         values = values_at(item, path)
-        if pattern is not None:
-            return any(pattern.fullmatch(_shown(v)) for v in values)
-        return any(_equal(v, operand) for v in values)
+        return any(_equal(v, operand) if fits is None else fits(_shown(v)) for v in values)
 
     return equal if operator == "=" else lambda item: not equal(item)
 
@@ -205,14 +250,15 @@ def _compare(name: str, operator: str, operand: str) -> Predicate:
 def _has(path: list[str], operand: str) -> Predicate:
     if operand == "*":
         return lambda item: bool(values_at(item, path))
-    words = ".*".join(map(re.escape, operand.split("*")))
     # without a star, whole words anywhere in the value; with one, the whole value
-    text = words if "*" in operand else rf".*(?<!\w){words}(?!\w).*"
-    pattern = re.compile(text, re.DOTALL | re.IGNORECASE)
+    whole = wildcard(operand.lower()) if "*" in operand else None
+    some = words(operand)
 
     def has(item: Any) -> bool:
-        values = values_at(item, path)
-        return any((isinstance(v, dict) and operand in v) or pattern.fullmatch(_shown(v)) for v in values)
+        return any(
+            (isinstance(v, dict) and operand in v) or (whole(_shown(v).lower()) if whole else some(_shown(v)))
+            for v in values_at(item, path)
+        )
 
     return has
 
