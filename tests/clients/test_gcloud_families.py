@@ -231,6 +231,7 @@ def test_run_services(region: Region, tmp_path: Path) -> None:
         ("C", "3"),
     ]
     assert container["resources"]["limits"] == {"cpu": "2", "memory": "1Gi"}
+    assert "Total cpu < 1 is not supported" in refused(region, *services, "update", *where, "--cpu=0.5")
     assert template["metadata"]["annotations"]["autoscaling.knative.dev/maxScale"] == "5"
     assert (template["spec"]["containerConcurrency"], template["spec"]["timeoutSeconds"]) == (10, 60)
     revisions = values(region, "run", "revisions", "list", "--service=fam", IN3, "--format=value(name)")
