@@ -13,7 +13,7 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import rfc3339
 from fogbank.resources.places import REGIONS
 from fogbank.resources.projects import compute_account, project_number
-from fogbank.resources.run import INGRESS, POLICIES, SERVICES, URLS, revision_name
+from fogbank.resources.run import INGRESS, POLICIES, URLS, revision_name
 from fogbank.resources.urls import service_urls
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.contract import Call
@@ -159,9 +159,14 @@ def _unnamed(one: Json) -> Json:
     return one | {"metadata": {key: value for key, value in one["metadata"].items() if key != "name"}}
 
 
+def check_location(location: str | None) -> None:
+    """Refuse a location that is no region, with 404."""
+    if location not in REGIONS:
+        raise ApiError(404, f"The requested location '{location}' was not found.", "NOT_FOUND", "notFound")
+
+
 def _check_name(name: ResourceName) -> None:
-    if name.collection != SERVICES or name.region not in REGIONS:
-        raise ApiError(404, f"The requested location '{name.region}' was not found.", "NOT_FOUND", "notFound")
+    check_location(name.region)
     if not _NAME.match(name.id) or len(name.id) > MAX_SERVICE_NAME:
         raise bad_request(
             f"metadata.name: '{name.id}' must use only lowercase letters, digits and hyphens, begin with a "

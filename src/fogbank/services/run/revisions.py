@@ -6,7 +6,8 @@ from fogbank.errors import ApiError
 from fogbank.resources.run import REVISIONS, read_revision, read_service, revision_name, service_name
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.contract import Call, Decision, Method, Read, Write
-from fogbank.services.run.services import deleted, is_dry_run, listing, missing
+from fogbank.services.run.lists import listing
+from fogbank.services.run.services import deleted, is_dry_run, missing
 from fogbank.services.run.status import revision_bodies, with_status
 from fogbank.services.segments import location_of, project_of, segments
 

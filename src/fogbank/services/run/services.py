@@ -4,8 +4,7 @@ The namespaced methods are called on a region's own host, so the region comes fr
 it in the path, where ``-`` means all.
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 
 from fogbank.errors import ApiError
 from fogbank.resources.names import ResourceName
@@ -17,11 +16,10 @@ from fogbank.services.access import iam_methods
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 from fogbank.services.locations import list_locations
 from fogbank.services.run import changes, convergence, objects
+from fogbank.services.run.lists import listing
 from fogbank.services.run.objects import API_VERSION, OPERATION_ID, bad_request
 from fogbank.services.run.status import is_settled
 from fogbank.services.segments import location_of, project_of, segments
-
-_SELECTOR = re.compile(r"^\s*(!?)([\w./-]+)\s*(?:(==?|!=|in|notin)\s*(.*?))?\s*$")
 
 
 def create(world: World, call: Call) -> Decision:
@@ -148,50 +146,6 @@ def get_configuration(world: World, call: Call) -> Json:
 def get_route(world: World, call: Call) -> Json:
     """Show a service's route."""
     return objects.route(find(world, call, "routes").body)
-
-
-def listing(collection: str, kind: str, show: Callable[[Json], Json] = lambda body: body) -> Method:
-    """Make a method that lists ``collection`` as a Knative list of ``kind``, by label."""
-
-    def list_(world: World, call: Call) -> Json:
-        shown = [show(r.body) for r in in_place(world, call, collection)]
-        selector = str(call.parameters.get("labelSelector") or "")
-        items = [body for body in shown if selects(selector, body["metadata"]["labels"])]
-        return {"apiVersion": API_VERSION, "kind": f"{kind}List", "metadata": {}, "items": items}
-
-    return Read(list_)
-
-
-def in_place(world: World, call: Call, collection: str) -> Iterator[Resource]:
-    """Find everything of ``collection`` in the call's project and location, newest first."""
-    under = f"projects/{project_of(world, call)}/locations/"
-    location = location_of(call)
-    if location != "-":
-        under += f"{location}/"
-    yield from sorted(world.all(collection, under), key=lambda r: (r.created, r.id), reverse=True)
-
-
-def selects(selector: str, labels: Mapping[str, str]) -> bool:
-    """Tell whether a Kubernetes label selector (``a = b, c in (d,e), !f``) picks ``labels``."""
-    return all(_selects(one, labels) for one in re.split(r",(?![^(]*\))", selector) if one.strip())
-
-
-def _selects(requirement: str, labels: Mapping[str, str]) -> bool:
-    match = _SELECTOR.match(requirement)
-    if match is None:
-        raise bad_request(f"Invalid label selector '{requirement}'.")
-    negated, key, operator, operand = match.groups()
-    value = labels.get(key)
-    match operator:
-        case None:
-            return (value is None) == bool(negated)
-        case "=" | "==":
-            return value == operand
-        case "!=":
-            return value != operand
-        case _:
-            members = {member.strip() for member in operand.strip("()").split(",")}
-            return (value in members) == (operator == "in")
 
 
 def guarded(world: World, call: Call) -> ResourceName:

@@ -16,6 +16,7 @@ from fogbank.resources.places import REGIONS
 from fogbank.resources.vpcaccess import CONNECTORS, connector_name, read_connector
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.contract import Call, Decision
+from fogbank.services.masks import mask_paths
 from fogbank.services.segments import location_of, project_of, segments
 from fogbank.services.vpcaccess.firewall import add_rules, drop_rules
 from fogbank.services.vpcaccess.validation import (
@@ -41,8 +42,7 @@ def create(world: World, call: Call) -> Decision:
     project, location = project_of(world, call), location_of(call)
     identifier = str(call.parameters.get("connectorId", ""))
     check_id(identifier)
-    if location not in REGIONS:
-        raise ApiError(404, f"Location {location} is not found.", "NOT_FOUND", "notFound")
+    _check_location(location)
     name = connector_name(project, location, identifier)
     if world.find(name):
         raise ApiError(409, "Requested entity already exists", "ALREADY_EXISTS", "alreadyExists")
@@ -97,8 +97,14 @@ def list_(world: World, call: Call) -> Iterable[Json]:
     under = f"projects/{project_of(world, call)}/locations/"
     location = location_of(call)
     if location != "-":
+        _check_location(location)
         under += f"{location}/"
     return [show(world, r) for r in sorted(world.all(CONNECTORS, under), key=lambda r: r.name)]
+
+
+def _check_location(location: str) -> None:
+    if location not in REGIONS:
+        raise ApiError(404, f"Location {location} is not found.", "NOT_FOUND", "notFound")
 
 
 def patch(world: World, call: Call) -> Decision:
@@ -127,8 +133,7 @@ def patch(world: World, call: Call) -> Decision:
 
 def _wanted(found: Resource, call: Call) -> Json:
     """Lay the fields that the call changes over those there are; instances stay unless it names them."""
-    mask = [field for field in str(call.parameters.get("updateMask") or "").split(",") if field]
-    fields = set(mask) or (_UPDATABLE & call.body.keys())
+    fields = set(filter(None, mask_paths(call))) or (_UPDATABLE & call.body.keys())
     if unknown := fields - _UPDATABLE:
         raise bad_request(f"The fields {', '.join(sorted(unknown))} of a connector cannot be changed.")
     kept = {field: found.body[field] for field in ("machineType", *_SIZES)}

@@ -306,3 +306,48 @@ def test_the_configuration_and_the_route_are_the_service_from_another_side(cloud
     assert configuration["status"]["latestReadyRevisionName"] == cloud.newest().id
     assert route["status"]["traffic"] == cloud.get()["status"]["traffic"]
     assert route["status"]["conditions"][0]["status"] == "True"
+
+
+@pytest.mark.parametrize("kind", ["services", "revisions", "configurations", "routes"])
+@pytest.mark.parametrize(("parent", "methods", "host"), V1_PLACES)
+def test_pages_of_a_list_make_the_whole(cloud, parent, methods, host, kind):
+    for number in range(5):
+        cloud.create(knative(f"hello-{number}"))
+    method = f"run.v1.{methods}.{kind}.list"
+    whole = cloud(method, parent=parent, **host)
+    assert whole["metadata"] == {}
+    assert len(whole["items"]) == 5
+    sizes, items, token = [], [], ""
+    while not sizes or token:
+        page = cloud(method, parent=parent, limit=2, **{"continue": token}, **host)
+        sizes.append(len(page["items"]))
+        items += page["items"]
+        token = page["metadata"].get("continue")
+    assert sizes == [2, 2, 1]
+    assert items == whole["items"]
+
+
+def test_a_list_goes_on_at_its_place_when_what_was_shown_is_deleted(cloud):
+    for number in range(3):
+        cloud.create(knative(f"hello-{number}"))
+    first = cloud(f"{SERVICES}.list", parent=NAMESPACE, location=REGION, limit=1)
+    cloud.delete("hello-2")
+    token = first["metadata"]["continue"]
+    rest = cloud(f"{SERVICES}.list", parent=NAMESPACE, location=REGION, **{"continue": token})
+    assert [s["metadata"]["name"] for s in rest["items"]] == ["hello-1", "hello-0"]
+
+
+@pytest.mark.parametrize(
+    "asked", [{"limit": -1}, {"continue": "bogus"}, {"continue": "é"}, {"continue": "YQ=="}]
+)
+def test_a_page_that_cannot_be_is_refused_by_name(cloud, asked):
+    error = cloud.refused(f"{SERVICES}.list", parent=NAMESPACE, location=REGION, **asked)
+    assert (error.code, error.status) == (400, "INVALID_ARGUMENT")
+    assert f"Invalid value for {next(iter(asked))}" in error.message
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_nothing_is_listed_of_a_location_that_does_not_exist(cloud, version):
+    parent = f"projects/{PROJECT}/locations/mars"
+    error = cloud.refused(f"run.{version}.projects.locations.services.list", parent=parent)
+    assert (error.code, error.message) == (404, "The requested location 'mars' was not found.")

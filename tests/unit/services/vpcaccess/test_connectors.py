@@ -158,6 +158,14 @@ def test_a_connector_grows_and_never_shrinks(cloud):
     assert cloud.refused(f"{CONNECTORS}.patch", {}, name=NAME, updateMask="network").code == 400
 
 
+def test_a_mask_may_be_spelt_as_protocol_buffers_do(cloud):
+    cloud.finish(cloud.connector(minInstances=2, maxInstances=4))
+    body = {"minInstances": 3, "maxInstances": 5, "machineType": "e2-standard-4"}
+    cloud(f"{CONNECTORS}.patch", body, name=NAME, updateMask="min_instances,max_instances")
+    view = read_connector(next(iter(cloud.world.all("vpcaccess.connectors"))))
+    assert (view.min_instances, view.max_instances, view.machine_type) == (3, 5, "e2-micro")
+
+
 def test_a_machine_type_can_be_changed(cloud):
     cloud.finish(cloud.connector())
     cloud(f"{CONNECTORS}.patch", {"machineType": "e2-standard-4"}, name=NAME, updateMask="machineType")
@@ -171,6 +179,11 @@ def test_connectors_are_listed_by_location_or_everywhere(cloud):
     assert len(cloud(f"{CONNECTORS}.list", parent=PLACE)) == 1
     assert cloud(f"{CONNECTORS}.list", parent=elsewhere) == []
     assert len(cloud(f"{CONNECTORS}.list", parent=f"projects/{PROJECT}/locations/-")) == 1
+
+
+def test_nothing_is_listed_of_a_location_that_does_not_exist(cloud):
+    error = cloud.refused(f"{CONNECTORS}.list", parent=f"projects/{PROJECT}/locations/mars")
+    assert (error.code, error.message) == (404, "Location mars is not found.")
 
 
 def test_a_name_is_taken_once(cloud):

@@ -15,9 +15,9 @@ from fogbank.services.access import iam_methods
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 from fogbank.services.masks import mask_paths
 from fogbank.services.run import changes, convergence
+from fogbank.services.run.lists import in_place
 from fogbank.services.run.objects import bad_request
 from fogbank.services.run.revisions import delete_revision
-from fogbank.services.run.services import in_place
 from fogbank.services.run.status import is_settled
 from fogbank.services.run.v2.masks import EVERYTHING, check_path, lay
 from fogbank.services.run.v2.parse import WRITABLE, parse_service
