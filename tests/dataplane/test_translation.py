@@ -112,6 +112,35 @@ def test_a_connection_in_time_wait_frees_its_port_when_its_time_is_over(lab: Lab
         assert lab.reaches(ALICE, SITE_IP, 80)
 
 
+def test_time_that_passes_frees_the_ports_that_were_kept_so_long(lab: Lab) -> None:
+    lab.build(*vpc(), *GUARDED, nat(ports=PortRange(1024, 1025), timeouts=NatTimeouts()))
+    with lab.listen(SITE, SITE_IP, 80):
+        for _ in range(2):
+            close(lab.connect(ALICE, SITE_IP, 80, timeout=5))
+        wait_until(lambda: {flow.state for flow in lab.driver.flows(ROUTER)} == {"TIME_WAIT"})
+        lab.driver.age(60)
+        assert not lab.reaches(ALICE, SITE_IP, 80, timeout=0.2), "a minute is left"
+        lab.driver.age(60)
+        assert lab.reaches(ALICE, SITE_IP, 80)
+    assert lab.driver._rulesets.suspicion() is None
+
+
+def test_time_that_passes_ends_idle_connections_without_a_word_and_leaves_the_others_less(lab: Lab) -> None:
+    lab.build(*vpc(), *GUARDED, nat(timeouts=NatTimeouts()))
+    with lab.listen(SITE, SITE_IP, 80):
+        connection = lab.connect(ALICE, SITE_IP, 80)
+        lab.driver.age(600)
+        assert 580 <= time_left(lab, socket.IPPROTO_TCP, 80) <= 600
+        connection.sendall(b"still here")
+        assert connection.recv(20) == b"still here"
+        lab.driver.age(1200)
+        assert lab.driver.flows(ROUTER) == ()
+        connection.settimeout(0.5)
+        connection.sendall(b"anybody?")
+        with pytest.raises(TimeoutError):
+            connection.recv(20)
+
+
 def test_the_five_timeouts_are_those_of_the_kernel(lab: Lab) -> None:
     timeouts = NatTimeouts(udp=40, icmp=60, tcp_established=1200, tcp_transitory=80, tcp_time_wait=120)
     lab.build(*vpc(), *GUARDED, nat(timeouts=timeouts))

@@ -54,6 +54,7 @@ class Desk:
     logbook: Logbook
     registry: Registry
     drops_in: Callable[[SpaceName], Mapping[str, int]]
+    age_flows: Callable[[int], None]
     user_document: Callable[[str], Json]
     new_id: Callable[[], int]
     stop: Callable[[], None]
@@ -189,6 +190,7 @@ class Desk:
             raise OperatorError("The clock only goes forward.")
         await self.store.commit(lambda world: Decision((skip(world, by, clock.now(), self.new_id),)))
         clock.advance(by)
+        await asyncio.to_thread(self.age_flows, int(by.total_seconds()))
         self.instances.reconcile()
         return self.clock()
 

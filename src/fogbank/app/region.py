@@ -235,6 +235,7 @@ class Region:
             logbook=self.logbook,
             registry=self.registry,
             drops_in=self.driver.drops,
+            age_flows=self.driver.age,
             user_document=self.identity.user_document,
             new_id=_new_id,
             stop=self.end,

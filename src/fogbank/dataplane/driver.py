@@ -100,6 +100,13 @@ class Driver(Protocol):
         """Count packets dropped in ``space`` by reason (a rule's label, ``no-nat``, ``ports-exhausted``)."""
         ...
 
+    def age(self, seconds: int) -> None:
+        """Have ``seconds`` pass for what gateways (translations with timeouts) remember of their flows.
+
+        DriverError when the machine refuses.
+        """
+        ...
+
     def carried(self, space: SpaceName) -> Mapping[DeviceName, Carried]:
         """Read the byte counters of every link that ends in ``space``; safe from any thread, cheap.
 

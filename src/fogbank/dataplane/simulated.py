@@ -45,6 +45,7 @@ class SimulatedDriver:
         self.failure = failure
         self.applied: list[Action] = []
         self.traffic: dict[Port, Carried] = {}
+        self.aged = 0
         self.closed = False
         self._report = report
         self._elements: dict[Key, Element] = {}
@@ -129,6 +130,10 @@ class SimulatedDriver:
         """Give none: no packet moves."""
         del space
         return {}
+
+    def age(self, seconds: int) -> None:
+        """Remember it: there are no flows."""
+        self.aged += seconds
 
     def carried(self, space: SpaceName) -> Mapping[DeviceName, Carried]:
         """Give what ``traffic`` says; nothing has moved otherwise."""

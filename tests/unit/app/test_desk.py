@@ -46,7 +46,7 @@ class Room:
             user_document=unused,
             store=self.store,
             loop=self.loop,
-            instances=SimpleNamespace(copies={}, explain=list),  # type: ignore[arg-type]
+            instances=SimpleNamespace(copies={}, explain=list, reconcile=lambda: None),  # type: ignore[arg-type]
             connectors=Connectors(self.store, self.loop, self.driver, clock, self.logbook),
             region_clock=clock,
             tracer=unused,
@@ -54,6 +54,7 @@ class Room:
             logbook=self.logbook,
             registry=unused,
             drops_in=unused,
+            age_flows=self.driver.age,
             new_id=lambda: 1,
             stop=lambda: None,
             started=time.monotonic(),
@@ -97,6 +98,11 @@ async def test_a_container_that_cannot_start_shows_until_it_can(room: Room) -> N
     await room.loop.turn()
     assert room.converging() == []
     assert room.desk.plan()["pending"] == []
+
+
+async def test_time_that_is_skipped_passes_for_the_flows_of_gateways_too(room: Room) -> None:
+    told = await room.desk.advance({"advanceSeconds": 90})
+    assert (told["advancedSeconds"], room.driver.aged) == (90.0, 90)
 
 
 async def test_what_nobody_asked_for_shows_as_the_regions_own(room: Room) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from fogbank.dataplane.driver import TrackedFlow
-from fogbank.dataplane.linux.netlink import Message, Netlink, attribute, attributes
+from fogbank.dataplane.linux.netlink import Message, Netlink, attribute, attributes, big32
 from fogbank.network.topology import SpaceName
 
 NEW, GET, DELETE, STATISTICS = 0x100, 0x101, 0x102, 0x104
@@ -130,6 +130,23 @@ def end_flows(link: Netlink, which: Callable[[Entry], bool]) -> int:
         elif refusal.errno != errno.ENOENT:
             raise refusal
     return ended
+
+
+def age(link: Netlink, seconds: int) -> None:
+    """Have ``seconds`` pass for every flow: whose time is over ends, the others have less left.
+
+    An entry whose time is fixed can only end: what it kept must be kept otherwise.
+    """
+    requests = []
+    for entry in entries(link):
+        key = HEAD + attribute(TUPLE_ORIG | 0x8000, entry.raw)
+        if entry.seconds <= seconds or entry.status & FIXED_TIMEOUT:
+            requests.append(Message(DELETE, 0, key))
+        else:
+            requests.append(Message(NEW, 0, key + big32(TIMEOUT, entry.seconds - seconds)))
+    for refusal in link.ask_all(requests):
+        if refusal is not None and refusal.errno != errno.ENOENT:
+            raise refusal
 
 
 def collisions(link: Netlink) -> int:

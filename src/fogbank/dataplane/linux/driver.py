@@ -262,6 +262,14 @@ class LinuxDriver:
         with self._busy:
             return self._rulesets.drops(space)
 
+    def age(self, seconds: int) -> None:
+        """Have ``seconds`` pass for what gateways remember of their flows."""
+        try:
+            with self._busy:
+                self._rulesets.age(seconds)
+        except (NftError, OSError) as error:
+            raise DriverError(f"the gateways' flows cannot be made older: {error}") from error
+
     def carried(self, space: SpaceName) -> Mapping[DeviceName, Carried]:
         """Read the byte counters of every link that ends in ``space``; safe from any thread."""
         try:

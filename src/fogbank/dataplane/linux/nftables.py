@@ -18,8 +18,9 @@ ended is kept in a set.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network
+from typing import Any
 
 from fogbank.network.topology import DeviceName, Filter, GroupMember, Guard, NatTimeouts, SourceNat
 
@@ -216,6 +217,30 @@ def render_hold(device: DeviceName, seconds: int) -> list[str]:
 def render_no_hold(device: DeviceName) -> list[str]:
     """Forget which sockets are kept: their address may get another owner."""
     return [f"flush set {TABLE} held_{slug(device)}"]
+
+
+Held = tuple[str, int, str, int]
+"""A translated socket whose port is kept: its address and port, and those of the other end."""
+
+
+def parse_held(device: DeviceName, objects: Iterable[Mapping[str, Any]]) -> dict[Held, tuple[int, int]]:
+    """Read which sockets ``list set`` shows: the seconds they are kept in all, and those that are left."""
+    found = (each["set"] for each in objects if each.get("set", {}).get("name") == f"held_{slug(device)}")
+    elements = (element["elem"] for one in found for element in one.get("elem", ()))
+    return {tuple(e["val"]["concat"]): (e["timeout"], e["expires"]) for e in elements}
+
+
+def render_older(device: DeviceName, held: Mapping[Held, tuple[int, int]], seconds: int) -> list[str]:
+    """Have ``seconds`` pass for sockets that are kept."""
+    lines, name = [], f"{TABLE} held_{slug(device)}"
+    for socket, (whole, left) in held.items():
+        element = " . ".join(map(str, socket))
+        # It may have gone by itself; what is added is surely there to be deleted.
+        lines.append(f"add element {name} {{ {element} timeout {whole}s }}")
+        lines.append(f"delete element {name} {{ {element} }}")
+        if left > seconds:
+            lines.append(f"add element {name} {{ {element} timeout {whole}s expires {left - seconds}s }}")
+    return lines
 
 
 def render_timers(timeouts: NatTimeouts) -> list[str]:

@@ -293,6 +293,30 @@ class Rulesets:
         counted[nftables.PORTS_EXHAUSTED] = held + conntrack.collisions(room.flows)
         return {reason: packets for reason, packets in sorted(counted.items()) if packets > 0}
 
+    def age(self, seconds: int) -> None:
+        """Have ``seconds`` pass for the flows of every gateway, and for the ports that ended ones keep.
+
+        Those in TIME_WAIT end at once, and the set of kept sockets alone holds their ports for what is left:
+        a new flow that meets one has to send its request twice.
+        """
+        for space, room in self._rooms.items():
+            gateways = [
+                nat
+                for nat in self._built.get(space, {}).values()
+                if isinstance(nat, SourceNat) and nat.timeouts is not None
+            ]
+            if gateways:
+                conntrack.age(room.flows, seconds)
+                for device in {nat.device for nat in gateways}:
+                    self._age_held(room, device, seconds)
+                room.generation = _generation(room.flows)
+
+    def _age_held(self, room: _Room, device: DeviceName, seconds: int) -> None:
+        shown = room.nft.read(f"list set {nftables.TABLE} held_{nftables.slug(device)}")
+        lines = nftables.render_older(device, nftables.parse_held(device, shown), seconds)
+        for start in range(0, len(lines), _TRANSACTION):
+            room.nft.run(lines[start : start + _TRANSACTION])
+
     def forget(self, space: SpaceName) -> None:
         """Let ``space`` go."""
         self._built.pop(space, None)

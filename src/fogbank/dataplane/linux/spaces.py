@@ -40,9 +40,8 @@ _HASH_OF_PACKET: Mapping[str, str] = {
     "ipv4/fib_multipath_hash_fields": str(0x1 | 0x2 | 0x4 | 0x10 | 0x20),
     "ipv4/fib_multipath_hash_policy": "3",
 }
-_HASH_OF_SOCKET: Mapping[str, str] = {
-    "ipv4/fib_multipath_hash_policy": "1"
-}  # kernels before 5.12 have no other
+# Kernels before 5.12 have no other.
+_HASH_OF_SOCKET: Mapping[str, str] = {"ipv4/fib_multipath_hash_policy": "1"}
 _CAN_HASH_PACKETS = Path(_NET, "ipv4/fib_multipath_hash_fields").exists()
 
 _ROUTER: Mapping[str, str] = {
