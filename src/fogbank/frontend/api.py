@@ -28,7 +28,7 @@ from fogbank.frontend.operation_methods import OperationMethods
 from fogbank.frontend.operations import RPC_CODES, check_request_id, render_operation, with_request_id
 from fogbank.frontend.projects import find_project, with_project
 from fogbank.frontend.query import bad_json, convert_query, parse_query, standard
-from fogbank.frontend.web import Receive, Scope, Send, TooLargeError, read_body
+from fogbank.frontend.web import Receive, Scope, Send, TooLargeError, plain_host, read_body
 from fogbank.network.topology import Topology
 from fogbank.resources.apis import check_enabled
 from fogbank.resources.decisions import Decision
@@ -252,7 +252,7 @@ async def _read(scope: Scope, receive: Receive) -> ApiRequest:
     has_body = False
     for name, value in scope["headers"]:
         if name == b"host":
-            host = value.decode("latin-1").partition(":")[0].lower()
+            host = plain_host(value.decode("latin-1"))
         elif name == b"authorization":
             authorization = value.decode("latin-1")
         elif name == b"content-type":
@@ -262,9 +262,10 @@ async def _read(scope: Scope, receive: Receive) -> ApiRequest:
         elif name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
             has_body = True
     has_body = has_body or scope.get("http_version") == "2"
+    verb = scope["method"]
     path = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0].decode("latin-1")
     return ApiRequest(
-        override or scope["method"],
+        override.upper() if override and verb == "POST" else verb,
         host,
         path,
         scope.get("query_string", b""),

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from fogbank.errors import ApiError
 from fogbank.frontend.calls import ApiRequest, Reply, json_reply
 from fogbank.frontend.envelopes import error_body
+from fogbank.frontend.web import plain_host
 
 LARGEST_BATCH = 1000
 """Parts in one batch, as Google's limit."""
@@ -76,7 +77,7 @@ def _parse_part(chunk: bytes, outer: ApiRequest) -> Part:
         replace(
             outer,
             verb=words[0].upper(),
-            host=(target.hostname or outer.host),
+            host=plain_host(target.hostname or outer.host),
             path=target.path,
             query=target.query.encode(),
             authorization=headers.get("authorization") or outer.authorization,

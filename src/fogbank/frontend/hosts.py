@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Literal
 
 from fogbank.frontend import iamcredentials, oauth
-from fogbank.frontend.web import Answer, Application, Receive, Scope, Send, respond, text_answer
+from fogbank.frontend.web import Answer, Application, Receive, Scope, Send, plain_host, respond, text_answer
 
 HostKind = Literal["accounts", "iamcredentials", "api", "run", "registry", "tunnel"]
 
@@ -65,6 +65,5 @@ def _refusal(host: str, kind: HostKind | None) -> Answer:
 def _host(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"host":
-            host: str = value.decode("latin-1").partition(":")[0].rstrip(".").lower()
-            return host
+            return plain_host(value.decode("latin-1"))
     return ""

@@ -90,8 +90,13 @@ def headers_of(scope: Scope) -> dict[str, str]:
 
 
 def host_of(headers: Mapping[str, str]) -> str:
-    """Read the host that a request is for, without its port."""
-    return headers.get("host", "").partition(":")[0].rstrip(".").lower()
+    """Read the host that a request is for, as :func:`plain_host` gives it."""
+    return plain_host(headers.get("host", ""))
+
+
+def plain_host(text: str) -> str:
+    """Give a ``Host`` header's host: lower case, without its port and the dot that ends a full name."""
+    return text.partition(":")[0].rstrip(".").lower()
 
 
 def path_of(scope: Scope) -> str:
