@@ -42,7 +42,7 @@ class OperationMethods:
     async def answer(self, match: Match, query: Mapping[str, Any]) -> Json:
         """Answer a call of one of these methods."""
         method = match.method
-        path = operation_path(method, dict(match.parameters))
+        path = operation_path(method, {**query, **match.parameters})
         match operation_verb(method):
             case "get":
                 return render_operation(find_operation(self._store.world, method.api, path))
@@ -72,7 +72,7 @@ class OperationMethods:
         method = match.method
         if method.name.endswith(".aggregatedList"):
             under = f"projects/{match.parameters['project']}/"
-        elif method.api != "compute" and not under.endswith("operations"):
+        elif under and method.api != "compute" and not under.endswith("operations"):
             under = f"{under}/operations/"
         found = operations_under(self._store.world, method.api, under.replace("/-/", "/"))
         field = "items" if method.api == "compute" else "operations"

@@ -4,7 +4,7 @@ Compute shows ``compute#operation``; everybody else ``google.longrunning.Operati
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta, timezone
 from http import HTTPStatus
 
@@ -98,10 +98,13 @@ def operation_verb(method: Method) -> str | None:
     return verb if collection in _COLLECTIONS else None
 
 
-def operation_path(method: Method, parameters: dict[str, str]) -> str:
-    """Tell the path of the operation, or for a list of their parent, that a call names."""
+def operation_path(method: Method, parameters: Mapping[str, str]) -> str:
+    """Tell the path of the operation, or for a list of their parent, that a call names.
+
+    It is empty for a list of all operations of an API: serviceusage's needs no parent.
+    """
     if method.api != "compute":
-        return parameters["name"]
+        return parameters.get("name", "")
     collection = method.name.partition(".")[0]
     scope = _COMPUTE_COLLECTIONS[collection]
     place = "global" if scope == "global" else f"{scope}/{parameters.get(scope[:-1], '-')}"

@@ -1,6 +1,7 @@
 """Operations as clients see them."""
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from inline_snapshot import snapshot
@@ -8,6 +9,7 @@ from inline_snapshot import snapshot
 from fogbank.discovery.routes import find
 from fogbank.discovery.schemas import check_response
 from fogbank.errors import ApiError
+from fogbank.frontend.operation_methods import OperationMethods
 from fogbank.frontend.operations import check_request_id, render_operation, with_request_id
 from fogbank.resources.names import ResourceName, compute_name
 from fogbank.resources.operations import OperationError, compute_operation, longrunning_operation
@@ -143,3 +145,21 @@ def test_a_request_id_is_a_uuid_but_not_zero(wrong):
     check_request_id("5a4b5c6d-0000-4000-8000-00000000000A")
     with pytest.raises(ApiError, match="Invalid value for field 'requestId'"):
         check_request_id(wrong)
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+@pytest.mark.parametrize(
+    ("under", "listed"), [({}, True), ({"name": "operations"}, True), ({"name": "x"}, False)]
+)
+async def test_operations_without_a_project_are_listed_by_their_api(version, under, listed):
+    target = ResourceName("serviceusage.services", "projects/demo/services/redis.googleapis.com")
+    enabled = longrunning_operation(
+        "serviceusage", None, "enable", target,
+        now=NOW, new_id=lambda: 6, user="me@x", project="demo", metadata_type="OperationMetadata", done=True,
+    )  # fmt: skip
+    world = World().after([PutOperation(enabled), PutOperation(opened()), PutOperation(lro())])
+    methods = OperationMethods(SimpleNamespace(world=world), settle=None)
+    match = find("serviceusage.googleapis.com", "GET", f"/{version}/operations")
+    answer = await methods.answer(match, under)
+    assert answer == ({"operations": [render_operation(enabled)]} if listed else {})
+    assert check_response(match.method.document, match.method.response, answer) == []
