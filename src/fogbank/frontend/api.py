@@ -6,13 +6,11 @@ A write is durable before it is answered, and its answer waits a moment for the 
 not poll.
 """
 
-import json
 import logging
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 from urllib.parse import quote
 
 from fogbank.discovery.enums import NUMBERED, with_numbers
@@ -20,10 +18,11 @@ from fogbank.discovery.routes import Match, Method, find
 from fogbank.discovery.schemas import check_response, convert_request
 from fogbank.errors import ApiError, not_implemented
 from fogbank.frontend.batch import answer_batch, is_batch
+from fogbank.frontend.bodies import BadJsonError, parse_json
 from fogbank.frontend.calls import ApiRequest, Authenticator, EnsureProject, Reply, Settle, json_reply
 from fogbank.frontend.envelopes import challenge, error_body, internal_error, unknown_method
 from fogbank.frontend.lists import render_list
-from fogbank.frontend.masks import parse_mask
+from fogbank.frontend.masks import Mask, check_mask, parse_mask
 from fogbank.frontend.operation_methods import OperationMethods
 from fogbank.frontend.operations import RPC_CODES, check_request_id, render_operation, with_request_id
 from fogbank.frontend.projects import find_project, with_project
@@ -122,6 +121,7 @@ class Api:
             raise not_implemented(method.id)
         pairs = parse_query(request.query)
         query = convert_query(pairs, method.query)
+        mask = _mask(method, standard(pairs, "fields"))
         body = _body(request, match)
         match = await self._with_project(match)
         if handler is None:
@@ -133,7 +133,9 @@ class Api:
             answer = await self._handle(handler, match, call, query)
         if self._check_answers and (misfits := check_response(method.document, method.response, answer)):
             raise AssertionError(f"the answer does not fit {method.response}: {misfits}")
-        return _dressed(answer, method, pairs) if pairs else answer
+        if NUMBERED in (standard(pairs, "alt") or ""):
+            answer = with_numbers(method.document, method.response, answer)
+        return mask.apply(answer)
 
     def _handler(self, method: Method) -> Handler | None:
         known = self._handlers.get(method.id)
@@ -164,7 +166,10 @@ class Api:
             case Read():
                 return handler.read(self._store.world, call)
             case List():
-                return render_list(match, handler.list(self._store.world, call), handler.items, query)
+                items = handler.list(self._store.world, call)
+                if handler.filtered:
+                    query = {key: value for key, value in query.items() if key != "filter"}
+                return render_list(match, items, handler.items, query)
             case Write():
                 return await self._write(handler, match, call)
 
@@ -217,12 +222,14 @@ async def _refuse_grpc(request: ApiRequest, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _dressed(answer: Json, method: Method, pairs: list[tuple[str, str]]) -> Json:
-    """Give an answer the form that a request's query asks for: enums as numbers, only some fields."""
-    if NUMBERED in (standard(pairs, "alt") or ""):
-        answer = with_numbers(method.document, method.response, answer)
-    mask = standard(pairs, "fields")
-    return parse_mask(mask).apply(answer) if mask else answer
+def _mask(method: Method, text: str | None) -> Mask:
+    """Read which fields of the answer a request wants; Google's 400 for one that the answer cannot have."""
+    if not text:
+        return Mask()
+    mask = parse_mask(text)
+    if method.checked and method.response:
+        check_mask(mask, method.document, f"#{method.response}")
+    return mask
 
 
 def _authorization(request: ApiRequest) -> str | None:
@@ -237,9 +244,9 @@ def _body(request: ApiRequest, match: Match) -> Json:
     if not request.body or not method.request:
         return {}
     try:
-        body: Any = json.loads(request.body)
-    except ValueError as error:
-        raise bad_json(f"Parsing terminated: {error}.") from error
+        body = parse_json(request.body)
+    except BadJsonError as error:
+        raise bad_json(str(error)) from error
     if not isinstance(body, dict):
         raise bad_json("Root element must be a message.")
     if not method.checked:

@@ -53,10 +53,12 @@ class List:
     """A method that lists: all items, unpaged and unfiltered; the front end does the rest.
 
     ``items`` names the field of the answer that holds them (``items`` in compute, ``connectors`` …).
+    One that is ``filtered`` has read the filter itself, for it is in a language of its own.
     """
 
     list: Callable[[World, Call], Iterable[Json]]
     items: str = "items"
+    filtered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

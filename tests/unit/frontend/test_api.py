@@ -54,3 +54,8 @@ async def test_a_project_that_waits_for_its_deletion_is_used_by_no_api_until_it_
     assert (await call("GET", PROJECT))[1]["lifecycleState"] == "DELETE_REQUESTED"
     assert (await call("POST", f"{PROJECT}:undelete", {}))[0] == 200
     assert (await call(verb, url, body))[0] == 200
+
+
+async def test_projects_are_filtered_in_the_language_of_their_own_api(call):
+    listed = await call("GET", f"{PROJECT.removesuffix('/demo')}?filter=id:demo%20name:nobody")
+    assert [each["projectId"] for each in listed[1]["projects"]] == ["demo"]

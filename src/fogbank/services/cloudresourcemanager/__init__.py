@@ -16,7 +16,7 @@ SERVICE = Service(
     name="cloudresourcemanager",
     methods={
         "v1.projects.get": Read(projects.get),
-        "v1.projects.list": List(projects.list_, "projects"),
+        "v1.projects.list": List(projects.list_, "projects", filtered=True),
         "v1.projects.update": Write(projects.update),
         "v1.projects.delete": Write(projects.delete),
         "v1.projects.undelete": Write(projects.undelete),

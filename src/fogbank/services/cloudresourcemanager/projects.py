@@ -12,6 +12,7 @@ from fogbank.resources.operations import Operation, longrunning_operation
 from fogbank.resources.projects import PROJECTS, policy_name, project_id, project_name
 from fogbank.resources.world import Json, Put, Resource, World
 from fogbank.services.cloudresourcemanager.creation import Furnish, check_id, new_project
+from fogbank.services.cloudresourcemanager.filters import parse_filter
 from fogbank.services.contract import Call, Decision, Method, Write
 
 _WRITABLE = ("name", "labels", "parent")
@@ -46,9 +47,10 @@ def get(world: World, call: Call) -> Json:
     return find(world, call).body
 
 
-def list_(world: World, _call: Call) -> Iterable[Json]:
-    """List the projects; the front end filters."""
-    return [r.body for r in sorted(world.all(PROJECTS), key=lambda r: r.name)]
+def list_(world: World, call: Call) -> Iterable[Json]:
+    """List the projects that pass the call's filter."""
+    keep = parse_filter(str(call.parameters.get("filter") or ""))
+    return [r.body for r in sorted(world.all(PROJECTS), key=lambda r: r.name) if keep(r.body)]
 
 
 def creator(furnish: Furnish) -> Method:

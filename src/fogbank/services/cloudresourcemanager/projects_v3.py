@@ -1,6 +1,5 @@
 """Projects in the v3 API: another view of the same."""
 
-import re
 from collections.abc import Iterable
 
 from fogbank.errors import ApiError
@@ -8,35 +7,29 @@ from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.projects import PROJECTS
 from fogbank.resources.world import Change, Json, Put, Resource, World
 from fogbank.services.cloudresourcemanager.creation import Furnish
+from fogbank.services.cloudresourcemanager.filters import parent_of, parse_filter
 from fogbank.services.cloudresourcemanager.projects import created, find, find_active, marked, operation_of
 from fogbank.services.contract import Call, Decision, Method, Write
 
 _TYPE = "type.googleapis.com/google.cloud.resourcemanager.v3.Project"
 _METADATA = "google.cloud.resourcemanager.v3."
-_QUERY = re.compile(r"(?P<field>[\w.]+)\s*[:=]\s*(?P<value>\S+)", re.IGNORECASE)
 
 
 def render(project: Resource) -> Json:
     """Render a project."""
     body = project.body
-    parent = body.get("parent")
     fields = {
         "name": f"projects/{body['projectNumber']}",
         "projectId": body["projectId"],
         "state": body["lifecycleState"],
         "displayName": body.get("name"),
         "labels": body.get("labels"),
-        "parent": _parent(parent) if parent else None,
+        "parent": parent_of(body),
         "createTime": body["createTime"],
         "updateTime": body["createTime"],
         "etag": fingerprint(body),
     }
     return {key: value for key, value in fields.items() if value}
-
-
-def _parent(parent: Json) -> str:
-    identifier = str(parent["id"])
-    return identifier if "/" in identifier else f"{parent['type']}s/{identifier}"
 
 
 def _v1_fields(body: Json) -> Json:
@@ -64,28 +57,9 @@ def list_(world: World, call: Call) -> Iterable[Json]:
 
 
 def search(world: World, call: Call) -> Iterable[Json]:
-    """Find projects by the fields that a query names (``id:a state:ACTIVE``)."""
-    query = str(call.parameters.get("query") or "")
-    wanted = [(m["field"], m["value"].strip("\"'")) for m in _QUERY.finditer(query)]
-    shown = [render(r) for r in sorted(world.all(PROJECTS), key=lambda r: r.name)]
-    return [project for project in shown if all(_has(project, field, value) for field, value in wanted)]
-
-
-def _has(project: Json, field: str, value: str) -> bool:
-    names = {
-        "id": "projectId",
-        "displayname": "displayName",
-        "name": "displayName",
-        "lifecyclestate": "state",
-    }
-    key = names.get(field.lower(), field)
-    if key.startswith("labels."):
-        found = project.get("labels", {}).get(key.removeprefix("labels."))
-        return found is not None and value in {"*", found}
-    if key not in {"projectId", "displayName", "state", "parent"}:
-        raise ApiError(400, f"Unknown field in the query: {field}", "INVALID_ARGUMENT", "badRequest")
-    pattern = ".*".join(map(re.escape, value.split("*")))
-    return re.fullmatch(pattern, str(project.get(key, "")), re.IGNORECASE) is not None
+    """Find projects by the fields that a query names (``id:a* state:ACTIVE``)."""
+    keep = parse_filter(str(call.parameters.get("query") or ""))
+    return [render(r) for r in sorted(world.all(PROJECTS), key=lambda r: r.name) if keep(r.body)]
 
 
 def creator(furnish: Furnish) -> Method:

@@ -89,9 +89,51 @@ def test_a_project_can_be_renamed(cloud):
 
 def test_projects_are_found_by_their_fields(cloud):
     cloud(f"{V1}.create", {"projectId": "second-project", "labels": {"env": "test"}})
-    for query in ("id:second-project", "projectId=sec*", "labels.env:test state:ACTIVE"):
+    for query in ("id:second-project", "projectId=sec*", "labels.env:test AND state:ACTIVE"):
         assert [p["projectId"] for p in cloud(f"{V3}.search", query=query)] == ["second-project"]
     assert len(cloud(f"{V1}.list")) == 2
+
+
+HOWL = {"name": "Howl Castle", "labels": {"color": "red"}, "parent": {"type": "folder", "id": "12"}}
+
+
+@pytest.mark.parametrize(
+    ("filter_", "found"),
+    [
+        ("id:proj-one", {"one"}),
+        ("id=proj-one", {"one"}),
+        ("projectId:PROJ-ONE", {"one"}),
+        ("id:proj-*", {"one", "two"}),
+        ("id:p*j*o*e", {"one"}),
+        ("id:p*z*e", set()),
+        ('NAME:"howl castle"', {"one"}),
+        ("name:how*", {"one"}),
+        ("labels.color:*", {"one", "two"}),
+        ("labels.color:red labels.size:big", {"one", "two"}),
+        ("labels:size", {"two"}),
+        ("labels.color:red AND labels.size:big", set()),
+        ("parent.type:folder parent.id:12", {"one"}),
+        ("parent.type:folder parent.id:12 lifecycleState:DELETE_REQUESTED", set()),
+        ("parent=folders/*", {"one", "two"}),
+        ("parent.id!=12", {"two", "rest"}),
+        ("lifecycleState:ACTIVE AND (( id:proj-one OR id:proj-two ) AND NOT (id=proj-one))", {"two"}),
+    ],
+)
+def test_a_filter_of_projects_means_what_googles_description_says(cloud, filter_, found):
+    parent = {"type": "folder", "id": "13"}
+    cloud(f"{V1}.create", {"projectId": "proj-one", **HOWL})
+    cloud(
+        f"{V1}.create",
+        {"projectId": "proj-two", "labels": {"color": "blue", "size": "big"}, "parent": parent},
+    )
+    short = {"proj-one": "one", "proj-two": "two", PROJECT: "rest"}
+    assert {short[p["projectId"]] for p in cloud(f"{V1}.list", filter=filter_)} == found
+    assert {short[p["projectId"]] for p in cloud(f"{V3}.search", query=filter_)} == found
+
+
+@pytest.mark.parametrize("wrong", ["id", "id:", "(id:a", "id:a)", "AND id:a", "colour:red", "(" * 200])
+def test_a_malformed_filter_of_projects_is_refused(cloud, wrong):
+    assert cloud.refused(f"{V1}.list", filter=wrong).code == 400
 
 
 def test_a_policy_that_changed_meanwhile_is_not_overwritten(cloud):
