@@ -18,7 +18,6 @@ from fogbank import samples
 from fogbank.dataplane.linux.harvest import Harvest, harvest
 from fogbank.dataplane.linux.images import Images
 from fogbank.dataplane.linux.layer import pack
-from fogbank.dataplane.linux.references import parse_image
 from fogbank.dataplane.linux.registry import (
     CONFIG_TYPE,
     LAYER_TYPE,
@@ -28,6 +27,7 @@ from fogbank.dataplane.linux.registry import (
     digest_of,
 )
 from fogbank.errors import DriverError
+from fogbank.resources.images import parse_image
 
 _log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fogbank.dataplane.linux.references import DIGEST, parse_image
 from fogbank.errors import DriverError
+from fogbank.resources.images import DIGEST, parse_image
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fogbank.dataplane.linux.references import ImageReference, parse_image
+from fogbank.resources.images import ImageReference, parse_image
 
 DIGEST = "sha256:" + "a" * 64
 

@@ -1,6 +1,7 @@
 """Image references: ``HOST/PROJECT/REPOSITORY/IMAGE:TAG`` or ``…@sha256:…``, and the old gcr.io names.
 
-The region's store knows an image by its repository (host and path); this reads what clients write into that.
+The region's store knows an image by its repository (host and path); this reads what clients write into that,
+for Cloud Run to refuse what is none and for the store to find what is one.
 """
 
 import re
