@@ -135,7 +135,8 @@ class Api:
             raise AssertionError(f"the answer does not fit {method.response}: {misfits}")
         if NUMBERED in (standard(pairs, "alt") or ""):
             answer = with_numbers(method.document, method.response, answer)
-        return mask.apply(answer)
+        kept: Json = mask.apply(answer)
+        return kept
 
     def _handler(self, method: Method) -> Handler | None:
         known = self._handlers.get(method.id)

@@ -60,6 +60,8 @@ def parse_batch(request: ApiRequest) -> list[Part]:
         raise ValueError("it has no parts")
     if len(parts) > LARGEST_BATCH:
         raise ValueError(f"it has {len(parts)} parts; {LARGEST_BATCH} is the limit")
+    if any(is_batch(part.request) for part in parts):
+        raise ValueError("one of its parts is a batch")
     return parts
 
 

@@ -4,15 +4,17 @@ It stands beside the other services because its answers need the region's secret
 """
 
 import base64
-import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from fogbank.errors import ApiError
 from fogbank.frontend import jwt
 from fogbank.frontend.accounts import Account
+from fogbank.frontend.bodies import BadJsonError, parse_json
 from fogbank.frontend.envelopes import challenge, error_body
 from fogbank.frontend.identity import Identity
+from fogbank.frontend.query import bad_json
 from fogbank.frontend.tokens import LIFETIME_SECONDS
 from fogbank.frontend.web import Answer, Application, Request, application, json_answer
 from fogbank.resources.world import Json
@@ -101,7 +103,7 @@ class IamCredentials:
 
     def _sign_jwt(self, account: Account, body: Json) -> Json:
         try:
-            claims = json.loads(body.get("payload") or "")
+            claims = parse_json(body.get("payload") or "")
         except (TypeError, ValueError) as error:
             raise _bad("The payload is not valid JSON.") from error
         if not isinstance(claims, dict):
@@ -120,17 +122,17 @@ class IamCredentials:
 
 def _body(request: Request) -> Json:
     try:
-        content = json.loads(request.body or b"{}")
-    except ValueError as error:
-        raise _bad("Invalid JSON payload received.") from error
+        content = parse_json(request.body or b"{}")
+    except BadJsonError as error:
+        raise bad_json(str(error)) from error
     if not isinstance(content, dict):
-        raise _bad("Invalid JSON payload received.")
+        raise bad_json("Root element must be a message.")
     return content
 
 
 def _seconds(lifetime: object) -> int:
     text = str(lifetime)
-    if not text.endswith("s") or not text[:-1].isdigit() or not 0 < int(text[:-1]) <= LIFETIME_SECONDS:
+    if not re.fullmatch(r"[0-9]{1,9}s", text) or not 0 < int(text[:-1]) <= LIFETIME_SECONDS:
         raise _bad("The access token lifetime must be from 1 to 3600 seconds, like 3600s.")
     return int(text[:-1])
 

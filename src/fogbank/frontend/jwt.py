@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from fogbank.frontend.bodies import parse_json
+
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
@@ -115,7 +117,7 @@ def parse(token: str) -> Parsed:
     if len(parts) != 3:
         raise BadTokenError("not three parts")
     try:
-        header, claims = (json.loads(decode_part(part)) for part in parts[:2])
+        header, claims = (parse_json(decode_part(part)) for part in parts[:2])
     except ValueError as error:
         raise BadTokenError("not JSON in base64url") from error
     if not isinstance(header, dict) or not isinstance(claims, dict):

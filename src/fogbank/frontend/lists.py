@@ -15,6 +15,7 @@ from typing import Any
 from fogbank.discovery.routes import Match, Method, methods
 from fogbank.discovery.schemas import fields_of
 from fogbank.errors import ApiError, invalid_value
+from fogbank.frontend.bodies import parse_json
 from fogbank.frontend.filters import parse_filter
 from fogbank.resources.names import COMPUTE_PREFIX
 from fogbank.resources.places import REGIONS, ZONES
@@ -88,12 +89,13 @@ _filter = lru_cache(256)(parse_filter)
 
 def _open_token(token: str, seal: str) -> Key:
     try:
-        found, *key = json.loads(urlsafe_b64decode(token.encode()))
+        found = parse_json(urlsafe_b64decode(token.encode()))
     except ValueError:
-        found, key = None, []
-    if found != seal:
-        raise invalid_value("pageToken", token, "The token is not from this list.")
-    return tuple(key)
+        found = None
+    match found:
+        case [sealed, *key] if sealed == seal and all(isinstance(part, str) for part in key):
+            return tuple(key)
+    raise invalid_value("pageToken", token, "The token is not from this list.")
 
 
 def page_size(method: Method, query: Mapping[str, Any]) -> int:

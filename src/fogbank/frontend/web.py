@@ -11,6 +11,8 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from fogbank.frontend.bodies import BadJsonError, parse_json
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -47,8 +49,8 @@ class Request:
         if "json" not in self.headers.get("content-type", "") and not text.lstrip().startswith("{"):
             return {k: v[0] for k, v in parse_qs(text, keep_blank_values=True).items()}
         try:
-            content = json.loads(text)
-        except ValueError:
+            content = parse_json(text)
+        except BadJsonError:
             return {}
         return {k: v for k, v in content.items() if isinstance(v, str)} if isinstance(content, dict) else {}
 
