@@ -41,15 +41,15 @@ def parse_image(text: str) -> ImageReference:
         raise ValueError(f"{text!r} has a malformed digest")
     name, colon, tag = rest.rpartition(":")
     if not colon or "/" in tag:
-        name, tag = rest, ""
-    if tag and not _TAG.fullmatch(tag):
+        name, tag = rest, "latest"
+    if not _TAG.fullmatch(tag):
         raise ValueError(f"{text!r} has a malformed tag")
     host, path = _split_host(name)
     if not _HOST.fullmatch(host) or not _PATH.fullmatch(path):
         raise ValueError(f"{text!r} is not the name of an image")
     if digest:
         return ImageReference(f"{host}/{path}", None, digest)
-    return ImageReference(f"{host}/{path}", tag or "latest")
+    return ImageReference(f"{host}/{path}", tag)
 
 
 def _split_host(name: str) -> tuple[str, str]:

@@ -35,7 +35,7 @@ def test_a_digest_wins_over_a_tag():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "UPPER/case", "a//b", "gcr.io/p/i@sha256:short", "gcr.io/p/i:b@d tag", "../x"]
+    "text", ["", "UPPER/case", "a//b", "gcr.io/p/i@sha256:short", "gcr.io/p/i:b@d tag", "../x", "p/app:"]
 )
 def test_what_is_no_reference_is_refused(text):
     with pytest.raises(ValueError, match=r"not the name|malformed"):

@@ -13,7 +13,7 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import rfc3339
 from fogbank.resources.places import REGIONS
 from fogbank.resources.projects import compute_account, project_number
-from fogbank.resources.run import INGRESS, POLICIES, URLS, revision_name
+from fogbank.resources.run import INGRESS, POLICIES, SERVICE_MAX_SCALE, SERVICE_MIN_SCALE, URLS, revision_name
 from fogbank.resources.urls import service_urls
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.contract import Call
@@ -179,5 +179,6 @@ def _check_words(annotations: Json) -> None:
         raise bad_request(
             f"Annotation {INGRESS} must be one of {', '.join(_INGRESSES)}, not '{annotations[INGRESS]}'."
         )
+    template.check_scale(annotations, SERVICE_MIN_SCALE, SERVICE_MAX_SCALE)
     if annotations.get("run.googleapis.com/scalingMode") == "manual":
         raise not_built("manual scaling of Cloud Run")

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from fogbank.errors import ApiError, not_built
+from fogbank.resources.images import parse_image
 from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import SERVICE_ACCOUNTS, compute_account, project_number
 from fogbank.resources.quantities import cpu_millis
@@ -32,6 +33,7 @@ MAX_NAME = 63
 
 _REVISION = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 _ENVIRONMENT = re.compile(r"^[A-Za-z_][A-Za-z0-9_.-]*$")
+_COUNT = re.compile(r"[0-9]{1,9}")
 _RESERVED = frozenset({"PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION"})
 
 _LATER_ANNOTATIONS = {
@@ -123,7 +125,7 @@ def check(world: World, service: ResourceName, template: Json) -> None:
     if "run.googleapis.com/accelerator" in spec.get("nodeSelector", {}):
         raise not_built("GPUs of Cloud Run")
     _check_revision_name(service, metadata.get("name"))
-    _check_scale(annotations)
+    check_scale(annotations, MIN_SCALE, MAX_SCALE)
     container = _only_container(spec["containers"])
     _check_container(container)
     if not 1 <= spec["containerConcurrency"] <= MAX_CONCURRENCY:
@@ -175,17 +177,16 @@ def _check_revision_name(service: ResourceName, name: str | None) -> None:
         )
 
 
-def _check_scale(annotations: Json) -> None:
+def check_scale(annotations: Json, low: str, high: str) -> None:
+    """Refuse annotations ``low`` and ``high`` that are no numbers, or the wrong way round (400)."""
     counts = {}
-    for key, least in ((MIN_SCALE, 0), (MAX_SCALE, 1)):
+    for key, least in ((low, 0), (high, 1)):
         value = str(annotations.get(key, least))
-        if not value.isdigit() or int(value) < least:
+        if not _COUNT.fullmatch(value) or int(value) < least:
             raise bad_request(f"Invalid {key} value '{value}': it must be a number of at least {least}.")
         counts[key] = int(value)
-    if MAX_SCALE in annotations and counts[MIN_SCALE] > counts[MAX_SCALE]:
-        raise bad_request(
-            f"{MIN_SCALE} {counts[MIN_SCALE]} must not be greater than {MAX_SCALE} {counts[MAX_SCALE]}."
-        )
+    if high in annotations and counts[low] > counts[high]:
+        raise bad_request(f"{low} {counts[low]} must not be greater than {high} {counts[high]}.")
 
 
 def _only_container(containers: list[Json]) -> Json:
@@ -199,12 +200,25 @@ def _only_container(containers: list[Json]) -> Json:
 def _check_container(container: Json) -> None:
     if not container.get("image"):
         raise bad_request("spec.template.spec.containers[0].image: the image must be set.")
+    _check_image(container["image"])
     for key, what in _LATER_CONTAINER_FIELDS.items():
         if container.get(key):
             raise not_built(f"{what} of Cloud Run (containers[0].{key})")
     _check_port(container["ports"][0])
     _check_environment(container.get("env", ()))
     _check_probe(container["startupProbe"])
+
+
+def _check_image(image: str) -> None:
+    """Refuse what can be no image, in Google's words (recorded: ko-build/terraform-provider-ko#205)."""
+    try:
+        parse_image(image)
+    except ValueError:
+        raise bad_request(
+            "spec.template.spec.containers[0].image: Expected an image path like [host/]repo-path[:tag "
+            "and/or @digest], where host is one of [region.]gcr.io, [region-]docker.pkg.dev or docker.io "
+            f"but obtained {image}."
+        ) from None
 
 
 def _check_port(port: Json) -> None:
@@ -246,6 +260,9 @@ def _check_probe(probe: Json) -> None:
             raise bad_request(f"startupProbe.{key} must be between {least} and {most}.")
     if probe["timeoutSeconds"] > probe["periodSeconds"]:
         raise bad_request("startupProbe.timeoutSeconds must not be greater than startupProbe.periodSeconds.")
+    path = probe.get("httpGet", {}).get("path", "/")
+    if not path.startswith("/"):
+        raise bad_request(f"startupProbe.httpGet.path '{path}' must begin with '/'.")
 
 
 def _check_account(world: World, service: ResourceName, email: str) -> None:

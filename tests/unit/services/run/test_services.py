@@ -8,6 +8,7 @@ from tests.cloud_calls import ME, PLACE, PROJECT, REGION
 from tests.unit.services.run.knative import NAMESPACE, SERVICES, Run, knative
 
 from fogbank.resources.projects import usual_number
+from fogbank.resources.run import read_revision
 
 NUMBER = usual_number(PROJECT)
 CONNECTOR = "run.googleapis.com/vpc-access-connector"
@@ -268,6 +269,50 @@ def test_a_connector_must_exist_in_the_region(cloud):
 def test_what_no_instance_could_keep_is_refused(cloud, body, code):
     error = cloud.refused(f"{SERVICES}.create", body, parent=NAMESPACE, location=REGION)
     assert (error.status if error.status == "UNIMPLEMENTED" else error.code) == code
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["bad image!", "Upper/case", "us-docker.pkg.dev/p/r/app:", "a@sha256:short", "https://gcr.io/p/app"],
+)
+def test_what_can_be_no_image_is_refused_at_once_in_googles_words(cloud, image):
+    body = knative(container={"image": image})
+    error = cloud.refused(f"{SERVICES}.create", body, parent=NAMESPACE, location=REGION)
+    assert (error.code, error.status) == (400, "INVALID_ARGUMENT")
+    assert error.message == (
+        "spec.template.spec.containers[0].image: Expected an image path like [host/]repo-path[:tag and/or "
+        "@digest], where host is one of [region.]gcr.io, [region-]docker.pkg.dev or docker.io but obtained "
+        f"{image}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [("3", "2"), ("many", "2"), ("1", "0"), ("-1", "2"), ("²", "9"), ("9" * 5000, "9")]
+)
+@pytest.mark.parametrize("prefix", ["run.googleapis.com/", "autoscaling.knative.dev/"])
+def test_numbers_of_instances_that_cannot_be_are_refused(cloud, prefix, low, high):
+    scale = {f"{prefix}minScale": low, f"{prefix}maxScale": high}
+    body = knative(annotations=scale)
+    if prefix == "run.googleapis.com/":
+        body = knative()
+        body["metadata"]["annotations"] = scale
+    error = cloud.refused(f"{SERVICES}.create", body, parent=NAMESPACE, location=REGION)
+    assert (error.code, error.status) == (400, "INVALID_ARGUMENT")
+    assert prefix in error.message
+
+
+def test_a_probe_asks_for_a_path_that_begins_with_a_slash(cloud):
+    def probed(path):
+        return knative(container={"startupProbe": {"httpGet": {"path": path}}})
+
+    error = cloud.refused(f"{SERVICES}.create", probed("healthz"), parent=NAMESPACE, location=REGION)
+    assert error.message == "startupProbe.httpGet.path 'healthz' must begin with '/'."
+    cloud.create(probed("/healthz"))
+
+
+def test_of_variables_with_one_name_the_last_counts(cloud):
+    cloud.create(knative(container={"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}))
+    assert read_revision(cloud.world.get(cloud.newest())).environment == {"A": "2"}
 
 
 def test_gcloud_may_ask_for_permissions_before_the_service_exists(cloud):

@@ -207,6 +207,17 @@ def test_what_is_not_there_is_called_by_its_name(cloud):
             "UNIMPLEMENTED",
         ),
         ({"template": {"containers": [{"image": "a"}], "timeout": "soon"}}, 400),
+        ({"template": {"containers": [{"image": "bad image!"}]}}, 400),
+        ({"scaling": {"minInstanceCount": 5, "maxInstanceCount": 3}}, 400),
+        (
+            {
+                "template": {
+                    "containers": [{"image": "a"}],
+                    "scaling": {"minInstanceCount": 5, "maxInstanceCount": 3},
+                }
+            },
+            400,
+        ),
         (
             {
                 "template": {
@@ -221,6 +232,14 @@ def test_what_is_not_there_is_called_by_its_name(cloud):
 def test_what_cannot_be_kept_is_refused_by_name(cloud, fields, code):
     error = cloud.refused(f"{SERVICES}.create", service(**fields), parent=PLACE, serviceId="hello")
     assert (error.status if error.status == "UNIMPLEMENTED" else error.code) == code
+
+
+def test_a_maximum_of_zero_has_not_been_set(cloud):
+    body = service(scaling={"minInstanceCount": 1, "maxInstanceCount": 0})
+    body["template"]["scaling"] = {"minInstanceCount": 1, "maxInstanceCount": 0}
+    create(cloud, body)
+    shown = get(cloud)
+    assert shown["scaling"] == shown["template"]["scaling"] == {"minInstanceCount": 1}
 
 
 def test_revisions_are_shown_under_their_service(cloud):

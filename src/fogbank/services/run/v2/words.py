@@ -113,6 +113,9 @@ SERVICE: tuple[Word, ...] = (
 )
 """The annotations of a service."""
 
+_UNSET_AT_ZERO = frozenset({run.MAX_SCALE, run.SERVICE_MAX_SCALE})
+"""Numbers of which 0 means, as in protocol buffers, that the client has not set them."""
+
 REASONS = {
     "HealthCheckContainerError": ("revisionReason", "HEALTH_CHECK_CONTAINER_ERROR"),
     "ContainerMissing": ("reason", "CONTAINER_MISSING"),
@@ -141,7 +144,8 @@ def parse_words(words: tuple[Word, ...], fields: Mapping[str, Any]) -> dict[str,
         at: Any = fields
         for step in word.path:
             at = at.get(step) if isinstance(at, Mapping) else None
-        if at not in (None, "", [], {}):
+        unset = at == 0 and word.annotation in _UNSET_AT_ZERO
+        if at not in (None, "", [], {}) and not unset:
             found[word.annotation] = word.parse(at)
     return found
 
