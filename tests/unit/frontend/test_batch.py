@@ -54,7 +54,12 @@ Content-Length: 7\r
 
 @pytest.mark.parametrize(
     ("body", "content_type"),
-    [("", "multipart/mixed; boundary=x"), (BODY, "application/json"), (BODY, "multipart/mixed")],
+    [
+        ("", "multipart/mixed; boundary=x"),
+        (BODY, "application/json"),
+        (BODY, "multipart/mixed"),
+        (BODY.replace("POST /compute/v1", "POST /batch/compute/v1"), 'multipart/mixed; boundary="===B=="'),
+    ],
 )
 def test_what_is_no_batch_is_refused(body, content_type):
     with pytest.raises(ValueError, match=r"\w"):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
@@ -112,3 +113,21 @@ def test_no_account_is_bound_to_a_place(own):
 
 def test_unknown_methods_are_not_found(own):
     assert _call(own, "generateFun", {})[0] == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a":' * 100_000,
+        b'{"scope":["\\ud800"], "payload":"{}"}',
+        b'{"payload":"{\\"a\\":NaN}"}',
+        b'{"scope":["x"], "lifetime":"\xc2\xb2s"}',
+        b'{"scope":["x"], "lifetime":"' + b"1" * 5000 + b's"}',
+        b"[]",
+    ],
+)
+@pytest.mark.parametrize("verb", ["generateAccessToken", "signJwt"])
+def test_a_malformed_body_is_refused(own, verb, body):
+    request = ask("POST", f"{ACCOUNT}:{verb}", headers={"authorization": own.bearer})
+    answer = IamCredentials(own.identity).answer(replace(request, body=body))
+    assert (answer.status, json.loads(answer.body)["error"]["status"]) == (400, "INVALID_ARGUMENT")

@@ -1,5 +1,8 @@
 """Lists: every item once, however the pages fall."""
 
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,6 +67,30 @@ def test_a_token_of_another_list_is_refused(token):
         return
     with pytest.raises(ApiError, match="pageToken"):
         make_page(items, {"pageToken": other}, 5, "a list")
+
+
+def _sealed(value):
+    return urlsafe_b64encode(json.dumps(value).encode()).decode()
+
+
+def _seal():
+    token = make_page([subnet(n) for n in "abc"], {}, 1, "a list").token
+    return json.loads(urlsafe_b64decode(token))[0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, 1, "text", {}, [], [1], [_seal(), 1], [_seal(), None, "a"], [[_seal()]], [_seal(), ["a"]]],
+)
+def test_a_token_of_any_other_json_is_refused(content):
+    with pytest.raises(ApiError, match="pageToken"):
+        make_page([subnet(n) for n in "abc"], {"pageToken": _sealed(content)}, 5, "a list")
+
+
+@given(st.text(min_size=1) | st.binary(min_size=1).map(lambda b: urlsafe_b64encode(b).decode()))
+def test_any_text_as_a_token_is_refused(token):
+    with pytest.raises(ApiError, match="pageToken"):
+        make_page([subnet("a")], {"pageToken": token}, 5, "a list")
 
 
 def test_a_compute_list_has_its_envelope_and_no_items_when_empty():

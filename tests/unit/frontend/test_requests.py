@@ -50,3 +50,37 @@ async def test_only_a_post_can_stand_for_another_verb(call):
 
 async def test_a_hosts_full_name_ends_with_a_dot(call):
     assert (await call("GET", SUBNETS, host="Compute.GoogleAPIs.com.:443"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"a":' * 100_000, b'{"name":"\\ud800"}', b"{'name'", b"\xff", b"[1]", b'{"mtu":' + b"1" * 5000 + b"}"],
+)
+async def test_a_malformed_body_is_refused(call, body):
+    status, answer = await call("POST", SUBNETS, body)
+    assert (status, answer["error"]["code"]) == (400, 400)
+    assert answer["error"]["message"].startswith("Invalid JSON payload received. ")
+    assert "char " not in answer["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "filter=" + "(" * 500 + "name=a" + ")" * 500,
+        "filter=description%20eq%20(a+",
+        "fields=" + "a(" * 500,
+        "fields=bogus",
+        "fields=items/bogus",
+        "pageToken=bnVsbA==",
+        "pageToken=MQ==",
+        "maxResults=" + "1" * 5000,
+    ],
+)
+async def test_a_malformed_query_is_refused(call, query):
+    status, answer = await call("GET", f"{SUBNETS}?{query}")
+    assert (status, answer["error"]["code"]) == (400, 400)
+
+
+async def test_nothing_is_written_for_fields_that_the_answer_cannot_have(call):
+    assert (await call("POST", f"{SUBNETS}?fields=bogus", json.dumps(BODY).encode()))[0] == 400
+    assert (await call("GET", f"{SUBNETS}/a"))[0] == 404
