@@ -9,18 +9,35 @@ become strings, numbers in strings become numbers, enums may come as integers (C
 import json
 import re
 from collections.abc import Container, Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 from fogbank.discovery.tables import load_schemas
 from fogbank.errors import ApiError
 
-_STRINGS = frozenset({"string", "byte", "google-datetime", "google-duration", "google-fieldmask", "date"})
+_STRINGS = frozenset({"string", "byte", "google-fieldmask", "date"})
 _SMALL = frozenset({"int32", "uint32"})
 _LARGE = frozenset({"int64", "uint64"})
 _FLOATS = frozenset({"double", "float"})
 _TRUTHS = {"true": True, "false": False}
 _WHOLE = re.compile(r"-?[0-9]{1,100}")
+_TIMESTAMP = re.compile(
+    r"[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
+_DURATION = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,9})?s")
+_TIMES = {
+    "google-datetime": (
+        "(type.googleapis.com/google.protobuf.Timestamp)",
+        "Illegal timestamp format; timestamps must end with 'Z' or have a valid timezone offset.",
+    ),
+    "google-duration": (
+        "(type.googleapis.com/google.protobuf.Duration)",
+        "Illegal duration format; duration must end with 's'",
+    ),
+}
+"""Times by their formats: the message that protocol buffers have for them, and Google's refusal."""
+
 _JSON_ERROR = "Invalid JSON payload received."
 _COMPUTE_MASK = 0x1FFFFFFF
 _NAMES = {"int32": "TYPE_INT32", "uint32": "TYPE_UINT32", "int64": "TYPE_INT64", "uint64": "TYPE_UINT64"}
@@ -145,6 +162,11 @@ class _Converter:
         self.problems.append((parent, f'{_JSON_ERROR} Unknown name "{name}"{where}: {why}'))
 
     def _value(self, at: str, value: Any, node: Any) -> None:
+        if isinstance(node, str) and node in _TIMES:
+            message, why = _TIMES[node]
+            name = at.rpartition(".")[2]
+            self.problems.append((at, f"Invalid value at '{at}' {message}, Field '{name}', {why}"))
+            return
         kind = _NAMES.get(node, "TYPE_STRING") if isinstance(node, str) else "TYPE_ENUM"
         kind = "TYPE_MESSAGE" if isinstance(node, dict) and "|" not in node else kind
         shown = json.dumps(value, ensure_ascii=False)
@@ -159,6 +181,8 @@ def convert_scalar(value: Any, kind: str) -> Any:
     """Convert a JSON scalar to ``kind``; None when it does not fit."""
     if kind in _STRINGS:
         return value if isinstance(value, str) else None
+    if kind in _TIMES:
+        return value if isinstance(value, str) and _is_time(value, kind) else None
     if kind == "boolean":
         return value if isinstance(value, bool) else _TRUTHS.get(str(value).lower())
     if isinstance(value, bool):
@@ -175,6 +199,16 @@ def convert_scalar(value: Any, kind: str) -> Any:
         except ValueError:
             return None
     return value
+
+
+def _is_time(text: str, kind: str) -> bool:
+    if kind == "google-duration":
+        return _DURATION.fullmatch(text) is not None
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return _TIMESTAMP.fullmatch(text) is not None
 
 
 def bad_request(problems: Sequence[tuple[str, str]]) -> ApiError:

@@ -34,6 +34,36 @@ def test_a_word_for_a_number_is_refused():
     assert message == "Invalid value at 'priority' (TYPE_INT32), \"high\""
 
 
+SERVICE = "GoogleCloudRunV2Service"
+
+
+@pytest.mark.parametrize(
+    "text", ["bad", "", "2026-01-01", "2026-01-01T00:00:00", "2026-13-01T00:00:00Z", "2026-01-01 00:00:00Z"]
+)
+def test_what_is_no_timestamp_is_refused_in_googles_words(text):
+    assert refusal("run.v2", SERVICE, {"createTime": text}) == (
+        "Invalid value at 'createTime' (type.googleapis.com/google.protobuf.Timestamp), Field 'createTime', "
+        "Illegal timestamp format; timestamps must end with 'Z' or have a valid timezone offset."
+    )
+
+
+@pytest.mark.parametrize("text", ["soon", "", "300", "5m", "s", "1e3s"])
+def test_what_is_no_duration_is_refused_in_googles_words(text):
+    assert refusal("run.v2", SERVICE, {"template": {"timeout": text}}) == (
+        "Invalid value at 'template.timeout' (type.googleapis.com/google.protobuf.Duration), "
+        "Field 'timeout', Illegal duration format; duration must end with 's'"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00.123456789Z", "2026-01-01T09:00:00.5+09:00"]
+)
+@pytest.mark.parametrize("duration", ["300s", "1.5s", "0s"])
+def test_times_stay_as_they_were_written(text, duration):
+    body = {"createTime": text, "template": {"timeout": duration}}
+    assert convert_request("run.v2", SERVICE, body) == body
+
+
 def test_an_unknown_enum_value_is_refused_in_computes_words():
     message = refusal("compute.v1", "Firewall", {"direction": "UP"})
     assert message.startswith("Invalid value for field 'resource.direction': 'UP'. Must be one of [")
