@@ -56,7 +56,7 @@ class OperationMethods:
     async def _wait(self, api: str, path: str) -> Operation:
         operation = find_operation(self._store.world, api, path)
         if operation.status != "DONE":
-            await self._settle(path, WAIT_SECONDS)
+            await self._settle(operation.name.path, WAIT_SECONDS)
             operation = find_operation(self._store.world, api, path)
         return operation
 

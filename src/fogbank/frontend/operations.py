@@ -13,6 +13,7 @@ from fogbank.errors import ApiError, invalid_value, not_found
 from fogbank.frontend.lists import list_path
 from fogbank.resources.names import COMPUTE_PREFIX
 from fogbank.resources.operations import Operation, rfc3339
+from fogbank.resources.places import REGIONS, ZONES
 from fogbank.resources.world import Json, World
 
 _PACIFIC = timezone(timedelta(hours=-8))
@@ -21,6 +22,7 @@ _COMPUTE_COLLECTIONS = {
     "regionOperations": "regions",
     "zoneOperations": "zones",
 }
+_PLACES = {"regions": REGIONS, "zones": ZONES}
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _COLLECTIONS = frozenset({"operations", "projects.locations.operations"})
 RPC_CODES = {
@@ -101,23 +103,32 @@ def operation_verb(method: Method) -> str | None:
 def operation_path(method: Method, parameters: Mapping[str, str]) -> str:
     """Tell the path of the operation, or for a list of their parent, that a call names.
 
-    It is empty for a list of all operations of an API: serviceusage's needs no parent.
+    It is empty for a list of all operations of an API: serviceusage's needs no parent. Google's 400 for a
+    region or zone that does not exist.
     """
     if method.api != "compute":
         return parameters.get("name", "")
     collection = method.name.partition(".")[0]
     scope = _COMPUTE_COLLECTIONS[collection]
-    place = "global" if scope == "global" else f"{scope}/{parameters.get(scope[:-1], '-')}"
-    path = f"projects/{parameters['project']}/{place}/operations"
+    place = parameters.get(scope[:-1], "")
+    if place and place not in _PLACES[scope]:
+        raise invalid_value(scope[:-1], place, f"Unknown {scope[:-1]}.")
+    within = f"{scope}/{place}" if place else "global"
+    path = f"projects/{parameters['project']}/{within}/operations"
     return f"{path}/{parameters['operation']}" if "operation" in parameters else path
 
 
 def find_operation(world: World, api: str, path: str) -> Operation:
-    """Find an operation of ``api``, whose project may be given by number; Google's 404 otherwise."""
+    """Find an operation of ``api``; Google's 404 otherwise. Compute's may be called by their id."""
     found = world.operations.get(path)
     if found is not None and found.name.service == api:
         return found
     if api == "compute":
+        place, _, identifier = path.rpartition("/")
+        if identifier.isdigit():
+            for operation in operations_under(world, api, f"{place}/"):
+                if str(operation.id) == identifier:
+                    return operation
         raise not_found(path)
     raise ApiError(404, f"Operation not found: {path}", "NOT_FOUND", "notFound")
 

@@ -59,3 +59,25 @@ async def test_a_project_that_waits_for_its_deletion_is_used_by_no_api_until_it_
 async def test_projects_are_filtered_in_the_language_of_their_own_api(call):
     listed = await call("GET", f"{PROJECT.removesuffix('/demo')}?filter=id:demo%20name:nobody")
     assert [each["projectId"] for each in listed[1]["projects"]] == ["demo"]
+
+
+async def test_operations_are_called_by_name_or_by_id(call):
+    networks = f"{COMPUTE}/global/networks"
+    _, operation = await call("POST", networks, {"name": "net", "autoCreateSubnetworks": False})
+    by_id = f"{COMPUTE}/global/operations/{operation['id']}"
+    assert (await call("GET", by_id))[1]["name"] == operation["name"]
+    assert (await call("POST", f"{by_id}/wait"))[1]["status"] == "DONE"
+    assert (await call("GET", f"{COMPUTE}/global/operations/12"))[0] == 404
+    assert (await call("DELETE", by_id))[0] == 200
+    assert (await call("GET", by_id))[0] == 404
+
+
+@pytest.mark.parametrize("place", ["regions", "zones"])
+@pytest.mark.parametrize("rest", ["", "/operation-1"])
+async def test_operations_of_a_place_that_google_does_not_have_are_refused_like_anything_there(
+    call, place, rest
+):
+    status, answer = await call("GET", f"{COMPUTE}/{place}/nope/operations{rest}")
+    assert status == 400
+    field = place.removesuffix("s")
+    assert answer["error"]["message"] == f"Invalid value for field '{field}': 'nope'. Unknown {field}."

@@ -67,13 +67,24 @@ def region_of(call: Call) -> str:
 
 
 def named(world: World, call: Call, kind: str, identifier: str) -> ResourceName:
-    """Name the resource ``identifier`` of ``kind`` in the place that the call's path gives."""
+    """Name what the call is about: ``identifier`` (a name or an id) of ``kind``, in the place of its path."""
     project = project_of(world, call)
     if kind == "globalAddresses":
-        return ResourceName("compute.globalAddresses", f"projects/{project}/global/addresses/{identifier}")
-    if "region" in call.parameters:
-        return compute_name(kind, project, "regions", region_of(call), identifier)
-    return compute_name(kind, project, "global", None, identifier)
+        name = ResourceName("compute.globalAddresses", f"projects/{project}/global/addresses/{identifier}")
+    elif "region" in call.parameters:
+        name = compute_name(kind, project, "regions", region_of(call), identifier)
+    else:
+        name = compute_name(kind, project, "global", None, identifier)
+    return by_id(world, name)
+
+
+def by_id(world: World, name: ResourceName) -> ResourceName:
+    """Give the real name of what is called by its id, as ``selfLinkWithId`` does; any other stays."""
+    if not name.id.isdigit():  # a name begins with a letter
+        return name
+    place = name.path.rpartition("/")[0] + "/"
+    found = (each.name for each in world.all(name.collection, place) if str(each.id) == name.id)
+    return next(found, name)
 
 
 def place_path(world: World, call: Call) -> str:
@@ -170,7 +181,7 @@ def find_referred(world: World, field: str, value: object, kind: str, call: Call
     """
     region = region_of(call) if kind in {"subnetworks", "addresses"} else None
     project = project_of(world, call)
-    name = reference(field, value, kind, project, region)
+    name = by_id(world, reference(field, value, kind, project, region))
     if name.project != project:
         raise invalid_value(field, name.path, "Cross project referencing is not allowed for this resource.")
     if name.region != region:
@@ -270,11 +281,11 @@ def unchanged(resource: Resource, body: Json, fields: Iterable[str]) -> None:
             raise invalid_value(f"resource.{field}", body[field], "The field cannot be changed.")
 
 
-def same_reference(resource: Resource, body: Json, field: str, kind: str) -> None:
+def same_reference(world: World, resource: Resource, body: Json, field: str, kind: str) -> None:
     """Refuse a patch that makes ``field`` refer to something else."""
     if field in body:
         now = resource.body[field]
-        new = reference(f"resource.{field}", body[field], kind, resource.name.project)
+        new = by_id(world, reference(f"resource.{field}", body[field], kind, resource.name.project))
         if new.self_link != now:
             raise invalid_value(f"resource.{field}", body[field], "The field cannot be changed.")
 

@@ -173,14 +173,14 @@ def patch(world: World, call: Call) -> Decision:
     """Change the fields of a rule that the body gives; an empty list clears one."""
     rule = _changeable(world, call)
     whole = merged(rule.body, call.body)
-    return _changed(call, "compute.firewalls.patch", rule, whole, inputs(call.body))
+    return _changed(world, call, "compute.firewalls.patch", rule, whole)
 
 
 def update(world: World, call: Call) -> Decision:
     """Replace a rule."""
     rule = _changeable(world, call)
     body = {"network": rule.body["network"], "direction": rule.body["direction"]} | inputs(call.body)
-    return _changed(call, "update", rule, body, body)
+    return _changed(world, call, "update", rule, body)
 
 
 def _changeable(world: World, call: Call) -> Resource:
@@ -191,9 +191,10 @@ def _changeable(world: World, call: Call) -> Resource:
     return rule
 
 
-def _changed(call: Call, kind: str, rule: Resource, body: Json, given: Json) -> Decision:
+def _changed(world: World, call: Call, kind: str, rule: Resource, body: Json) -> Decision:
+    given = inputs(call.body)
     unchanged(rule, given, ("name", "direction"))
-    same_reference(rule, given, "network", "networks")
+    same_reference(world, rule, given, "network", "networks")
     if given.get("allowed"):
         body = {k: v for k, v in body.items() if k != "denied" or k in given}
     elif given.get("denied"):

@@ -125,7 +125,7 @@ def _patched(world: World, call: Call) -> tuple[Resource, Draft]:
 
 def _changed(world: World, call: Call, router: Resource, whole: Json, given: Json) -> Draft:
     unchanged(router, given, ("name",))
-    same_reference(router, given, "network", "networks")
+    same_reference(world, router, given, "network", "networks")
     fields = _settings(whole) | {"network": router.body["network"]}
     return _draft(
         world, call, replaced(router, fields), whole.get("nats") or [], router.body.get("nats") or ()

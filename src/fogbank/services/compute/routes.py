@@ -80,7 +80,7 @@ def get(world: World, call: Call) -> Json:
     if stored is not None:
         return _show(stored)
     for route in subnet_routes(world, name.project):
-        if route.name == name:
+        if name.id in {route.name.id, str(route.id)}:
             return route.body
     raise not_found(name.path)
 

@@ -189,7 +189,7 @@ def patch(world: World, call: Call) -> Decision:
         raise stale_fingerprint()
     refuse_unbuilt("subnetworks", body, _UNBUILT)
     unchanged(subnetwork, body, ("name", "description", "ipCidrRange", "purpose"))
-    same_reference(subnetwork, body, "network", "networks")
+    same_reference(world, subnetwork, body, "network", "networks")
     changed: dict[str, Any] = _logging(body, subnetwork.body.get("logConfig"))
     for field in ("privateIpGoogleAccess", "role"):
         if field in body:

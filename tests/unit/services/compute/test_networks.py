@@ -159,3 +159,22 @@ def test_networks_list_with_their_subnetworks():
     assert [each["name"] for each in listed] == ["another", "default"]
     assert "subnetworks" not in listed[0]
     assert listed[1] == compute("networks.get", network="default")
+
+
+def test_what_is_called_by_its_id_is_what_has_it(compute):
+    compute.network("net")
+    network = compute("networks.get", network="net")
+    assert compute("networks.get", network=network["id"]) == network
+    body = {"name": "s", "ipCidrRange": "10.0.0.0/24", "network": network["selfLinkWithId"]}
+    compute("subnetworks.insert", body, region=REGION)
+    subnetwork = compute("subnetworks.get", region=REGION, subnetwork="s")
+    assert subnetwork["network"] == network["selfLink"]
+    by_id = f"regions/{REGION}/subnetworks/{subnetwork['id']}"
+    assert compute.address("a", addressType="INTERNAL", subnetwork=by_id) == "10.0.0.2"
+    same = {"network": network["selfLinkWithId"], "fingerprint": subnetwork["fingerprint"]}
+    compute("subnetworks.patch", same, region=REGION, subnetwork=subnetwork["id"])
+    assert compute.refused("networks.get", network="12").code == 404
+    elsewhere = compute.refused("subnetworks.get", region="us-central1", subnetwork=subnetwork["id"])
+    assert elsewhere.code == 404
+    route = compute("routes.list")[0]
+    assert compute("routes.get", route=route["id"]) == route
