@@ -1,9 +1,11 @@
 """Google's account servers: tokens for service accounts and users, and the keys that verify ID tokens.
 
 It serves oauth2.googleapis.com, accounts.google.com and openidconnect.googleapis.com, and the paths below
-``/oauth2/`` and ``/robot/`` of www.googleapis.com. Errors here have OAuth's own shape, not that of the APIs.
+``/oauth2/``, ``/robot/`` and ``/service_accounts/`` of www.googleapis.com. Errors here have OAuth's own
+shape, not that of the APIs.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 
@@ -20,7 +22,10 @@ HOSTS = frozenset({"oauth2.googleapis.com", "accounts.google.com", "openidconnec
 """Hosts that are served here whole."""
 
 _SHARED_HOSTS = frozenset({"www.googleapis.com", "googleapis.com"})
-_SHARED_PATHS = ("/oauth2/", "/robot/")
+_SHARED_PATHS = ("/oauth2/", "/robot/", "/service_accounts/")
+_ACCOUNT_KEYS = re.compile(
+    r"/(?:robot/v1/metadata|service_accounts/v1(?:/metadata|(?=/jwk/)))/(?P<kind>jwk|raw|x509)/(?P<email>.+)"
+)
 
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _TOKEN_AUDIENCES = frozenset(
@@ -75,8 +80,8 @@ class OAuth:
     def answer(self, request: Request) -> Answer:
         """Answer one request."""
         handler = self._routes.get((request.method, request.path))
-        if request.method == "GET" and request.path.startswith("/robot/v1/metadata/"):
-            handler = self._robot
+        if request.method == "GET" and (found := _ACCOUNT_KEYS.fullmatch(request.path)):
+            return self._account_keys(found["kind"], found["email"])
         if handler is None:
             return _refuse(404, "not_found", f"Nothing is served at {request.method} {request.path}.")
         return handler(request)
@@ -185,13 +190,14 @@ class OAuth:
     def _certificates(self, _: Request) -> Answer:
         return json_answer(self._identity.certificates(self._identity.public_keys()), headers=_CACHED)
 
-    def _robot(self, request: Request) -> Answer:
-        kind, _, email = request.path.removeprefix("/robot/v1/metadata/").partition("/")
+    def _account_keys(self, kind: str, email: str) -> Answer:
         keys = self._identity.account_keys(email)
-        if keys is None or kind not in {"jwk", "x509"}:
-            return _refuse(404, "not_found", f"Nothing is served at {request.path}.")
+        if keys is None:
+            return _refuse(404, "not_found", f"There is no service account {email}.")
         if kind == "x509":
             return json_answer(self._identity.certificates(keys))
+        if kind == "raw":
+            return json_answer({kid: public.decode() for kid, public in keys.items()})
         return json_answer({"keys": [jwt.jwk(public) for public in keys.values()]})
 
     def _configuration(self, _: Request) -> Answer:

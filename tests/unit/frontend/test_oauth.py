@@ -187,13 +187,25 @@ def test_a_revoked_token_is_good_no_longer(region, wire):
     assert _get(wire, f"https://oauth2.googleapis.com/tokeninfo?access_token={token}")[0] == 400
 
 
-def test_an_accounts_keys_are_public(region, wire):
+@pytest.mark.parametrize("place", ["robot/v1/metadata", "service_accounts/v1/metadata"])
+def test_an_accounts_keys_are_public(region, wire, place):
     region.add_account()
     key = region.add_key()
-    _, jwks = _get(wire, f"https://www.googleapis.com/robot/v1/metadata/jwk/{ROBOT}")
+    assert owns("www.googleapis.com", f"/{place}/raw/{ROBOT}")
+    _, jwks = _get(wire, f"https://www.googleapis.com/{place}/jwk/{ROBOT}")
     assert key.kid in [each["kid"] for each in jwks["keys"]]
-    _, wrapped = _get(wire, f"https://www.googleapis.com/robot/v1/metadata/x509/{ROBOT}")
-    assert key.kid in wrapped
+    _, wrapped = _get(wire, f"https://www.googleapis.com/{place}/x509/{ROBOT}")
+    x509.load_pem_x509_certificate(wrapped[key.kid].encode())
+    _, raw = _get(wire, f"https://www.googleapis.com/{place}/raw/{ROBOT}")
+    assert raw[key.kid].encode() == key.public
+
+
+def test_an_accounts_keys_have_a_shorter_address_for_one_form(region, wire):
+    region.add_account()
+    base = "https://www.googleapis.com/service_accounts/v1"
+    assert _get(wire, f"{base}/jwk/{ROBOT}") == _get(wire, f"{base}/metadata/jwk/{ROBOT}")
+    assert _get(wire, f"{base}/x509/{ROBOT}")[0] == 404
+    assert _get(wire, f"{base}/jwk/nobody@demo.iam.gserviceaccount.com")[0] == 404
 
 
 def test_unknown_paths_are_not_found(wire):
