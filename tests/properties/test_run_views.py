@@ -7,6 +7,7 @@ from tests.unit.services.run.knative import Run, knative
 
 from fogbank.errors import ApiError
 from fogbank.resources.run import Readiness, read_service, ready_condition, service_name
+from fogbank.services.run.v2.words import CONTAINER, SERVICE, TEMPLATE
 
 SERVICES = "run.v2.projects.locations.services"
 NAME = f"{PLACE}/services/hello"
@@ -91,6 +92,26 @@ def test_writing_back_what_v2_shows_changes_nothing(body):
     before = cloud.world.get(service_name(PROJECT, REGION, "hello"))
     cloud(f"{SERVICES}.patch", cloud(f"{SERVICES}.get", name=NAME), name=NAME)
     assert cloud.world.get(service_name(PROJECT, REGION, "hello")) == before
+
+
+ANNOTATIONS = [word.annotation for word in (*SERVICE, *TEMPLATE, *CONTAINER)]
+values = (
+    st.sampled_from(["1", "all", "gen2", "BETA", "automatic", '["a"]', "[1]", "{", "[" * 9999]) | st.text()
+)
+annotations = st.dictionaries(st.sampled_from(ANNOTATIONS), values, max_size=2)
+
+
+@given(annotations, annotations)
+def test_what_v1_accepts_v2_can_show(of_service, of_template):
+    cloud = Run()
+    body = knative(annotations=of_template)
+    body["metadata"]["annotations"] = of_service
+    try:
+        cloud.create(body)
+    except ApiError:
+        return
+    assert cloud(f"{SERVICES}.get", name=NAME)["name"] == NAME
+    assert len(cloud(f"{SERVICES}.revisions.list", parent=NAME)) == 1
 
 
 FIELDS = "template containers scaling vpcAccess traffic labels annotations conditions terminal_condition"

@@ -27,6 +27,7 @@ from fogbank.services.run.objects import (
     bad_request,
 )
 from fogbank.services.run.status import revision_bodies, with_status
+from fogbank.services.run.v2 import words
 
 MAX_SERVICE_NAME = 49
 
@@ -99,6 +100,11 @@ def _write(world: World, call: Call, service: Resource, *, revise: bool) -> Writ
     made: tuple[Change, ...] = ()
     if revise:
         template.check(world, name, spec["template"])
+        words.check_words(
+            words.TEMPLATE,
+            "GoogleCloudRunV2RevisionTemplate",
+            spec["template"]["metadata"].get("annotations", {}),
+        )
         count = service.private["revisions"] + 1
         revision = _revision(world, call, service, count)
         revisions[revision.name.id] = revision.body
@@ -179,6 +185,7 @@ def _check_words(annotations: Json) -> None:
         raise bad_request(
             f"Annotation {INGRESS} must be one of {', '.join(_INGRESSES)}, not '{annotations[INGRESS]}'."
         )
+    words.check_words(words.SERVICE, "GoogleCloudRunV2Service", annotations)
     template.check_scale(annotations, SERVICE_MIN_SCALE, SERVICE_MAX_SCALE)
     if annotations.get("run.googleapis.com/scalingMode") == "manual":
         raise not_built("manual scaling of Cloud Run")

@@ -106,13 +106,9 @@ def render_template(template: Json, service: ResourceName) -> Json:
 def _render_content(annotations: Mapping[str, str], spec: Json, place: ResourceName) -> Json:
     """Render what a template and a revision have in common."""
     fields = words.render_words(words.TEMPLATE, annotations)
-    if access := fields.get("vpcAccess"):
-        if "connector" in access:
-            access["connector"] = run.connector_name(
-                access["connector"], place.project, place.region or ""
-            ).path
-        if access.get("egress") == "all":
-            access["egress"] = "ALL_TRAFFIC"
+    access = fields.get("vpcAccess", {})
+    if "connector" in access:
+        access["connector"] = run.connector_name(access["connector"], place.project, place.region or "").path
     extra = words.render_words(words.CONTAINER, annotations)
     return {
         "annotations": words.own_words(annotations),

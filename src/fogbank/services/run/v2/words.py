@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fogbank.discovery.schemas import check_response
 from fogbank.errors import ApiError
 from fogbank.resources import run
 from fogbank.services.run.objects import bad_request
@@ -43,7 +44,7 @@ def _json(annotation: str, *path: str) -> Word:
 
 
 def _choice(annotation: str, path: str | tuple[str, ...], choices: Mapping[str, str]) -> Word:
-    back = {field: word for word, field in choices.items()}
+    back = {field: word for word, field in choices.items()}  # of two words for a field the later is today's
 
     def parse(value: Any) -> str:
         if value not in back:
@@ -63,7 +64,7 @@ TEMPLATE: tuple[Word, ...] = (
     _choice(
         run.EGRESS,
         ("vpcAccess", "egress"),
-        {"private-ranges-only": "PRIVATE_RANGES_ONLY", "all-traffic": "ALL_TRAFFIC"},
+        {"private-ranges-only": "PRIVATE_RANGES_ONLY", "all": "ALL_TRAFFIC", "all-traffic": "ALL_TRAFFIC"},
     ),
     _choice(
         "run.googleapis.com/execution-environment",
@@ -148,6 +149,19 @@ def parse_words(words: tuple[Word, ...], fields: Mapping[str, Any]) -> dict[str,
         if at not in (None, "", [], {}) and not unset:
             found[word.annotation] = word.parse(at)
     return found
+
+
+def check_words(words: tuple[Word, ...], message: str, annotations: Mapping[str, str]) -> None:
+    """Refuse annotations (400) that v2 could not show: their fields do not fit its schema ``message``."""
+    for word in words:
+        if word.annotation not in annotations:
+            continue
+        try:
+            fits = not check_response("run.v2", message, render_words((word,), annotations))
+        except (ValueError, RecursionError):
+            fits = False
+        if not fits:
+            raise bad_request(f"Invalid {word.annotation} value '{annotations[word.annotation]}'.")
 
 
 def own_words(texts: Mapping[str, str]) -> dict[str, str]:
