@@ -6,6 +6,7 @@
 Anything else is a bug and keeps its traceback.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -40,12 +41,17 @@ def already_exists(path: str) -> ApiError:
 
 def invalid_value(field_name: str, value: object, why: str) -> ApiError:
     """Refuse a field's value: ``field_name`` as in ``resource.ipCidrRange`` (SEMANTICS 13.3)."""
-    return ApiError(
-        400,
-        f"Invalid value for field '{field_name}': '{value}'. {why}",
-        "INVALID_ARGUMENT",
-        "invalid",
-    )
+    message = f"Invalid value for field '{field_name}': '{shown(value)}'. {why}"
+    return ApiError(400, message, "INVALID_ARGUMENT", "invalid")
+
+
+def shown(value: object) -> str:
+    """Write a value for a client: text as it is, a list, an object, a truth or nothing as JSON."""
+    match value:
+        case dict() | list() | tuple() | bool() | None:
+            return json.dumps(value, default=str, ensure_ascii=False)
+        case _:
+            return str(value)
 
 
 def required_field(field_name: str) -> ApiError:

@@ -11,7 +11,7 @@ from typing import Literal
 COMPUTE_PREFIX = "https://www.googleapis.com/compute/v1/"
 """Compute's self links carry this host even when called on compute.googleapis.com (SEMANTICS 13.1)."""
 
-_URL = re.compile(r"^https?://[^/]+/(?:compute/(?:v1|beta|alpha)/|v1/)?")
+_URL = re.compile(r"^https?://(?:[\w-]+\.)*googleapis\.com/(?:compute/(?:v1|beta|alpha)/|v1/)?")
 
 Scope = Literal["global", "regions", "zones"]
 
@@ -70,7 +70,7 @@ def parse_compute_reference(
 
     What it leaves out comes from the other arguments.
     The scope in the reference wins; a bare name takes ``scope`` and ``place``. Raises ValueError when it
-    names another kind.
+    names another kind, or a host that is not Google's.
     """
     path = _URL.sub("", reference.strip()).strip("/")
     parts = path.split("/")

@@ -16,6 +16,7 @@ from fogbank.errors import (
     invalid_value,
     not_built,
     required_field,
+    shown,
 )
 from fogbank.resources.compute import DEFAULT_GATEWAY
 from fogbank.resources.fingerprints import fingerprint
@@ -43,6 +44,8 @@ KINDS = {
     "firewalls": "compute#firewall",
     "routes": "compute#route",
 }
+
+LONGEST_DESCRIPTION = 2048
 
 OUTPUTS = frozenset({"kind", "id", "creationTimestamp", "selfLink", "selfLinkWithId"})
 """Fields that only the region writes, in every collection; what a client sends of them is passed over."""
@@ -123,8 +126,14 @@ def check_labels(labels: Mapping[str, str]) -> None:
 
 
 def inputs(body: Json, outputs: Iterable[str] = ()) -> Json:
-    """Give what a client asks for: without nulls, and without fields that only the region writes."""
+    """Give what a client asks for: without nulls, and without fields that only the region writes.
+
+    Refuses a description of more than 2,048 characters (unverified).
+    """
     skipped = OUTPUTS.union(outputs)
+    if len(description := str(body.get("description") or "")) > LONGEST_DESCRIPTION:
+        why = f"A description has at most {LONGEST_DESCRIPTION} characters."
+        raise invalid_value("resource.description", description, why)
     return {key: value for key, value in without_nulls(body).items() if key not in skipped}
 
 
@@ -153,7 +162,7 @@ def refuse_unbuilt(collection: str, body: Json, unbuilt: Mapping[str, tuple[obje
     for field, harmless in unbuilt.items():
         value = body.get(field)
         if value and value not in harmless:
-            raise not_built(f"compute.{collection} with {field}={value!r}")
+            raise not_built(f"compute.{collection} with {field}={shown(value)}")
 
 
 def one_of(field: str, value: object, allowed: Iterable[str]) -> None:

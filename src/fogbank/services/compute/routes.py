@@ -27,6 +27,7 @@ from fogbank.services.compute.common import (
     permission_tester,
     project_of,
     put,
+    reference,
     refuse_unbuilt,
     sorted_by_name,
 )
@@ -160,7 +161,7 @@ def _next_hop(world: World, network: Resource, body: Json) -> Json:
     if hop not in _BUILT_NEXT_HOPS:
         raise not_built(f"compute.routes with {hop}")
     if hop == "nextHopGateway":
-        return {hop: _gateway(network.name.project, str(value))}
+        return {hop: _gateway(network.name.project, value)}
     try:
         address = IPv4Address(str(value))
     except AddressValueError:
@@ -172,10 +173,10 @@ def _next_hop(world: World, network: Resource, body: Json) -> Json:
     return {hop: str(address)}
 
 
-def _gateway(project: str, reference: str) -> str:
-    if reference.rpartition("/")[2] != DEFAULT_GATEWAY:
+def _gateway(project: str, value: object) -> str:
+    if reference("resource.nextHopGateway", value, "gateways", project).id != DEFAULT_GATEWAY:
         raise invalid_value(
-            "resource.nextHopGateway", reference, f"The only gateway is global/gateways/{DEFAULT_GATEWAY}."
+            "resource.nextHopGateway", value, f"The only gateway is global/gateways/{DEFAULT_GATEWAY}."
         )
     return gateway_link(project)
 

@@ -190,7 +190,10 @@ def patch(world: World, call: Call) -> Decision:
     refuse_unbuilt("subnetworks", body, _UNBUILT)
     unchanged(subnetwork, body, ("name", "description", "ipCidrRange", "purpose"))
     same_reference(world, subnetwork, body, "network", "networks")
-    changed: dict[str, Any] = _logging(body, subnetwork.body.get("logConfig"))
+    changed: dict[str, Any] = {}
+    if cleared := "logConfig" in call.body and "logConfig" not in body:
+        changed = {"logConfig": None, "enableFlowLogs": None}
+    changed |= _logging(body, None if cleared else subnetwork.body.get("logConfig"))
     for field in ("privateIpGoogleAccess", "role"):
         if field in body:
             changed[field] = body[field]

@@ -161,6 +161,36 @@ def test_networks_list_with_their_subnetworks():
     assert listed[1] == compute("networks.get", network="default")
 
 
+@pytest.mark.parametrize(
+    ("host", "known"),
+    [
+        ("https://www.googleapis.com/compute/v1/", True),
+        ("https://compute.googleapis.com/compute/beta/", True),
+        ("https://evil.example/compute/v1/", False),
+        ("https://googleapis.com.evil.example/", False),
+        ("https://evilgoogleapis.com/", False),
+    ],
+)
+def test_a_reference_is_to_something_at_google(compute, host, known):
+    compute.network("net")
+    body = {"name": "s", "ipCidrRange": "10.0.0.0/24", "network": f"{host}projects/demo/global/networks/net"}
+    if known:
+        compute("subnetworks.insert", body, region=REGION)
+    else:
+        refusal = compute.refused("subnetworks.insert", body, region=REGION)
+        assert (refusal.code, refusal.reason) == (400, "invalid")
+        assert "The URL is malformed" in refusal.message
+
+
+@pytest.mark.parametrize("method", ["networks.insert", "addresses.insert"])
+def test_a_description_is_of_limited_length(compute, method):
+    place = {"region": REGION} if method.startswith("addresses") else {}
+    body = {"name": "n", "autoCreateSubnetworks": False, "description": "x" * 2048}
+    refusal = compute.refused(method, body | {"description": "x" * 2049}, **place)
+    assert (refusal.code, refusal.reason) == (400, "invalid")
+    compute(method, body, **place)
+
+
 def test_what_is_called_by_its_id_is_what_has_it(compute):
     compute.network("net")
     network = compute("networks.get", network="net")

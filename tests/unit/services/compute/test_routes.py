@@ -91,6 +91,12 @@ def test_a_route_that_makes_no_sense_is_refused(compute, body, words):
     assert words in refusal.message
 
 
+def test_the_gateway_of_a_route_is_at_google(compute):
+    hop = "https://evil.example/projects/demo/global/gateways/default-internet-gateway"
+    body = {"name": "r", "network": "net", "destRange": "1.0.0.0/8", "nextHopGateway": hop}
+    assert "The URL is malformed" in compute.refused("routes.insert", body).message
+
+
 @pytest.mark.parametrize("hop", ["nextHopInstance", "nextHopIlb", "nextHopVpnTunnel"])
 def test_next_hops_that_are_not_built_are_refused_by_name(compute, hop):
     refusal = refused(compute, **{hop: "x"})

@@ -169,6 +169,13 @@ def test_a_patch_of_flow_logs_keeps_the_other_settings(compute):
     assert get(compute)["logConfig"]["enable"] is False
 
 
+def test_a_patch_with_null_takes_flow_logging_away(compute):
+    compute.subnetwork("s", "10.0.0.0/24", logConfig={"enable": True})
+    change = {"fingerprint": get(compute)["fingerprint"], "logConfig": None}
+    compute("subnetworks.patch", change, region=REGION, subnetwork="s")
+    assert get(compute).keys().isdisjoint({"logConfig", "enableFlowLogs"})
+
+
 def test_a_secondary_range_that_a_gateway_serves_cannot_be_taken_away(compute):
     compute.subnetwork(
         "s", "10.0.0.0/24", secondaryIpRanges=[{"rangeName": "pods", "ipCidrRange": "10.4.0.0/14"}]
