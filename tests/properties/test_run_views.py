@@ -1,5 +1,7 @@
 """Laws of Cloud Run's two APIs: one is the other's inverse, and traffic only ever reaches what is ready."""
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.cloud_calls import PLACE, PROJECT, REGION, Cloud
@@ -95,9 +97,8 @@ def test_writing_back_what_v2_shows_changes_nothing(body):
 
 
 ANNOTATIONS = [word.annotation for word in (*SERVICE, *TEMPLATE, *CONTAINER)]
-values = (
-    st.sampled_from(["1", "all", "gen2", "BETA", "automatic", '["a"]', "[1]", "{", "[" * 9999]) | st.text()
-)
+odd = ['["a"]', "[1]", "{", "[" * 9999, "null", r'["\ud800"]']
+values = st.sampled_from(["1", "all", "gen2", "BETA", "automatic", *odd]) | st.text()
 annotations = st.dictionaries(st.sampled_from(ANNOTATIONS), values, max_size=2)
 
 
@@ -110,7 +111,10 @@ def test_what_v1_accepts_v2_can_show(of_service, of_template):
         cloud.create(body)
     except ApiError:
         return
-    assert cloud(f"{SERVICES}.get", name=NAME)["name"] == NAME
+    shown = cloud(f"{SERVICES}.get", name=NAME)
+    assert shown["name"] == NAME
+    assert None not in shown.values()
+    assert json.dumps(shown, ensure_ascii=False).encode()
     assert len(cloud(f"{SERVICES}.revisions.list", parent=NAME)) == 1
 
 

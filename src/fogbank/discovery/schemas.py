@@ -107,6 +107,9 @@ class _Converter:
         if not isinstance(value, list):
             self._value(at, value, node)
             return value
+        for index, inner in enumerate(value):
+            if inner is None and node != "any":  # absent as a field, but a list has no absent members
+                self._value(f"{at}[{index}]", inner, node)
         return [self.convert(v, node, f"{at}[{i}]") for i, v in enumerate(value)]
 
     def _object(self, value: Any, node: Mapping[str, Any], at: str) -> Any:

@@ -88,6 +88,12 @@ def test_read_only_fields_and_nulls_pass():
     assert convert_request("compute.v1", "Router", body) == body
 
 
+def test_a_list_has_no_nulls():
+    refused = refusal("run.v2", "GoogleCloudRunV2RevisionTemplate", {"containers": [{}, None]})
+    assert "Invalid value at 'containers[1]'" in refused
+    assert "Invalid value at 'natIps[0]'" in refusal("compute.v1", "RouterNat", {"natIps": [None]})
+
+
 def test_a_path_parameter_in_the_body_is_passed_over():
     assert convert_request("compute.v1", "Router", {"project": "p", "name": "r"}, {"project"}) == {
         "name": "r"

@@ -150,6 +150,7 @@ def test_a_created_key_signs_for_its_account_until_it_is_deleted(region):
         {"sub": "somebody@else.example"},
         {"aud": "https://example.com/"},
         {"aud": "https://googleapis.com.example.com/"},
+        {"aud": "http://["},
         {"iss": "somebody@else.example"},
     ],
 )

@@ -40,7 +40,16 @@ def _flag(annotation: str, *path: str) -> Word:
 
 
 def _json(annotation: str, *path: str) -> Word:
-    return Word(annotation, path, json.loads, lambda value: json.dumps(value, separators=(",", ":")))
+    return Word(annotation, path, _read_json, lambda value: json.dumps(value, separators=(",", ":")))
+
+
+def _read_json(text: str) -> Any:
+    """Read what an answer can say again; ValueError for null and for what UTF-8 cannot write."""
+    value = json.loads(text)
+    if value is None:
+        raise ValueError("null says nothing")
+    json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def _choice(annotation: str, path: str | tuple[str, ...], choices: Mapping[str, str]) -> Word:
