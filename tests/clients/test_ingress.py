@@ -12,6 +12,7 @@ from tests.containers import HOST, Container, NoInstanceError, add_service, open
 from tests.identities import region_in
 from tests.serving import listener
 
+from fogbank.clock import Clock
 from fogbank.frontend.authority import open_authority
 from fogbank.frontend.connections import ALPN, Connections
 from fogbank.frontend.hosts import Hosts
@@ -39,7 +40,7 @@ async def site(tmp_path):
     ingress = Ingress(
         lambda: region.world,
         region.identity,
-        region.clock,
+        Clock(),
         container,
         exhausted=NoInstanceError,
         open_socket=lambda _space, kind: socket.socket(socket.AF_INET, kind),
