@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from fogbank.errors import ApiError
-from fogbank.frontend.patterns import BadPatternError, regular, wildcard, words
+from fogbank.frontend.patterns import BadPatternError, regular, words
+from fogbank.resources.wildcards import wildcard
 
 Predicate = Callable[[Any], bool]
 

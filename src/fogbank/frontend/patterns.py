@@ -2,14 +2,12 @@
 
 Python's own regular expressions go back over what they have read, and one of a few characters can keep the
 whole region waiting. What a client wrote as a regular expression goes to RE2, as at Google
-(docs/decisions/0096); a wildcard needs no engine.
+(docs/decisions/0096).
 """
 
 import re
-from collections.abc import Callable
 
-Fits = Callable[[str], bool]
-"""Tells whether a pattern fits a text."""
+from fogbank.resources.wildcards import Fits
 
 PATTERN_BYTES = 1 << 20
 """What one regular expression may take: some 16,000 steps of its program."""
@@ -30,26 +28,6 @@ def regular(pattern: str) -> Fits:
     except re2.error as error:
         raise BadPatternError(str(error)) from error
     return lambda text: compiled.fullmatch(text) is not None
-
-
-def wildcard(pattern: str) -> Fits:
-    """Read a pattern that has to fit a whole text, and whose stars stand for anything."""
-    if "*" not in pattern:
-        return lambda text: text == pattern
-    head, *middle, tail = pattern.split("*")
-
-    def fits(text: str) -> bool:
-        at, end = len(head), len(text) - len(tail)
-        if at > end or not text.startswith(head) or not text.endswith(tail):
-            return False
-        for piece in middle:  # its first place is the best one: it leaves the most to the others
-            at = text.find(piece, at, end)
-            if at < 0:
-                return False
-            at += len(piece)
-        return True
-
-    return fits
 
 
 def words(text: str) -> Fits:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from fogbank.errors import ApiError
 from fogbank.frontend.filters import parse_filter
-from fogbank.frontend.patterns import BadPatternError, regular, wildcard
+from fogbank.frontend.patterns import BadPatternError, regular
+from fogbank.resources.wildcards import wildcard
 
 ITEM = {
     "name": "web-1",

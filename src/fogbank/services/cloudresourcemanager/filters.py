@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 
 from fogbank.errors import ApiError
+from fogbank.resources.wildcards import wildcard
 from fogbank.resources.world import Json
 
 Keep = Callable[[Json], bool]
@@ -108,10 +109,10 @@ def _tokens(text: str) -> Iterator[re.Match[str]]:
 
 
 def _term(token: re.Match[str]) -> Keep:
-    values, fits = _values(token["field"].lower()), _pattern(token[token.lastgroup or ""])
+    values, fits = _values(token["field"].lower()), wildcard(token[token.lastgroup or ""].lower())
     wanted = token["operator"] != "!="
     return lambda project: (
-        any(each is not None and fits.fullmatch(str(each)) for each in values(project)) == wanted
+        any(each is not None and fits(str(each).lower()) for each in values(project)) == wanted
     )
 
 
@@ -140,17 +141,6 @@ def _values(field: str) -> Callable[[Json], Iterable[object]]:
     if dot:
         return lambda project: ((project.get("labels") or {}).get(key),)
     return lambda project: chain(*(project.get("labels") or {}).items())
-
-
-def _pattern(text: str) -> re.Pattern[str]:
-    """Read a value whose stars stand for anything; it is matched in linear time.
-
-    What stands between two stars takes its first place for good, for that leaves the most to the others.
-    """
-    head, *others = map(re.escape, text.split("*"))
-    middle = "".join(f"(?>.*?{each})" for each in others[:-1])
-    tail = f".*{others[-1]}" if others else ""
-    return re.compile(head + middle + tail, re.IGNORECASE | re.DOTALL)
 
 
 def _invalid(text: str) -> ApiError:
