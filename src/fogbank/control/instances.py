@@ -276,9 +276,11 @@ class Instances:
         for copy in self.copies.values():
             if copy.built and copy.state == "starting" and copy.probe is None:
                 copy.probe = self._spawn(self._probe(copy))
-        for identifier in [each for each, copy in self._ending.items() if not copy.built]:
+        never = [identifier for identifier, copy in self._ending.items() if not copy.built]
+        for identifier in never:
             del self._ending[identifier]
-        self._show_fleet()
+        if never:
+            self._show_fleet()
 
     async def _probe(self, copy: Copy) -> None:
         probe = copy.revision.startup_probe

@@ -113,6 +113,11 @@ def describe(entry: Entry, space: SpaceName) -> TrackedFlow:
     )
 
 
+def key_of(raw: bytes) -> bytes:
+    """Pack what names an entry in a request: its packed original tuple."""
+    return attribute(TUPLE_ORIG | 0x8000, raw)
+
+
 def entries(link: Netlink) -> list[Entry]:
     """List every IPv4 flow of the namespace that ``link`` (a NETLINK_NETFILTER socket) was made in."""
     rows = link.dump(Message(GET, 0, HEAD))
@@ -122,7 +127,7 @@ def entries(link: Netlink) -> list[Entry]:
 def end_flows(link: Netlink, which: Callable[[Entry], bool]) -> int:
     """Forget the flows that ``which`` chooses, and give their number; their next packets match nothing."""
     chosen = [entry for entry in entries(link) if which(entry)]
-    requests = [Message(DELETE, 0, HEAD + attribute(TUPLE_ORIG | 0x8000, entry.raw)) for entry in chosen]
+    requests = [Message(DELETE, 0, HEAD + key_of(entry.raw)) for entry in chosen]
     ended = 0
     for refusal in link.ask_all(requests):
         if refusal is None:
@@ -139,7 +144,7 @@ def age(link: Netlink, seconds: int) -> None:
     """
     requests = []
     for entry in entries(link):
-        key = HEAD + attribute(TUPLE_ORIG | 0x8000, entry.raw)
+        key = HEAD + key_of(entry.raw)
         if entry.seconds <= seconds or entry.status & FIXED_TIMEOUT:
             requests.append(Message(DELETE, 0, key))
         else:

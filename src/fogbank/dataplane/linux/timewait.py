@@ -27,12 +27,12 @@ from fogbank.dataplane.linux.conntrack import (
     TIMEOUT,
     TUPLE_ORIG,
     entries,
+    key_of,
 )
 from fogbank.dataplane.linux.netlink import (
     NETLINK_NETFILTER,
     Message,
     Netlink,
-    attribute,
     attributes,
     big32,
     messages,
@@ -178,8 +178,9 @@ def _pin(payload: bytes) -> bytes:
 
 
 def _fix(raw: bytes, status: int, seconds: int) -> Message:
-    key = attribute(TUPLE_ORIG | 0x8000, raw)
-    return Message(NEW, 0, HEAD + key + big32(STATUS, status | FIXED_TIMEOUT) + big32(TIMEOUT, seconds))
+    return Message(
+        NEW, 0, HEAD + key_of(raw) + big32(STATUS, status | FIXED_TIMEOUT) + big32(TIMEOUT, seconds)
+    )
 
 
 def _pin_all(asking: Netlink) -> None:
