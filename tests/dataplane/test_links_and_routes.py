@@ -168,7 +168,7 @@ def test_what_others_take_away_is_built_again(lab: Lab) -> None:
     routes.ask(rtnetlink.delete_route(IPv4Network(SITE_IP)))
     (lost,) = plan(lab.driver.observe(), wanted)
     assert lost.element.key == ("route", HUB, f"{SITE_IP}/32")
-    index = lab.driver._links_and_routes._indexes[Port(A, ETH0)]
+    index = lab.driver._links_and_routes._devices.index(Port(A, ETH0))
     lab.driver.namespaces.routes(A).ask(rtnetlink.delete_link(index))
     with lab.driver.namespaces.inside(NetnsName("machine/0")):
         Nft().run(["flush ruleset"])

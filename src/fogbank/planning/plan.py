@@ -1,9 +1,9 @@
 """The difference between two topologies, as an ordered list of printable actions.
 
-Taking down goes from the top of BUILD_ORDER to its bottom, building up the other way; what a namespace takes
-with it is not named again. A changed element is one Replace. The surprising fact: an element that did not
-change may have to be built again, because it stood on a device that went: a veth pair dies with either of its
-ends.
+Taking down goes from the end of BUILD_ORDER to its beginning, building up the other way; what a namespace
+takes with it is not named again. A changed element is one Replace. The surprising fact: an element that did
+not change may have to be built again, because it stood on a device that went: a veth pair dies with either of
+its ends.
 """
 
 from collections.abc import Iterator
@@ -11,16 +11,14 @@ from dataclasses import dataclass
 
 from fogbank.network.topology import (
     BUILD_ORDER,
-    Address,
     Element,
-    Link,
     NetnsName,
     NetworkNamespace,
     Port,
-    Route,
-    Shaper,
     Topology,
+    made_by,
     namespaces_of,
+    ports_of,
 )
 
 
@@ -62,9 +60,9 @@ def plan(observed: Topology, desired: Topology) -> Plan:
     """List the actions that turn ``observed`` into ``desired``; empty when nothing differs."""
     gone = [e for key, e in observed.elements.items() if key not in desired.elements]
     lost_namespaces = {e.name for e in gone if isinstance(e, NetworkNamespace)}
-    moved = [e for e in _moved_links(observed, desired) if lost_namespaces.isdisjoint(namespaces_of(e))]
-    broken = (*_links_of(observed, lost_namespaces), *moved, *(e for e in gone if isinstance(e, Link)))
-    lost_ports = {port for link in broken for port in _ends(link)}
+    moved = [e for e in _moved(observed, desired) if lost_namespaces.isdisjoint(namespaces_of(e))]
+    broken = (*_makers_in(observed, lost_namespaces), *moved, *gone)
+    lost_ports = {port for element in broken for port in made_by(element)}
     removals: list[Action] = [
         Remove(e)
         for e in sorted((*gone, *moved), key=_rank, reverse=True)
@@ -87,33 +85,20 @@ def _rank(element: Element) -> int:
     return _RANK[type(element)]
 
 
-def _ends(link: Link) -> tuple[Port, Port]:
-    return link.left, link.right
-
-
-def _links_of(topology: Topology, namespaces: set[NetnsName]) -> Iterator[Link]:
+def _makers_in(topology: Topology, namespaces: set[NetnsName]) -> Iterator[Element]:
+    """Find what made devices in ``namespaces``, perhaps with other ends elsewhere."""
     if namespaces:
-        yield from (link for link in topology.of_kind(Link) if not namespaces.isdisjoint(namespaces_of(link)))
+        yield from (e for e in topology if made_by(e) and not namespaces.isdisjoint(namespaces_of(e)))
 
 
-def _moved_links(observed: Topology, desired: Topology) -> Iterator[Link]:
-    """Find links whose ends change: such a pair cannot be replaced in place."""
-    for link in observed.of_kind(Link):
-        wanted = desired.elements.get(link.key)
-        if wanted is not link and isinstance(wanted, Link) and _ends(wanted) != _ends(link):
-            yield link
+def _moved(observed: Topology, desired: Topology) -> Iterator[Element]:
+    """Find elements that make other devices than before: a veth pair cannot be replaced in place."""
+    for element in observed:
+        wanted = desired.elements.get(element.key)
+        if wanted is not element and wanted is not None and made_by(wanted) != made_by(element):
+            yield element
 
 
 def _is_lost(element: Element, namespaces: set[NetnsName], ports: set[Port]) -> bool:
     """Return whether ``element`` goes by itself when ``namespaces`` and the devices ``ports`` do."""
-    if not namespaces.isdisjoint(namespaces_of(element)):
-        return True
-    match element:
-        case Link(left=left, right=right):
-            return left in ports or right in ports
-        case Address(port=port) | Shaper(port=port):
-            return port in ports
-        case Route(netns=netns, hops=hops):
-            return any(Port(netns, hop.device) in ports for hop in hops)
-        case _:
-            return False
+    return not (namespaces.isdisjoint(namespaces_of(element)) and ports.isdisjoint(ports_of(element)))
