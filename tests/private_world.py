@@ -31,6 +31,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from tests.stand_in_host import StandInHost
 
 from fogbank.dataplane.driver import Event
 from fogbank.dataplane.linux import kernel, world
@@ -64,6 +65,10 @@ class Lab:
                 report=self.events.append if self.watches_drift else None,
             )
         return self._driver
+
+    def prepare(self) -> None:
+        """Set up the namespaces in which the test runs."""
+        world.prepare()
 
     def _serve(self, listener: Listener, opened: socket.socket) -> None:
         self.served[listener.key] = opened
@@ -182,15 +187,19 @@ def lab() -> Lab:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    found = next((value for value in arguments.values() if isinstance(value, Lab)), None)
+    found = next((value for value in arguments.values() if isinstance(value, (Lab, StandInHost))), None)
     if found is None:
         return None
-    run_in_private_world(lambda: pyfuncitem.obj(**arguments), on_failure=found.diagnose)
+    run_in_private_world(lambda: pyfuncitem.obj(**arguments), found.prepare, found.diagnose)
     return True
 
 
-def run_in_private_world(test: Callable[[], object], on_failure: Callable[[], str] = str) -> None:
-    """Call ``test`` as root of fresh namespaces; a failure there is a failure here."""
+def run_in_private_world(
+    test: Callable[[], object],
+    prepare: Callable[[], None] = world.prepare,
+    on_failure: Callable[[], str] = str,
+) -> None:
+    """Call ``test`` as root of fresh namespaces that ``prepare`` furnishes; a failure there is one here."""
     read, write = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -199,7 +208,7 @@ def run_in_private_world(test: Callable[[], object], on_failure: Callable[[], st
         os.close(read)
         status = 97
         try:
-            status = _run_outer(test, on_failure, write)
+            status = _run_outer(test, prepare, on_failure, write)
         finally:
             os._exit(status)
     os.close(write)
@@ -215,7 +224,9 @@ def run_in_private_world(test: Callable[[], object], on_failure: Callable[[], st
         pytest.fail(complaint or f"the private world ended with status {status}", pytrace=False)
 
 
-def _run_outer(test: Callable[[], object], on_failure: Callable[[], str], write: int) -> int:
+def _run_outer(
+    test: Callable[[], object], prepare: Callable[[], None], on_failure: Callable[[], str], write: int
+) -> int:
     kernel.die_with_parent()
     own = kernel.CLONE_NEWNET | kernel.CLONE_NEWNS | kernel.CLONE_NEWPID
     enter_user_namespace_if_needed()
@@ -229,7 +240,7 @@ def _run_outer(test: Callable[[], object], on_failure: Callable[[], str], write:
     try:
         kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
         kernel.mount("proc", "/proc", "proc")
-        world.prepare()
+        prepare()
         test()
     except BaseException:  # noqa: BLE001  # whatever it was, the parent reports it
         report = traceback.format_exc()

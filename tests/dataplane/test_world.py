@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.stand_in_host import StandInHost, bind, group_of
 
-from fogbank.dataplane.linux import world
+from fogbank.dataplane.linux import kernel, world
 from fogbank.errors import OperatorError
 
 pytestmark = pytest.mark.netns
@@ -58,35 +59,6 @@ def running(folder: Path, *, detach: bool = True) -> Iterator[world.Launched]:
         launched.wait()
 
 
-def host() -> dict[str, object]:
-    """Everything of this machine that a world could have changed."""
-    return {
-        "interfaces": run("ip", "-o", "link"),
-        "addresses": run("ip", "-o", "address"),
-        "routes": run("ip", "route", "show", "table", "all"),
-        "rules": run("nft", "list", "ruleset"),
-        "named namespaces": run("ip", "netns"),
-        "mounts": Path("/proc/self/mountinfo").read_text(),
-        "forwarding": Path("/proc/sys/net/ipv4/ip_forward").read_text(),
-        "etc": {str(path): stamp(path) for path in Path("/etc").rglob("*")},
-        "run": sorted(path.name for path in Path("/run").iterdir()),
-        "groups": sorted(str(path) for path in Path("/sys/fs/cgroup").glob("*/*") if path.is_dir()),
-        "hostname": socket.gethostname(),
-    }
-
-
-def stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.lstat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_mode
-
-
-def run(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
-
-
 def hear(port: int) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
         return connection.recv(100)
@@ -118,22 +90,25 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_the_host_is_reached_from_inside_only_by_the_doors_and_stays_as_it_was(tmp_path: Path) -> None:
-    before = host()
+def test_the_host_is_reached_from_inside_only_by_the_doors_and_stays_as_it_was(
+    machine: StandInHost, tmp_path: Path
+) -> None:
+    before = machine.state()
     with running(tmp_path) as launched:
         assert hear(launched.port) == b"hello from inside"
         assert launched.answer["pid"] == 2
-        assert host() == before
+        assert machine.state() == before
         pids = family(launched.pid)
         assert len(pids) >= 7
+        assert {group_of(pid) for pid in pids} == {group_of(os.getpid())}
         launched.stop()
         assert gone(pids)
-    assert host() == before
+    assert machine.state() == before
 
 
 @pytest.mark.parametrize("victim", range(3), ids=["outermost", "init", "program"])
-def test_killing_any_one_process_ends_them_all(tmp_path: Path, victim: int) -> None:
-    before = host()
+def test_killing_any_one_process_ends_them_all(machine: StandInHost, tmp_path: Path, victim: int) -> None:
+    before = machine.state()
     with running(tmp_path) as launched:
         pids = family(launched.pid)
         os.kill(pids[victim], signal.SIGKILL)
@@ -141,7 +116,7 @@ def test_killing_any_one_process_ends_them_all(tmp_path: Path, victim: int) -> N
         launched.wait()
         with pytest.raises(ConnectionRefusedError):
             hear(launched.port)
-    assert host() == before
+    assert machine.state() == before
 
 
 def test_a_world_that_is_not_detached_dies_with_its_starter(tmp_path: Path) -> None:
@@ -183,15 +158,6 @@ def children(pid: int) -> list[int]:
 
 NOBODY = 65534
 AS_NOBODY = """
-set -e
-echo nobody:200000:65536 > "$1/ids"
-for table in /etc/subuid /etc/subgid; do mount --bind "$1/ids" $table; done
-for part in src tests python; do mkdir "$1/$part"; done
-mount --bind src "$1/src"; mount --bind tests "$1/tests"; mount --bind "$2" "$1/python"
-cd "$1"
-export HOME="$1" PYTHONPATH=src:. PYTHONDONTWRITEBYTECODE=1
-exec setpriv --reuid 65534 --regid 65534 --clear-groups \
-    python/bin/python -c "
 import sys
 from pathlib import Path
 from tests.dataplane.test_world import children, gone, family, hear, running
@@ -201,27 +167,38 @@ with running(Path('mine')) as launched:
     pids = family(launched.pid)
     launched.stop()
     assert gone(pids)
-"
 """
 
 
-def test_an_ordinary_user_gets_the_same_world() -> None:
-    """The subordinate ids of ``nobody`` stand in a mount namespace of the test's, not in the host's /etc."""
-    before = host()
+def test_an_ordinary_user_gets_the_same_world(machine: StandInHost) -> None:
+    """The subordinate ids of ``nobody`` stand in the stand-in's /etc only."""
+    for table in ("/etc/subuid", "/etc/subgid"):
+        Path(table).write_text("nobody:200000:65536\n")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        kernel.mount("tests", name, "tmpfs", 0, "mode=0755")
+        for part, source in (("src", "src"), ("tests", "tests"), ("python", sys.prefix)):
+            (folder / part).mkdir()
+            bind(Path(source).absolute(), folder / part)
         (folder / "mine").mkdir()
         for each in (folder, folder / "mine"):
             os.chown(each, NOBODY, NOBODY)
+        before = machine.state()
         done = subprocess.run(
-            ["unshare", "--mount", "sh", "-c", AS_NOBODY, "sh", name, sys.prefix],
+            ["python/bin/python", "-c", AS_NOBODY],
+            cwd=folder,
+            env={**os.environ, "HOME": name, "PYTHONPATH": "src:.", "PYTHONDONTWRITEBYTECODE": "1"},
+            user=NOBODY,
+            group=NOBODY,
+            extra_groups=(),
             capture_output=True,
             text=True,
             check=False,
         )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["hello", "from", "inside", "0", "65534", "1", "1", "200000", "65535"]
-    assert host() == before
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split() == ["hello", "from", "inside", "0", "65534", "1", "1", "200000", "65535"]
+        assert machine.state() == before
+        kernel.unmount(name)
 
 
 def test_a_user_without_subordinate_ids_is_told_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
