@@ -1,4 +1,4 @@
-"""A stand-in for the host: a machine of the test's own, on which it can be seen whether a world leaves traces.
+"""A stand-in for the host: a machine of the test's own, where it shows whether a world leaves traces.
 
 A test that uses the ``machine`` fixture runs, like those with a ``lab``, in a forked child with namespaces of
 its own. There are no interfaces but the loopback, ``/run`` is empty and ``/etc`` is a copy. So other regions,
