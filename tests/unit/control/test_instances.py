@@ -12,6 +12,7 @@ from socket import AF_INET, SocketKind, socket
 
 import pytest
 from tests.cloud_calls import PLACE, PROJECT, REGION, Cloud
+from tests.passes import Passes
 
 from fogbank.clock import Clock
 from fogbank.control import instances as control
@@ -48,14 +49,29 @@ class Machine:
         return tuple(Outcome(action) for action in actions)
 
 
+class RefusingJournal(Journal):
+    """A journal whose disk refuses to note that a revision is ready, as often as ``refusals`` says."""
+
+    refusals = 0
+
+    def append(self, version: int, changes: Iterable[Change], *, synced: bool = True) -> None:
+        changes = tuple(changes)
+        if self.refusals and any(map(_shows_ready, changes)):
+            self.refusals -= 1
+            raise sqlite3.OperationalError("disk full")
+        super().append(version, changes, synced=synced)
+
+
 class Region:
     """A store, a loop and a fleet whose containers all listen on this machine's loopback."""
 
     def __init__(self, folder: Path) -> None:
         self.cloud = Cloud()
         self.clock = Clock()
-        self.store = Store(Journal(folder / "world.sqlite"))
+        self.journal = RefusingJournal(folder / "world.sqlite")
+        self.store = Store(self.journal)
         self.loop = ControlLoop(self.store, Machine(), lower, (run.SERVICE,), self.clock)  # type: ignore[arg-type]
+        self.passes = Passes(self.loop)
         self.images = {"image": DIGEST}
         self.refusals: list[Exception] = []
         self.instances = Instances(
@@ -182,7 +198,6 @@ async def test_a_new_ready_revision_takes_the_place_of_the_old_one(region: Regio
     await region.until(Readiness.READY)
     await region.deploy(port, timeoutSeconds=7)
     await region.until(Readiness.READY)
-    await asyncio.sleep(0.05)
     region.instances.reconcile()
     names = [copy.revision.name for copy in region.instances.copies.values()]
     assert names == [region.latest().name]
@@ -221,7 +236,7 @@ async def test_a_deleted_service_leaves_its_copies_their_network_until_they_are_
     (old,) = region.instances.copies.values()
     async with region.instances.lease(old.revision.name):
         await region.delete()
-        await asyncio.sleep(0.05)
+        await region.passes.until(lambda: region.loop.progress.applied_version == region.store.world.version)
         assert ("workload", old.instance.id) in region.loop.observed.elements, "somebody still waits for it"
     region.instances.reconcile()
     await retires_gently(region, old)
@@ -307,18 +322,9 @@ async def test_a_probe_outlives_a_machine_that_is_short_of_sockets_for_a_while(
 async def test_a_revision_is_shown_ready_later_when_the_disk_refused_to_note_it(
     region: Region, port: int
 ) -> None:
-    append, refused = region.store._journal.append, list[int]()
-
-    def refuse(version: int, changes: Iterable[Change], *, synced: bool = True) -> None:
-        changes = tuple(changes)
-        if not refused and any(map(_shows_ready, changes)):
-            refused.append(version)
-            raise sqlite3.OperationalError("disk full")
-        append(version, changes, synced=synced)
-
-    region.store._journal.append = refuse  # type: ignore[method-assign]
+    region.journal.refusals = 1
     await region.deploy(port)
-    await eventually(lambda: bool(refused))
+    await eventually(lambda: region.journal.refusals == 0)
     ticking = asyncio.create_task(region.instances.run())
     await region.until(Readiness.READY)
     ticking.cancel()
@@ -364,7 +370,7 @@ async def test_those_who_wait_are_served_in_the_order_in_which_they_came(region:
         for _ in range(3):
             await leases.enter_async_context(region.instances.lease(revision))
         waiting = [asyncio.create_task(request(number)) for number in range(20)]
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # each of them takes its first step: into the queue
         waiting[3].cancel()
     waiting += [asyncio.create_task(request(number)) for number in range(20, 30)]
     await asyncio.gather(*waiting, return_exceptions=True)
@@ -383,7 +389,7 @@ async def test_whoever_leaves_in_the_moment_of_their_turn_gives_the_copy_back(
         for _ in range(3):
             await leases.enter_async_context(region.instances.lease(revision))
         waiting = asyncio.create_task(leases.enter_async_context(region.instances.lease(revision)))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # it takes its first step: into the queue
         await leases.aclose()
         waiting.cancel()
         await asyncio.wait([waiting])
