@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from fogbank.dataplane.linux import kernel
-from fogbank.dataplane.linux.spaces import raise_loopback
+from fogbank.dataplane.linux.net.namespaces import raise_loopback
 
 GROUPS = Path("/sys/fs/cgroup")
 

@@ -16,8 +16,8 @@ from fogbank.control import loop as control
 from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.driver import Outcome
 from fogbank.errors import DriverError
-from fogbank.lowering.lowered import Lowered
-from fogbank.network.topology import Element, Key, Space, SpaceName, Topology
+from fogbank.lowering.fragments import Lowered
+from fogbank.network.topology import Element, Key, NetnsName, NetworkNamespace, Topology
 from fogbank.planning.plan import Action, Create, Plan, Remove, element_of, plan
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
@@ -57,7 +57,7 @@ def reserve(name: str) -> Decision:
 
 
 class Lowering:
-    """One space for each network; remembers for which fleets, and has a bug on demand."""
+    """One network namespace for each network; remembers for which fleets, and has a bug on demand."""
 
     def __init__(self) -> None:
         self.fleets: list[Fleet] = []
@@ -91,13 +91,13 @@ class RefusingJournal(Journal):
 
 @lru_cache
 def lowered(networks: frozenset[ResourceName]) -> Lowered:
-    spaces = {name: Space(SpaceName(f"vpc/{name.id}")) for name in networks}
-    owners = {space.key: frozenset({name}) for name, space in spaces.items()}
-    return Lowered(Topology.of(spaces.values()), owners)
+    namespaces = {name: NetworkNamespace(NetnsName(f"vpc/{name.id}")) for name in networks}
+    owners = {netns.key: frozenset({name}) for name, netns in namespaces.items()}
+    return Lowered(Topology.of(namespaces.values()), owners)
 
 
 class Machine:
-    """A driver that refuses the spaces in ``broken`` and counts what it is asked."""
+    """A driver that refuses the namespaces in ``broken`` and counts what it is asked."""
 
     def __init__(self) -> None:
         self.broken: set[str] = set()
@@ -182,7 +182,7 @@ async def test_an_operation_ends_when_the_machine_has_what_it_promised(
     assert committed.decision.operation
     await loop.settle(committed.decision.operation.name.path, 5)
     assert status(store, "a") == "DONE"
-    assert Space(SpaceName("vpc/a")) in loop.observed
+    assert NetworkNamespace(NetnsName("vpc/a")) in loop.observed
 
 
 async def test_a_failure_shows_on_its_owner_is_retried_and_holds_nobody_else(
@@ -233,7 +233,7 @@ async def test_what_changes_no_network_ends_without_a_plan_and_drift_after_it_is
     machine.built.clear()
     loop.drifted()
     await passes.until(lambda: bool(machine.built))
-    assert list(machine.built.values()) == [Space(SpaceName("vpc/a"))]
+    assert list(machine.built.values()) == [NetworkNamespace(NetnsName("vpc/a"))]
     assert planned
 
 
