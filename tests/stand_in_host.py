@@ -1,15 +1,14 @@
 """A stand-in for the host: a machine of the test's own, where it shows whether a world leaves traces.
 
 A test that uses the ``machine`` fixture runs, like those with a ``lab``, in a forked child with namespaces of
-its own. There are no interfaces but the loopback, ``/run`` is empty and ``/etc`` is a copy. So other regions,
-the package manager and whatever else runs on the real machine change nothing of what is compared.
+its own. There are no interfaces but the loopback, ``/run`` is private and ``/etc`` is a copy in it. So other
+regions, the package manager and whatever else runs on the real machine change nothing of what is compared.
 """
 
 import os
 import shutil
 import socket
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,9 @@ import pytest
 from fogbank.dataplane.linux import kernel
 from fogbank.dataplane.linux.net.namespaces import raise_loopback
 
+RUN = Path("/run")
+SCRATCH = Path("/mnt")
+"""An empty folder that goes with the machine, so that nobody removes what a test mounts there."""
 GROUPS = Path("/sys/fs/cgroup")
 
 
@@ -26,13 +28,10 @@ class StandInHost:
     def prepare(self) -> None:
         """Make the machine; called in the test's own namespaces."""
         raise_loopback()
-        kernel.mount("tests", "/run", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755")
-        copy = Path(tempfile.mkdtemp())
-        kernel.mount("tests", str(copy), "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755")
-        shutil.copytree("/etc", copy, symlinks=True, dirs_exist_ok=True, ignore=_special)
-        bind(copy, Path("/etc"))
-        kernel.unmount(str(copy))
-        copy.rmdir()
+        for folder in (RUN, SCRATCH):
+            kernel.mount("tests", str(folder), "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755")
+        shutil.copytree("/etc", RUN / "etc", symlinks=True, ignore=_special)
+        bind(RUN / "etc", Path("/etc"))
         self.groups = groups()
 
     def state(self) -> dict[str, object]:
@@ -46,7 +45,7 @@ class StandInHost:
             "mounts": Path("/proc/self/mountinfo").read_text(),
             "forwarding": Path("/proc/sys/net/ipv4/ip_forward").read_text(),
             "etc": {str(path): _stamp(path) for path in Path("/etc").rglob("*")},
-            "run": sorted(path.name for path in Path("/run").iterdir()),
+            "run": sorted(path.name for path in RUN.iterdir()),
             "abandoned groups": abandoned(groups() - self.groups),
             "hostname": socket.gethostname(),
         }

@@ -6,15 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.stand_in_host import StandInHost, bind, group_of
+from tests.stand_in_host import SCRATCH, StandInHost, bind, group_of
 
-from fogbank.dataplane.linux import kernel, world
+from fogbank.dataplane.linux import world
 from fogbank.errors import OperatorError
 
 pytestmark = pytest.mark.netns
@@ -26,9 +25,10 @@ entered = world.enter()
 from fogbank.dataplane.linux.driver import LinuxDriver
 from fogbank.network.topology import Topology
 from fogbank.planning.plan import plan
-from tests.dataplane.vpc import ALICE_IP, BOB_IP, guard, nat, vpc
+from tests.dataplane.vpc import ALICE_IP, BOB_IP, nat, port_security, vpc
 driver = LinuxDriver(serve=lambda *_: None, unserve=lambda *_: None)
-outcomes = driver.apply(plan(Topology(), Topology.of([*vpc(), guard(ALICE_IP), guard(BOB_IP), nat()])))
+guards = map(port_security, (ALICE_IP, BOB_IP))
+outcomes = driver.apply(plan(Topology(), Topology.of([*vpc(), *guards, nat()])))
 assert not [outcome for outcome in outcomes if outcome.error]
 children = [subprocess.Popen(["sleep", "1000"]) for _ in range(2)]
 subprocess.run(["sh", "-c", "sleep 1000 & sleep 1000 &"])
@@ -174,31 +174,28 @@ def test_an_ordinary_user_gets_the_same_world(machine: StandInHost) -> None:
     """The subordinate ids of ``nobody`` stand in the stand-in's /etc only."""
     for table in ("/etc/subuid", "/etc/subgid"):
         Path(table).write_text("nobody:200000:65536\n")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        kernel.mount("tests", name, "tmpfs", 0, "mode=0755")
-        for part, source in (("src", "src"), ("tests", "tests"), ("python", sys.prefix)):
-            (folder / part).mkdir()
-            bind(Path(source).absolute(), folder / part)
-        (folder / "mine").mkdir()
-        for each in (folder, folder / "mine"):
-            os.chown(each, NOBODY, NOBODY)
-        before = machine.state()
-        done = subprocess.run(
-            ["python/bin/python", "-c", AS_NOBODY],
-            cwd=folder,
-            env={**os.environ, "HOME": name, "PYTHONPATH": "src:.", "PYTHONDONTWRITEBYTECODE": "1"},
-            user=NOBODY,
-            group=NOBODY,
-            extra_groups=(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.split() == ["hello", "from", "inside", "0", "65534", "1", "1", "200000", "65535"]
-        assert machine.state() == before
-        kernel.unmount(name)
+    folder = SCRATCH / "nobody"
+    for part, source in (("src", "src"), ("tests", "tests"), ("python", sys.prefix)):
+        (folder / part).mkdir(parents=True)
+        bind(Path(source).absolute(), folder / part)
+    (folder / "mine").mkdir()
+    for each in (folder, folder / "mine"):
+        os.chown(each, NOBODY, NOBODY)
+    before = machine.state()
+    done = subprocess.run(
+        ["python/bin/python", "-c", AS_NOBODY],
+        cwd=folder,
+        env={**os.environ, "HOME": str(folder), "PYTHONPATH": "src:.", "PYTHONDONTWRITEBYTECODE": "1"},
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["hello", "from", "inside", "0", "65534", "1", "1", "200000", "65535"]
+    assert machine.state() == before
 
 
 def test_a_user_without_subordinate_ids_is_told_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
