@@ -51,7 +51,7 @@ def test_every_purpose_of_set_up_is_declared():
 
 
 def test_a_group_may_include_another():
-    groups = {"a": ["x"], "b": ["y", {"include-group": "a"}]}
+    groups: dict[str, list[str | dict[str, str]]] = {"a": ["x"], "b": ["y", {"include-group": "a"}]}
     assert bootstrap.expand(groups, "b") == ["y", "x"]
 
 

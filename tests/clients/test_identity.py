@@ -3,12 +3,12 @@
 import json
 import stat
 import sys
+import time
 from pathlib import Path
 
 import jwt
 import pytest
 
-from fogbank.clock import Clock
 from fogbank.frontend.iam.accounts import GCLOUD_CLIENT
 from fogbank.frontend.iam.tokens import Tokens
 
@@ -61,7 +61,7 @@ def test_the_identity_token_that_gcloud_prints_verifies(region):
 
 def test_a_user_logs_in_with_a_refresh_token(region, tmp_path):
     secret = (_authority(region) / "token.secret").read_bytes()
-    refresh = Tokens(secret, tmp_path / "revoked", Clock()).issue_refresh("me@example.com")
+    refresh = Tokens(secret, tmp_path / "revoked", time.time).issue_refresh("me@example.com")
     environment = {**region.environment, "CLOUDSDK_CONFIG": str(tmp_path / "gcloud")}
     del environment["CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE"]
     user = type(region)(region.name, region.home, environment)

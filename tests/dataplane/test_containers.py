@@ -88,11 +88,11 @@ class Room:
 
     def exits(self) -> list[int]:
         """Return the status of those that ended by themselves."""
-        return [e.status for e in self.events if isinstance(e, WorkloadExited) and not e.told]
+        return [e.status for e in self.events if isinstance(e, WorkloadExited) and not e.requested]
 
     def stopped(self) -> list[int]:
         """Return the status of those that ended because they were told to."""
-        return [e.status for e in self.events if isinstance(e, WorkloadExited) and e.told]
+        return [e.status for e in self.events if isinstance(e, WorkloadExited) and e.requested]
 
     def run(self, text: str) -> list[str]:
         """Run a program to its end; give what it printed."""
@@ -148,7 +148,7 @@ def test_requests_wait_side_by_side_in_one_container(lab: Lab, tmp_path, images)
         for connection in waiting:
             connection.sendall(b"GET /sleep?seconds=0.3 HTTP/1.1\r\nConnection: close\r\n\r\n")
         for connection in waiting:
-            assert b'"slept": 0.3' in b"".join(iter(lambda c=connection: c.recv(4096), b""))
+            assert b'"slept": 0.3' in connection.makefile("rb").read()
         assert time.monotonic() - started < 2
 
 

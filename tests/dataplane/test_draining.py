@@ -1,17 +1,17 @@
 """Draining: a client moves to another address, and what it has open stays where it is."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 from tests.dataplane.vpc import ALICE, ALICE_IP, NAT_IP, OTHER_NAT_IP, SITE, SITE_IP, nat, port_security, vpc
-from tests.private_world import Lab
+from tests.private_world import Lab, Server
 
 pytestmark = pytest.mark.netns
 
 
 @contextmanager
-def open_connection(lab: Lab) -> Iterator[object]:
+def open_connection(lab: Lab) -> Iterator[tuple[Callable[[], bool], Server]]:
     """Return a function that tells whether one connection, opened through the first address, still works."""
     lab.build(*vpc(), port_security(ALICE_IP), nat())
     with lab.listen(SITE, SITE_IP, 80) as server, lab.connect(ALICE, SITE_IP, 80) as connection:

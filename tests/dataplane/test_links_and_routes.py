@@ -30,7 +30,7 @@ from fogbank.network.topology import (
     Topology,
     namespaces_of,
 )
-from fogbank.planning.plan import plan
+from fogbank.planning.plan import element_of, plan
 
 pytestmark = pytest.mark.netns
 
@@ -43,7 +43,7 @@ ANY = IPv4Network("0.0.0.0/0")
 
 def line(ways: int = 1) -> list[Element]:
     """A and a site, with a hub and as many forwarding machines between them as there are ways."""
-    elements = [
+    elements: list[Element] = [
         NetworkNamespace(A),
         NetworkNamespace(HUB, forwards=True),
         NetworkNamespace(SITE),
@@ -137,7 +137,7 @@ def test_a_link_may_lead_elsewhere(lab: Lab) -> None:
     other = NetnsName("other")
     moved = [e for e in line() if not (isinstance(e, Link) and e.left == Port(A, ETH0))]
     moved = [e for e in moved if e != Route(HUB, IPv4Network(A_IP), (Hop(DeviceName("a")),))]
-    far = [
+    far: list[Element] = [
         NetworkNamespace(other, forwards=True),
         Link(Port(A, ETH0), Port(other, DeviceName("a"))),
         Address(Port(other, LO), IPv4Interface(GATEWAY)),
@@ -167,7 +167,7 @@ def test_what_others_take_away_is_built_again(lab: Lab) -> None:
     routes = lab.driver.namespaces.routes(HUB)
     routes.ask(rtnetlink.delete_route(IPv4Network(SITE_IP)))
     (lost,) = plan(lab.driver.observe(), wanted)
-    assert lost.element.key == ("route", HUB, f"{SITE_IP}/32")
+    assert element_of(lost).key == ("route", HUB, f"{SITE_IP}/32")
     index = lab.driver._links_and_routes._indexes[Port(A, ETH0)]
     lab.driver.namespaces.routes(A).ask(rtnetlink.delete_link(index))
     with lab.driver.namespaces.inside(NetnsName("machine/0")):

@@ -5,7 +5,7 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 from socket import AF_INET, SocketKind, socket
@@ -298,13 +298,14 @@ async def test_a_ready_revision_whose_instances_die_shows_until_one_lives(
     monkeypatch.setattr(control, "RESTART_PAUSES", (0.0,))
     await region.deploy(port)
     await region.until(Readiness.READY)
-    since = []
+    since: list[datetime] = []
     for status in (-9, 1):
         region.instances.exited(WorkloadExited(next(iter(region.instances.states)), status))
         ((name, failure),) = region.instances.explain()
         assert (name, failure.attempts) == (region.latest().name, len(since) + 1)
         since.append(failure.since)
         region.instances.reconcile()
+    ((_, failure),) = region.instances.explain()
     assert failure.why == "The container exited with status 1 before it listened."
     assert since[0] == since[1]
     await eventually(lambda: [c.phase for c in region.instances.states.values()] == ["ready"])
@@ -331,8 +332,9 @@ async def test_a_revision_is_shown_ready_later_when_the_disk_refused_to_note_it(
 
 
 def _shows_ready(change: Change) -> bool:
-    revision = isinstance(change, Put) and change.resource.name.collection == "run.revisions"
-    return revision and read_revision(change.resource).readiness is Readiness.READY
+    if not isinstance(change, Put) or change.resource.name.collection != "run.revisions":
+        return False
+    return read_revision(change.resource).readiness is Readiness.READY
 
 
 async def test_a_instance_that_goes_is_not_probed_any_more(region: Region) -> None:

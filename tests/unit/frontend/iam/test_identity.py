@@ -16,10 +16,10 @@ from tests.worlds import resource
 
 from fogbank.errors import ApiError, OperatorError
 from fogbank.frontend.iam import jwt
-from fogbank.frontend.iam.accounts import make_key, unique_id
+from fogbank.frontend.iam.accounts import make_key
 from fogbank.frontend.iam.jwt import BadTokenError
 from fogbank.resources.names import ResourceName
-from fogbank.resources.projects import ACCOUNT_KEYS
+from fogbank.resources.projects import ACCOUNT_KEYS, unique_id
 from fogbank.resources.world import Delete
 
 
@@ -250,4 +250,6 @@ def test_base64url_reads_back(content):
 
 
 def test_accounts_have_numbers_of_twenty_one_digits():
-    assert len(unique_id("a@example.com")) == 21 != unique_id("b@example.com")
+    one, other = unique_id("a@example.com"), unique_id("b@example.com")
+    assert (len(one), len(other)) == (21, 21)
+    assert one != other
