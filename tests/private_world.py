@@ -154,6 +154,7 @@ class Server:
         opened.bind((address, port))
         opened.listen(1024)
         self.peers: list[tuple[str, int]] = []
+        self._heard = threading.Event()
         self._connections: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -162,8 +163,14 @@ class Server:
             while True:
                 connection, peer = self._socket.accept()
                 self.peers.append(peer)
+                self._heard.set()
                 self._connections.append(connection)
                 threading.Thread(target=self._echo, args=(connection,), daemon=True).start()
+
+    def first_peer(self) -> tuple[str, int]:
+        """Wait until somebody has connected, and tell who was first."""
+        assert self._heard.wait(5), "nobody connected"
+        return self.peers[0]
 
     def _echo(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError):
