@@ -29,6 +29,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.stand_in_host import StandInHost
@@ -75,6 +76,12 @@ class Lab:
 
     def _unserve(self, listener: Listener) -> None:
         self.served.pop(listener.key).close()
+
+    def use(self, **options: Any) -> LinuxDriver:
+        """Use a driver with further options, closing the one before."""
+        self.fresh()
+        self._driver = LinuxDriver(serve=self._serve, unserve=self._unserve, **options)
+        return self._driver
 
     def fresh(self) -> None:
         """Start from nothing."""

@@ -1,5 +1,6 @@
 """Containers under crun, in the network namespaces."""
 
+import errno
 import http.client
 import json
 import os
@@ -7,12 +8,14 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.private_world import Lab
 
 from fogbank.dataplane.driver import Event, WorkloadExited, WorkloadWrote
+from fogbank.dataplane.linux import kernel
 from fogbank.dataplane.linux.containers import runtime as module
 from fogbank.dataplane.linux.containers.runtime import CrunRuntime
 from fogbank.dataplane.linux.containers.watcher import RunningContainer, Watcher
@@ -85,6 +88,9 @@ class Room:
 
     def lines(self, stream: str = "stdout") -> list[str]:
         return [e.line for e in self.events if isinstance(e, WorkloadWrote) and e.stream == stream]
+
+    def has_exited(self, name: str) -> bool:
+        return name in [e.name for e in self.events if isinstance(e, WorkloadExited)]
 
     def exits(self) -> list[int]:
         """Return the status of those that ended by themselves."""
@@ -204,7 +210,9 @@ def test_nobody_is_sent_a_signal_for_a_container_that_ended_just_before_it_was_t
         sent = []
         monkeypatch.setattr(RunningContainer, "send", lambda _running, number: sent.append(number))
         Watcher.stop(watcher, stopped[0], grace=0)
-        time.sleep(0.1)
+        for name in ("b", "c"):  # the watcher makes its rounds
+            here.containers.start(here.program("pass", name))
+            until(partial(here.has_exited, name))
         assert sent == []
 
 
@@ -270,10 +278,19 @@ def test_a_container_that_floods_its_log_loses_no_line_and_does_not_drown_the_ot
         assert here.lines().count("x") == 100000
 
 
-def test_without_overlays_a_container_gets_a_copy(lab: Lab, tmp_path, images):
+def test_without_overlays_a_container_gets_a_copy(lab: Lab, tmp_path, images, monkeypatch):
+    mount, refused = kernel.mount, []
+
+    def refuse_overlays(source, target, kind, *more):
+        if kind == "overlay":
+            refused.append(target)
+            raise OSError(errno.EINVAL, "no overlays here")
+        mount(source, target, kind, *more)
+
+    monkeypatch.setattr(kernel, "mount", refuse_overlays)
     with setup(tmp_path, images) as here:
-        here.containers._roots._overlay = False
         assert here.run("print(open('/etc/resolv.conf').readline())") == ["nameserver 169.254.169.254", ""]
+        assert len(refused) == 1
 
 
 def test_what_cannot_start_is_a_drivers_error(lab: Lab, tmp_path, images):

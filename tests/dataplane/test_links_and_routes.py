@@ -294,7 +294,7 @@ def flooded(lab: Lab) -> Iterator[None]:
 
 
 def passed(lab: Lab, port: Port) -> tuple[int, float]:
-    """Return the bytes that ``port`` sent in some 0.2 s, and the seconds from before to after both readings."""
+    """Return the bytes that ``port`` sent in some 0.2 s, and the seconds around both readings."""
     began = time.monotonic()
     before = lab.driver.interface_counters(port.netns)[port.device].sent
     time.sleep(0.2)
