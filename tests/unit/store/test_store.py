@@ -3,8 +3,8 @@
 import asyncio
 import sqlite3
 import threading
-import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -49,6 +49,23 @@ class FullDisk(Journal):
         if self.full:
             raise sqlite3.OperationalError("disk full")
         super().append(version, changes, synced=synced)
+
+
+@dataclass
+class DiskClock:
+    """What the journal measures the disk with: it stands still unless a test moves it."""
+
+    seconds: float = 0.0
+
+    def perf_counter(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def disk_clock(monkeypatch: pytest.MonkeyPatch) -> DiskClock:
+    clock = DiskClock()
+    monkeypatch.setattr("fogbank.store.journal.time", clock)
+    return clock
 
 
 @pytest.fixture
@@ -100,18 +117,15 @@ async def test_a_conclusion_is_in_the_file_before_it_shows_though_it_waits_for_n
 
 @pytest.mark.parametrize(("pause", "own_thread"), [(0.0, False), (0.004, True)], ids=["quick", "slow"])
 async def test_only_a_disk_that_has_been_slow_is_waited_for_in_another_thread(
-    path: Path, monkeypatch: pytest.MonkeyPatch, pause: float, own_thread: bool
+    path: Path, disk_clock: DiskClock, monkeypatch: pytest.MonkeyPatch, pause: float, own_thread: bool
 ) -> None:
     threads: list[int] = []
 
     def write(self: Journal, change: Change) -> None:
         threads.append(threading.get_ident())
-        time.sleep(pause)
+        disk_clock.seconds += pause
 
     monkeypatch.setattr(Journal, "_write", write)
-    if not pause:
-        # However slow this machine's disk is today.
-        monkeypatch.setattr("fogbank.store.store.PATIENCE_SECONDS", 60)
     store = Store(Journal(path))
     for number in range(3):
         await store.commit(partial(put_anyway, number))
@@ -122,16 +136,15 @@ async def test_only_a_disk_that_has_been_slow_is_waited_for_in_another_thread(
 
 
 async def test_a_disk_that_is_slow_to_refuse_is_waited_for_in_another_thread_too(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, disk_clock: DiskClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(Journal(path))
-    monkeypatch.setattr("fogbank.store.store.PATIENCE_SECONDS", 0.5)
     await store.commit(lambda _world: put(1))
     threads: list[int] = []
 
     def write(self: Journal, change: Change) -> None:
         threads.append(threading.get_ident())
-        time.sleep(0.6)
+        disk_clock.seconds += 0.6
         raise sqlite3.OperationalError("database is locked")
 
     monkeypatch.setattr(Journal, "_write", write)
