@@ -40,11 +40,17 @@ SERVICES = {
 class Cloud:
     """Calls handlers in order, each on the World that the one before left."""
 
-    def __init__(self, *changes):
+    def __init__(self, *changes, first_id=10**18):
         self.now = NOW
-        self._ids = count(10**18)
+        self._ids = count(first_id)
         project = cloudresourcemanager.new_project(PROJECT, NOW, self.new_id, owner=ME)
         self.world = World().after((*project, *changes))
+
+    def branch(self):
+        """Go on from the same World, with ids of its own: examples of a law share how they began."""
+        made = type(self)(first_id=2 * 10**18)
+        made.world, made.now = self.world, self.now
+        return made
 
     def new_id(self):
         return next(self._ids)

@@ -17,7 +17,7 @@ import pytest
 
 from fogbank.cli.exits import Exit
 
-pytestmark = [pytest.mark.netns, pytest.mark.slow]
+pytestmark = [pytest.mark.netns, pytest.mark.slow(5)]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 READY_SECONDS = 30.0
 

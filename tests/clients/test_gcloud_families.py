@@ -18,7 +18,7 @@ NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck"
 HELLO = "us-docker.pkg.dev/cloudrun/container/hello"
 V1 = "https://www.googleapis.com/compute/v1/projects/demo"
 
-pytestmark = [pytest.mark.slow, pytest.mark.netns, pytest.mark.xdist_group("gcloud-families")]
+pytestmark = [pytest.mark.slow(12), pytest.mark.netns]
 
 
 def values(region: RunningRegion, *command: str) -> list[list[str]]:

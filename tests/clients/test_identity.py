@@ -15,7 +15,7 @@ from fogbank.frontend.iam.tokens import Tokens
 NETWORKS = "https://compute.googleapis.com/compute/v1/projects/demo/global/networks"
 NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck"
 PLACE = "--region=asia-northeast3"
-pytestmark = [pytest.mark.slow, pytest.mark.netns]
+pytestmark = [pytest.mark.slow(4), pytest.mark.netns]
 
 
 def _authority(region):

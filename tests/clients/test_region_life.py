@@ -26,7 +26,7 @@ COMPUTE = "https://compute.googleapis.com/compute/v1/projects"
 RUN_V2 = f"https://run.googleapis.com/v2/projects/demo/locations/{AN3}/services"
 PATIENCE = 20.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.netns]
+pytestmark = [pytest.mark.slow(4), pytest.mark.netns]
 NewRegion = Callable[..., RunningRegion]
 
 

@@ -91,6 +91,7 @@ def test_flows_spread_over_equal_ways_and_each_keeps_its_own(lab: Lab) -> None:
     assert min(counts) >= 1
 
 
+@pytest.mark.slow(4)
 def test_what_is_sent_again_takes_the_same_way(lab: Lab) -> None:
     machines = [NetnsName(f"machine/{n}") for n in range(4)]
     onward = [element for element in line(ways=4) if element.key[:2] not in {("route", m) for m in machines}]

@@ -188,7 +188,7 @@ def _kind(seen: Observation) -> str:
 
 
 @pytest.mark.netns
-@pytest.mark.slow
+@pytest.mark.slow(26)
 def test_a_real_packet_does_what_was_predicted(lab: Lab) -> None:
     tally: Counter = Counter()
 

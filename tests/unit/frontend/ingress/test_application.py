@@ -294,7 +294,7 @@ async def test_an_instance_that_refuses_gives_503(stage):
     assert web.container.leases == 0
 
 
-@pytest.mark.slow
+@pytest.mark.slow(1)
 async def test_an_instance_that_takes_too_long_gives_504(stage, region):
     async def script(_):
         await asyncio.sleep(30)
