@@ -201,6 +201,13 @@ def test_an_id_token_verifies_independently(region):
     assert region.identity.verify_id_token(token) == claims
 
 
+def test_what_a_key_file_signs_verifies_independently():
+    key = jwt.new_key_pair()
+    token = jwt.sign_with_pem(key.private, "number", {"iss": ROBOT})
+    assert independent.get_unverified_header(token) == {"alg": "RS256", "kid": "number", "typ": "JWT"}
+    assert independent.decode(token, key.public, ["RS256"]) == {"iss": ROBOT}
+
+
 def test_a_foreign_id_token_is_not_believed(region):
     key = jwt.new_key_pair()
     token = jwt.sign(key, {"iss": "https://accounts.google.com", "exp": time.time() + 60})
