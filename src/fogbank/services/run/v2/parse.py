@@ -74,7 +74,7 @@ def _template(template: Json) -> Json:
     words.refuse_system_words(labels, "Label")
     words.refuse_system_words(annotations, "Annotation")
     containers = template.get("containers") or []
-    resources = (containers[0].get("resources") or {}) if containers else {}
+    resources = _resources(containers[0]) if containers else {}
     found = words.parse_words(words.TEMPLATE, template) | words.parse_words(words.CONTAINER, resources)
     spec = {
         "containerConcurrency": template.get("maxInstanceRequestConcurrency"),
@@ -89,6 +89,15 @@ def _template(template: Json) -> Json:
         ),
         "spec": without_empty(spec),
     }
+
+
+def _resources(container: Json) -> Json:
+    """Read a container's resources: CPU is idle between requests, unless they are given without saying so.
+
+    https://cloud.google.com/run/docs/reference/rest/v2/Container#ResourceRequirements
+    """
+    given = without_empty(container.get("resources") or {})
+    return {"cpuIdle": False, **given} if given else {}
 
 
 def _seconds(duration: str | None) -> int | None:
