@@ -61,7 +61,7 @@ class Cloud:
         known = methods(f"{api}.{version}")[name]
         handlers = SERVICES[api].methods
         handler = handlers.get(f"{version}.{name}") or handlers[name]
-        body = convert_request(known.document, known.request, body or {}) if known.request else {}
+        body = convert_request(known.document, known.request, body or {}).body if known.request else {}
         call = Call(method, parameters, body, ME, self.now, self.new_id)
         match handler:
             case Read():

@@ -115,7 +115,7 @@ def test_a_body_that_fits_the_schema_is_answered_or_refused(method, data):
     if "{resource" in path and "subnetworks" in path:
         where["resource"] = "s"
     try:
-        compute(method, convert_request("compute.v1", request, body), **where)
+        compute(method, convert_request("compute.v1", request, body).body, **where)
     except ApiError:
         event("refused")
     else:
