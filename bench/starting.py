@@ -146,7 +146,7 @@ def _starts(folder: Path) -> tuple[list[float], list[float]]:
     image = images.get(digest)
     namespaces = NetworkNamespaces()
     containers = CrunRuntime(
-        folder / "instances", images, trusted, network=namespaces.network, report=lambda _: None
+        folder / "instances", images, trusted, namespaces=namespaces, report=lambda _: None
     )
     driver = LinuxDriver(
         serve=lambda _, opened: opened.close(),

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.elements import ELEMENTS
 from tests.private_world import Lab
 
 from fogbank.dataplane.driver import Driver, InterfaceCounters
@@ -36,7 +37,7 @@ from fogbank.network.topology import (
     Workload,
     namespaces_of,
 )
-from fogbank.planning.plan import Create, plan
+from fogbank.planning.plan import Create, Remove, element_of, plan
 
 NAMES = [NetnsName(name) for name in ("vpc/demo/default", "internet", "instance/a", "instance/b")]
 ROUTER, OUTSIDE, A, B = NAMES
@@ -199,6 +200,7 @@ def keeps_the_contract(driver: Driver) -> None:
     a_failure_stops_nothing_else(driver)
     what_failed_is_not_observed_and_can_be_tried_again(driver)
     counters_are_of_every_link_that_ends_there(driver)
+    every_kind_is_built_and_taken_down(driver)
 
 
 def a_netns_takes_everything_inside_along(driver: Driver) -> None:
@@ -207,7 +209,7 @@ def a_netns_takes_everything_inside_along(driver: Driver) -> None:
         e for e in small() if A not in namespaces_of(e) and not isinstance(e, Route | PortSecurity)
     )
     actions = plan(driver.observe(), rest)
-    assert [type(action.element) for action in actions] == [PortSecurity, Route, NetworkNamespace]
+    assert [type(element_of(action)) for action in actions] == [PortSecurity, Route, NetworkNamespace]
     assert [outcome.error for outcome in driver.apply(actions)] == [None, None, None]
     assert driver.observe().elements == rest.elements
     converge(driver, Topology())
@@ -221,12 +223,14 @@ def a_failure_stops_nothing_else(driver: Driver) -> None:
     no_device = Address(Port(A, DeviceName("none")), IPv4Interface("10.0.0.1"))
     fine = Address(Port(A, DeviceName("lo")), IPv4Interface("10.0.0.2"))
     no_policy = PortSecurity(A, DeviceName("lo"), ADDRESSES[0], "none", "none")
+    no_netns = Route(NetnsName("nowhere"), NETWORKS[0], ())
     workload = Workload("w", NetnsName("nowhere"), "sha256:0", 8080)
-    asked = [Create(e) for e in (good, bad, no_device, fine, StatefulFirewall(A), no_policy, workload)]
+    elements = (good, bad, no_device, fine, no_netns, StatefulFirewall(A), no_policy, workload)
+    asked = [Create(element) for element in elements]
     outcomes = driver.apply(asked)
     assert [outcome.action for outcome in outcomes] == asked
-    failed = {outcome.action.element.key for outcome in outcomes if outcome.error}
-    assert failed == {bad.key, no_device.key, no_policy.key, workload.key}
+    failed = {element_of(outcome.action).key for outcome in outcomes if outcome.error}
+    assert failed == {bad.key, no_device.key, no_netns.key, no_policy.key, workload.key}
     assert set(driver.observe().elements) == {good.key, fine.key, ("stateful-firewall", A)}
     converge(driver, Topology())
 
@@ -252,6 +256,16 @@ def counters_are_of_every_link_that_ends_there(driver: Driver) -> None:
     converge(driver, Topology())
 
 
+def every_kind_is_built_and_taken_down(driver: Driver) -> None:
+    elements = [element for element in ELEMENTS if not isinstance(element, Workload)]
+    converge(driver, Topology.of(elements))
+    for element in reversed(elements):
+        outcomes = driver.apply([Remove(element)])
+        assert [outcome.error for outcome in outcomes] == [None]
+        assert element not in driver.observe()
+    converge(driver, Topology())
+
+
 def test_the_simulated_driver_keeps_the_contract() -> None:
     keeps_the_contract(SimulatedDriver())
 
@@ -263,7 +277,7 @@ def test_the_linux_driver_keeps_the_contract(lab: Lab) -> None:
 
 def test_the_simulated_driver_fails_on_request() -> None:
     driver = SimulatedDriver(
-        failure=lambda action: "no luck" if isinstance(action.element, NetworkNamespace) else None
+        failure=lambda action: "no luck" if isinstance(element_of(action), NetworkNamespace) else None
     )
     (outcome,) = driver.apply([Create(NetworkNamespace(A))])
     assert str(outcome.error) == "no luck"

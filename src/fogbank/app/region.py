@@ -159,7 +159,7 @@ class Region:
         self.registry, images = open_store(places.registry, cache_home())
         self.namespaces = NetworkNamespaces()
         self.containers = CrunRuntime(
-            places.instances, images, places.bundle, network=self.namespaces.network, report=self._report
+            places.instances, images, places.bundle, namespaces=self.namespaces, report=self._report
         )
         self.driver = LinuxDriver(
             serve=self.servers.serve,

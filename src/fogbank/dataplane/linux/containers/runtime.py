@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from fogbank.dataplane.driver import Report, WorkloadExited, WorkloadWrote
@@ -21,8 +21,9 @@ from fogbank.dataplane.linux.containers.bundle import User, find_user, render_bu
 from fogbank.dataplane.linux.containers.rootfs import Roots, keep_in_memory
 from fogbank.dataplane.linux.containers.watcher import RunningContainer, Watcher
 from fogbank.dataplane.linux.images.unpacked import Image, UnpackedImages
+from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
 from fogbank.errors import DriverError
-from fogbank.network.topology import NetnsName, Workload
+from fogbank.network.topology import Workload
 
 _log = logging.getLogger(__name__)
 
@@ -34,8 +35,8 @@ _NAMESERVER = "169.254.169.254"
 class CrunRuntime:
     """All containers of a region; ``folder`` is theirs, ``trusted`` the certificates that they are to trust.
 
-    ``network`` returns the descriptor of a network namespace. Construct it inside the world, where the
-    host's control groups are hidden: it mounts things, and crun refuses to run beside a mixed hierarchy.
+    Construct it inside the world, where the host's control groups are hidden: it mounts things, and crun
+    refuses to run beside a mixed hierarchy.
     """
 
     def __init__(
@@ -44,10 +45,10 @@ class CrunRuntime:
         images: UnpackedImages,
         trusted: Path,
         *,
-        network: Callable[[NetnsName], int],
+        namespaces: NetworkNamespaces,
         report: Report,
     ) -> None:
-        self._network = network
+        self._namespaces = namespaces
         self._folder = folder
         self._images = images
         self._report = report
@@ -72,9 +73,7 @@ class CrunRuntime:
         image = self._images.get(workload.image)
         identifier = f"c{next(self._numbers)}"
         folder = self._folder / identifier
-        # A copy, because the namespace's own descriptor may be closed, and mean another, before crun opens
-        # it.
-        network = os.dup(self._network(workload.netns))
+        network = self._namespaces.hold(workload.netns)
         try:
             process = self._spawn(identifier, folder, workload, image, network)
         except Exception as error:

@@ -17,9 +17,7 @@ UP_SECONDS = 2.0
 _AGAIN_SECONDS = 0.0005
 
 
-def not_up(
-    indexes: Mapping[Netlink, Sequence[int]], seconds: float = UP_SECONDS
-) -> list[tuple[Netlink, int]]:
+def not_up(indexes: Mapping[Netlink, Sequence[int]], seconds: float) -> list[tuple[Netlink, int]]:
     """Wait until the interfaces ``indexes`` of each socket's namespace are up; list those that are not.
 
     Blocks for ``seconds`` at most, on Linux 6.8 or newer not at all. An interface that is gone is not up.

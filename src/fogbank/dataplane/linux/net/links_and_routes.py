@@ -150,9 +150,9 @@ class LinksAndRoutes:
         for _, port, index in made:
             indexes.setdefault(port.netns, []).append(index)
         sockets = {self._namespaces.routes(netns): some for netns, some in indexes.items()}
-        down = {index for _, index in link_state.not_up(sockets)}
+        down = {index for _, index in link_state.not_up(sockets, link_state.UP_SECONDS)}
         for place, port, index in made:
-            if index in down:
+            if index in down and errors[place] is None:
                 errors[place] = DriverError(
                     f"the device {port.device} of {port.netns} did not come up in {link_state.UP_SECONDS:g} s"
                 )
