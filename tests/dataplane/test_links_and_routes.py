@@ -38,7 +38,7 @@ from fogbank.network.topology import (
     Topology,
     namespaces_of,
 )
-from fogbank.planning.plan import Create, plan
+from fogbank.planning.plan import Create, element_of, plan
 
 pytestmark = pytest.mark.netns
 
