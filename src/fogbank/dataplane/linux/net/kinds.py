@@ -57,7 +57,7 @@ class Links:
             element.mtu,
         )
         return [
-            (element.left.netns, [made, rtnetlink.set_up(left)]),
+            (element.left.netns, [made]),
             (element.right.netns, [rtnetlink.set_up(right)]),
         ]
 
