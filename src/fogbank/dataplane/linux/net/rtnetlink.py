@@ -1,9 +1,9 @@
 """Links, addresses, routes and token buckets as rtnetlink messages, and back from the kernel's dumps.
 
 Packing is pure. Interface indexes are chosen by us (a veth's two ends get their own at birth), so nothing has
-to be looked up between two messages and a whole batch leaves in one call. Traps that are avoided here: only one
-end of a veth pair can be born up, a route by an interface that is down is refused, and an interface that is
-set up does not send yet: it discards packets until its operational state is UP.
+to be looked up between two messages and a whole batch leaves in one call. Traps that are avoided here: only
+one end of a veth pair can be born up, a route by an interface that is down is refused, and an interface that
+is set up does not send yet: it discards packets until its operational state is UP.
 """
 
 import socket
@@ -98,7 +98,7 @@ class RouteSeen:
 
 
 def add_link(left: End, right: End, mtu: int) -> Message:
-    """Make a veth pair, each end at once in its own namespace; ``left`` is set up, ``right`` cannot be yet."""
+    """Make a veth pair, each end at once in its own namespace; ``left`` is up, ``right`` cannot be yet."""
     peer = _LINK.pack(0, 0, right.index, 0, 0) + _end(right, mtu)
     info = nested(_IFLA_LINKINFO, text(1, "veth"), nested(2, nested(1, peer)))
     payload = _LINK.pack(0, 0, left.index, _UP, _UP) + _end(left, mtu) + info
