@@ -8,6 +8,7 @@ from tests.elements import ELEMENTS
 
 from fogbank.dataplane.linux.driver import LinuxDriver
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
+from fogbank.network import topology
 from fogbank.network.kinds import KINDS, kind_of
 from fogbank.network.topology import Element
 
@@ -34,7 +35,8 @@ def wrong(table: str, kinds: Iterable[type], *, once: bool = True) -> list[str]:
 
 
 def test_every_kind_of_element_has_an_entry_in_every_table() -> None:
-    assert [
+    named = [getattr(topology, name) for name in topology.__all__]
+    incomplete = [
         *wrong("KINDS in src/fogbank/network/kinds.py", (kind.element for kind in KINDS)),
         *wrong(
             "src/fogbank/dataplane/linux (NET_KINDS in net/kinds.py, RULE_KINDS in firewall/kinds.py, "
@@ -42,7 +44,9 @@ def test_every_kind_of_element_has_an_entry_in_every_table() -> None:
             linux_kinds(),
         ),
         *wrong("ELEMENTS in tests/elements.py", map(type, ELEMENTS), once=False),
-    ] == []
+        *wrong("__all__ of src/fogbank/network/topology.py", set(named) & set(get_args(Element))),
+    ]
+    assert not incomplete, "\n" + "\n".join(incomplete)
 
 
 def test_a_key_begins_with_the_name_of_its_kind() -> None:
