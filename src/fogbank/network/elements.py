@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Literal, NewType
 
+IpAddress = IPv4Address
+IpInterface = IPv4Interface
+IpNetwork = IPv4Network
+"""What elements hold. Only IPv4 is built; IPv6 would widen these three, and the type checker finds the rest."""
+
 NetnsName = NewType("NetnsName", str)
 """A network namespace: ``vpc/demo/default``, ``instance/production-00001-abc/0``, ``internet``."""
 
@@ -75,7 +80,7 @@ class Address:
     """``interface`` is configured on ``port`` (``lo`` for an address that a router answers on)."""
 
     port: Port
-    interface: IPv4Interface
+    interface: IpInterface
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -87,7 +92,7 @@ class Hop:
     """A next hop: out of ``device``, to the neighbour ``via`` (always on-link), or to the target itself."""
 
     device: DeviceName
-    via: IPv4Address | None = None
+    via: IpAddress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +103,9 @@ class Route:
     """
 
     netns: NetnsName
-    destination: IPv4Network
+    destination: IpNetwork
     hops: tuple[Hop, ...]
-    source: IPv4Address | None = None
+    source: IpAddress | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -142,11 +147,11 @@ class SourceNat:
 
     netns: NetnsName
     device: DeviceName
-    inside: IPv4Network
-    outside: IPv4Address
+    inside: IpNetwork
+    outside: IpAddress
     ports: PortRange | None = None
     timeouts: NatTimeouts | None = None
-    draining: tuple[IPv4Address, ...] = ()
+    draining: tuple[IpAddress, ...] = ()
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -185,9 +190,9 @@ class Rule:
 
     action: Literal["allow", "deny"]
     traffic: tuple[Traffic, ...]
-    sources: tuple[IPv4Network, ...] = ()
+    sources: tuple[IpNetwork, ...] = ()
     address_sets: tuple[str, ...] = ()
-    destinations: tuple[IPv4Network, ...] = ()
+    destinations: tuple[IpNetwork, ...] = ()
     label: str = ""
 
 
@@ -220,7 +225,7 @@ class PortSecurity:
 
     netns: NetnsName
     device: DeviceName
-    address: IPv4Address
+    address: IpAddress
     ingress: str
     egress: str
 
@@ -235,7 +240,7 @@ class AddressSetMember:
 
     netns: NetnsName
     address_set: str
-    address: IPv4Address
+    address: IpAddress
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -247,7 +252,7 @@ class Listener:
     """Sockets open in ``netns`` on ``address``:``port``, handed to the host program's ``service``."""
 
     netns: NetnsName
-    address: IPv4Address
+    address: IpAddress
     port: int
     protocol: Literal["tcp", "udp"]
     service: str

@@ -8,7 +8,6 @@ refuses are derived from it. How a kind is told to the kernel is in the data pla
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from typing import Any, Generic, Protocol, TypeVar
 
 from fogbank.network.elements import (
@@ -17,6 +16,7 @@ from fogbank.network.elements import (
     DeviceName,
     Element,
     FirewallPolicy,
+    IpAddress,
     Key,
     Link,
     Listener,
@@ -57,7 +57,7 @@ class Kind(Generic[E]):
     configured_on: Callable[[E], tuple[Port, ...]] = _none
     matches: Callable[[E], tuple[Port, ...]] = _none
     refers_to: Callable[[E], tuple[Key, ...]] = _none
-    local: Callable[[E], tuple[IPv4Address, ...]] = _none
+    local: Callable[[E], tuple[IpAddress, ...]] = _none
 
 
 class _InNetns(Protocol):
