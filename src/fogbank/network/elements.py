@@ -12,7 +12,7 @@ from typing import Literal, NewType
 IpAddress = IPv4Address
 IpInterface = IPv4Interface
 IpNetwork = IPv4Network
-"""What elements hold. Only IPv4 is built; IPv6 would widen these three, and the type checker finds the rest."""
+"""What elements hold: only IPv4 is built. IPv6 would widen these three; the type checker finds the rest."""
 
 NetnsName = NewType("NetnsName", str)
 """A network namespace: ``vpc/demo/default``, ``instance/production-00001-abc/0``, ``internet``."""

@@ -108,6 +108,15 @@ def _firewall_and_policies(element: PortSecurity) -> tuple[Key, ...]:
     return (StatefulFirewall(element.netns).key, *policies)
 
 
+def _ports(kind: Kind[Any]) -> Callable[[Any], tuple[Port, ...]]:
+    """Join what a kind makes and what it is configured on; plans ask for every element."""
+    if kind.makes is _none:
+        return kind.configured_on
+    if kind.configured_on is _none:
+        return kind.makes
+    return lambda element: (*kind.makes(element), *kind.configured_on(element))
+
+
 # Without a type of its own, so that every function is checked against the class of its row.
 _TABLE = (
     Kind(NetworkNamespace, "netns", lambda netns: (netns.name,)),
@@ -139,7 +148,10 @@ BUILD_ORDER: tuple[type, ...] = tuple(kind.element for kind in KINDS)
 
 _KIND_OF: Mapping[type, Kind[Any]] = {kind.element: kind for kind in KINDS}
 _NAMESPACES = {kind.element: kind.namespaces for kind in KINDS}
-_PORTS = {kind.element: (kind.makes, kind.configured_on) for kind in KINDS}
+_PORTS = {kind.element: _ports(kind) for kind in KINDS}
+
+MAKERS = frozenset(kind.element for kind in KINDS if kind.makes is not _none)
+"""The kinds that make devices."""
 
 
 def kind_of(element: Element) -> Kind[Any]:
@@ -159,5 +171,4 @@ def made_by(element: Element) -> tuple[Port, ...]:
 
 def ports_of(element: Element) -> tuple[Port, ...]:
     """Name the devices that ``element`` is lost with: those it makes, is configured on, or leads over."""
-    makes, configured_on = _PORTS[type(element)]
-    return (*makes(element), *configured_on(element))
+    return _PORTS[type(element)](element)

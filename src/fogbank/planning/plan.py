@@ -9,6 +9,7 @@ its ends.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from fogbank.network.kinds import MAKERS
 from fogbank.network.topology import (
     BUILD_ORDER,
     Element,
@@ -58,9 +59,14 @@ _RANK = {kind: rank for rank, kind in enumerate(BUILD_ORDER)}
 
 def plan(observed: Topology, desired: Topology) -> Plan:
     """List the actions that turn ``observed`` into ``desired``; empty when nothing differs."""
+    known = observed.elements.get
     gone = [e for key, e in observed.elements.items() if key not in desired.elements]
+    differing = [(old, e) for key, e in desired.elements.items() if (old := known(key)) is not e]
     lost_namespaces = {e.name for e in gone if isinstance(e, NetworkNamespace)}
-    moved = [e for e in _moved(observed, desired) if lost_namespaces.isdisjoint(namespaces_of(e))]
+    # What makes other devices than before cannot be replaced in place: a veth pair has no third end.
+    makers = [(old, e) for old, e in differing if type(e) in MAKERS and old is not None]
+    moved = [old for old, e in makers if made_by(old) != made_by(e)]
+    moved = [e for e in moved if lost_namespaces.isdisjoint(namespaces_of(e))]
     broken = (*_makers_in(observed, lost_namespaces), *moved, *gone)
     lost_ports = {port for element in broken for port in made_by(element)}
     removals: list[Action] = [
@@ -68,17 +74,15 @@ def plan(observed: Topology, desired: Topology) -> Plan:
         for e in sorted((*gone, *moved), key=_rank, reverse=True)
         if isinstance(e, NetworkNamespace) or lost_namespaces.isdisjoint(namespaces_of(e))
     ]
-    builds: list[tuple[int, Action]] = []
-    for key, element in desired.elements.items():
-        known = observed.elements.get(key)
-        if known is element:
-            if lost_ports and _is_lost(element, lost_namespaces, lost_ports):
-                builds.append((_rank(element), Create(element)))
-        elif known is None or (lost_ports and _is_lost(known, lost_namespaces, lost_ports)):
-            builds.append((_rank(element), Create(element)))
-        elif known != element:
-            builds.append((_rank(element), Replace(known, element)))
-    return (*removals, *(action for _, action in sorted(builds, key=lambda pair: pair[0])))
+    if lost_ports:
+        differing = [(known(key), e) for key, e in desired.elements.items()]
+    builds: list[Action] = []
+    for old, element in differing:
+        if old is None or (lost_ports and _is_lost(old, lost_namespaces, lost_ports)):
+            builds.append(Create(element))
+        elif old != element:
+            builds.append(Replace(old, element))
+    return (*removals, *sorted(builds, key=lambda action: _rank(element_of(action))))
 
 
 def _rank(element: Element) -> int:
@@ -88,15 +92,8 @@ def _rank(element: Element) -> int:
 def _makers_in(topology: Topology, namespaces: set[NetnsName]) -> Iterator[Element]:
     """Find what made devices in ``namespaces``, perhaps with other ends elsewhere."""
     if namespaces:
-        yield from (e for e in topology if made_by(e) and not namespaces.isdisjoint(namespaces_of(e)))
-
-
-def _moved(observed: Topology, desired: Topology) -> Iterator[Element]:
-    """Find elements that make other devices than before: a veth pair cannot be replaced in place."""
-    for element in observed:
-        wanted = desired.elements.get(element.key)
-        if wanted is not element and wanted is not None and made_by(wanted) != made_by(element):
-            yield element
+        makers = (element for element in topology if type(element) in MAKERS)
+        yield from (e for e in makers if not namespaces.isdisjoint(namespaces_of(e)))
 
 
 def _is_lost(element: Element, namespaces: set[NetnsName], ports: set[Port]) -> bool:
