@@ -33,4 +33,17 @@ SERVICE = Service(
         **places.METHODS,
         **projects.METHODS,
     },
+    title="Compute Engine API",
+    versions=("v1",),
+    errors="reasons",
+    operations="compute",
+    permissions=(
+        "compute.addresses.use",
+        "compute.networks.access",
+        "compute.networks.updatePolicy",
+        "compute.networks.use",
+        "compute.subnetworks.use",
+        "compute.subnetworks.useExternalIp",
+    ),
+    new_project=default_network,
 )

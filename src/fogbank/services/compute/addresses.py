@@ -143,7 +143,7 @@ def _get(kind: str) -> Read:
         user = user_of(world, address.name)
         return show(address, {address.name: user} if user else {})
 
-    return Read(get)
+    return Read(get, f"compute.{kind}.get")
 
 
 def _list(*kinds: str) -> List:
@@ -153,7 +153,7 @@ def _list(*kinds: str) -> List:
         found = (each for kind in kinds for each in world.all(f"compute.{kind}", under))
         return [show(each, users) for each in sorted_by_name(found)]
 
-    return List(listed)
+    return List(listed, permission=f"compute.{kinds[0]}.list")
 
 
 def _delete(kind: str) -> Write:
@@ -168,7 +168,7 @@ def _delete(kind: str) -> Write:
             )
         return deleted(call, address, done=True)
 
-    return Write(delete)
+    return Write(delete, f"compute.{kind}.delete")
 
 
 def _set_labels(kind: str) -> Write:
@@ -181,12 +181,12 @@ def _set_labels(kind: str) -> Write:
         changed = address.with_body(labels=labels or None, labelFingerprint=fingerprint(labels))
         return put(call, "setLabels", changed, done=True)
 
-    return Write(set_labels)
+    return Write(set_labels, f"compute.{kind}.setLabels")
 
 
 METHODS: dict[str, Method] = {
-    "addresses.insert": Write(insert),
-    "globalAddresses.insert": Write(insert_global),
+    "addresses.insert": Write(insert, "compute.addresses.create"),
+    "globalAddresses.insert": Write(insert_global, "compute.globalAddresses.create"),
     "addresses.aggregatedList": _list("addresses", "globalAddresses"),
 }
 for _kind in ("addresses", "globalAddresses"):

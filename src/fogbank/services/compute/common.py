@@ -280,7 +280,7 @@ def permission_tester(kind: str) -> Method:
     def guarded(world: World, call: Call) -> ResourceName:
         return policy_name(world.get(named(world, call, kind, call["resource"])).name)
 
-    return iam_methods("", guarded)["testIamPermissions"]
+    return iam_methods("", guarded, f"compute.{kind}")["testIamPermissions"]
 
 
 def unchanged(resource: Resource, body: Json, fields: Iterable[str]) -> None:

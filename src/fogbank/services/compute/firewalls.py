@@ -208,11 +208,11 @@ def delete(world: World, call: Call) -> Decision:
 
 
 METHODS: dict[str, Method] = {
-    "firewalls.insert": Write(insert),
-    "firewalls.get": Read(getter("firewalls", "firewall")),
-    "firewalls.list": List(lister("firewalls")),
-    "firewalls.patch": Write(patch),
-    "firewalls.update": Write(update),
-    "firewalls.delete": Write(delete),
+    "firewalls.insert": Write(insert, "compute.firewalls.create"),
+    "firewalls.get": Read(getter("firewalls", "firewall"), "compute.firewalls.get"),
+    "firewalls.list": List(lister("firewalls"), permission="compute.firewalls.list"),
+    "firewalls.patch": Write(patch, "compute.firewalls.update"),
+    "firewalls.update": Write(update, "compute.firewalls.update"),
+    "firewalls.delete": Write(delete, "compute.firewalls.delete"),
     "firewalls.testIamPermissions": permission_tester("firewalls"),
 }

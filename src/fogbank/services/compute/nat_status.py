@@ -175,7 +175,9 @@ def _clients(world: World, gateway: NatGateway) -> Iterator[IPv4Address]:
 
 
 METHODS: dict[str, Method] = {
-    "routers.getNatMappingInfo": List(mapping_info, items="result"),
-    "routers.getNatIpInfo": Read(lambda world, call: {"result": list(ip_info(world, call))}),
-    "routers.getRouterStatus": Read(router_status),
+    "routers.getNatMappingInfo": List(mapping_info, items="result", permission="compute.routers.get"),
+    "routers.getNatIpInfo": Read(
+        lambda world, call: {"result": list(ip_info(world, call))}, "compute.routers.get"
+    ),
+    "routers.getRouterStatus": Read(router_status, "compute.routers.get"),
 }

@@ -208,11 +208,11 @@ def effective_firewalls(world: World, call: Call) -> Json:
 
 
 METHODS: dict[str, Method] = {
-    "networks.insert": Write(insert),
-    "networks.get": Read(getter("networks", "network", show)),
-    "networks.list": List(list_networks),
-    "networks.patch": Write(patch),
-    "networks.switchToCustomMode": Write(switch_to_custom_mode),
-    "networks.delete": Write(delete),
-    "networks.getEffectiveFirewalls": Read(effective_firewalls),
+    "networks.insert": Write(insert, "compute.networks.create"),
+    "networks.get": Read(getter("networks", "network", show), "compute.networks.get"),
+    "networks.list": List(list_networks, permission="compute.networks.list"),
+    "networks.patch": Write(patch, "compute.networks.update"),
+    "networks.switchToCustomMode": Write(switch_to_custom_mode, "compute.networks.switchToCustomMode"),
+    "networks.delete": Write(delete, "compute.networks.delete"),
+    "networks.getEffectiveFirewalls": Read(effective_firewalls, "compute.networks.getEffectiveFirewalls"),
 }

@@ -78,8 +78,8 @@ def list_zones(world: World, call: Call) -> Iterable[Json]:
 
 
 METHODS: dict[str, Method] = {
-    "regions.get": Read(get_region),
-    "regions.list": List(list_regions),
-    "zones.get": Read(get_zone),
-    "zones.list": List(list_zones),
+    "regions.get": Read(get_region, "compute.regions.get"),
+    "regions.list": List(list_regions, permission="compute.regions.list"),
+    "zones.get": Read(get_zone, "compute.zones.get"),
+    "zones.list": List(list_zones, permission="compute.zones.list"),
 }

@@ -50,4 +50,4 @@ def _quota(world: World, project: str, metric: str) -> Json:
     return {"metric": metric, "limit": limit, "usage": float(count)}
 
 
-METHODS: dict[str, Method] = {"projects.get": Read(get)}
+METHODS: dict[str, Method] = {"projects.get": Read(get, "compute.projects.get")}

@@ -199,12 +199,12 @@ def delete(world: World, call: Call) -> Decision:
 
 
 METHODS: dict[str, Method] = {
-    "routers.insert": Write(insert),
-    "routers.get": Read(getter("routers", "router")),
-    "routers.list": List(lister("routers")),
-    "routers.aggregatedList": List(lister("routers")),
-    "routers.patch": Write(patch),
-    "routers.update": Write(update),
-    "routers.preview": Read(preview),
-    "routers.delete": Write(delete),
+    "routers.insert": Write(insert, "compute.routers.create"),
+    "routers.get": Read(getter("routers", "router"), "compute.routers.get"),
+    "routers.list": List(lister("routers"), permission="compute.routers.list"),
+    "routers.aggregatedList": List(lister("routers"), permission="compute.routers.list"),
+    "routers.patch": Write(patch, "compute.routers.update"),
+    "routers.update": Write(update, "compute.routers.update"),
+    "routers.preview": Read(preview, "compute.routers.update"),
+    "routers.delete": Write(delete, "compute.routers.delete"),
 }

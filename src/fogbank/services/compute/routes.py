@@ -199,9 +199,9 @@ def delete(world: World, call: Call) -> Decision:
 
 
 METHODS: dict[str, Method] = {
-    "routes.insert": Write(insert),
-    "routes.get": Read(get),
-    "routes.list": List(list_routes),
-    "routes.delete": Write(delete),
+    "routes.insert": Write(insert, "compute.routes.create"),
+    "routes.get": Read(get, "compute.routes.get"),
+    "routes.list": List(list_routes, permission="compute.routes.list"),
+    "routes.delete": Write(delete, "compute.routes.delete"),
     "routes.testIamPermissions": permission_tester("routes"),
 }

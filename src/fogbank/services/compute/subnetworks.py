@@ -297,14 +297,16 @@ def _policy(world: World, call: Call) -> ResourceName:
 
 
 METHODS: dict[str, Method] = {
-    "subnetworks.insert": Write(insert),
-    "subnetworks.get": Read(getter("subnetworks", "subnetwork")),
-    "subnetworks.list": List(lister("subnetworks")),
-    "subnetworks.aggregatedList": List(lister("subnetworks")),
-    "subnetworks.listUsable": List(list_usable),
-    "subnetworks.patch": Write(patch),
-    "subnetworks.expandIpCidrRange": Write(expand),
-    "subnetworks.setPrivateIpGoogleAccess": Write(set_google_access),
-    "subnetworks.delete": Write(delete),
-    **iam_methods("subnetworks.", _policy),
+    "subnetworks.insert": Write(insert, "compute.subnetworks.create"),
+    "subnetworks.get": Read(getter("subnetworks", "subnetwork"), "compute.subnetworks.get"),
+    "subnetworks.list": List(lister("subnetworks"), permission="compute.subnetworks.list"),
+    "subnetworks.aggregatedList": List(lister("subnetworks"), permission="compute.subnetworks.list"),
+    "subnetworks.listUsable": List(list_usable, permission="compute.subnetworks.list"),
+    "subnetworks.patch": Write(patch, "compute.subnetworks.update"),
+    "subnetworks.expandIpCidrRange": Write(expand, "compute.subnetworks.expandIpCidrRange"),
+    "subnetworks.setPrivateIpGoogleAccess": Write(
+        set_google_access, "compute.subnetworks.setPrivateIpGoogleAccess"
+    ),
+    "subnetworks.delete": Write(delete, "compute.subnetworks.delete"),
+    **iam_methods("subnetworks.", _policy, "compute.subnetworks"),
 }

@@ -63,7 +63,7 @@ def creator(make_key: MakeKey) -> Method:
         private = {_CERTIFICATE: b64encode(key.certificate).decode()}
         return Decision((Put(Resource(name, call.new_id(), call.now, body, private)),), answer=answer)
 
-    return Write(create)
+    return Write(create, "iam.serviceAccountKeys.create")
 
 
 def _show(body: Json) -> Json:

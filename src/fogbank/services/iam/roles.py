@@ -5,9 +5,10 @@ and bound, and grants nothing yet.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from fogbank.errors import ApiError
+from fogbank.resources.apis import Catalogue
 from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.names import ResourceName
 from fogbank.resources.policies import ROLES, grants
@@ -18,52 +19,17 @@ from fogbank.services.segments import project_of, segments
 
 CUSTOM = "iam.roles"
 
-_USUAL = ("create", "delete", "get", "list", "update")
-_GUARDED = (*_USUAL, "getIamPolicy", "setIamPolicy")
-_VERBS: Mapping[str, tuple[str, ...]] = {
-    "artifactregistry.repositories": ("downloadArtifacts", "uploadArtifacts"),
-    "compute.addresses": (*_USUAL, "use"),
-    "compute.firewalls": _USUAL,
-    "compute.networks": (*_USUAL, "access", "use"),
-    "compute.projects": ("get",),
-    "compute.regions": ("get", "list"),
-    "compute.routers": _USUAL,
-    "compute.routes": ("create", "delete", "get", "list"),
-    "compute.subnetworks": (*_GUARDED, "use", "useExternalIp"),
-    "compute.zones": ("get", "list"),
-    "iam.roles": (*_USUAL, "undelete"),
-    "iam.serviceAccountKeys": ("create", "delete", "get", "list"),
-    "iam.serviceAccounts": (
-        *_GUARDED,
-        "actAs",
-        "disable",
-        "enable",
-        "getAccessToken",
-        "getOpenIdToken",
-        "implicitDelegation",
-        "signBlob",
-        "signJwt",
-    ),
-    "iap.tunnelDestGroups": ("accessViaIAP",),
-    "iap.tunnelInstances": ("accessViaIAP",),
-    "resourcemanager.projects": (*_GUARDED, "undelete"),
-    "run.configurations": ("get", "list"),
-    "run.jobs": (*_GUARDED, "run"),
-    "run.locations": ("list",),
-    "run.revisions": ("delete", "get", "list"),
-    "run.routes": ("get", "invoke", "list"),
-    "run.services": _GUARDED,
-    "serviceusage.services": ("disable", "enable", "get", "list", "use"),
-    "vpcaccess.connectors": (*_USUAL, "use"),
-    "vpcaccess.locations": ("list",),
-    "vpcaccess.operations": ("get", "list"),
-}
-PERMISSIONS = tuple(sorted(f"{kind}.{verb}" for kind, verbs in _VERBS.items() for verb in verbs))
-"""Every permission that the region knows."""
+_OF_ROLES = frozenset(p for held in ROLES.values() for p in held if p and not p.endswith("."))
+"""Permissions that Google's roles have by name; some are of APIs that are not built."""
 
 _PREDEFINED = tuple(sorted({"roles/viewer", *ROLES}))
 _ID = re.compile(r"^[a-zA-Z0-9_.]{3,64}$")
 _WRITABLE = ("title", "description", "includedPermissions", "stage")
+
+
+def permissions(apis: Catalogue) -> list[str]:
+    """List every permission that the region knows: those that its APIs ask about, and those of roles."""
+    return sorted(_OF_ROLES.union(apis.permissions))
 
 
 def get_predefined(_world: World, call: Call) -> Json:
@@ -71,19 +37,19 @@ def get_predefined(_world: World, call: Call) -> Json:
     name = f"roles/{segments(call)['roles']}"
     if name not in _PREDEFINED:
         raise _missing(name)
-    return _predefined(name, full=True)
+    return _predefined(call.apis, name, full=True)
 
 
 def list_predefined(_world: World, call: Call) -> Iterable[Json]:
     """List Google's roles."""
-    return [_predefined(name, full=_full(call)) for name in _PREDEFINED]
+    return [_predefined(call.apis, name, full=_full(call)) for name in _PREDEFINED]
 
 
-def _predefined(name: str, *, full: bool) -> Json:
+def _predefined(apis: Catalogue, name: str, *, full: bool) -> Json:
     words = re.sub(r"([a-z])([A-Z])", r"\1 \2", name.removeprefix("roles/").replace(".", " "))
     role: Json = {"name": name, "title": words.title(), "stage": "GA"}
     if full:
-        role["includedPermissions"] = [p for p in PERMISSIONS if grants(name, p)]
+        role["includedPermissions"] = [p for p in permissions(apis) if grants(name, p)]
     return role | {"etag": fingerprint(role)}
 
 
@@ -95,9 +61,9 @@ def _missing(name: str) -> ApiError:
     return ApiError(404, f"The role named {name} was not found.", "NOT_FOUND", "notFound")
 
 
-def testable(_world: World, _call: Call) -> Json:
+def testable(_world: World, call: Call) -> Json:
     """List the permissions that a custom role can have."""
-    return {"permissions": [{"name": name, "stage": "GA"} for name in PERMISSIONS]}
+    return {"permissions": [{"name": name, "stage": "GA"} for name in permissions(call.apis)]}
 
 
 def _find(world: World, call: Call) -> Resource:

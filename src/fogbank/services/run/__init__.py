@@ -10,7 +10,10 @@ from fogbank.services.run.v2 import methods as v2
 
 SERVICE = Service(
     name="run",
+    title="Cloud Run Admin API",
+    versions=("v1", "v2"),
     methods={**services.METHODS, **revisions.METHODS, **v2.METHODS},
+    permissions=("run.routes.invoke",),
     operation_response=v2.operation_response,
     finishes=v2.finishes,
 )
