@@ -43,7 +43,7 @@ golden: setup-test ## rewrite the golden files from what the code says now; read
 	@UPDATE_GOLDEN=1 $(PYTEST) -n0 -p no:randomly --inline-snapshot=fix tests/golden tests/unit $(ARGS)
 
 generate: setup-test ## compile Google's discovery documents to the tables in the package
-	@$(BIN)/python -m fogbank.discovery.compile
+	@$(BIN)/python tools/generate_discovery.py
 
 docs: setup-test ## rewrite the generated pages of docs/reference
 	@$(BIN)/python tools/generate_docs.py

@@ -99,6 +99,9 @@ ROLES: Mapping[str, tuple[str, ...]] = {
 }
 """Role to permissions, each a whole name or a beginning that ends in a dot (SEMANTICS 10)."""
 
+_VIEWED = frozenset({"get", "list", "getIamPolicy", "getEffectiveFirewalls"})
+"""Last words of the permissions that roles/viewer has."""
+
 _BASIC_ROLES = frozenset({"roles/owner", "roles/editor"})
 _WITHOUT_SET_POLICY = frozenset({"roles/editor", "roles/run.developer"})
 _MEMBER_KINDS = frozenset(
@@ -183,7 +186,7 @@ def grants(role: str, permission: str) -> bool:
     if permission in _MAKE_TOKENS and role in _BASIC_ROLES:
         return False  # owners give themselves roles/iam.serviceAccountTokenCreator first
     if role == "roles/viewer":
-        return permission.rpartition(".")[2] in {"get", "list", "getIamPolicy"}
+        return permission.rpartition(".")[2] in _VIEWED
     return any(
         permission.startswith(held) if held.endswith(".") or not held else permission == held
         for held in ROLES.get(role, ())
