@@ -13,25 +13,20 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.compute import address_choice
 from fogbank.services.compute.address_users import show, user_of, users_of_addresses
-from fogbank.services.compute.common import (
+from fogbank.services.compute.bodies import (
     bad_request,
-    check_free,
     check_labels,
-    deleted,
-    find_referred,
     inputs,
     is_current,
-    made,
-    named,
-    new_identifier,
     one_of,
-    permission_tester,
-    place_path,
-    put,
     refuse_unbuilt,
-    sorted_by_name,
     without_nulls,
 )
+from fogbank.services.compute.decisions import deleted, put
+from fogbank.services.compute.factories import check_free, made, sorted_by_name
+from fogbank.services.compute.handlers import permission_tester
+from fogbank.services.compute.names import named, new_identifier, place_path
+from fogbank.services.compute.references import find_referred
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 
 NAT_AUTO = "NAT_AUTO"

@@ -16,7 +16,7 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.vpcaccess import Connector, connectors_in
 from fogbank.resources.world import Json, World
 from fogbank.services.compute import nats
-from fogbank.services.compute.common import named
+from fogbank.services.compute.names import named
 from fogbank.services.contract import Call, List, Method, Read
 
 UPLINK = "ext"

@@ -11,26 +11,11 @@ from fogbank.resources.names import COMPUTE_PREFIX, ResourceName
 from fogbank.resources.vpcaccess import connectors_in
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.compute import subnetworks
-from fogbank.services.compute.common import (
-    bad_request,
-    check_free,
-    committed,
-    deleted,
-    gateway_link,
-    getter,
-    inputs,
-    made,
-    named,
-    new_identifier,
-    number,
-    one_of,
-    place_path,
-    policy_name,
-    put,
-    refuse_unbuilt,
-    sorted_by_name,
-    unchanged,
-)
+from fogbank.services.compute.bodies import bad_request, inputs, number, one_of, refuse_unbuilt, unchanged
+from fogbank.services.compute.decisions import committed, deleted, policy_name, put
+from fogbank.services.compute.factories import check_free, made, sorted_by_name
+from fogbank.services.compute.handlers import getter
+from fogbank.services.compute.names import gateway_link, named, new_identifier, place_path
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 
 ROUTING_MODES = ("REGIONAL", "GLOBAL")

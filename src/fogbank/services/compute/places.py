@@ -9,7 +9,7 @@ from fogbank.errors import not_found
 from fogbank.resources.names import COMPUTE_PREFIX
 from fogbank.resources.places import REGIONS, ZONES, RegionInfo
 from fogbank.resources.world import Json, World
-from fogbank.services.compute.common import project_of
+from fogbank.services.compute.names import project_of
 from fogbank.services.contract import Call, List, Method, Read
 
 _CREATED = "1969-12-31T16:00:00.000-08:00"

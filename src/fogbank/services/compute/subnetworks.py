@@ -15,29 +15,12 @@ from fogbank.resources.vpcaccess import connectors_in
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.access import iam_methods
 from fogbank.services.compute import ranges
-from fogbank.services.compute.common import (
-    bad_request,
-    check_free,
-    check_name,
-    deleted,
-    find_referred,
-    fingerprinted,
-    getter,
-    inputs,
-    is_current,
-    lister,
-    made,
-    named,
-    new_identifier,
-    one_of,
-    policy_name,
-    project_of,
-    put,
-    refuse_unbuilt,
-    same_reference,
-    sorted_by_name,
-    unchanged,
-)
+from fogbank.services.compute.bodies import bad_request, inputs, is_current, one_of, refuse_unbuilt, unchanged
+from fogbank.services.compute.decisions import deleted, policy_name, put
+from fogbank.services.compute.factories import check_free, fingerprinted, made, sorted_by_name
+from fogbank.services.compute.handlers import getter, lister
+from fogbank.services.compute.names import check_name, named, new_identifier, project_of
+from fogbank.services.compute.references import find_referred, same_reference
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 
 AUTOMATIC = "automatic"

@@ -1,0 +1,47 @@
+"""Handlers that many collections share: get, list, testIamPermissions."""
+
+from collections.abc import Callable, Iterable
+
+from fogbank.resources.names import ResourceName
+from fogbank.resources.world import Json, Resource, World
+from fogbank.services.access import iam_methods
+from fogbank.services.compute.decisions import policy_name
+from fogbank.services.compute.factories import sorted_by_name
+from fogbank.services.compute.names import named, place_path
+from fogbank.services.contract import Call, Method
+
+Render = Callable[[World, Resource], Json]
+"""How a resource looks to somebody who reads it."""
+
+
+def as_stored(_world: World, resource: Resource) -> Json:
+    """Show the body as it is kept."""
+    return resource.body
+
+
+def getter(kind: str, parameter: str, render: Render = as_stored) -> Callable[[World, Call], Json]:
+    """Make the handler of ``get``: ``parameter`` is the path parameter with the name."""
+
+    def get(world: World, call: Call) -> Json:
+        return render(world, world.get(named(world, call, kind, call[parameter])))
+
+    return get
+
+
+def lister(kind: str, render: Render = as_stored) -> Callable[[World, Call], Iterable[Json]]:
+    """Make the handler of ``list`` and ``aggregatedList``: everything in the call's region or project."""
+
+    def listed(world: World, call: Call) -> Iterable[Json]:
+        under = place_path(world, call)
+        return [render(world, each) for each in sorted_by_name(world.all(f"compute.{kind}", under))]
+
+    return listed
+
+
+def permission_tester(kind: str) -> Method:
+    """Make testIamPermissions for resources of ``kind``."""
+
+    def guarded(world: World, call: Call) -> ResourceName:
+        return policy_name(world.get(named(world, call, kind, call["resource"])).name)
+
+    return iam_methods("", guarded, f"compute.{kind}")["testIamPermissions"]
