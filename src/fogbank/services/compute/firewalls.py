@@ -23,10 +23,10 @@ from fogbank.services.compute.bodies import (
 )
 from fogbank.services.compute.decisions import deleted, put
 from fogbank.services.compute.factories import check_free, made, replaced
-from fogbank.services.compute.handlers import getter, lister, permission_tester
+from fogbank.services.compute.handlers import permission_tester, readers
 from fogbank.services.compute.names import check_name, named, new_identifier
 from fogbank.services.compute.references import find_referred, same_reference
-from fogbank.services.contract import Call, Decision, List, Method, Read, Write
+from fogbank.services.contract import Call, Decision, Method, Write
 
 ANYWHERE = "0.0.0.0/0"
 _RANGES = ("sourceRanges", "destinationRanges")
@@ -201,8 +201,7 @@ def delete(world: World, call: Call) -> Decision:
 
 METHODS: dict[str, Method] = {
     "firewalls.insert": Write(insert, "compute.firewalls.create"),
-    "firewalls.get": Read(getter("firewalls", "firewall"), "compute.firewalls.get"),
-    "firewalls.list": List(lister("firewalls"), permission="compute.firewalls.list"),
+    **readers("firewalls", "firewall"),
     "firewalls.patch": Write(patch, "compute.firewalls.update"),
     "firewalls.update": Write(update, "compute.firewalls.update"),
     "firewalls.delete": Write(delete, "compute.firewalls.delete"),

@@ -1,6 +1,6 @@
 """Handlers that many collections share: get, list, testIamPermissions."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource, World
@@ -8,7 +8,7 @@ from fogbank.services.access import iam_methods
 from fogbank.services.compute.decisions import policy_name
 from fogbank.services.compute.factories import sorted_by_name
 from fogbank.services.compute.names import named, place_path
-from fogbank.services.contract import Call, Method
+from fogbank.services.contract import Call, List, Method, Read
 
 Render = Callable[[World, Resource], Json]
 """How a resource looks to somebody who reads it."""
@@ -36,6 +36,18 @@ def lister(kind: str, render: Render = as_stored) -> Callable[[World, Call], Ite
         return [render(world, each) for each in sorted_by_name(world.all(f"compute.{kind}", under))]
 
     return listed
+
+
+def readers(
+    kind: str, parameter: str, render: Render = as_stored, *, aggregated: bool = False
+) -> Mapping[str, Method]:
+    """Make the methods that read a collection: get, list and, where it has one, aggregatedList."""
+    listed = List(lister(kind, render), permission=f"compute.{kind}.list")
+    methods: dict[str, Method] = {
+        f"{kind}.get": Read(getter(kind, parameter, render), f"compute.{kind}.get"),
+        f"{kind}.list": listed,
+    }
+    return methods | ({f"{kind}.aggregatedList": listed} if aggregated else {})
 
 
 def permission_tester(kind: str) -> Method:

@@ -16,10 +16,10 @@ from fogbank.services.compute import address_choice, addresses, nats
 from fogbank.services.compute.bodies import inputs, merged, number, one_of, refuse_unbuilt, unchanged
 from fogbank.services.compute.decisions import committed, deleted
 from fogbank.services.compute.factories import check_free, made, replaced
-from fogbank.services.compute.handlers import getter, lister
+from fogbank.services.compute.handlers import readers
 from fogbank.services.compute.names import check_name, named, new_identifier
 from fogbank.services.compute.references import find_referred, same_reference
-from fogbank.services.contract import Call, Decision, List, Method, Read, Write
+from fogbank.services.contract import Call, Decision, Method, Read, Write
 
 _OUTPUTS = ("region",)
 _UNBUILT: dict[str, tuple[object, ...]] = {
@@ -186,9 +186,7 @@ def delete(world: World, call: Call) -> Decision:
 
 METHODS: dict[str, Method] = {
     "routers.insert": Write(insert, "compute.routers.create"),
-    "routers.get": Read(getter("routers", "router"), "compute.routers.get"),
-    "routers.list": List(lister("routers"), permission="compute.routers.list"),
-    "routers.aggregatedList": List(lister("routers"), permission="compute.routers.list"),
+    **readers("routers", "router", aggregated=True),
     "routers.patch": Write(patch, "compute.routers.update"),
     "routers.update": Write(update, "compute.routers.update"),
     "routers.preview": Read(preview, "compute.routers.update"),

@@ -18,10 +18,10 @@ from fogbank.services.compute import ranges
 from fogbank.services.compute.bodies import bad_request, inputs, is_current, one_of, refuse_unbuilt, unchanged
 from fogbank.services.compute.decisions import deleted, policy_name, put
 from fogbank.services.compute.factories import check_free, fingerprinted, made, sorted_by_name
-from fogbank.services.compute.handlers import getter, lister
+from fogbank.services.compute.handlers import readers
 from fogbank.services.compute.names import check_name, named, new_identifier, project_of
 from fogbank.services.compute.references import find_referred, same_reference
-from fogbank.services.contract import Call, Decision, List, Method, Read, Write
+from fogbank.services.contract import Call, Decision, List, Method, Write
 
 AUTOMATIC = "automatic"
 AUTO_LARGEST = 16
@@ -281,9 +281,7 @@ def _policy(world: World, call: Call) -> ResourceName:
 
 METHODS: dict[str, Method] = {
     "subnetworks.insert": Write(insert, "compute.subnetworks.create"),
-    "subnetworks.get": Read(getter("subnetworks", "subnetwork"), "compute.subnetworks.get"),
-    "subnetworks.list": List(lister("subnetworks"), permission="compute.subnetworks.list"),
-    "subnetworks.aggregatedList": List(lister("subnetworks"), permission="compute.subnetworks.list"),
+    **readers("subnetworks", "subnetwork", aggregated=True),
     "subnetworks.listUsable": List(list_usable, permission="compute.subnetworks.list"),
     "subnetworks.patch": Write(patch, "compute.subnetworks.update"),
     "subnetworks.expandIpCidrRange": Write(expand, "compute.subnetworks.expandIpCidrRange"),

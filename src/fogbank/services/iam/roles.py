@@ -13,8 +13,9 @@ from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.names import ResourceName
 from fogbank.resources.policies import ROLES, grants
 from fogbank.resources.world import Json, Put, Resource, World
+from fogbank.services.collections import bad_request, changed_fields, check_etag
 from fogbank.services.contract import Call, Decision
-from fogbank.services.iam.accounts import bad_request
+from fogbank.services.masks import mask_paths
 from fogbank.services.segments import project_of, segments
 
 CUSTOM = "iam.roles"
@@ -121,15 +122,8 @@ def create(world: World, call: Call) -> Decision:
 def patch(world: World, call: Call) -> Decision:
     """Change the fields that the mask names, or that the body has."""
     found = _find(world, call)
-    etag = call.body.get("etag")
-    if etag and etag != show(found)["etag"]:
-        raise ApiError(409, "There were concurrent changes of the role.", "ABORTED", "aborted")
-    mask = [f for f in str(call.parameters.get("updateMask") or "").split(",") if f]
-    names = [re.sub(r"_([a-z])", lambda m: m[1].upper(), f) for f in mask] or [
-        key for key in _WRITABLE if key in call.body
-    ]
-    if unknown := set(names) - set(_WRITABLE):
-        raise bad_request(f"The fields {', '.join(sorted(unknown))} of a role cannot be changed.")
+    check_etag(call.body, found.body, "role")
+    names = changed_fields(mask_paths(call), call.body, _WRITABLE, "role")
     changed = found.with_body(**{key: call.body.get(key) or None for key in names})
     return Decision((Put(changed),), answer=show(changed))
 
