@@ -10,12 +10,13 @@ from itertools import count
 import pytest
 from tests import worlds
 
+from fogbank.app import registry
 from fogbank.discovery.routes import methods
 from fogbank.discovery.schemas import check_response, convert_request, fields_of
 from fogbank.errors import ApiError
 from fogbank.resources.operations import Operation
 from fogbank.resources.world import Put, PutOperation, World
-from fogbank.services import cloudresourcemanager, compute, iam, run, serviceusage, vpcaccess
+from fogbank.services import cloudresourcemanager, iam
 from fogbank.services.contract import Call, List, Read, Write, catalogue_of
 
 PROJECT = "demo-project"
@@ -27,17 +28,14 @@ PLACE = f"projects/{PROJECT}/locations/{REGION}"
 SERVICES = {
     service.name: service
     for service in (
-        cloudresourcemanager.SERVICE,
+        *registry.services(),
         iam.with_keys(lambda account: iam.NewKey("k1", b"public", b"certificate", b'{"for": "me"}')),
-        run.SERVICE,
-        serviceusage.SERVICE,
-        vpcaccess.SERVICE,
     )
 }
 
 
 APIS = replace(
-    catalogue_of((*SERVICES.values(), compute.SERVICE)),
+    catalogue_of(SERVICES.values()),
     new_project=lambda project, _now, _new_id: (Put(worlds.network(project)),),
 )
 

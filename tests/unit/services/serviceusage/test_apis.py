@@ -27,12 +27,12 @@ def test_a_project_starts_with_what_the_region_implements(cloud):
 
 
 def test_enabling_is_an_operation_that_is_over_at_once(cloud):
-    name = f"{PARENT}/services/redis.googleapis.com"
+    name = f"{PARENT}/services/apigee.googleapis.com"
     operation = cloud("serviceusage.v1.services.enable", {}, name=name)
     assert operation.status == "DONE"
     assert operation.name.path.startswith("operations/")
     assert operation.response["service"]["state"] == "ENABLED"
-    assert APIS.state(cloud.world, PROJECT, "redis.googleapis.com") == "ENABLED"
+    assert APIS.state(cloud.world, PROJECT, "apigee.googleapis.com") == "ENABLED"
 
 
 def test_enabling_what_is_enabled_has_nothing_to_do(cloud):
@@ -49,7 +49,7 @@ def test_an_api_can_be_disabled_once(cloud):
 
 
 def test_several_are_enabled_together_or_not_at_all(cloud):
-    body = {"serviceIds": ["run.googleapis.com", "redis.googleapis.com"]}
+    body = {"serviceIds": ["run.googleapis.com", "apigee.googleapis.com"]}
     operation = cloud("serviceusage.v1.services.batchEnable", body, parent=PARENT)
     assert [s["state"] for s in operation.response["services"]] == ["ENABLED", "ENABLED"]
     wrong = {"serviceIds": ["dns.googleapis.com", "nothing.example.com"]}
@@ -73,4 +73,4 @@ def test_a_call_of_a_disabled_api_is_refused(cloud):
     with pytest.raises(ApiError, match="Cloud Run Admin API has not been used in project") as caught:
         APIS.check_enabled(cloud.world, PROJECT, "run.googleapis.com")
     assert caught.value.details[0]["reason"] == "SERVICE_DISABLED"
-    APIS.check_enabled(cloud.world, PROJECT, "redis.googleapis.com")  # nobody answers it anyway
+    APIS.check_enabled(cloud.world, PROJECT, "apigee.googleapis.com")  # nobody answers it anyway
