@@ -8,7 +8,7 @@ from fogbank.app.registry import services
 from fogbank.discovery.routes import methods
 from fogbank.discovery.tables import documents
 from fogbank.frontend.api.operation_methods import is_operation_method, operation_permission
-from fogbank.resources.policies import grants
+from fogbank.resources.policies import ROLES, grants
 from fogbank.services.contract import NO_PERMISSION, Write, catalogue_of
 from fogbank.services.iam.roles import permissions
 
@@ -80,4 +80,16 @@ def test_methods_of_operations_have_permissions_too(name, permission):
 def test_every_permission_can_be_looked_up_in_roles():
     known = permissions(catalogue_of(services()))
     assert {method.permission for _, method in NEEDED} <= set(known)
+    assert {permission for _, permission in OPERATIONS} - {NO_PERMISSION} <= set(known)
     assert NO_PERMISSION not in known
+
+
+def test_roles_name_no_permission_that_nothing_asks_about_but_of_what_is_not_built():
+    named = {held for role in ROLES.values() for held in role if held and not held.endswith(".")}
+    assert named - set(catalogue_of(services()).permissions) == {
+        "artifactregistry.repositories.downloadArtifacts",
+        "artifactregistry.repositories.uploadArtifacts",
+        "iap.tunnelDestGroups.accessViaIAP",
+        "iap.tunnelInstances.accessViaIAP",
+        "run.jobs.run",
+    }

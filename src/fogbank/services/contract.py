@@ -134,6 +134,11 @@ class Service:
         return self.methods.get(f"{version}.{name}") or self.methods.get(name)
 
 
+def operation_permissions(api: str, *collections: str) -> tuple[str, ...]:
+    """List the permissions of an API's methods of operations, which the front end answers."""
+    return tuple(f"{api}.{each}.{verb}" for each in collections for verb in ("delete", "get", "list"))
+
+
 def catalogue_of(services: Iterable[Service]) -> Catalogue:
     """Gather what ``services`` say about themselves."""
     known = tuple(services)

@@ -16,7 +16,7 @@ from fogbank.services.compute import (
     subnetworks,
 )
 from fogbank.services.compute.preset import default_network
-from fogbank.services.contract import Service
+from fogbank.services.contract import Service, operation_permissions
 
 __all__ = ["SERVICE", "default_network"]
 
@@ -44,6 +44,7 @@ SERVICE = Service(
         "compute.networks.use",
         "compute.subnetworks.use",
         "compute.subnetworks.useExternalIp",
+        *operation_permissions("compute", "globalOperations", "regionOperations", "zoneOperations"),
     ),
     new_project=default_network,
 )

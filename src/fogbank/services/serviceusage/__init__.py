@@ -1,6 +1,6 @@
 """Service Usage (``serviceusage.googleapis.com``): which APIs a project has enabled, and their agents."""
 
-from fogbank.services.contract import List, Read, Service, Write
+from fogbank.services.contract import List, Read, Service, Write, operation_permissions
 from fogbank.services.serviceusage import apis, identities
 
 SERVICE = Service(
@@ -19,5 +19,5 @@ SERVICE = Service(
             "serviceusage.services.enable",  # unverified: Google documents no permission of its own
         ),
     },
-    permissions=("serviceusage.services.use",),
+    permissions=("serviceusage.services.use", *operation_permissions("serviceusage", "operations")),
 )
