@@ -4,6 +4,7 @@ Google's discovery document gives the title and the versions, and is compiled to
 then answers 501 with its name, until somebody writes it: the folder's roles are told at the end.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -21,13 +22,13 @@ _VERSION = re.compile(r"v\d+(?:beta\d+)?")
 
 SERVICE = '''"""{title} (``{name}.googleapis.com``): nothing of it is built yet."""
 
-from fogbank.services.contract import Service
+from fogbank.services.contract import {imports}
 
 SERVICE = Service(
     name="{name}",
     title="{title}",
     versions={versions},
-    methods={{}},
+    methods={{}},{permissions}
 )
 '''
 
@@ -84,10 +85,13 @@ def register(text: str, name: str) -> str:
     return text[:start] + "".join(lines) + text[end:]
 
 
-def files(name: str, title: str, versions: list[str]) -> dict[str, str]:
-    """Write what a new API consists of, by path."""
+def files(name: str, title: str, versions: list[str], *, operations: bool) -> dict[str, str]:
+    """Write what a new API consists of, by path; ``operations`` tells whether clients can ask for them."""
     listed = "(" + ", ".join(f'"{each}"' for each in versions) + ("," if len(versions) == 1 else "") + ")"
-    fields = {"name": name, "title": title, "versions": listed}
+    fields = {"name": name, "title": title, "versions": listed, "imports": "Service", "permissions": ""}
+    if operations:
+        fields["imports"] = "Service, operation_permissions"
+        fields["permissions"] = f'\n    permissions=operation_permissions("{name}", "operations"),'
     return {
         f"src/fogbank/services/{name}/__init__.py": SERVICE.format(**fields),
         f"src/fogbank/services/{name}/manifest.py": MANIFEST.format(**fields),
@@ -104,7 +108,8 @@ def create(root: Path, name: str, known: Path) -> None:
     versions = versions_of(name, known)
     document: dict[str, Any] = load(f"{name}.{versions[-1]}") if versions else {}
     title = document.get("title", f"{name.capitalize()} API")
-    for path, text in files(name, title, versions).items():
+    operations = f'"{name}.projects.locations.operations.' in json.dumps(document)
+    for path, text in files(name, title, versions, operations=operations).items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
     registry = root / REGISTRY

@@ -48,11 +48,14 @@ def test_title_and_versions_come_from_googles_description(checkout):
     described = json.loads((documents() / "redis.v1.json").read_text())
     assert f'title="{described["title"]}"' in text
     assert 'versions=("v1",)' in text
+    assert 'permissions=operation_permissions("redis", "operations")' in text
 
 
 def test_an_api_that_google_does_not_describe_may_begin_too(checkout):
     new_service.create(checkout, "toybox", documents())
-    assert "versions=()" in (checkout / "src/fogbank/services/toybox/__init__.py").read_text()
+    text = (checkout / "src/fogbank/services/toybox/__init__.py").read_text()
+    assert "versions=()" in text
+    assert "permissions" not in text
 
 
 @pytest.mark.parametrize("name", ["", "Redis", "redis.googleapis.com", "../x", "taken"])
