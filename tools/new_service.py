@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a program, its own folder comes first
@@ -18,6 +17,7 @@ from tools.generate_discovery import documents, load  # noqa: E402 - needs the p
 
 REGISTRY = Path("src/fogbank/app/registry.py")
 _NAME = re.compile(r"[a-z][a-z0-9]*")
+_OPERATIONS = re.compile(r'"id": "\w+\.(?:projects\.locations\.)?operations\.')
 _VERSION = re.compile(r"v\d+(?:beta\d+)?")
 
 SERVICE = '''"""{title} (``{name}.googleapis.com``): nothing of it is built yet."""
@@ -106,9 +106,9 @@ def create(root: Path, name: str, known: Path) -> None:
     if (root / "src/fogbank/services" / name).exists():
         sys.exit(f"src/fogbank/services/{name} is there already")
     versions = versions_of(name, known)
-    document: dict[str, Any] = load(f"{name}.{versions[-1]}") if versions else {}
-    title = document.get("title", f"{name.capitalize()} API")
-    operations = f'"{name}.projects.locations.operations.' in json.dumps(document)
+    described = [load(f"{name}.{version}") for version in versions]
+    operations = any(_OPERATIONS.search(json.dumps(each)) for each in described)
+    title = described[-1]["title"] if described else f"{name.capitalize()} API"
     for path, text in files(name, title, versions, operations=operations).items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)

@@ -52,13 +52,13 @@ def test_several_are_enabled_together_or_not_at_all(cloud):
     body = {"serviceIds": ["run.googleapis.com", "apigee.googleapis.com"]}
     operation = cloud("serviceusage.v1.services.batchEnable", body, parent=PARENT)
     assert [s["state"] for s in operation.response["services"]] == ["ENABLED", "ENABLED"]
-    wrong = {"serviceIds": ["dns.googleapis.com", "nothing.example.com"]}
+    wrong = {"serviceIds": ["apigateway.googleapis.com", "nothing.example.com"]}
     assert cloud.refused("serviceusage.v1.services.batchEnable", wrong, parent=PARENT).code == 403
-    assert "dns.googleapis.com" not in enabled(cloud)
+    assert "apigateway.googleapis.com" not in enabled(cloud)
 
 
 def test_several_are_shown_together(cloud):
-    names = [f"{PARENT}/services/{api}" for api in ("dns.googleapis.com", "run.googleapis.com")]
+    names = [f"{PARENT}/services/{api}" for api in ("apigateway.googleapis.com", "run.googleapis.com")]
     answer = cloud("serviceusage.v1.services.batchGet", parent=PARENT, names=names)
     assert [s["state"] for s in answer["services"]] == ["DISABLED", "ENABLED"]
 
