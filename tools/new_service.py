@@ -13,7 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a program, its own folder comes first
 
-from tools.generate_discovery import documents, load  # noqa: E402 - needs the path
+from tools.generate_discovery import documents, load  # noqa: E402 - after the path
+
+from fogbank.frontend.api.error_envelopes import unbuilt_dialect  # noqa: E402 - after the path
 
 REGISTRY = Path("src/fogbank/app/registry.py")
 _NAME = re.compile(r"[a-z][a-z0-9]*")
@@ -28,7 +30,7 @@ SERVICE = Service(
     name="{name}",
     title="{title}",
     versions={versions},
-    methods={{}},{permissions}
+    methods={{}},{more}
 )
 '''
 
@@ -88,10 +90,12 @@ def register(text: str, name: str) -> str:
 def files(name: str, title: str, versions: list[str], *, operations: bool) -> dict[str, str]:
     """Write what a new API consists of, by path; ``operations`` tells whether clients can ask for them."""
     listed = "(" + ", ".join(f'"{each}"' for each in versions) + ("," if len(versions) == 1 else "") + ")"
-    fields = {"name": name, "title": title, "versions": listed, "imports": "Service", "permissions": ""}
+    fields = {"name": name, "title": title, "versions": listed, "imports": "Service", "more": ""}
+    if (dialect := unbuilt_dialect(name)) != "status":
+        fields["more"] += f'\n    errors="{dialect}",'
     if operations:
         fields["imports"] = "Service, operation_permissions"
-        fields["permissions"] = f'\n    permissions=operation_permissions("{name}", "operations"),'
+        fields["more"] += f'\n    permissions=operation_permissions("{name}", "operations"),'
     return {
         f"src/fogbank/services/{name}/__init__.py": SERVICE.format(**fields),
         f"src/fogbank/services/{name}/manifest.py": MANIFEST.format(**fields),

@@ -6,6 +6,7 @@ from tools import generate_discovery
 from fogbank.app.registry import APIS, services
 from fogbank.discovery.routes import methods
 from fogbank.discovery.tables import FOLDER, documents
+from fogbank.frontend.api.error_envelopes import unbuilt_dialect
 
 
 def described(service):
@@ -29,6 +30,11 @@ def test_schemas_are_there_for_exactly_what_is_built():
     written = {path.name.removesuffix(".schemas") for path in FOLDER.glob("*.schemas")}
     assert written == set(generate_discovery.built()), "run: make generate"
     assert documents().keys() == {*written, *generate_discovery.KNOWN}, "run: make generate"
+
+
+@pytest.mark.parametrize("service", services(), ids=lambda service: service.name)
+def test_an_api_writes_errors_as_it_did_before_it_was_built(service):
+    assert unbuilt_dialect(service.name) in {"status", service.errors}
 
 
 @pytest.mark.parametrize("service", services(), ids=lambda service: service.name)

@@ -58,6 +58,11 @@ def test_an_api_that_google_does_not_describe_may_begin_too(checkout):
     assert "permissions" not in text
 
 
+def test_an_api_with_older_errors_keeps_them(checkout):
+    new_service.create(checkout, "storage", documents())
+    assert 'errors="reasons"' in (checkout / "src/fogbank/services/storage/__init__.py").read_text()
+
+
 @pytest.mark.parametrize("name", ["", "Redis", "redis.googleapis.com", "../x", "taken"])
 def test_what_is_no_name_or_taken_is_refused(checkout, name):
     (checkout / "src/fogbank/services/taken").mkdir(parents=True)

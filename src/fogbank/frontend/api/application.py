@@ -70,7 +70,6 @@ class ApiApplication:
         if is_batch(request):
             return await answer_batch(request, self.answer)
         match = find(request.host, request.verb, request.path)
-        dialect = self._dialect(match)
         try:
             principal = self._identity.authenticate(_authorization(request))
             if match is None:
@@ -78,11 +77,11 @@ class ApiApplication:
             return json_reply(200, await self._dispatch(request, match, principal))
         except ApiError as error:
             wanted = challenge(sent=_authorization(request) is not None) if error.code == 401 else ""
-            return replace(json_reply(error.code, error_body(dialect, error)), challenge=wanted)
+            return replace(json_reply(error.code, error_body(self._dialect(match), error)), challenge=wanted)
         except Exception:  # noqa: BLE001 - a bug answers 500 and keeps its traceback in the log
             reference = secrets.token_hex(4)
             _log.exception("%s %s%s failed: %s", request.verb, request.host, request.path, reference)
-            return json_reply(500, error_body(dialect, internal_error(reference)))
+            return json_reply(500, error_body(self._dialect(match), internal_error(reference)))
 
     def _dialect(self, match: Match | None) -> ErrorDialect:
         api = match.method.api if match else ""

@@ -57,13 +57,11 @@ class Invocation:
     body: Json | None = None
 
 
-def everybody_may(_principal: str, _permission: str, _resource: str) -> None:
-    """Let every caller who has signed in do everything: permissions are declared and not enforced yet."""
-
-
 class Api:
     """Every API of the region, by method.
 
+    ``authorize`` is asked before each call. Without one, which is how the region runs today, everybody who
+    has signed in may do everything: permissions are declared and not enforced yet.
     With ``check_answers`` an answer that does not fit Google's schema is a bug, as tests want it.
     """
 
@@ -77,7 +75,7 @@ class Api:
         ensure_project: EnsureProject,
         settle: Settle,
         observed: Callable[[], Topology] = Topology,
-        authorize: Authorize = everybody_may,
+        authorize: Authorize | None = None,
         check_answers: bool = False,
     ) -> None:
         self._services = {service.name: service for service in services}
@@ -87,6 +85,7 @@ class Api:
         self._operations = OperationMethods(store, settle, self._services)
         self._check_answers = check_answers
         self._handlers: dict[str, Method | None] = {}
+        """By a method's id; None is the front end itself, which has the methods of operations."""
 
     def error_dialect(self, api: str) -> ErrorDialect | None:
         """Return how an API writes errors; None when it is not built."""
@@ -95,8 +94,7 @@ class Api:
 
     def check_built(self, method: DiscoveryMethod) -> None:
         """Refuse honestly a method that nobody handles."""
-        if self._handler(method) is None and not self._operations.has(method):
-            raise not_implemented(method.id)
+        self._handler(method)
 
     async def invoke(
         self, principal: str, method: str, parameters: Mapping[str, Any], body: Json | None = None
@@ -115,13 +113,13 @@ class Api:
     async def answer(self, invocation: Invocation) -> Json:
         """Answer a call: check its body and its project, authorize, then read, list or decide."""
         method = invocation.match.method
-        self.check_built(method)
+        handler = self._handler(method)
         body = _converted(invocation)
         match = await self._with_project(invocation.match)
-        handler = self._handler(method)
-        permission = self._operations.permission(method) if handler is None else handler.permission
-        if permission != NO_PERMISSION:
-            self._authorize(invocation.principal, permission, resource_of(match))
+        if self._authorize is not None:
+            permission = self._operations.permission(method) if handler is None else handler.permission
+            if permission != NO_PERMISSION:
+                self._authorize(invocation.principal, permission, resource_of(match))
         if handler is None:
             answer = await self._operations.answer(match, invocation.query)
         else:
@@ -132,13 +130,15 @@ class Api:
         return answer
 
     def _handler(self, method: DiscoveryMethod) -> Method | None:
-        known = self._handlers.get(method.id)
-        if known is None and method.id not in self._handlers:
-            service = self._services.get(method.api)
-            found = service.method(method.version, method.name) if service is not None else None
-            known = None if isinstance(found, Elsewhere) else found
-            self._handlers[method.id] = known
-        return known
+        identifier = method.id
+        if identifier in self._handlers:
+            return self._handlers[identifier]
+        service = self._services.get(method.api)
+        found = service.method(method.version, method.name) if service is not None else None
+        if isinstance(found, Elsewhere) or (found is None and not self._operations.has(method)):
+            raise not_implemented(identifier)
+        self._handlers[identifier] = found
+        return found
 
     def _call(self, invocation: Invocation, match: Match, body: Json) -> Call:
         query = invocation.query
