@@ -162,6 +162,7 @@ def test_a_member_is_ready_when_the_kernel_has_it_and_its_operation_shows_it(toy
     toybox.world = toybox.world.after(TOYS.converged(toybox.world, operation.target, NOW))
     assert TOYS.converged(toybox.world, operation.target, NOW) == ()
     response = TOYS.operation_response(toybox.world, operation)
+    assert response is not None
     assert (response["@type"], response["state"]) == (
         "type.googleapis.com/google.cloud.toybox.v1.Toy",
         "READY",

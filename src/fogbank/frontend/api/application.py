@@ -30,9 +30,6 @@ from fogbank.frontend.http.json_bodies import BadJsonError, parse_json
 from fogbank.resources.world import Json
 from fogbank.services.contract import ErrorDialect
 
-HOLD_SECONDS = 1.5
-"""How long the answer to a write may wait for the network."""
-
 BODY_LIMIT = 32 * 1024 * 1024
 
 _log = logging.getLogger(__name__)

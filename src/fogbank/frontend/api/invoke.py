@@ -18,6 +18,7 @@ from fogbank.frontend.api.messages import Authorize, EnsureProject, Settle
 from fogbank.frontend.api.operation_methods import OperationMethods
 from fogbank.frontend.api.operations import check_request_id, render_operation, with_request_id
 from fogbank.frontend.api.projects import find_project, with_project
+from fogbank.frontend.api.unknown_fields import UnknownFields
 from fogbank.network.topology import Topology
 from fogbank.resources.decisions import Decision
 from fogbank.resources.operations import Operation
@@ -84,6 +85,7 @@ class Api:
         self._ensure_project, self._settle, self._authorize = ensure_project, settle, authorize
         self._operations = OperationMethods(store, settle, self._services)
         self._check_answers = check_answers
+        self.unknown_fields = UnknownFields()
         self._handlers: dict[str, Method | None] = {}
         """By a method's id; None is the front end itself, which has the methods of operations."""
 
@@ -114,7 +116,7 @@ class Api:
         """Answer a call: check its body and its project, authorize, then read, list or decide."""
         method = invocation.match.method
         handler = self._handler(method)
-        body = _converted(invocation)
+        body = self._converted(invocation)
         match = await self._with_project(invocation.match)
         if self._authorize is not None:
             permission = self._operations.permission(method) if handler is None else handler.permission
@@ -139,6 +141,17 @@ class Api:
             raise not_implemented(identifier)
         self._handlers[identifier] = found
         return found
+
+    def _converted(self, invocation: Invocation) -> Json:
+        match = invocation.match
+        method, body = match.method, invocation.body
+        if body is None or not method.request:
+            return {}
+        if not method.checked:
+            return body
+        converted = convert_request(method.document, method.request, body, match.parameters)
+        self.unknown_fields.note(method.id, converted.unknown)
+        return converted.body
 
     def _call(self, invocation: Invocation, match: Match, body: Json) -> Call:
         query = invocation.query
@@ -229,13 +242,3 @@ def resource_of(match: Match) -> str:
         if "/" in value:
             return value
     return list_path(match)
-
-
-def _converted(invocation: Invocation) -> Json:
-    match = invocation.match
-    method, body = match.method, invocation.body
-    if body is None or not method.request:
-        return {}
-    if not method.checked:
-        return body
-    return convert_request(method.document, method.request, body, match.parameters)

@@ -62,7 +62,9 @@ async def test_a_method_is_called_by_its_id_with_parameters_and_a_body(api):
 
 async def test_bodies_are_checked_and_what_is_not_built_is_named(api):
     with pytest.raises(ApiError, match='Unknown name "colour"'):
-        await api.invoke(OPERATOR, "compute.v1.addresses.insert", PLACE, {"colour": "red"})
+        await api.invoke(
+            OPERATOR, "iam.v1.projects.serviceAccounts.create", {"name": "projects/demo"}, {"colour": "red"}
+        )
     with pytest.raises(ApiError, match=r"compute\.v1\.instances\.list") as caught:
         await api.invoke(OPERATOR, "compute.v1.instances.list", {"project": "demo", "zone": "us-east1-b"})
     assert caught.value.code == 501

@@ -6,7 +6,7 @@ from tests.cloud_calls import ME, NOW, PROJECT, Cloud
 from fogbank.resources.projects import compute_account, usual_number
 from fogbank.resources.world import World
 from fogbank.services.cloudresourcemanager import SERVICE, new_project
-from fogbank.services.contract import Call
+from fogbank.services.contract import Call, Write
 
 V1 = "cloudresourcemanager.v1.projects"
 V3 = "cloudresourcemanager.v3.projects"
@@ -165,6 +165,7 @@ def test_what_other_services_put_into_a_project_is_there_at_once(cloud):
 
 def test_a_project_of_a_region_without_other_services_has_nothing_of_theirs():
     create = SERVICE.methods["v1.projects.create"]
+    assert isinstance(create, Write)
     made = create.decide(
         World(), Call(f"{V1}.create", {}, {"projectId": "lonely-project"}, ME, NOW, lambda: 7)
     )
