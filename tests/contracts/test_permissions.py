@@ -8,7 +8,7 @@ from fogbank.app.registry import services
 from fogbank.discovery.routes import methods
 from fogbank.discovery.tables import documents
 from fogbank.frontend.api.operation_methods import is_operation_method, operation_permission
-from fogbank.resources.policies import ROLES, grants
+from fogbank.resources.policies import INVOKE, ROLES, grants
 from fogbank.services.contract import NO_PERMISSION, Write, catalogue_of
 from fogbank.services.iam.roles import permissions
 
@@ -85,7 +85,8 @@ def test_every_permission_can_be_looked_up_in_roles():
 
 
 def test_roles_name_no_permission_that_nothing_asks_about_but_of_what_is_not_built():
-    named = {held for role in ROLES.values() for held in role if held and not held.endswith(".")}
+    roles = catalogue_of(services()).roles
+    named = {held for role in roles.values() for held in role if held and not held.endswith(".")}
     assert named - set(catalogue_of(services()).permissions) == {
         "artifactregistry.repositories.downloadArtifacts",
         "artifactregistry.repositories.uploadArtifacts",
@@ -93,3 +94,21 @@ def test_roles_name_no_permission_that_nothing_asks_about_but_of_what_is_not_bui
         "iap.tunnelInstances.accessViaIAP",
         "run.jobs.run",
     }
+
+
+def test_a_role_is_declared_once():
+    declared = [role for service in services() for role in service.roles]
+    assert len(declared) == len(set(declared))
+    assert ROLES.keys().isdisjoint(declared)
+
+
+def test_what_the_front_end_asks_about_itself_needs_no_roles_of_services():
+    assert grants("roles/run.invoker", INVOKE)
+    assert grants("roles/iam.serviceAccountTokenCreator", "iam.serviceAccounts.getAccessToken")
+
+
+def test_testing_permissions_knows_the_roles_of_the_apis():
+    roles = catalogue_of(services()).roles
+    assert grants("roles/vpcaccess.user", "vpcaccess.connectors.use", roles)
+    assert not grants("roles/vpcaccess.user", "vpcaccess.connectors.use")
+    assert not grants("roles/vpcaccess.user", "vpcaccess.connectors.delete", roles)

@@ -37,7 +37,7 @@ def iam_methods(prefix: str, guarded: Guarded, kind: str) -> Mapping[str, Method
     def test_permissions(world: World, call: Call) -> Json:
         name = guarded(world, call)
         policies = (_body(world, name), _body(world, policy_name(name.project)))
-        held = granted(policies, call.body.get("permissions") or (), call.principal)
+        held = granted(policies, call.body.get("permissions") or (), call.principal, call.apis.roles)
         return {"permissions": list(held)} if held else {}
 
     return {

@@ -15,6 +15,7 @@ from fogbank.resources.apis import Catalogue, NewId
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
+from fogbank.resources.policies import ROLES, RoleTable
 from fogbank.resources.world import Change, Json, World
 
 __all__ = ["Call", "Decision", "Elsewhere", "List", "Method", "Read", "Service", "Write"]
@@ -105,6 +106,7 @@ class Service:
     ``methods`` is keyed ``v1.subnetworks.insert`` or, when all versions agree, ``subnetworks.insert``.
     ``title`` and ``versions`` are as in Google's discovery documents. ``permissions`` are those that other
     resources' methods ask about, beside those of its own methods (``compute.subnetworks.use``).
+    ``roles`` are Google's predefined roles of the API.
     ``new_project`` makes what a new project has of it: given its id, the time and where ids come from.
     ``converged`` is asked which changes follow once the kernel has what the World promises about a resource
     (a state that becomes READY). ``operation_response`` gives the message of a finished longrunning
@@ -119,6 +121,7 @@ class Service:
     errors: ErrorDialect = "status"
     operations: OperationDialect = "longrunning"
     permissions: tuple[str, ...] = ()
+    roles: RoleTable = field(default_factory=dict)
     new_project: Callable[[str, datetime, NewId], tuple[Change, ...]] = lambda _p, _t, _i: ()
     converged: Callable[[World, ResourceName, datetime], tuple[Change, ...]] = lambda _w, _n, _t: ()
     operation_response: Callable[[World, Operation], Mapping[str, Any] | None] = lambda _w, _o: None
@@ -152,4 +155,5 @@ def catalogue_of(services: Iterable[Service]) -> Catalogue:
         {service.host: service.title for service in known},
         tuple(sorted(permissions - {NO_PERMISSION, ""})),
         new_project,
+        {**ROLES, **{role: held for service in known for role, held in service.roles.items()}},
     )

@@ -46,5 +46,15 @@ SERVICE = Service(
         "compute.subnetworks.useExternalIp",
         *operation_permissions("compute", "globalOperations", "regionOperations", "zoneOperations"),
     ),
+    roles={
+        "roles/compute.admin": ("compute.",),
+        "roles/compute.networkAdmin": ("compute.",),
+        "roles/compute.networkUser": (
+            "compute.networks.access",
+            "compute.networks.use",
+            "compute.subnetworks.use",
+            "compute.subnetworks.useExternalIp",
+        ),
+    },
     new_project=default_network,
 )

@@ -11,7 +11,7 @@ from fogbank.errors import ApiError
 from fogbank.resources.apis import Catalogue
 from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.names import ResourceName
-from fogbank.resources.policies import ROLES, grants
+from fogbank.resources.policies import grants
 from fogbank.resources.world import Json, Put, Resource, World
 from fogbank.services.collections import bad_request, changed_fields, check_etag
 from fogbank.services.contract import Call, Decision
@@ -20,37 +20,39 @@ from fogbank.services.segments import project_of, segments
 
 CUSTOM = "iam.roles"
 
-_OF_ROLES = frozenset(p for held in ROLES.values() for p in held if p and not p.endswith("."))
-"""Permissions that Google's roles have by name; some are of APIs that are not built."""
-
-_PREDEFINED = tuple(sorted({"roles/viewer", *ROLES}))
 _ID = re.compile(r"^[a-zA-Z0-9_.]{3,64}$")
 _WRITABLE = ("title", "description", "includedPermissions", "stage")
 
 
 def permissions(apis: Catalogue) -> list[str]:
     """List every permission that the region knows: those that its APIs ask about, and those of roles."""
-    return sorted(_OF_ROLES.union(apis.permissions))
+    of_roles = {held for role in apis.roles.values() for held in role if held and not held.endswith(".")}
+    return sorted(of_roles.union(apis.permissions))
+
+
+def predefined(apis: Catalogue) -> list[str]:
+    """List Google's roles."""
+    return sorted({"roles/viewer", *apis.roles})
 
 
 def get_predefined(_world: World, call: Call) -> Json:
     """Show one of Google's roles."""
     name = f"roles/{segments(call)['roles']}"
-    if name not in _PREDEFINED:
+    if name not in predefined(call.apis):
         raise _missing(name)
     return _predefined(call.apis, name, full=True)
 
 
 def list_predefined(_world: World, call: Call) -> Iterable[Json]:
     """List Google's roles."""
-    return [_predefined(call.apis, name, full=_full(call)) for name in _PREDEFINED]
+    return [_predefined(call.apis, name, full=_full(call)) for name in predefined(call.apis)]
 
 
 def _predefined(apis: Catalogue, name: str, *, full: bool) -> Json:
     words = re.sub(r"([a-z])([A-Z])", r"\1 \2", name.removeprefix("roles/").replace(".", " "))
     role: Json = {"name": name, "title": words.title(), "stage": "GA"}
     if full:
-        role["includedPermissions"] = [p for p in permissions(apis) if grants(name, p)]
+        role["includedPermissions"] = [p for p in permissions(apis) if grants(name, p, apis.roles)]
     return role | {"etag": fingerprint(role)}
 
 
