@@ -107,7 +107,7 @@ def by_path(collection: str) -> Index[Any]:
 
 @lru_cache(None)
 def by_id(collection: str) -> Index[Any]:
-    """Return the index of a collection by Google's numeric id."""
+    """Return the index of a collection by Google's numeric id, which is text here as in URLs."""
     return Index(collection, _id)
 
 
@@ -131,5 +131,5 @@ def _path(member: Member) -> tuple[str]:
     return (member.name.path,)
 
 
-def _id(member: Member) -> tuple[int]:
-    return (member.id,)
+def _id(member: Member) -> tuple[str]:
+    return (str(member.id),)

@@ -114,11 +114,10 @@ class World:
         members = self.collections.get(collection, _EMPTY)
         return map(members.__getitem__, paths_under(self._entries(by_path(collection), members), under))
 
-    def with_id(self, collection: str, identifier: int, under: str = "") -> Resource | None:
+    def with_id(self, collection: str, identifier: str, under: str = "") -> Resource | None:
         """Find the resource of ``collection`` with Google's numeric id, if its path starts with ``under``."""
-        return next(
-            (r for r in self.by(by_id(collection), identifier) if r.name.path.startswith(under)), None
-        )
+        found = self.by(by_id(collection), identifier)
+        return next((each for each in found if each.name.path.startswith(under)), None)
 
     def by(self, index: Index[M], *keys: Hashable) -> Iterator[M]:
         """List the members that have any of ``keys`` in ``index``, key after key and then by path;

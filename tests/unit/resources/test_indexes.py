@@ -66,7 +66,7 @@ def check(world):
             assert list(world.all(kind, under)) == mine
             for number in range(4):
                 having = [each for each in mine if each.id == number]
-                assert world.with_id(kind, number, under) == next(iter(having), None)
+                assert world.with_id(kind, str(number), under) == next(iter(having), None)
     rules = sorted(world.collections.get(RULES, {}).values(), key=lambda each: each.name)
     for network in "ab":
         assert list(world.by(OF_NETWORK, network)) == [r for r in rules if r.body["network"] == network]

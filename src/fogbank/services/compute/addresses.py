@@ -12,7 +12,7 @@ from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.compute import address_choice
-from fogbank.services.compute.address_users import show, user_of, users_of_addresses
+from fogbank.services.compute.address_users import show, user_of
 from fogbank.services.compute.common import (
     bad_request,
     check_free,
@@ -139,9 +139,7 @@ def automatic(call: Call, region: str, project: str, address: IPv4Address, tier:
 
 def _get(kind: str) -> Read:
     def get(world: World, call: Call) -> Json:
-        address = world.get(named(world, call, kind, call["address"]))
-        user = user_of(world, address.name)
-        return show(address, {address.name: user} if user else {})
+        return show(world, world.get(named(world, call, kind, call["address"])))
 
     return Read(get)
 
@@ -149,9 +147,8 @@ def _get(kind: str) -> Read:
 def _list(*kinds: str) -> List:
     def listed(world: World, call: Call) -> Iterable[Json]:
         under = place_path(world, call)
-        users = users_of_addresses(world, under)
         found = (each for kind in kinds for each in world.all(f"compute.{kind}", under))
-        return [show(each, users) for each in sorted_by_name(found)]
+        return [show(world, each) for each in sorted_by_name(found)]
 
     return List(listed)
 

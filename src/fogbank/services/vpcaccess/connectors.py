@@ -99,7 +99,7 @@ def list_(world: World, call: Call) -> Iterable[Json]:
     if location != "-":
         _check_location(location)
         under += f"{location}/"
-    return [show(world, r) for r in sorted(world.all(CONNECTORS, under), key=lambda r: r.name)]
+    return [show(world, r) for r in world.all(CONNECTORS, under)]
 
 
 def _check_location(location: str) -> None:
@@ -162,11 +162,7 @@ def _find(world: World, call: Call) -> Resource:
 
 def show(world: World, resource: Resource) -> Json:
     """Render a connector, with the projects whose services use it."""
-    users = {
-        revision.name.project
-        for revision in map(run.read_revision, world.all(run.REVISIONS))
-        if revision.connector == resource.name
-    }
+    users = {revision.name.project for revision in run.revisions_with_connector(world, resource.name)}
     return resource.body | ({"connectedProjects": sorted(users)} if users else {})
 
 
