@@ -119,9 +119,13 @@ def paths_of(entries: OrderedSet, key: Hashable) -> Iterator[str]:
         yield path
 
 
-def paths_under(entries: OrderedSet, under: str) -> Iterator[str]:
-    """Return the paths that start with ``under``, in order; ``entries`` are those of :func:`by_path`."""
-    for path, _ in entries.starting_at((under,)):
+def paths_under(entries: OrderedSet, under: str, after: str = "") -> Iterator[str]:
+    """Return the paths that start with ``under`` and sort after ``after``, in order.
+
+    ``entries`` are those of :func:`by_path`.
+    """
+    low = f"{after}\0" if after >= under else under  # nothing stands between a text and this longer one
+    for path, _ in entries.starting_at((low,)):
         if not path.startswith(under):
             return
         yield path

@@ -109,10 +109,12 @@ class World:
             raise not_found(name.path)
         return found
 
-    def all(self, collection: str, under: str = "") -> Iterator[Resource]:
-        """List the resources of ``collection`` whose path starts with ``under``, by path."""
-        members = self.collections.get(collection, _EMPTY)
-        return map(members.__getitem__, paths_under(self._entries(by_path(collection), members), under))
+    def all(self, collection: str, under: str = "", after: str = "") -> Iterator[Resource]:
+        """List the resources of ``collection`` whose path starts with ``under``, by path.
+
+        With ``after`` only those whose path sorts after it.
+        """
+        return self._by_path(collection, under, after)
 
     def with_id(self, collection: str, identifier: str, under: str = "") -> Resource | None:
         """Find the resource of ``collection`` with Google's numeric id, if its path starts with ``under``."""
@@ -132,10 +134,14 @@ class World:
         members = self._members(index.collection)
         return ((key, members[path]) for key, path in self._entries(index, members))
 
-    def operations_under(self, under: str) -> Iterator[Operation]:
-        """List the operations whose path starts with ``under``, by path."""
-        members = self.operations
-        return map(members.__getitem__, paths_under(self._entries(by_path(OPERATIONS), members), under))
+    def operations_under(self, under: str, after: str = "") -> Iterator[Operation]:
+        """List the operations whose path starts with ``under`` and sorts after ``after``, by path."""
+        return self._by_path(OPERATIONS, under, after)
+
+    def _by_path(self, collection: str, under: str, after: str) -> Iterator[Any]:
+        members = self._members(collection)
+        entries = self._entries(by_path(collection), members)
+        return map(members.__getitem__, paths_under(entries, under, after))
 
     def _members(self, collection: str) -> Map[str, Any]:
         return self.operations if collection == OPERATIONS else self.collections.get(collection, _EMPTY)

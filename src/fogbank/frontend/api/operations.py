@@ -12,6 +12,7 @@ from fogbank.discovery.routes import DiscoveryMethod, Match
 from fogbank.errors import ApiError, invalid_value, not_found
 from fogbank.frontend.api.lists import list_path
 from fogbank.resources.indexes import OPERATIONS, Index, by_id
+from fogbank.resources.listings import Listing
 from fogbank.resources.names import COMPUTE_PREFIX
 from fogbank.resources.operations import Operation, rfc3339
 from fogbank.resources.places import REGIONS, ZONES
@@ -135,9 +136,13 @@ def find_operation(world: World, api: str, path: str) -> Operation:
     raise ApiError(404, f"Operation not found: {path}", "NOT_FOUND", "notFound")
 
 
-def operations_under(world: World, api: str, under: str) -> Iterator[Operation]:
-    """Find the operations of ``api`` whose path starts with ``under``."""
-    return (each for each in world.operations_under(under) if each.name.service == api)
+def operations_under(world: World, api: str, under: str) -> Listing[Operation]:
+    """List the operations of ``api`` whose path starts with ``under``."""
+
+    def members(after: str) -> Iterator[Operation]:
+        return (each for each in world.operations_under(under, after) if each.name.service == api)
+
+    return Listing(members, render_operation)
 
 
 def with_request_id(world: World, match: Match, body: Json, request_id: str) -> Operation | None:

@@ -6,6 +6,7 @@ here is done at once. Addresses that a gateway made for itself (purpose NAT_AUTO
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address
+from itertools import chain
 
 from fogbank.errors import in_use, invalid_value, required_field, stale_fingerprint
 from fogbank.resources.fingerprints import fingerprint
@@ -19,6 +20,7 @@ from fogbank.services.compute.common import (
     check_labels,
     deleted,
     find_referred,
+    in_place,
     inputs,
     is_current,
     made,
@@ -26,10 +28,8 @@ from fogbank.services.compute.common import (
     new_identifier,
     one_of,
     permission_tester,
-    place_path,
     put,
     refuse_unbuilt,
-    sorted_by_name,
     without_nulls,
 )
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
@@ -146,9 +146,8 @@ def _get(kind: str) -> Read:
 
 def _list(*kinds: str) -> List:
     def listed(world: World, call: Call) -> Iterable[Json]:
-        under = place_path(world, call)
-        found = (each for kind in kinds for each in world.all(f"compute.{kind}", under))
-        return [show(world, each) for each in sorted_by_name(found)]
+        found = [in_place(world, call, kind, show) for kind in kinds]
+        return found[0] if len(found) == 1 else chain(*found)
 
     return List(listed)
 
@@ -184,7 +183,7 @@ def _set_labels(kind: str) -> Write:
 METHODS: dict[str, Method] = {
     "addresses.insert": Write(insert),
     "globalAddresses.insert": Write(insert_global),
-    "addresses.aggregatedList": _list("addresses", "globalAddresses"),
+    "addresses.aggregatedList": _list("globalAddresses", "addresses"),
 }
 for _kind in ("addresses", "globalAddresses"):
     METHODS |= {

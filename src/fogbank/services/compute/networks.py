@@ -19,13 +19,13 @@ from fogbank.services.compute.common import (
     deleted,
     gateway_link,
     getter,
+    in_place,
     inputs,
     made,
     named,
     new_identifier,
     number,
     one_of,
-    place_path,
     policy_name,
     put,
     refuse_unbuilt,
@@ -58,7 +58,7 @@ def _links(world: World, network: Resource) -> list[str]:
 
 def list_networks(world: World, call: Call) -> Iterable[Json]:
     """List a project's networks, each with its subnetworks."""
-    return [show(world, each) for each in world.all("compute.networks", place_path(world, call))]
+    return in_place(world, call, "networks", show)
 
 
 def insert(world: World, call: Call) -> Decision:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from fogbank.errors import ApiError
 from fogbank.resources.fingerprints import fingerprint
+from fogbank.resources.listings import listing
 from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import (
     ACCOUNT_KEYS,
@@ -58,7 +59,7 @@ def get(world: World, call: Call) -> Json:
 def list_(world: World, call: Call) -> Iterable[Json]:
     """List the accounts of a project."""
     under = f"projects/{project_of(world, call)}/"
-    return [show(r) for r in world.all(SERVICE_ACCOUNTS, under)]
+    return listing(world, SERVICE_ACCOUNTS, under, show)
 
 
 def create(world: World, call: Call) -> Decision:

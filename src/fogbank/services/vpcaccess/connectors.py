@@ -7,9 +7,11 @@ deleted while services use it: they lose their way into the VPC (SEMANTICS 4.3).
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from fogbank.errors import ApiError
 from fogbank.resources import run
+from fogbank.resources.listings import listing
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation, OperationError, longrunning_operation
 from fogbank.resources.places import REGIONS
@@ -99,7 +101,7 @@ def list_(world: World, call: Call) -> Iterable[Json]:
     if location != "-":
         _check_location(location)
         under += f"{location}/"
-    return [show(world, r) for r in world.all(CONNECTORS, under)]
+    return listing(world, CONNECTORS, under, partial(show, world))
 
 
 def _check_location(location: str) -> None:
