@@ -28,7 +28,7 @@ class OrderedSet:
     @staticmethod
     def of(entries: Iterable[Entry], longest: int = LONGEST_CHUNK) -> "OrderedSet":
         """Make the set of ``entries``; they may come in any order and more than once."""
-        return OrderedSet(_cut(tuple(sorted(set(entries))), longest), longest)
+        return OrderedSet(_cut(tuple(sorted(dict.fromkeys(entries))), longest), longest)
 
     def __iter__(self) -> Iterator[Entry]:
         for chunk in self.chunks:
