@@ -81,6 +81,7 @@ _NOTHING = "{}"
 """What most resources have in private."""
 
 _decode = json.JSONDecoder().raw_decode
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def _value(text: str) -> dict[str, Any]:
@@ -91,4 +92,4 @@ def _value(text: str) -> dict[str, Any]:
 
 
 def _text(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return _encode(value)
