@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Generic, Protocol, TypeVar
 
 from fogbank.resources.names import ResourceName
-from fogbank.resources.ordered import Entry, OrderedSet
+from fogbank.resources.ordered import OrderedSet
 
 OPERATIONS = "operations"
 """The collection of all operations, of whatever API, as an :class:`Index` names it."""
@@ -45,14 +45,9 @@ class Index(Generic[M]):
     collection: str
     keys: Callable[[M], Iterable[Hashable]]
 
-    def entries(self, member: M) -> set[Entry]:
-        """Return the entries of one member."""
-        path = member.name.path
-        return {(key, path) for key in self.keys(member)}
 
-
-Step = tuple[Any, Any]
-"""One change of a collection: the member before and the member after, None where there is none."""
+Step = tuple[str, Any, Any]
+"""One change of a collection: a path, the member there before and the one after; None where there is none."""
 
 
 class CollectionIndexes:
@@ -65,13 +60,8 @@ class CollectionIndexes:
 
     __slots__ = ("_built", "_wanted")
 
-    def __init__(
-        self,
-        built: Mapping[Index[Any], OrderedSet] | None = None,
-        wanted: dict[Index[Any], None] | None = None,
-    ) -> None:
-        self._built = dict(built or {})
-        self._wanted: dict[Index[Any], None] = {} if wanted is None else wanted
+    def __init__(self, built: dict[Index[Any], OrderedSet], wanted: dict[Index[Any], None]) -> None:
+        self._built, self._wanted = built, wanted
 
     def entries(self, index: Index[M], members: Mapping[str, M]) -> OrderedSet:
         """Return the entries of ``index``; ``members`` are those of the collection that this belongs to."""
@@ -91,13 +81,16 @@ class CollectionIndexes:
 
 
 def _after(index: Index[Any], entries: OrderedSet, steps: Sequence[Step]) -> OrderedSet:
-    for before, after in steps:
-        old = index.entries(before) if before is not None else set()
-        new = index.entries(after) if after is not None else set()
-        for entry in old - new:
-            entries = entries.without_entry(entry)
-        for entry in new - old:
-            entries = entries.with_entry(entry)
+    keys = index.keys
+    for path, before, after in steps:
+        old = () if before is None else tuple(keys(before))
+        new = () if after is None else tuple(keys(after))
+        if old != new:
+            for key in old:
+                if key not in new:
+                    entries = entries.without_entry((key, path))
+            for key in new:
+                entries = entries.with_entry((key, path))
     return entries
 
 

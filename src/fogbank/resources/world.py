@@ -186,7 +186,7 @@ class World:
             if not draft.steps:
                 continue
             known = indexes.get(collection)
-            following = CollectionIndexes() if known is None else known.after(draft.before, draft.steps)
+            following = CollectionIndexes({}, {}) if known is None else known.after(draft.before, draft.steps)
             indexes = indexes.set(collection, following)
             if collection == OPERATIONS:
                 operations = draft.finish()
@@ -211,13 +211,13 @@ class _Draft:
     def put(self, path: str, member: Resource | Operation) -> None:
         """Make or replace a member."""
         if (before := self._members.get(path)) is not member:
-            self.steps.append((before, member))
+            self.steps.append((path, before, member))
             self._members[path] = member
 
     def delete(self, path: str) -> None:
         """Take a member away, if it is there."""
         if (member := self._members.get(path)) is not None:
-            self.steps.append((member, None))
+            self.steps.append((path, member, None))
             del self._members[path]
 
     def finish(self) -> Map[str, Any]:
