@@ -5,6 +5,7 @@ knows none by name. An index is derived, never stored. It is built when it is fi
 over its collection, and from then on each change of the collection carries it along.
 """
 
+import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -124,6 +125,11 @@ def paths_under(entries: OrderedSet, under: str, after: str = "") -> Iterator[st
         if not path.startswith(under):
             return
         yield path
+
+
+def count_under(entries: OrderedSet, under: str) -> int:
+    """Count the paths that start with ``under``; ``entries`` are those of :func:`by_path`."""
+    return entries.place_of((f"{under}{chr(sys.maxunicode)}",)) - entries.place_of((under,))
 
 
 def _path(member: Member) -> tuple[str]:

@@ -48,6 +48,12 @@ class OrderedSet:
         for chunk in islice(chunks, at + 1, None):
             yield from chunk
 
+    def place_of(self, entry: Entry) -> int:
+        """Return how many entries sort before ``entry``."""
+        at = self._chunk_of(entry)
+        within = bisect_left(self.chunks[at], entry) if self.chunks else 0
+        return sum(map(len, self.chunks[:at])) + within
+
     def with_entry(self, entry: Entry) -> "OrderedSet":
         """Return the set with ``entry``."""
         at = self._chunk_of(entry)

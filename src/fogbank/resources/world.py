@@ -20,6 +20,7 @@ from fogbank.resources.indexes import (
     Step,
     by_id,
     by_path,
+    count_under,
     paths_of,
     paths_under,
 )
@@ -115,6 +116,11 @@ class World:
         With ``after`` only those whose path sorts after it.
         """
         return self._by_path(collection, under, after)
+
+    def count(self, collection: str, under: str = "") -> int:
+        """Count the resources of ``collection`` whose path starts with ``under``."""
+        members = self.collections.get(collection, _EMPTY)
+        return count_under(self._entries(by_path(collection), members), under)
 
     def with_id(self, collection: str, identifier: str, under: str = "") -> Resource | None:
         """Find the resource of ``collection`` with Google's numeric id, if its path starts with ``under``."""

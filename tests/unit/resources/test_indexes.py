@@ -64,6 +64,9 @@ def check(world):
         for under in ("", "projects/p/", "projects/q/global/", "projects/none/"):
             mine = [each for each in scanned if each.name.path.startswith(under)]
             assert list(world.all(kind, under)) == mine
+            assert world.count(kind, under) == len(mine)
+            for after in (each.name.path for each in scanned):
+                assert list(world.all(kind, under, after)) == [r for r in mine if r.name.path > after]
             for number in range(4):
                 having = [each for each in mine if each.id == number]
                 assert world.with_id(kind, str(number), under) == next(iter(having), None)

@@ -25,6 +25,7 @@ def test_after_any_changes_it_holds_what_a_set_would_in_order(start, changes, lo
         expected = expected | {entry} if add else expected - {entry}
         check(present, expected)
         assert list(before) == kept
+    assert present.place_of(low) == sum(entry < low for entry in expected)
     assert list(present.starting_at(low)) == [entry for entry in sorted(expected) if entry >= low]
 
 
