@@ -12,10 +12,10 @@ from fogbank.resources.world import Delete, DeleteOperation, Put, PutOperation, 
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 RULES, ROUTES = "compute.firewalls", "compute.routes"
-OF_NETWORK = Index(RULES, lambda rule: (rule.body["network"],))
-BY_TAG = Index(RULES, lambda rule: rule.body["tags"])
-BY_TARGET = Index(OPERATIONS, lambda operation: (operation.target.path,))
-BY_END = Index(OPERATIONS, lambda operation: (operation.ended,) if operation.ended else ())
+OF_NETWORK: Index[Resource] = Index(RULES, lambda rule: (rule.body["network"],))
+BY_TAG: Index[Resource] = Index(RULES, lambda rule: rule.body["tags"])
+BY_TARGET: Index[Operation] = Index(OPERATIONS, lambda operation: (operation.target.path,))
+BY_END: Index[Operation] = Index(OPERATIONS, lambda operation: (operation.ended,) if operation.ended else ())
 
 
 def name(collection, number):
