@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Collection as Container
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from fogbank.errors import ApiError
 from fogbank.resources.fingerprints import fingerprint
+from fogbank.resources.listings import listing
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation, OperationError, longrunning_operation
 from fogbank.resources.places import REGIONS
@@ -148,7 +150,7 @@ class Collection:
         if location != "-":
             self._check_location(location)
             under += f"{location}/"
-        return [self.show(world, r) for r in sorted(world.all(self.name, under), key=lambda r: r.name)]
+        return listing(world, self.name, under, partial(self.show, world))
 
     def create(self, world: World, call: Call) -> Decision:
         """Make one, with the fields that the body has and the defaults of the others."""

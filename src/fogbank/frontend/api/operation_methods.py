@@ -84,13 +84,14 @@ class OperationMethods:
 
     def _list(self, match: Match, dialect: OperationDialect, under: str, query: Mapping[str, Any]) -> Json:
         method = match.method
-        if method.name.endswith(".aggregatedList"):
+        aggregated = method.name.endswith(".aggregatedList")
+        if aggregated:
             under = f"projects/{match.parameters['project']}/"
         elif under and dialect != "compute" and not under.endswith("operations"):
             under = f"{under}/operations/"
-        found = operations_under(self._store.world, method.api, under.replace("/-/", "/"))
+        found = operations_under(self._store.world, method.api, dialect, under.replace("/-/", "/"))
         field = "items" if dialect == "compute" else "operations"
-        return render_list(match, (render_operation(o, dialect) for o in found), field, query)
+        return render_list(match, list(found) if aggregated else found, field, query)
 
 
 def operation_permission(service: Service, method: DiscoveryMethod) -> str:

@@ -1,12 +1,13 @@
 """Handlers that many collections share: get, list, testIamPermissions."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
+from fogbank.resources.listings import listing
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.access import iam_methods
 from fogbank.services.compute.decisions import policy_name
-from fogbank.services.compute.factories import sorted_by_name
 from fogbank.services.compute.names import named, place_path
 from fogbank.services.contract import Call, List, Method, Read
 
@@ -32,10 +33,16 @@ def lister(kind: str, render: Render = as_stored) -> Callable[[World, Call], Ite
     """Make the handler of ``list`` and ``aggregatedList``: everything in the call's region or project."""
 
     def listed(world: World, call: Call) -> Iterable[Json]:
-        under = place_path(world, call)
-        return [render(world, each) for each in sorted_by_name(world.all(f"compute.{kind}", under))]
+        return in_place(world, call, kind, render)
 
     return listed
+
+
+def in_place(world: World, call: Call, kind: str, render: Render = as_stored) -> Iterable[Json]:
+    """List everything of ``kind`` in the call's region or project."""
+    items = listing(world, f"compute.{kind}", place_path(world, call), partial(render, world))
+    # Those of several regions are not in the order of their names.
+    return list(items) if call.method.endswith(".aggregatedList") else items
 
 
 def readers(

@@ -58,8 +58,8 @@ def by_id(world: World, name: ResourceName) -> ResourceName:
     if not name.id.isdigit():  # a name begins with a letter
         return name
     place = name.path.rpartition("/")[0] + "/"
-    found = (each.name for each in world.all(name.collection, place) if str(each.id) == name.id)
-    return next(found, name)
+    found = world.with_id(name.collection, name.id, place)
+    return name if found is None else found.name
 
 
 def place_path(world: World, call: Call) -> str:

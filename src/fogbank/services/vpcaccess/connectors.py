@@ -92,11 +92,7 @@ def _missing(_name: ResourceName) -> ApiError:
 
 def show(world: World, resource: Resource) -> Json:
     """Render a connector, with the projects whose services use it."""
-    users = {
-        revision.name.project
-        for revision in map(run.read_revision, world.all(run.REVISIONS))
-        if revision.connector == resource.name
-    }
+    users = {revision.name.project for revision in run.revisions_with_connector(world, resource.name)}
     return resource.body | ({"connectedProjects": sorted(users)} if users else {})
 
 
