@@ -1,8 +1,8 @@
 """Article 000 as Terraform builds it: the requests of the google provider, recorded and sent again.
 
-``recorded/terraform_000.jsonl`` holds what provider google 7 sent for the tutorial's ``main.tf``: apply, a second
-plan, destroy. Reads of operations are left out, because here each write is awaited. ``$latest`` stands for the
-etag or fingerprint that the resource had last.
+``recorded/terraform_000.jsonl`` holds what provider google 7 sent for the tutorial's ``main.tf``: apply, a
+second plan, destroy. Reads of operations are left out, because here each write is awaited. ``$latest`` stands
+for the etag or fingerprint that the resource had last.
 """
 
 import json
