@@ -40,7 +40,7 @@ async def answer_batch(request: ApiRequest, answer: Callable[[ApiRequest], Await
         parts = parse_batch(request)
     except ValueError as error:
         refused = ApiError(400, f"Failed to parse batch request: {error}.", "INVALID_ARGUMENT", "badRequest")
-        return json_reply(400, error_body("", refused))
+        return json_reply(400, error_body(None, refused))
     boundary = f"batch_{secrets.token_urlsafe(16)}"
     content = b"".join([render_part(boundary, p, await answer(p.request)) for p in parts])
     return Reply(200, content + f"--{boundary}--\r\n".encode(), f"multipart/mixed; boundary={boundary}")
