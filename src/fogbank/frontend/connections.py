@@ -8,6 +8,7 @@ import asyncio
 import socket
 import ssl
 from email.utils import formatdate
+from typing import TYPE_CHECKING
 
 import uvicorn
 from uvicorn.server import ServerState
@@ -15,6 +16,9 @@ from uvicorn.server import ServerState
 from fogbank.frontend.http1 import Headers, Http1
 from fogbank.frontend.web import Application
 from fogbank.limits import HEAD_SECONDS, IDLE_SECONDS, ConnectionTable
+
+if TYPE_CHECKING:
+    from fogbank.frontend.http2 import Http2
 
 ALPN = ("http/1.1", "h2")
 """What a server's context has to offer, best first."""
@@ -66,23 +70,27 @@ class Connections:
             lambda: _Arrival(self), sock=listener, ssl=context, ssl_handshake_timeout=handshake
         )
 
-    def take(self, transport: asyncio.Transport) -> asyncio.Protocol:
-        """Serve HTTP on ``transport``, in the version that the handshake settled; give its new protocol."""
+    def take(self, transport: asyncio.Transport, below: asyncio.Transport | None = None) -> "Http1 | Http2":
+        """Serve HTTP on ``transport``, in the version that the handshake settled; give its new protocol.
+
+        ``below`` is the transport under TLS. Whoever is cut off is read from no more there: TLS itself would
+        go on to read, decrypt and throw away until the client closes.
+        """
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() == "h2":
-            second = self._second()
+            second = self._second(below)
             transport.set_protocol(second)
             second.connection_made(transport)
             return second
-        first = Http1(self._config, self._state, self.table)
+        first = Http1(self._config, self._state, self.table, below)
         transport.set_protocol(first)
         first.connection_made(_Joining(transport))
         return first
 
-    def _second(self) -> asyncio.Protocol:
+    def _second(self, below: asyncio.Transport | None) -> "Http2":
         from fogbank.frontend.http2 import Http2  # few clients want it
 
-        return Http2(self._app, self.table, self._date)
+        return Http2(self._app, self.table, self._date, below)
 
     def _date(self) -> Headers:
         return self._state.default_headers

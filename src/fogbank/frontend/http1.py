@@ -28,15 +28,23 @@ SLICE = 16 * 1024
 MOST_PIPELINED = 32
 """Requests that a client may send before it has the answer to the first."""
 
+_VERSIONS = frozenset({"1.0", "1.1"})
+
 Headers = list[tuple[bytes, bytes]]
 
 
 class Http1(HttpToolsProtocol):
     """Serves one connection, which is in ``table`` while it is open."""
 
-    def __init__(self, config: uvicorn.Config, state: ServerState, table: ConnectionTable) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        state: ServerState,
+        table: ConnectionTable,
+        below: asyncio.Transport | None = None,
+    ) -> None:
         super().__init__(config, state, {}, asyncio.get_running_loop())
-        self._table = table
+        self._table, self._below = table, below
         self._unread = 0
         self._progress = False
         self._in_head = False
@@ -120,11 +128,13 @@ class Http1(HttpToolsProtocol):
         self._progress = True
         self._in_head, self._in_body = False, True
         method = self.parser.get_method().decode("ascii")
+        if self.parser.get_http_version() not in _VERSIONS:
+            raise BadTargetError("not HTTP/1.0 or HTTP/1.1")
         target = read_target(method, self.url)
         if target.host is not None:  # RFC 9112, section 3.2.2: it stands above the header
             self.headers[:] = [(n, v) for n, v in self.headers if n != b"host"]
             self.headers.append((b"host", target.host))
-        check_host(self.headers)
+        check_head(self.headers)
         self.url = b"/" if target.path == b"*" else target.render()
         self._proven = True
         self._table.prove(self)
@@ -151,11 +161,16 @@ class Http1(HttpToolsProtocol):
         if self._requested:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
+        if self._below is not None:
+            self._below.pause_reading()
         self.transport.close()
 
 
-def check_host(headers: Headers) -> None:
-    """Refuse what is no host, or more than one (RFC 9112, section 3.2); BadTargetError."""
+def check_head(headers: Headers) -> None:
+    """Refuse what is no host or no length, or more than one; BadTargetError (RFC 9112, 3.2 and 6.3)."""
+    lengths = [value for name, value in headers if name == b"content-length"]
+    if len(lengths) > 1 or (lengths and not (lengths[0].isdigit() and len(lengths[0]) < 19)):
+        raise BadTargetError("not the length of a body")
     hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) > 1:
         raise BadTargetError("more than one host")

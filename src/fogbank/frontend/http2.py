@@ -30,7 +30,7 @@ from hyperframe.frame import GoAwayFrame
 
 from fogbank.frontend import pages
 from fogbank.frontend.frames import FrameMeter, TooMuchError
-from fogbank.frontend.http1 import Headers, check_host
+from fogbank.frontend.http1 import Headers, check_head
 from fogbank.frontend.targets import BadTargetError, read_target
 from fogbank.frontend.web import Application, Message, Scope, path_text
 from fogbank.limits import (
@@ -63,9 +63,14 @@ class Http2(asyncio.Protocol):
     """
 
     def __init__(
-        self, app: Application, table: ConnectionTable, default_headers: Callable[[], Headers]
+        self,
+        app: Application,
+        table: ConnectionTable,
+        default_headers: Callable[[], Headers],
+        below: asyncio.Transport | None = None,
     ) -> None:
         self.app, self._table, self._default_headers = app, table, default_headers
+        self._below = below
         self._loop = asyncio.get_running_loop()
         self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding=None))
         self.streams: dict[int, Stream] = {}
@@ -179,6 +184,8 @@ class Http2(asyncio.Protocol):
         if code is not None:
             self.h2.close_connection(code)
         self._close()
+        if self._below is not None:
+            self._below.pause_reading()
 
     def _close(self) -> None:
         self._flush()
@@ -191,7 +198,7 @@ class Http2(asyncio.Protocol):
     def _handle(self, event: Event) -> None:
         match event:
             case RequestReceived(stream_id=number, headers=headers):
-                self._begin(number, headers)
+                self._begin(number, headers, ended=event.stream_ended is not None)
             case DataReceived(stream_id=number) if number in self.streams:
                 self.streams[number].take(event.data, event.flow_controlled_length)
             case DataReceived(stream_id=number, flow_controlled_length=length):
@@ -271,7 +278,7 @@ class Http2(asyncio.Protocol):
         if data and not self.transport.is_closing():
             self.transport.write(data)
 
-    def _begin(self, number: int, headers: Headers) -> None:
+    def _begin(self, number: int, headers: Headers, *, ended: bool) -> None:
         self._requests += 1
         if self._requests == MOST_REQUESTS:
             self._leaving = True
@@ -280,7 +287,7 @@ class Http2(asyncio.Protocol):
             self.h2.reset_stream(number, ErrorCodes.REFUSED_STREAM)
             return
         try:
-            scope = read_scope(headers)
+            scope = read_scope(headers, ended=ended)
         except BadTargetError:
             self._refuse(number, 400)
             return
@@ -415,8 +422,11 @@ class Stream:
             self._news.set()
 
 
-def read_scope(headers: Headers) -> Scope:
-    """Make the ASGI scope of a request's headers; BadTargetError when it is for no resource."""
+def read_scope(headers: Headers, *, ended: bool = False) -> Scope:
+    """Make the ASGI scope of a request's headers; BadTargetError when they are none of a request.
+
+    ``ended`` tells that there is no body; with a body ``h2`` compares the length.
+    """
     pseudo = {name: value for name, value in headers if name.startswith(b":")}
     method = pseudo[b":method"].decode("latin-1")
     target = read_target(method, pseudo.get(b":path", b""))
@@ -425,7 +435,9 @@ def read_scope(headers: Headers) -> Scope:
     plain = [(name, value) for name, value in headers if not name.startswith(b":")]
     if b":authority" in pseudo:
         plain = [(b"host", pseudo[b":authority"]), *((n, v) for n, v in plain if n != b"host")]
-    check_host(plain)
+    check_head(plain)
+    if ended and int(dict(plain).get(b"content-length", b"0")):
+        raise BadTargetError("the body is missing")
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},

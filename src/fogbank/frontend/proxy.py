@@ -21,6 +21,9 @@ from fogbank.limits import HEAD_SECONDS
 HEAD_LIMIT = 16 * 1024
 """The longest request to the proxy itself."""
 
+SHUTDOWN_SECONDS = 2.0
+"""How long the farewell of TLS may take."""
+
 _LONGEST_QUOTE = 100
 """Characters of a target that a refusal repeats."""
 
@@ -30,6 +33,7 @@ TlsContext = Callable[[str], ssl.SSLContext]
 _log = logging.getLogger(__name__)
 
 _REQUEST = re.compile(rb"([A-Z]{1,20}) ([!-~]+) HTTP/1\.[01]\r?")
+_NOT_UNDERSTOOD = "This is Fogbank's HTTPS proxy; it did not understand the request."
 _METADATA = frozenset({"metadata.google.internal", "metadata", "169.254.169.254"})
 _REASONS = {302: "Found", 400: "Bad Request", 403: "Forbidden", 431: "Request Header Fields Too Large"}
 _REASONS |= {502: "Bad Gateway"}
@@ -69,14 +73,19 @@ class Proxy:
         try:
             context = self._tls_context(host)
             secured = await loop.start_tls(
-                transport, pending, context, server_side=True, ssl_handshake_timeout=HEAD_SECONDS
+                transport,
+                pending,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=HEAD_SECONDS,
+                ssl_shutdown_timeout=SHUTDOWN_SECONDS,
             )
         except (OSError, ValueError) as error:
             _log.info("TLS handshake as %s failed: %s", host, error)
             transport.abort()
             return
         if secured is not None and not pending.lost:
-            pending.hand_over(self.connections.take(secured))
+            pending.hand_over(self.connections.take(secured, transport))
 
 
 class _Pending(asyncio.Protocol):
@@ -151,6 +160,8 @@ class _Tunnel(asyncio.Protocol):
         end = self._head.find(b"\r\n\r\n", searched)
         if len(self._head) > HEAD_LIMIT and not 0 <= end <= HEAD_LIMIT:
             _refuse(transport, 431, "The request's head is too long.")
+        elif not self._head[:1].isupper():  # TLS, or SOCKS: no blank line may ever come
+            _refuse(transport, 400, _NOT_UNDERSTOOD)
         elif end >= 0:
             self._answered = True  # what follows is TLS, or nothing
             self._answer(transport, bytes(self._head[:end]), rest=len(self._head) > end + 4)
@@ -158,7 +169,7 @@ class _Tunnel(asyncio.Protocol):
     def _answer(self, transport: asyncio.Transport, head: bytes, *, rest: bool) -> None:
         match = _REQUEST.fullmatch(head.partition(b"\n")[0])
         if match is None:
-            _refuse(transport, 400, "This is Fogbank's HTTPS proxy; it did not understand the request.")
+            _refuse(transport, 400, _NOT_UNDERSTOOD)
             return
         verb, target = match[1].decode(), match[2].decode("latin-1")
         if verb != "CONNECT":
