@@ -5,7 +5,7 @@ ends (https://cloud.google.com/load-balancing/docs/quotas); the others are usual
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 HEAD_LIMIT = 64 * 1024
@@ -24,7 +24,7 @@ STALL_SECONDS = 60.0
 """How long a client may read nothing of an answer that waits for it."""
 
 MOST_CONNECTIONS = 1024
-"""Connections of one server. One more ends the oldest that has no request."""
+"""Connections of one server. One more ends the oldest that never had a request, or has none now."""
 
 MOST_NEW_CONNECTIONS = 256
 """Connections that never had a request, when they are older than NEW_SECONDS."""
@@ -94,7 +94,12 @@ class ConnectionTable:
             if self._now() - oldest.opened > NEW_SECONDS:
                 self._drop(oldest)
         if len(self._all) > self._most:
-            self._drop(next((each for each in self._all if each.waiting), connection))
+            self._drop(next(self._dispensable(), connection))
+
+    def _dispensable(self) -> Iterator[Connection]:
+        """Go through those that can be spared: first who never had a request, then who has none now."""
+        yield from self._new
+        yield from (each for each in self._all if each.waiting)
 
     def prove(self, connection: Connection) -> None:
         """Take note that the connection had a whole request."""

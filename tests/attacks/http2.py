@@ -248,8 +248,7 @@ def compressed_bombs(target: Target, tally: Tally, door: str) -> None:
 def stalled_streams(target: Target, tally: Tally, door: str) -> None:
     """Ask for 1,800 large answers and read none; then go. Nothing of them may stay."""
     host = "compute.googleapis.com"
-    trust = ssl.create_default_context(cafile=target.roots)
-    trust.set_alpn_protocols(["h2"])
+    trust = target.trust("h2")
     token = target.region.token(host).encode()
     path = b"/compute/v1/projects/demo/aggregated/subnetworks"
     open_ones = []

@@ -38,6 +38,7 @@ class Target:
         self.port = int(self.region.environment["HTTPS_PROXY"].rpartition(":")[2])
         self.roots = self.region.environment["SSL_CERT_FILE"]
         self.folder = next(self.region.home.rglob("operator.sock")).parent
+        self._trusts: dict[str, ssl.SSLContext] = {}
         try:
             self._prepare()
         except BaseException:
@@ -97,9 +98,14 @@ class Target:
         return socket.create_connection(("127.0.0.1", self.port), PATIENCE)
 
     def _tls(self, host: str, alpn: str) -> socket.socket:
-        trust = ssl.create_default_context(cafile=self.roots)
-        trust.set_alpn_protocols([alpn])
-        return trust.wrap_socket(self.tunnel(host), server_hostname=host)
+        return self.trust(alpn).wrap_socket(self.tunnel(host), server_hostname=host)
+
+    def trust(self, alpn: str) -> ssl.SSLContext:
+        """Give a client's context, the same every time: reading the roots takes longer than the attack."""
+        if alpn not in self._trusts:
+            self._trusts[alpn] = ssl.create_default_context(cafile=self.roots)
+            self._trusts[alpn].set_alpn_protocols([alpn])
+        return self._trusts[alpn]
 
     def _inner(self, address: str, port: int) -> socket.socket:
         made = self.inside.socket()

@@ -2,13 +2,11 @@
 
 import asyncio
 import re
-import resource
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from fogbank.app.tracing import Tracer
@@ -17,6 +15,7 @@ from fogbank.control.connectors import Connectors
 from fogbank.control.instances import Instances
 from fogbank.control.logbook import Logbook, called
 from fogbank.control.loop import ControlLoop
+from fogbank.dataplane.linux.memory import resident
 from fogbank.dataplane.linux.registry import Registry
 from fogbank.dataplane.linux.witness import WitnessLog
 from fogbank.errors import OperatorError
@@ -71,7 +70,7 @@ class Desk:
             "project": self.settings.project,
             "ready": self.ready,
             "uptimeSeconds": round(time.monotonic() - self.started, 3),
-            "memoryBytes": _memory_bytes(),
+            "memoryBytes": resident(),
             "resources": {name: len(members) for name, members in sorted(world.collections.items())},
             "spaces": len(self.loop.observed.of_kind(Space)),
             "instances": [
@@ -244,9 +243,3 @@ def _site_json(site: Site) -> Json:
         "ports": list(site.all_ports),
         "allow": [str(network) for network in site.allow],
     }
-
-
-def _memory_bytes() -> int:
-    """Tell how much memory this process holds."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize()

@@ -30,12 +30,14 @@ from fogbank.control.leases import NoInstance
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.control.operator import OperatorApi
+from fogbank.control.ticking import every
 from fogbank.dataplane.driver import Drifted, Event, WorkloadExited, WorkloadWrote
 from fogbank.dataplane.linux.builtin import open_store
 from fogbank.dataplane.linux.capture import probe
 from fogbank.dataplane.linux.containers import Containers
 from fogbank.dataplane.linux.driver import LinuxDriver
 from fogbank.dataplane.linux.internet import Internet
+from fogbank.dataplane.linux.memory import LOOK_SECONDS, Trimmer
 from fogbank.dataplane.linux.resolver import Resolver, world_answers
 from fogbank.dataplane.linux.spaces import Spaces
 from fogbank.dataplane.linux.witness import WitnessLog
@@ -109,6 +111,7 @@ class Region:
         self._spawn(self.instances.run())
         self._spawn(self.connectors.run())
         self._spawn(forget_operations(self.store, self._clock))
+        self._spawn(every(LOOK_SECONDS, Trimmer().trim))
         await self.proxy.serve(self._entered.proxy)
         self._spawn(http_server(OperatorApi(self.desk))(None, self._entered.operator))
         self.desk.ready = True
