@@ -94,7 +94,7 @@ class ConnectionTable:
             if self._now() - oldest.opened > NEW_SECONDS:
                 self._drop(oldest)
         if len(self._all) > self._most:
-            self._drop(next(self._dispensable(), connection))
+            self._drop(next((each for each in self._dispensable() if each is not connection), connection))
 
     def _dispensable(self) -> Iterator[Connection]:
         """Go through those that can be spared: first who never had a request, then who has none now."""

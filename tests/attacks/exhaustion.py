@@ -134,30 +134,38 @@ def thousands_of_connections(target: Target, tally: Tally, door: str) -> None:
             each.close()
 
 
-@attack(*HEAD_DOORS, quick=False)
+@attack("all", quick=False)
 def slow_heads(target: Target, tally: Tally, door: str) -> None:
-    """Send a byte every second (slowloris): 40 connections, which have to be cut off within 40 seconds."""
-    open_ones = [target.open(door) for _ in range(40)]
-    for each in open_ones:
-        each.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nX: ")
+    """Send a byte every second (slowloris) on 20 connections to each door, which has to cut them off."""
+    open_ones = {target.open(each): each for each in HEAD_DOORS for _ in range(20)}
+    for connection in open_ones:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nX: ")
     end = time.monotonic() + 40
     while open_ones and time.monotonic() < end:
         time.sleep(1)
-        for each in list(open_ones):
-            try:
-                each.sendall(b"x")
-                each.settimeout(0.001)
-                if not each.recv(4096):
-                    raise ConnectionResetError
-            except TimeoutError:
-                each.settimeout(PATIENCE)
-            except OSError:
-                each.close()
-                open_ones.remove(each)
+        for connection in list(open_ones):
+            if is_cut(connection):
                 tally.expect(True, "")
-    for each in open_ones:
-        each.close()
-        tally.expect(False, "a slow head was waited for")
+                del open_ones[connection]
+    for connection, each in open_ones.items():
+        connection.close()
+        tally.expect(False, f"{each} waited for a slow head")
+
+
+def is_cut(connection: socket.socket) -> bool:
+    """Send a byte and tell whether the other side has closed; then it is closed here, too."""
+    try:
+        connection.settimeout(PATIENCE)
+        connection.sendall(b"x")
+        connection.settimeout(0.001)
+        cut = not connection.recv(4096)
+    except TimeoutError:
+        return False
+    except OSError:
+        cut = True
+    if cut:
+        connection.close()
+    return cut
 
 
 @attack("proxy", quick=False)

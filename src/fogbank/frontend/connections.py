@@ -14,6 +14,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from fogbank.frontend.http1 import Headers, Http1
+from fogbank.frontend.turns import Turns
 from fogbank.frontend.web import Application
 from fogbank.limits import HEAD_SECONDS, IDLE_SECONDS, ConnectionTable
 
@@ -45,6 +46,7 @@ class Connections:
         self._config.load()
         self._state = ServerState()
         self.table = ConnectionTable()
+        self._turns = Turns()
         self._ticking: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -90,7 +92,7 @@ class Connections:
     def _second(self, below: asyncio.Transport | None) -> "Http2":
         from fogbank.frontend.http2 import Http2  # few clients want it
 
-        return Http2(self._app, self.table, self._date, below)
+        return Http2(self._app, self.table, self._turns, self._date, below)
 
     def _date(self) -> Headers:
         return self._state.default_headers

@@ -19,10 +19,6 @@ RESET_COST = 10.0
 
 FRAMES_PER_TURN = 64
 """How many frames are handled before others have their turn in the event loop."""
-
-REQUEST_FRAMES = 8
-"""As how many frames a request counts for a turn: all that begin in one turn are answered in the next."""
-
 _DATA, _HEADERS, _RST_STREAM, _CONTINUATION = 0x0, 0x1, 0x3, 0x9
 _END_HEADERS = 0x4
 
@@ -49,7 +45,7 @@ class FrameMeter:
         self._allowance = min(ALLOWANCE, self._allowance + frames)
 
     def take(self, data: bytes, now: float) -> int:
-        """Count frames of ``data``, about FRAMES_PER_TURN; gives how many bytes they have.
+        """Count frames of ``data``, FRAMES_PER_TURN at most; gives how many bytes they have.
 
         TooMuchError when the connection has to end.
         """
@@ -67,10 +63,13 @@ class FrameMeter:
             at += step
             if len(self._head) == 9:
                 self._count(self._head)
-                frames += REQUEST_FRAMES if self._head[3] == _HEADERS else 1
                 self._head = b""
+                frames += 1
         waiting = bool(self._skip or self._head or self._block)
-        self.block_began = (self.block_began or now) if waiting else None
+        if not waiting:
+            self.block_began = None
+        elif self.block_began is None:
+            self.block_began = now
         return at
 
     def _count(self, head: bytes) -> None:

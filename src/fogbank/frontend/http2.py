@@ -7,8 +7,7 @@ first. Priorities and WebSockets (RFC 8441) are not offered.
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 
 from h2.config import H2Configuration
@@ -30,11 +29,12 @@ from hyperframe.frame import GoAwayFrame
 
 from fogbank.frontend import pages
 from fogbank.frontend.frames import FrameMeter, TooMuchError
-from fogbank.frontend.http1 import Headers, check_head
-from fogbank.frontend.targets import BadTargetError, read_target
-from fogbank.frontend.web import Application, Message, Scope, path_text
+from fogbank.frontend.http1 import Headers
+from fogbank.frontend.http2_streams import Stream, read_scope
+from fogbank.frontend.targets import BadTargetError
+from fogbank.frontend.turns import Turns
+from fogbank.frontend.web import Application
 from fogbank.limits import (
-    BODY_SECONDS,
     HEAD_LIMIT,
     HEAD_SECONDS,
     IDLE_SECONDS,
@@ -52,7 +52,6 @@ CONNECTION_WINDOW = 1024 * 1024
 _ONE_CONNECTION = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )
-_NO_BODY = frozenset({204, 304})
 _log = logging.getLogger(__name__)
 
 
@@ -66,11 +65,12 @@ class Http2(asyncio.Protocol):
         self,
         app: Application,
         table: ConnectionTable,
+        turns: Turns,
         default_headers: Callable[[], Headers],
         below: asyncio.Transport | None = None,
     ) -> None:
         self.app, self._table, self._default_headers = app, table, default_headers
-        self._below = below
+        self._turns, self._below = turns, below
         self._loop = asyncio.get_running_loop()
         self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding=None))
         self.streams: dict[int, Stream] = {}
@@ -99,8 +99,10 @@ class Http2(asyncio.Protocol):
         for stream in list(self.streams.values()):
             if stream.overdue(now, self._heard):
                 self.reset(stream, ErrorCodes.CANCEL)
-        began, stalled = self._meter.block_began, self._stalled
-        if (began and now - began > HEAD_SECONDS) or (stalled and now - stalled > STALL_SECONDS):
+        if any(
+            since is not None and now - since > limit
+            for since, limit in ((self._meter.block_began, HEAD_SECONDS), (self._stalled, STALL_SECONDS))
+        ):
             return True
         patience = IDLE_SECONDS if self._proven else HEAD_SECONDS
         return not self.streams and now - self._heard > patience
@@ -132,6 +134,7 @@ class Http2(asyncio.Protocol):
         self._ended = True
         self._backlog = b""
         self._table.remove(self)
+        self._turns.forget(self)
         self._writable.set()
         for stream in self.streams.values():
             stream.leave()
@@ -217,6 +220,10 @@ class Http2(asyncio.Protocol):
 
     # What streams need.
 
+    @property
+    def now(self) -> float:
+        return self._table.now
+
     def acknowledge(self, number: int, length: int) -> None:
         """Let the client send as much again."""
         if length and not self._ended:
@@ -224,7 +231,7 @@ class Http2(asyncio.Protocol):
                 self.h2.acknowledge_received_data(length, number)
             self.flush_soon()
 
-    async def send_data(self, stream: "Stream", data: bytes, *, last: bool) -> None:
+    async def send_data(self, stream: Stream, data: bytes, *, last: bool) -> None:
         """Send a piece of an answer, as fast as the client reads."""
         while self._serves(stream):
             await self._writable.wait()
@@ -241,10 +248,10 @@ class Http2(asyncio.Protocol):
             if not data:
                 return
 
-    def _serves(self, stream: "Stream") -> bool:
+    def _serves(self, stream: Stream) -> bool:
         return not (stream.gone or self._ended)
 
-    def finish(self, stream: "Stream") -> None:
+    def finish(self, stream: Stream) -> None:
         """Forget a stream that is answered; the rest of its body is not wanted."""
         if self.streams.pop(stream.number, None) is None:
             return
@@ -258,7 +265,7 @@ class Http2(asyncio.Protocol):
         if self._leaving and not self.streams:
             self._close()
 
-    def reset(self, stream: "Stream", code: ErrorCodes) -> None:
+    def reset(self, stream: Stream, code: ErrorCodes) -> None:
         """Break a stream off."""
         if self.streams.pop(stream.number, None) is not None and not self._ended:
             with suppress(ProtocolError):
@@ -294,10 +301,14 @@ class Http2(asyncio.Protocol):
         self._proven = True
         self._table.prove(self)
         scope["client"] = self.client[:2] if self.client else None
-        stream = self.streams[number] = Stream(self, number, scope, self._table)
-        task = self._loop.create_task(stream.run())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        stream = self.streams[number] = Stream(self, number, scope)
+        self._turns.add(self, lambda: self._start(stream))
+
+    def _start(self, stream: Stream) -> None:
+        if self._serves(stream):
+            task = self._loop.create_task(stream.run())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     def _refuse(self, number: int, status: int) -> None:
         page = pages.refused(status).encode()
@@ -307,146 +318,8 @@ class Http2(asyncio.Protocol):
         with suppress(ProtocolError):  # the client had sent all of it
             self.h2.reset_stream(number, ErrorCodes.NO_ERROR)
 
-    def respond(self, number: int, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def respond(self, number: int, status: int, headers: Headers) -> None:
         """Send the head of an answer."""
         kept = [(n.lower(), v) for n, v in headers if n.lower() not in _ONE_CONNECTION]
         self.h2.send_headers(number, [(b":status", b"%d" % status), *self._default_headers(), *kept])
         self.flush_soon()
-
-
-class Stream:
-    """One request and its answer."""
-
-    def __init__(self, connection: Http2, number: int, scope: Scope, table: ConnectionTable) -> None:
-        self._connection, self.number, self._scope, self._table = connection, number, scope, table
-        self._chunks: deque[tuple[bytes, int]] = deque()
-        self._news = asyncio.Event()
-        self.moved = asyncio.Event()
-        self.ended = self.gone = self._end_told = False
-        self._status = 0
-        self._complete = False
-        self._listening: float | None = None
-        self._stalled: float | None = None
-        self.held = 0
-
-    def overdue(self, now: float, heard: float) -> bool:
-        """Tell whether the client left the body or the answer alone for too long."""
-        if self._stalled is not None:
-            return now - self._stalled > STALL_SECONDS
-        if self._listening is None or self._status or self.ended:
-            return False
-        return now - max(heard, self._listening) > BODY_SECONDS
-
-    def take(self, data: bytes, length: int) -> None:
-        """Take a piece of the body; ``length`` is what it counts in the windows."""
-        self._chunks.append((data, length))
-        self._news.set()
-
-    def end(self) -> None:
-        """Take note that the body is complete."""
-        self.ended = True
-        self._news.set()
-
-    def leave(self) -> list[int]:
-        """Take note that nobody waits for the answer any more; gives what was not read of the body."""
-        self.gone = True
-        self._news.set()
-        self.moved.set()
-        unread = [length for _, length in self._chunks]
-        self._chunks.clear()
-        return unread
-
-    async def stall(self, held: int) -> None:
-        """Wait until the client reads."""
-        self._stalled, self.held = self._table.now, held
-        self.moved.clear()
-        await self.moved.wait()
-        self._stalled, self.held = None, 0
-
-    async def run(self) -> None:
-        """Have the application answer."""
-        try:
-            await self._connection.app(self._scope, self._receive, self._send)
-        except Exception:  # noqa: BLE001 - one request's bug is not its neighbours'
-            _log.exception("%s %s failed", self._scope["method"], self._scope["path"][:200])
-            await self._fail()
-        else:
-            if not self._complete and not self.gone:
-                _log.error("%s %s has no whole answer", self._scope["method"], self._scope["path"][:200])
-                await self._fail()
-        finally:
-            self._connection.finish(self)
-
-    async def _fail(self) -> None:
-        if self.gone:
-            return
-        if not self._status:
-            page = pages.refused(500).encode()
-            kind = (b"content-type", b"text/html; charset=UTF-8")
-            await self._send({"type": "http.response.start", "status": 500, "headers": [kind]})
-            await self._send({"type": "http.response.body", "body": page})
-        else:
-            self._connection.reset(self, ErrorCodes.INTERNAL_ERROR)
-
-    async def _receive(self) -> Message:
-        self._listening = self._table.now
-        while not (self.gone or self._complete or self._chunks or (self.ended and not self._end_told)):
-            self._news.clear()
-            await self._news.wait()
-        self._listening = None
-        if self.gone or self._complete:
-            return {"type": "http.disconnect"}
-        body = b"".join(data for data, _ in self._chunks)
-        length = sum(length for _, length in self._chunks)
-        self._chunks.clear()
-        self._end_told = self.ended
-        self._connection.acknowledge(self.number, length)
-        return {"type": "http.request", "body": body, "more_body": not self.ended}
-
-    async def _send(self, message: Message) -> None:
-        if self.gone:
-            return
-        if message["type"] == "http.response.start" and not self._status:
-            self._status = message["status"]
-            self._connection.respond(self.number, self._status, message["headers"])
-            return
-        if message["type"] != "http.response.body" or not self._status or self._complete:
-            raise RuntimeError(f"{message['type']} is out of turn")
-        last = not message.get("more_body", False)
-        bare = self._scope["method"] == "HEAD" or self._status in _NO_BODY
-        data = b"" if bare else bytes(message.get("body", b""))
-        if data or last:
-            await self._connection.send_data(self, data, last=last)
-        if last:
-            self._complete = True
-            self._news.set()
-
-
-def read_scope(headers: Headers, *, ended: bool = False) -> Scope:
-    """Make the ASGI scope of a request's headers; BadTargetError when they are none of a request.
-
-    ``ended`` tells that there is no body; with a body ``h2`` compares the length.
-    """
-    pseudo = {name: value for name, value in headers if name.startswith(b":")}
-    method = pseudo[b":method"].decode("latin-1")
-    target = read_target(method, pseudo.get(b":path", b""))
-    if target.host is not None or method == "CONNECT":
-        raise BadTargetError("a target of HTTP/2 is a path")
-    plain = [(name, value) for name, value in headers if not name.startswith(b":")]
-    if b":authority" in pseudo:
-        plain = [(b"host", pseudo[b":authority"]), *((n, v) for n, v in plain if n != b"host")]
-    check_head(plain)
-    if ended and int(dict(plain).get(b"content-length", b"0")):
-        raise BadTargetError("the body is missing")
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "2",
-        "method": method,
-        "scheme": "https",
-        "path": path_text(target.path),
-        "raw_path": target.path,
-        "query_string": target.query,
-        "root_path": "",
-        "headers": plain,
-    }
