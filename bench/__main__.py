@@ -88,7 +88,7 @@ def _in_region(wanted: Sequence[Aim]) -> Iterator[Row]:
 
 
 def machine() -> dict[str, Any]:
-    """Tell what was measured on, without saying whose it is."""
+    """Return what was measured on, without saying whose it is."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
     return {

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from bench.table import Aim, Row, compare
 from bench.talk import Script, Server, calls_per_second
-from fogbank.testing import Region
+from fogbank.testing import RunningRegion
 
 ROUNDS = 7
 SECONDS = 0.5
@@ -39,7 +39,7 @@ _AWS = (
 Scripts = list[Callable[[float], Script]]
 
 
-def measure_api(wanted: Sequence[Aim], region: Region) -> Iterator[Row]:
+def measure_api(wanted: Sequence[Aim], region: RunningRegion) -> Iterator[Row]:
     """Measure the wanted rows against ``region``."""
     api = Api(region)
     for baseline, subject, server in (
@@ -75,7 +75,7 @@ def _row(
 class Api:
     """A region's addresses."""
 
-    def __init__(self, region: Region) -> None:
+    def __init__(self, region: RunningRegion) -> None:
         proxy = urlsplit(region.environment["HTTPS_PROXY"])
         assert proxy.port
         self.server = Server(proxy.port, tunnel=_HOST, trust=region.environment["SSL_CERT_FILE"])

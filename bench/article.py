@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from bench.table import Aim, Row, compare
-from fogbank.testing import Region, end_region, short_folder, start_region
+from fogbank.testing import RunningRegion, end_region, short_folder, start_region
 
 ARTICLE = Aim("article 000", "s", "<=", 2, "as many gcloud version")
 ARTICLE_AIMS = (ARTICLE,)
@@ -41,7 +41,7 @@ def _round() -> tuple[float, float]:
     return sum(article for article, _ in pairs), sum(version for _, version in pairs)
 
 
-def _seconds(region: Region, arguments: Sequence[str]) -> float:
+def _seconds(region: RunningRegion, arguments: Sequence[str]) -> float:
     started = time.perf_counter()
     region.gcloud(*arguments)
     return time.perf_counter() - started

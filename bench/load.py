@@ -18,7 +18,7 @@ from statistics import median
 
 from fogbank.dataplane.linux import kernel
 from fogbank.dataplane.linux.driver import LinuxDriver
-from fogbank.network.topology import SpaceName
+from fogbank.network.topology import NetnsName
 
 PORT = 5000
 CONNECTIONS = 600
@@ -34,8 +34,8 @@ class Way:
     """From a socket in ``start`` to a server on ``address`` in ``end``."""
 
     name: str
-    start: SpaceName
-    end: SpaceName
+    start: NetnsName
+    end: NetnsName
     address: str
 
 
@@ -75,7 +75,7 @@ def throughput(driver: LinuxDriver, way: Way) -> float:
 
 def _client(driver: LinuxDriver, way: Way, work: Callable[[str], float]) -> float:
     read, write = os.pipe()
-    network = driver.spaces.network(way.start)
+    network = driver.namespaces.network(way.start)
 
     def measure() -> None:
         kernel.setns(network, kernel.CLONE_NEWNET)

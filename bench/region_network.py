@@ -31,19 +31,19 @@ from tests.worlds import (
 
 from bench.load import Way
 from fogbank.lowering.lower import lower
-from fogbank.lowering.spaces import connector_space, instance_space, site_space
+from fogbank.lowering.netns_names import connector_netns, instance_netns, site_netns
 from fogbank.network.topology import (
     Address,
     DeviceName,
     Element,
     Hop,
     Link,
+    NetnsName,
+    NetworkNamespace,
     Port,
     Route,
     Shaper,
     SourceNat,
-    Space,
-    SpaceName,
     Topology,
     Workload,
 )
@@ -51,7 +51,7 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource
 
 PARTNER, PARTNER_IP = "partner.example", "192.0.2.40"
-_LEFT, _RIGHT = SpaceName("bench/left"), SpaceName("bench/right")
+_LEFT, _RIGHT = NetnsName("bench/left"), NetnsName("bench/right")
 _LEFT_IP, _RIGHT_IP = "10.255.0.1", "10.255.0.2"
 _ETH0 = DeviceName("eth0")
 
@@ -59,8 +59,12 @@ BARE = Way("bare veth pair", _LEFT, _RIGHT, _RIGHT_IP)
 
 
 def bare_pair() -> Iterator[Element]:
-    """Two spaces and one veth pair, of the VPC's MTU; nothing else."""
-    yield from (Space(_LEFT), Space(_RIGHT), Link(Port(_LEFT, _ETH0), Port(_RIGHT, _ETH0)))
+    """Two namespaces and one veth pair, of the VPC's MTU; nothing else."""
+    yield from (
+        NetworkNamespace(_LEFT),
+        NetworkNamespace(_RIGHT),
+        Link(Port(_LEFT, _ETH0), Port(_RIGHT, _ETH0)),
+    )
     for here, own, there in ((_LEFT, _LEFT_IP, _RIGHT_IP), (_RIGHT, _RIGHT_IP, _LEFT_IP)):
         yield Address(Port(here, _ETH0), IPv4Interface(own))
         yield Route(here, IPv4Network(there), (Hop(_ETH0),))
@@ -122,11 +126,11 @@ class Vpc:
         ]
 
     def ways(self, index: int) -> dict[str, Way]:
-        """Give the paths; its first instance is number ``index`` of the fleet."""
+        """Return the paths; its first instance is number ``index`` of the fleet."""
         near, far = self._machine("near"), self._machine("far")
         inside = f"10.{128 + self.number}.1.2"
-        instance = instance_space(f"{self.name}-00000-{index:04x}")
-        partner = site_space(PARTNER)
+        instance = instance_netns(f"{self.name}-00000-{index:04x}")
+        partner = site_netns(PARTNER)
         return {
             "direct": Way("direct", near, far, inside),
             "nat": Way("nat", near, partner, PARTNER_IP),
@@ -134,13 +138,13 @@ class Vpc:
             "connector+nat": Way("connector+nat", instance, partner, PARTNER_IP),
         }
 
-    def _machine(self, kind: str) -> SpaceName:
-        return connector_space(connector_id(f"{self.name}-{kind}"), 0)
+    def _machine(self, kind: str) -> NetnsName:
+        return connector_netns(connector_id(f"{self.name}-{kind}"), 0)
 
-    def stand_ins(self) -> set[SpaceName]:
+    def stand_ins(self) -> set[NetnsName]:
         """Name the machines that stand for ordinary endpoints."""
         names: tuple[ResourceName, ...] = tuple(connector_id(f"{self.name}-{k}") for k in ("near", "far"))
-        return {connector_space(name, n) for name in names for n in range(2)}
+        return {connector_netns(name, n) for name in names for n in range(2)}
 
 
 _PORTS = 16384
@@ -153,7 +157,7 @@ def build(lab: Lab, *vpcs: Vpc) -> dict[str, dict[str, Way]]:
     resources = [each for vpc in vpcs for each in vpc.resources()]
     made = world(*resources, *revisions, site(PARTNER, PARTNER_IP))
     lowered = lower(made, fleet(*revisions), Topology()).topology
-    keep = _kept({space for vpc in vpcs for space in vpc.stand_ins()})
+    keep = _kept({netns for vpc in vpcs for netns in vpc.stand_ins()})
     lab.build(*filter(keep, lowered), *bare_pair())
     ways, index = {}, 2
     for vpc in vpcs:
@@ -162,13 +166,13 @@ def build(lab: Lab, *vpcs: Vpc) -> dict[str, dict[str, Way]]:
     return ways
 
 
-def _kept(endpoints: set[SpaceName]) -> Callable[[Element], bool]:
+def _kept(endpoints: set[NetnsName]) -> Callable[[Element], bool]:
     def keep(element: Element) -> bool:
         match element:
             case Shaper() | Workload():
                 return False
-            case SourceNat(space=space):
-                return space not in endpoints
+            case SourceNat(netns=netns):
+                return netns not in endpoints
             case _:
                 return True
 

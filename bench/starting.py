@@ -17,21 +17,21 @@ from bench.private import in_private_world
 from bench.region_network import Vpc
 from bench.table import Aim, Row, compare
 from fogbank.control.probing import passes
-from fogbank.dataplane.linux.builtin import open_store
-from fogbank.dataplane.linux.bundle import User, render_bundle, resolver_files
-from fogbank.dataplane.linux.containers import Containers
+from fogbank.dataplane.linux.containers.bundle import User, render_bundle, resolver_files
+from fogbank.dataplane.linux.containers.rootfs import Roots
+from fogbank.dataplane.linux.containers.runtime import CrunRuntime
 from fogbank.dataplane.linux.driver import LinuxDriver
-from fogbank.dataplane.linux.images import Image
-from fogbank.dataplane.linux.rootfs import Roots
-from fogbank.dataplane.linux.spaces import Spaces
+from fogbank.dataplane.linux.images.builtin import open_store
+from fogbank.dataplane.linux.images.unpacked import Image
+from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
 from fogbank.lowering.lower import lower
-from fogbank.lowering.spaces import FABRIC
+from fogbank.lowering.netns_names import FABRIC
 from fogbank.network.addressing import fabric_address
-from fogbank.network.topology import Space, SpaceName, Topology, Workload
+from fogbank.network.topology import NetnsName, NetworkNamespace, Topology, Workload
 from fogbank.planning.plan import Create, Plan, plan
-from fogbank.resources.run import Probe
+from fogbank.resources.run import ContainerProbe
 from fogbank.resources.world import Instance
-from fogbank.testing import Region, end_region, short_folder
+from fogbank.testing import RunningRegion, end_region, short_folder
 
 UP = Aim("up to ready, cold", "s", "<=", 1, "1.0 s")
 MEMORY = Aim("idle memory", "MB", "<=", 1, "150 MB")
@@ -40,7 +40,7 @@ COLD = Aim("netcheck cold start", "ms", "<=", 1.5, "bare crun run, same image")
 START_AIMS = (UP, MEMORY, NETWORK, COLD)
 
 NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck"
-PROBE = Probe("tcp", 8080)
+PROBE = ContainerProbe("tcp", 8080)
 """What a service without a probe of its own gets."""
 
 UPS, NETWORKS, STARTS = 5, 40, 9
@@ -69,7 +69,7 @@ def _ups() -> tuple[list[float], list[float]]:
         home = short_folder()
         os.environ["XDG_CACHE_HOME"] = str(home / "cache")  # cold: no images either
         started = time.perf_counter()
-        region = Region("bench", home)
+        region = RunningRegion("bench", home)
         region.fogbank("up", "--detach", "--port", "0")
         seconds.append(time.perf_counter() - started)
         try:
@@ -101,7 +101,7 @@ def _pss(process: Path) -> int:
 
 
 def _instances(count: int, image: str | None = None) -> Iterator[tuple[Topology, Instance | None]]:
-    """Give the topologies of a VPC with 0, 1, … ``count`` instances, and the newest instance."""
+    """Return the topologies of a VPC with 0, 1, … ``count`` instances, and the newest instance."""
     vpc = Vpc("default", 0, instances=count)
     resources, revisions = list(vpc.resources()), vpc.revisions()
     if image:
@@ -120,8 +120,10 @@ def _without_workloads(topology: Topology) -> Topology:
 
 def _networks() -> list[float]:
     """Milliseconds for the network of one more instance, beside those that are there."""
-    driver = LinuxDriver(serve=lambda _, opened: opened.close(), unserve=lambda _: None, spaces=Spaces())
-    driver.spaces.refill()
+    driver = LinuxDriver(
+        serve=lambda _, opened: opened.close(), unserve=lambda _: None, namespaces=NetworkNamespaces()
+    )
+    driver.namespaces.refill()
     times = []
     for topology, instance in _instances(NETWORKS):
         actions = plan(driver.observe(), _without_workloads(topology))
@@ -142,14 +144,17 @@ def _starts(folder: Path) -> tuple[list[float], list[float]]:
     registry, images = open_store(folder / "registry", folder / "cache")
     digest = registry.resolve(NETCHECK)
     image = images.get(digest)
-    spaces = Spaces()
-    containers = Containers(
-        folder / "instances", images, trusted, network=spaces.network, report=lambda _: None
+    namespaces = NetworkNamespaces()
+    containers = CrunRuntime(
+        folder / "instances", images, trusted, network=namespaces.network, report=lambda _: None
     )
     driver = LinuxDriver(
-        serve=lambda _, opened: opened.close(), unserve=lambda _: None, containers=containers, spaces=spaces
+        serve=lambda _, opened: opened.close(),
+        unserve=lambda _: None,
+        containers=containers,
+        namespaces=namespaces,
     )
-    spaces.refill()
+    namespaces.refill()
     bare = Bare(driver, folder / "bare", image, trusted)
     subjects, baselines = [], []
     for topology, instance in _instances(STARTS, digest):
@@ -189,19 +194,19 @@ class Bare:
         self._count = 0
 
     def start(self) -> float:
-        """Give the milliseconds from ``crun run`` until it listens."""
+        """Return the milliseconds from ``crun run`` until it listens."""
         self._count += 1
         name = f"bare{self._count}"
-        space = SpaceName(name)
-        _check(self._driver.apply([Create(Space(space))]))
+        netns = NetnsName(name)
+        _check(self._driver.apply([Create(NetworkNamespace(netns))]))
         folder = self._folder / name
         folder.mkdir()
         bundle = render_bundle(
-            Workload(name, space, "", 8080, environment=(("PORT", "8080"),)),
+            Workload(name, netns, "", 8080, environment=(("PORT", "8080"),)),
             self._image.config,
             User(),
             root=str(self._roots.make(self._image.root, folder)),
-            network=self._driver.spaces.path(space),
+            network=self._driver.namespaces.path(netns),
             open_files=1024,
         )
         (folder / "config.json").write_text(json.dumps(bundle))
@@ -209,7 +214,7 @@ class Bare:
         command = ["crun", "--root", state, "--cgroup-manager=disabled", "run", "--bundle", str(folder), name]
         started = time.perf_counter()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        while not self._listens(space):
+        while not self._listens(netns):
             if time.perf_counter() - started > 10:
                 raise RuntimeError("the bare container did not listen")
             time.sleep(0.001)
@@ -218,6 +223,6 @@ class Bare:
         process.wait()
         return took * 1000
 
-    def _listens(self, space: SpaceName) -> bool:
-        with self._driver.open_socket(space, socket.SOCK_STREAM) as probe:
+    def _listens(self, netns: NetnsName) -> bool:
+        with self._driver.open_socket(netns, socket.SOCK_STREAM) as probe:
             return probe.connect_ex(("127.0.0.1", 8080)) == 0

@@ -23,7 +23,7 @@ class Aim:
     baseline: str
 
     def meets(self, ratio: float) -> bool:
-        """Tell whether ``ratio`` is good enough."""
+        """Return whether ``ratio`` is good enough."""
         return ratio >= self.bound if self.side == ">=" else ratio <= self.bound
 
 
@@ -82,7 +82,7 @@ def render(rows: Iterable[Row]) -> str:
 
 
 def render_json(rows: Iterable[Row], facts: dict[str, Any]) -> str:
-    """Give the rows to programs."""
+    """Render the rows for programs."""
     listed = [asdict(row.aim) | {k: getattr(row, k) for k in _MEASURED} for row in rows]
     return json.dumps({"machine": facts, "rows": listed}, indent=2)
 

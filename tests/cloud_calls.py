@@ -26,7 +26,9 @@ PLACE = f"projects/{PROJECT}/locations/{REGION}"
 SERVICES = {
     service.name: service
     for service in (
-        cloudresourcemanager.furnishing(lambda project, _now, _new_id: (Put(worlds.network(project)),)),
+        cloudresourcemanager.with_default_network(
+            lambda project, _now, _new_id: (Put(worlds.network(project)),)
+        ),
         iam.with_keys(lambda account: iam.NewKey("k1", b"public", b"certificate", b'{"for": "me"}')),
         run.SERVICE,
         serviceusage.SERVICE,

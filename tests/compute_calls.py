@@ -101,7 +101,7 @@ def _check_items(schema, field, items):
 
 
 def with_default_network() -> Compute:
-    """Give a project as it is when it is new."""
+    """Return a project as it is when it is new."""
     compute = Compute()
     compute.world = compute.world.after(default_network(PROJECT, NOW, compute.new_id))
     number = {"projectNumber": "123456789012", "projectId": PROJECT}
@@ -110,7 +110,7 @@ def with_default_network() -> Compute:
 
 
 def manual_nat(*addresses, name="nat", **more):
-    """Give the body of a gateway with reserved addresses that serves all ranges."""
+    """Return the body of a gateway with reserved addresses that serves all ranges."""
     body = {
         "name": name,
         "natIpAllocateOption": "MANUAL_ONLY",
@@ -121,7 +121,7 @@ def manual_nat(*addresses, name="nat", **more):
 
 
 def auto_nat(name="nat", **more):
-    """Give the body of a gateway that chooses its addresses itself."""
+    """Return the body of a gateway that chooses its addresses itself."""
     return {
         "name": name,
         "natIpAllocateOption": "AUTO_ONLY",

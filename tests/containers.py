@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 from tests.worlds import R, resource, revision
 
-from fogbank.network.topology import SpaceName
+from fogbank.network.topology import NetnsName
 from fogbank.resources.run import service_name
 
 HOST = f"web-123.{R}.run.app"
@@ -29,7 +29,7 @@ class Container:
         if self.script is None:
             raise NoInstanceError(name.path)
         try:
-            yield SpaceName("fabric"), IPv4Address("127.0.0.1"), self.port
+            yield NetnsName("fabric"), IPv4Address("127.0.0.1"), self.port
         finally:
             self.leases -= 1
 

@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 
 from tests.worlds import NOW, resource
 
-from fogbank.frontend import jwt
-from fogbank.frontend.accounts import WorldDirectory, operator_account
-from fogbank.frontend.identity import Identity, open_identity
-from fogbank.frontend.web import Request
+from fogbank.frontend.http.asgi import HttpRequest
+from fogbank.frontend.iam import jwt
+from fogbank.frontend.iam.accounts import WorldDirectory, operator_account
+from fogbank.frontend.iam.identity import Identity, open_identity
 from fogbank.resources.names import ResourceName
 from fogbank.resources.policies import policy_of
 from fogbank.resources.projects import ACCOUNT_KEYS, service_account
@@ -76,7 +76,7 @@ def ask(method, url, *, headers=None, form=None, body=None, client="127.0.0.1"):
     path, _, query = rest.partition("?")
     content = urlencode(form).encode() if form else json.dumps(body).encode() if body is not None else b""
     kind = "application/x-www-form-urlencoded" if form else "application/json"
-    return Request(
+    return HttpRequest(
         method,
         host,
         f"/{path}",

@@ -1,6 +1,15 @@
 """A strict model of what a machine does with a plan: it refuses what a kernel would refuse."""
 
-from fogbank.network.topology import Address, Link, Port, Route, Shaper, Space, Topology, spaces_of
+from fogbank.network.topology import (
+    Address,
+    Link,
+    NetworkNamespace,
+    Port,
+    Route,
+    Shaper,
+    Topology,
+    namespaces_of,
+)
 from fogbank.planning.plan import Create, Remove, Replace
 
 
@@ -28,9 +37,9 @@ def apply(observed, actions):
 
 def _lose(elements, gone):
     ports = set()
-    if isinstance(gone, Space):
+    if isinstance(gone, NetworkNamespace):
         for key, element in tuple(elements.items()):
-            if gone.name in spaces_of(element):
+            if gone.name in namespaces_of(element):
                 del elements[key]
                 if isinstance(element, Link):
                     ports |= {element.left, element.right}
@@ -45,15 +54,17 @@ def _devices(element):
     match element:
         case Address(port=port) | Shaper(port=port):
             return {port}
-        case Route(space=space, hops=hops):
-            return {Port(space, hop.device) for hop in hops}
+        case Route(netns=netns, hops=hops):
+            return {Port(netns, hop.device) for hop in hops}
         case _:
             return set()
 
 
 def _check_ground(elements, element):
-    for space in spaces_of(element):
-        assert isinstance(element, Space) or ("space", space) in elements, f"no space for {element}"
+    for netns in namespaces_of(element):
+        assert isinstance(element, NetworkNamespace) or ("netns", netns) in elements, (
+            f"no space for {element}"
+        )
     ends = {end for e in elements.values() if isinstance(e, Link) for end in (e.left, e.right)}
     if isinstance(element, Link):
         assert ends.isdisjoint({element.left, element.right}), f"device taken: {element}"

@@ -4,16 +4,16 @@ A test that uses the ``lab`` fixture runs in a forked child inside fresh network
 uts namespaces (and a user namespace when the tests are not run by root), so it cannot touch the host, needs
 no cleaning up and runs beside others under xdist. It is called the ordinary way: fixtures, parametrisation
 and hypothesis (all examples of a test share one world) work, but what the test changes in Python stays in the
-child. Its prints and its traceback come back; a failing test also prints ``diagnose()`` of every space that
-the lab knows.
+child. Its prints and its traceback come back; a failing test also prints ``diagnose()`` of every namespace
+that the lab knows.
 
     from tests.private_world import Lab, lab, pytest_pyfunc_call  # in a conftest.py
 
     @pytest.mark.netns
     def test_a_neighbour_answers(lab: Lab) -> None:
-        lab.build(Space(A), Space(B), Link(...), ...)    # plan, apply, and the second plan must be empty
-        with lab.listen(B, "10.0.0.2", 80):              # accepts and keeps connections, echoes what it hears
-            connection = lab.connect(A, "10.0.0.2", 80)  # OSError (TimeoutError) when nothing answers
+        lab.build(Namespace(A), Namespace(B), Link(...), ...)    # plan, apply, and the second plan must be
+        empty with lab.listen(B, "10.0.0.2", 80):              # accepts and keeps connections, echoes what it
+        hears connection = lab.connect(A, "10.0.0.2", 80)  # OSError (TimeoutError) when nothing answers
 
 ``lab.build(*elements)`` makes the world hold exactly these elements, so calling it again changes or removes.
 ``lab.driver`` is the LinuxDriver. A lab made anew (``lab.fresh()``) starts from nothing: for hypothesis
@@ -35,8 +35,8 @@ import pytest
 from fogbank.dataplane.driver import Event
 from fogbank.dataplane.linux import kernel, world
 from fogbank.dataplane.linux.driver import LinuxDriver
-from fogbank.dataplane.linux.spaces import Spaces
-from fogbank.network.topology import Element, Listener, SpaceName, Topology
+from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
+from fogbank.network.topology import Element, Listener, NetnsName, Topology
 from fogbank.planning.plan import plan
 
 TIMEOUT = 0.9
@@ -60,7 +60,7 @@ class Lab:
             self._driver = LinuxDriver(
                 serve=self._serve,
                 unserve=self._unserve,
-                spaces=Spaces(pool_size=self.pool_size),
+                namespaces=NetworkNamespaces(pool_size=self.pool_size),
                 report=self.events.append if self.watches_drift else None,
             )
         return self._driver
@@ -89,11 +89,11 @@ class Lab:
     def diagnose(self) -> str:
         if self._driver is None:
             return ""
-        return "\n".join(self._driver.diagnose(space) for space in self._driver.spaces)
+        return "\n".join(self._driver.diagnose(netns) for netns in self._driver.namespaces)
 
     def connect(
         self,
-        space: SpaceName,
+        netns: NetnsName,
         address: str | IPv4Address,
         port: int,
         *,
@@ -101,8 +101,8 @@ class Lab:
         source: str | IPv4Address | None = None,
         source_port: int = 0,
     ) -> socket.socket:
-        """Open a TCP connection from ``space``; OSError when it does not come about."""
-        opened = self.driver.open_socket(space, socket.SOCK_STREAM)
+        """Open a TCP connection from ``netns``; OSError when it does not come about."""
+        opened = self.driver.open_socket(netns, socket.SOCK_STREAM)
         opened.settimeout(timeout)
         try:
             if source is not None or source_port:
@@ -116,24 +116,24 @@ class Lab:
 
     def reaches(
         self,
-        space: SpaceName,
+        netns: NetnsName,
         address: str | IPv4Address,
         port: int,
         *,
         timeout: float = TIMEOUT,
         source: str | IPv4Address | None = None,
     ) -> bool:
-        """Tell whether a TCP connection comes about, and close it."""
+        """Return whether a TCP connection comes about, and close it."""
         try:
-            self.connect(space, address, port, timeout=timeout, source=source).close()
+            self.connect(netns, address, port, timeout=timeout, source=source).close()
         except OSError:
             return False
         return True
 
     @contextlib.contextmanager
-    def listen(self, space: SpaceName, address: str | IPv4Address, port: int) -> "Iterator[Server]":
-        """Accept TCP connections in ``space``, remember where they come from, echo what they say."""
-        server = Server(self.driver.open_socket(space, socket.SOCK_STREAM), str(address), port)
+    def listen(self, netns: NetnsName, address: str | IPv4Address, port: int) -> "Iterator[Server]":
+        """Accept TCP connections in ``netns``, remember where they come from, echo what they say."""
+        server = Server(self.driver.open_socket(netns, socket.SOCK_STREAM), str(address), port)
         try:
             yield server
         finally:

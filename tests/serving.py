@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from itertools import count
 
 from fogbank.errors import ApiError
-from fogbank.frontend.api import Api
-from fogbank.frontend.authority import open_authority
-from fogbank.frontend.connections import ALPN, Connections
-from fogbank.frontend.hosts import Hosts
-from fogbank.frontend.identity import invalid_credentials
-from fogbank.frontend.proxy import Proxy
+from fogbank.frontend.api.application import Api
+from fogbank.frontend.http.connections import ALPN, Connections
+from fogbank.frontend.http.proxy import Proxy
+from fogbank.frontend.http.virtual_hosts import Hosts
+from fogbank.frontend.iam.identity import invalid_credentials
+from fogbank.frontend.pki.authority import open_authority
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import compute_name, parse_compute_reference
 from fogbank.resources.operations import compute_operation

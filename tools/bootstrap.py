@@ -95,7 +95,7 @@ def run(command: list[str], environment: dict[str, str] | None = None) -> None:
 
 
 def say(line: str) -> None:
-    """Tell the person what goes on."""
+    """Print progress for the person at the terminal."""
     print(f"[setup] {line}", file=sys.stderr, flush=True)
 
 

@@ -56,7 +56,7 @@ def collection(record: Record) -> str:
 
 
 def is_ours(record: Record) -> bool:
-    """Tell whether Fogbank has the collection."""
+    """Return whether Fogbank has the collection."""
     service, _, name = collection(record).partition(".")
     return name in (COMPUTE if service == "compute" else OTHERS.get(service, set()))
 
@@ -103,7 +103,7 @@ def _fields(value: Any) -> Iterator[tuple[str, str]]:
 
 
 def excused(path: str, want: Any, got: Any) -> bool:
-    """Tell whether a value can differ from the recorded one for no fault of the server."""
+    """Return whether a value can differ from the recorded one for no fault of the server."""
     key = path.rpartition(".")[2].partition("[")[0]
     if not isinstance(want, str) or not isinstance(got, str):
         return False

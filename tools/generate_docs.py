@@ -14,7 +14,7 @@ from fogbank.app.region import SERVICES
 from fogbank.cli.entry import root
 from fogbank.cli.exits import MEANINGS
 from fogbank.cli.needs import NEEDS
-from fogbank.frontend.coverage import render_coverage
+from fogbank.frontend.api.coverage import render_coverage
 from fogbank.settings import describe
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,11 +14,11 @@ class Clock:
         self.offset = offset
 
     def now(self) -> datetime:
-        """Tell the region's time (UTC)."""
+        """Return the region's time (UTC)."""
         return datetime.now(UTC) + self.offset
 
     def seconds(self) -> float:
-        """Tell the region's time as a number that never goes back, for intervals."""
+        """Return the region's time as a number that never goes back, for intervals."""
         return time.monotonic() + self.offset.total_seconds()
 
     def advance(self, by: timedelta) -> None:

@@ -90,7 +90,7 @@ class Folders:
         return self.root / "instances"
 
     @property
-    def witness(self) -> Path:
+    def site_access_log(self) -> Path:
         """What third parties saw: one JSON object a line."""
         return self.root / "witness.jsonl"
 
@@ -106,5 +106,5 @@ def cache_home() -> Path:
 
 
 def folders(name: str) -> Folders:
-    """Give the folders of the region called ``name``."""
+    """Return the folders of the region called ``name``."""
     return Folders(state_home() / name)

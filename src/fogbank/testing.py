@@ -23,14 +23,14 @@ from urllib.parse import urlsplit
 import jwt
 import pytest
 
-from fogbank.frontend.environment import applied
+from fogbank.frontend.client_environment import applied
 
 START_SECONDS = 60.0
 COMMAND_SECONDS = 120.0
 
 
 @dataclass
-class Region:
+class RunningRegion:
     """A region that runs, and what one can do with it."""
 
     name: str
@@ -98,7 +98,7 @@ class Region:
             headers={"kid": key["private_key_id"]},
         )
 
-    def witness(self, host: str = "") -> list[dict[str, Any]]:
+    def site_access_log(self, host: str = "") -> list[dict[str, Any]]:
         """List what third parties saw, oldest first."""
         text = self.fogbank("internet", "log", *([host] if host else []), "--format", "json")
         return _lines(text)
@@ -124,9 +124,9 @@ class Region:
         return done
 
 
-def start_region(home: Path, *options: str) -> Region:
+def start_region(home: Path, *options: str) -> RunningRegion:
     """Start a region whose state is below ``home``; it must be ended with ``fogbank down``."""
-    region = Region(f"test-{secrets.token_hex(4)}", home)
+    region = RunningRegion(f"test-{secrets.token_hex(4)}", home)
     region.fogbank("up", "--detach", "--port", "0", *options, timeout=START_SECONDS)
     printed = json.loads(region.fogbank("env", "--format", "json"))
     region.environment = applied(printed, os.environ)
@@ -134,11 +134,11 @@ def start_region(home: Path, *options: str) -> Region:
 
 
 @pytest.fixture
-def new_region() -> Iterator[Callable[..., Region]]:
+def new_region() -> Iterator[Callable[..., RunningRegion]]:
     """Start regions with the options of ``fogbank up``; they end with the test."""
-    started: list[Region] = []
+    started: list[RunningRegion] = []
 
-    def start(*options: str) -> Region:
+    def start(*options: str) -> RunningRegion:
         region = start_region(short_folder(), *options)
         started.append(region)
         return region
@@ -149,8 +149,8 @@ def new_region() -> Iterator[Callable[..., Region]]:
 
 
 @pytest.fixture(scope="session")
-def region() -> Iterator[Region]:
-    """Give one ephemeral region for all tests of the session."""
+def region() -> Iterator[RunningRegion]:
+    """Return one ephemeral region for all tests of the session."""
     running = start_region(short_folder(), "--ephemeral")
     yield running
     end_region(running)
@@ -166,7 +166,7 @@ def short_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="fogbank-"))
 
 
-def end_region(region: Region) -> None:
+def end_region(region: RunningRegion) -> None:
     """End a region and remove its folder."""
     region.fogbank("down", check=False)
     shutil.rmtree(region.home)

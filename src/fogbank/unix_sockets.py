@@ -14,7 +14,7 @@ _LONGEST = 107
 
 @contextmanager
 def address_of(path: Path) -> Iterator[str]:
-    """Give an address that leads to ``path`` while the context lasts, for ``bind`` or ``connect``."""
+    """Return an address that leads to ``path`` while the context lasts, for ``bind`` or ``connect``."""
     if len(os.fsencode(path)) <= _LONGEST:
         yield str(path)
         return

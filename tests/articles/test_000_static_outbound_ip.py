@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fogbank.testing import Region
+from fogbank.testing import RunningRegion
 
 AN3 = "asia-northeast3"
 NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck"
@@ -33,29 +33,29 @@ DELETE_NAT = (
 pytestmark = [pytest.mark.slow, pytest.mark.netns, pytest.mark.xdist_group("article-000")]
 
 
-def netcheck(region: Region, path: str) -> Any:
+def netcheck(region: RunningRegion, path: str) -> Any:
     url = region.gcloud(
         "run", "services", "describe", "production", f"--region={AN3}", "--format=value(status.url)"
     ).stdout.strip()
     return json.loads(region.curl("--max-time", "40", f"{url}{path}"))
 
 
-def egress(region: Region, host: str = "ifconfig.me") -> Any:
+def egress(region: RunningRegion, host: str = "ifconfig.me") -> Any:
     return netcheck(region, f"/egress?url=http://{host}&timeout=2")
 
 
-def private_answer(region: Region) -> Any:
+def private_answer(region: RunningRegion) -> Any:
     """Ask a connector instance's own address: nothing listens there, so a refusal is its answer."""
     return netcheck(region, "/tcp?host=10.124.0.3&port=9&count=1&hold=0&timeout=2")
 
 
-def ports_exhausted(region: Region) -> int:
+def ports_exhausted(region: RunningRegion) -> int:
     counted = json.loads(region.fogbank("drops", "--format", "json"))
     return sum(drop["packets"] for drop in counted if drop["reason"] == "ports-exhausted")
 
 
 @pytest.fixture(scope="module")
-def article(region: Region) -> Region:
+def article(region: RunningRegion) -> RunningRegion:
     for line in STEPS.strip().splitlines():
         region.run(*shlex.split(line))
     region.gcloud(*DEPLOY, "--vpc-egress=all-traffic")
@@ -63,7 +63,7 @@ def article(region: Region) -> Region:
 
 
 @pytest.fixture(scope="module")
-def reserved(article: Region) -> str:
+def reserved(article: RunningRegion) -> str:
     return str(
         article.gcloud(
             "compute", "addresses", "describe", "cloud-run-origin-ip", f"--region={AN3}",
@@ -72,24 +72,26 @@ def reserved(article: Region) -> str:
     )  # fmt: skip
 
 
-def test_the_third_party_sees_the_reserved_address(article: Region, reserved: str) -> None:
-    before = len(article.witness("ifconfig.me"))
+def test_the_third_party_sees_the_reserved_address(article: RunningRegion, reserved: str) -> None:
+    before = len(article.site_access_log("ifconfig.me"))
     answer = egress(article)
     assert answer["ok"], answer
     assert answer["body"].strip() == reserved
-    assert [line["sourceIp"] for line in article.witness("ifconfig.me")[before:]] == [reserved]
+    assert [line["sourceIp"] for line in article.site_access_log("ifconfig.me")[before:]] == [reserved]
 
 
-def test_datagrams_to_a_partners_own_port_carry_the_reserved_address(article: Region, reserved: str) -> None:
+def test_datagrams_to_a_partners_own_port_carry_the_reserved_address(
+    article: RunningRegion, reserved: str
+) -> None:
     article.fogbank("internet", "add", "datagrams.example.com", "--port", "9000")
     answer = netcheck(article, "/udp?host=datagrams.example.com&port=9000&payload=hello&count=2")
     assert answer["ok"], answer
-    seen = article.witness("datagrams.example.com")
+    seen = article.site_access_log("datagrams.example.com")
     assert [(line["method"], line["sourceIp"], line["status"]) for line in seen] == [("UDP", reserved, 0)] * 2
     article.fogbank("internet", "remove", "datagrams.example.com")
 
 
-def test_every_hop_is_as_predicted(article: Region, reserved: str) -> None:
+def test_every_hop_is_as_predicted(article: RunningRegion, reserved: str) -> None:
     text = article.fogbank("trace", "run/production", "http://ifconfig.me", "--probe", "--format", "json")
     trace = json.loads(text)
     assert trace["predicted"]["disposition"] == "DELIVERED", trace
@@ -98,18 +100,18 @@ def test_every_hop_is_as_predicted(article: Region, reserved: str) -> None:
 
 
 def test_a_partner_with_an_allow_list_lets_the_reserved_address_in_and_others_not(
-    article: Region, reserved: str
+    article: RunningRegion, reserved: str
 ) -> None:
     article.fogbank("internet", "add", "sms.example.com", "--allow", f"{reserved}/32")
     article.fogbank("internet", "add", "bank.example.com", "--allow", "192.0.2.200/32")
     assert egress(article, "sms.example.com")["status"] == 200
     assert egress(article, "bank.example.com")["status"] == 403
-    assert [line["status"] for line in article.witness("bank.example.com")] == [403]
+    assert [line["status"] for line in article.site_access_log("bank.example.com")] == [403]
     for host in ("sms.example.com", "bank.example.com"):
         article.fogbank("internet", "remove", host)
 
 
-def test_the_router_reports_the_connector_s_port_blocks(article: Region, reserved: str) -> None:
+def test_the_router_reports_the_connector_s_port_blocks(article: RunningRegion, reserved: str) -> None:
     result = article.gcloud_json(
         "compute", "routers", "get-nat-mapping-info", "cloud-run-router", f"--region={AN3}"
     )
@@ -123,7 +125,9 @@ def test_the_router_reports_the_connector_s_port_blocks(article: Region, reserve
     assert status["result"]["natStatus"][0]["numVmEndpointsWithNatMappings"] == 2
 
 
-def test_the_65th_connection_to_one_endpoint_is_dropped_while_others_still_work(article: Region) -> None:
+def test_the_65th_connection_to_one_endpoint_is_dropped_while_others_still_work(
+    article: RunningRegion,
+) -> None:
     article.fogbank("internet", "add", "busy.example.com", "--port", "7000")
     before = ports_exhausted(article)
     # Two connector instances have 64 ports each, so 140 connections must lose at least 12.
@@ -139,21 +143,21 @@ def test_the_65th_connection_to_one_endpoint_is_dropped_while_others_still_work(
 
 
 def test_without_nat_public_egress_times_out_while_private_addresses_still_answer(
-    article: Region, reserved: str
+    article: RunningRegion, reserved: str
 ) -> None:
-    before = len(article.witness("ifconfig.me"))
+    before = len(article.site_access_log("ifconfig.me"))
     article.gcloud(*DELETE_NAT, "--quiet")
     answer = egress(article)
     assert not answer["ok"]
     assert answer["error"] == "timeout", answer
     assert list(private_answer(article)["errors"]) == ["refused"]
-    assert len(article.witness("ifconfig.me")) == before
+    assert len(article.site_access_log("ifconfig.me")) == before
     article.gcloud(*CREATE_NAT)
     assert egress(article)["body"].strip() == reserved
 
 
 def test_private_ranges_only_and_no_connector_show_an_address_of_the_pool(
-    article: Region, reserved: str
+    article: RunningRegion, reserved: str
 ) -> None:
     article.gcloud(*DEPLOY, "--vpc-egress=private-ranges-only")
     seen = egress(article)["body"].strip()
@@ -167,7 +171,7 @@ def test_private_ranges_only_and_no_connector_show_an_address_of_the_pool(
 
 
 def test_a_nat_that_selects_another_subnet_does_not_serve_the_connector(
-    article: Region, reserved: str
+    article: RunningRegion, reserved: str
 ) -> None:
     article.gcloud(*DELETE_NAT, "--quiet")
     article.gcloud(
@@ -182,12 +186,12 @@ def test_a_nat_that_selects_another_subnet_does_not_serve_the_connector(
     assert egress(article)["body"].strip() == reserved
 
 
-def test_a_reserved_address_that_no_nat_uses_is_never_seen(article: Region) -> None:
+def test_a_reserved_address_that_no_nat_uses_is_never_seen(article: RunningRegion) -> None:
     article.gcloud("compute", "addresses", "create", "idle-ip", f"--region={AN3}")
     idle = article.gcloud_json("compute", "addresses", "describe", "idle-ip", f"--region={AN3}")
     assert idle["status"] == "RESERVED"
     egress(article)
-    assert idle["address"] not in {line["sourceIp"] for line in article.witness()}
+    assert idle["address"] not in {line["sourceIp"] for line in article.site_access_log()}
     article.gcloud("compute", "addresses", "delete", "idle-ip", f"--region={AN3}", "--quiet")
 
 
@@ -209,14 +213,14 @@ def test_a_reserved_address_that_no_nat_uses_is_never_seen(article: Region) -> N
     ],
     ids=["address", "subnet", "network"],
 )
-def test_what_is_in_use_is_not_deleted(article: Region, command: tuple[str, ...], user: str) -> None:
+def test_what_is_in_use_is_not_deleted(article: RunningRegion, command: tuple[str, ...], user: str) -> None:
     refused = article.gcloud(*command, "--quiet", check=False)
     assert refused.returncode != 0
     assert f"is already being used by '{user}'" in refused.stderr
 
 
 def test_a_nat_made_first_serves_what_comes_later_and_in_the_right_order_all_can_be_deleted(
-    new_region: Callable[..., Region],
+    new_region: Callable[..., RunningRegion],
 ) -> None:
     region = new_region("--ephemeral")
     subnet, connector, router, address, _nat = STEPS.strip().splitlines()

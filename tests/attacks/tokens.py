@@ -10,8 +10,8 @@ from tests.attacks.http1 import say
 from tests.attacks.table import Tally, attack
 from tests.attacks.target import API_HOST, Target
 
-from fogbank.frontend import jwt
-from fogbank.frontend.jwt import KeyPair
+from fogbank.frontend.iam import jwt
+from fogbank.frontend.iam.jwt import KeyPair
 
 
 def part(content: Any) -> str:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fogbank.frontend.environment import applied
-from fogbank.testing import Region, end_region, short_folder
+from fogbank.frontend.client_environment import applied
+from fogbank.testing import RunningRegion, end_region, short_folder
 
 KILLS = 50
 COMPUTE = "https://compute.googleapis.com/compute/v1/projects/demo"
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.netns, pytest.mark.timeout(400)]
 class Writer(threading.Thread):
     """Creates and deletes rules until the region dies; remembers what was acknowledged."""
 
-    def __init__(self, region: Region, turn: int, known: dict[str, bool]) -> None:
+    def __init__(self, region: RunningRegion, turn: int, known: dict[str, bool]) -> None:
         super().__init__(daemon=True)
         self.region, self.turn, self.known = region, turn, known
         self.acknowledged = threading.Event()
@@ -46,21 +46,21 @@ class Writer(threading.Thread):
             return
 
 
-def start(region: Region) -> int:
+def start(region: RunningRegion) -> int:
     region.fogbank("up", "--detach", "--port", "0", timeout=60)
     region.environment = applied(json.loads(region.fogbank("env", "--format", "json")), os.environ)
     return int(json.loads(region.fogbank("status", "--format", "json"))["pid"])
 
 
 @pytest.fixture
-def region() -> Iterator[Region]:
-    """Give a region that keeps its state, not started yet."""
-    region = Region(f"test-{secrets.token_hex(4)}", short_folder())
+def region() -> Iterator[RunningRegion]:
+    """Return a region that keeps its state, not started yet."""
+    region = RunningRegion(f"test-{secrets.token_hex(4)}", short_folder())
     yield region
     end_region(region)
 
 
-def test_fifty_kills_at_random_points_lose_no_acknowledged_write(region: Region) -> None:
+def test_fifty_kills_at_random_points_lose_no_acknowledged_write(region: RunningRegion) -> None:
     chance = random.Random(2)
     known: dict[str, bool] = {}
     for turn in range(KILLS):
@@ -80,10 +80,10 @@ def test_fifty_kills_at_random_points_lose_no_acknowledged_write(region: Region)
     status = json.loads(region.fogbank("status", "--format", "json"))
     assert status["appliedVersion"] == status["worldVersion"]
     assert status["converging"] == []
-    assert status["spaces"] >= 3
+    assert status["namespaces"] >= 3
 
 
-def check(region: Region, known: dict[str, bool]) -> None:
+def check(region: RunningRegion, known: dict[str, bool]) -> None:
     names: set[str] = set()
     page = ""
     while True:

@@ -11,7 +11,7 @@ import h2.events
 import pytest
 from tests.serving import TOKEN, listener, serving
 
-from fogbank.frontend.connections import ALPN
+from fogbank.frontend.http.connections import ALPN
 
 PROJECT = "https://compute.googleapis.com/compute/v1/projects/demo"
 SUBNETS = f"{PROJECT}/regions/asia-northeast3/subnetworks"

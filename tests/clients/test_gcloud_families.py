@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fogbank.testing import Region
+from fogbank.testing import RunningRegion
 
 AN1, AN3 = "asia-northeast1", "asia-northeast3"
 IN1, IN3 = f"--region={AN1}", f"--region={AN3}"
@@ -21,19 +21,19 @@ V1 = "https://www.googleapis.com/compute/v1/projects/demo"
 pytestmark = [pytest.mark.slow, pytest.mark.netns, pytest.mark.xdist_group("gcloud-families")]
 
 
-def values(region: Region, *command: str) -> list[list[str]]:
+def values(region: RunningRegion, *command: str) -> list[list[str]]:
     """Run a command whose format is ``value(…)``; give its lines, split at tabs."""
     return [line.split("\t") for line in region.gcloud(*command).stdout.splitlines()]
 
 
-def refused(region: Region, *command: str) -> str:
+def refused(region: RunningRegion, *command: str) -> str:
     """Run a command that must fail; give what gcloud says."""
     done = region.gcloud(*command, check=False)
     assert done.returncode == 1, done.stdout
     return done.stderr
 
 
-def test_networks(region: Region) -> None:
+def test_networks(region: RunningRegion) -> None:
     networks = ("compute", "networks")
     region.gcloud(*networks, "create", "fam-custom", "--subnet-mode=custom")
     (auto,) = region.gcloud_json(*networks, "create", "fam-auto", "--subnet-mode=auto", "--mtu=1500")
@@ -51,7 +51,7 @@ def test_networks(region: Region) -> None:
     assert "was not found" in refused(region, *networks, "delete", "fam-auto")
 
 
-def test_subnets(region: Region) -> None:
+def test_subnets(region: RunningRegion) -> None:
     subnets, table = ("compute", "networks", "subnets"), "--format=value(name,ipCidrRange)"
     region.gcloud("compute", "networks", "create", "fam-subnets", "--subnet-mode=custom")
     region.gcloud(
@@ -82,7 +82,7 @@ def test_subnets(region: Region) -> None:
     region.gcloud("compute", "networks", "delete", "fam-subnets")
 
 
-def test_addresses(region: Region) -> None:
+def test_addresses(region: RunningRegion) -> None:
     addresses = ("compute", "addresses")
     region.gcloud(*addresses, "create", "fam-1", "fam-2", IN3)
     region.gcloud(*addresses, "create", "fam-global", "--global")
@@ -110,7 +110,7 @@ def test_addresses(region: Region) -> None:
     assert values(region, *addresses, "list", "--filter=name~^fam", "--format=value(name)") == []
 
 
-def test_routers_and_nats(region: Region) -> None:
+def test_routers_and_nats(region: RunningRegion) -> None:
     # Not where the article has its gateway: one that serves all subnetworks tolerates no other.
     routers, nat = ("compute", "routers"), ("--router=fam-router", IN1)
     region.gcloud(*routers, "create", "fam-router", "--network=default", IN1, "--asn=64512")
@@ -147,7 +147,7 @@ def test_routers_and_nats(region: Region) -> None:
     region.gcloud("compute", "addresses", "delete", "fam-nat", IN1)
 
 
-def test_routes(region: Region) -> None:
+def test_routes(region: RunningRegion) -> None:
     region.gcloud(
         "compute", "routes", "create", "fam-route", "--network=default",
         "--destination-range=172.20.0.0/16", "--next-hop-gateway=default-internet-gateway",
@@ -162,7 +162,7 @@ def test_routes(region: Region) -> None:
     region.gcloud("compute", "routes", "delete", "fam-route")
 
 
-def test_firewall_rules(region: Region) -> None:
+def test_firewall_rules(region: RunningRegion) -> None:
     rules = ("compute", "firewall-rules")
     region.gcloud(
         *rules, "create", "fam-allow", "--network=default", "--allow=tcp:80,tcp:443,icmp",
@@ -187,7 +187,7 @@ def test_firewall_rules(region: Region) -> None:
     region.gcloud(*rules, "delete", "fam-allow", "fam-out", "fam-deny")
 
 
-def test_connectors(region: Region) -> None:
+def test_connectors(region: RunningRegion) -> None:
     connectors = ("compute", "networks", "vpc-access", "connectors")
     region.gcloud("compute", "networks", "subnets", "create", "fam-28", "--network=default",
                   "--range=10.9.0.0/28", IN3)  # fmt: skip
@@ -212,7 +212,7 @@ def test_connectors(region: Region) -> None:
     region.gcloud("compute", "networks", "subnets", "delete", "fam-28", IN3)
 
 
-def test_run_services(region: Region, tmp_path: Path) -> None:
+def test_run_services(region: RunningRegion, tmp_path: Path) -> None:
     services, where = ("run", "services"), ("fam", IN3)
     deployed = region.gcloud(
         "run", "deploy", *where, f"--image={NETCHECK}", "--no-allow-unauthenticated", "--set-env-vars=A=1,B=2"
@@ -255,7 +255,7 @@ def test_run_services(region: Region, tmp_path: Path) -> None:
         assert shown["status"]["url"] in region.gcloud(*services, "list", *place).stdout
 
 
-def test_run_policies_yaml_and_deletion(region: Region, tmp_path: Path) -> None:
+def test_run_policies_yaml_and_deletion(region: RunningRegion, tmp_path: Path) -> None:
     services = ("run", "services")
     document = tmp_path / "service.yaml"
     document.write_text(
@@ -284,7 +284,7 @@ def plain(text: str) -> str:
     return text.replace("\x1b[1m", "").replace("\x1b[m", "")
 
 
-def test_projects_and_services(region: Region) -> None:
+def test_projects_and_services(region: RunningRegion) -> None:
     region.gcloud("projects", "create", "fam-project", "--name=Of a family", "--labels=env=test")
     assert ["fam-project", "Of a family"] in values(
         region, "projects", "list", "--format=value(projectId,name)"
@@ -311,7 +311,7 @@ def test_projects_and_services(region: Region) -> None:
     assert region.gcloud_json("projects", "describe", "fam-project")["lifecycleState"] == "DELETE_REQUESTED"
 
 
-def test_service_accounts_and_their_keys(region: Region, tmp_path: Path) -> None:
+def test_service_accounts_and_their_keys(region: RunningRegion, tmp_path: Path) -> None:
     accounts, email = ("iam", "service-accounts"), "fam-robot@demo.iam.gserviceaccount.com"
     region.gcloud(*accounts, "create", "fam-robot", "--display-name=First")
     region.gcloud(*accounts, "update", email, "--display-name=Second")
@@ -336,7 +336,7 @@ def test_service_accounts_and_their_keys(region: Region, tmp_path: Path) -> None
     assert "NOT_FOUND" in refused(region, *accounts, "describe", email)
 
 
-def test_regions_zones_project_and_operations(region: Region) -> None:
+def test_regions_zones_project_and_operations(region: RunningRegion) -> None:
     assert [AN3, "UP"] in values(region, "compute", "regions", "list", "--format=value(name,status)")
     zones = ("compute", "zones", "list", f"--filter=region:{AN3}", "--format=value(name)")
     assert values(region, *zones) == [[f"{AN3}-{letter}"] for letter in "abc"]

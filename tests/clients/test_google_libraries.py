@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from fogbank.testing import Region
+from fogbank.testing import RunningRegion
 
 COMPUTE = "https://compute.googleapis.com/compute/v1/projects/demo"
 NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck"
@@ -26,14 +26,14 @@ def service(name, version):
 """
 
 
-def python(region: Region, script: str) -> dict[str, object]:
+def python(region: RunningRegion, script: str) -> dict[str, object]:
     """Run a script as a client of the region; give the JSON that it prints."""
     done = region.run(sys.executable, "-c", PRELUDE + script)
     found: dict[str, object] = json.loads(done.stdout)
     return found
 
 
-def test_the_api_client_makes_lists_and_deletes_compute_resources(region: Region) -> None:
+def test_the_api_client_makes_lists_and_deletes_compute_resources(region: RunningRegion) -> None:
     answer = python(region, """
 compute = service("compute", "v1")
 place = {"project": project, "region": "asia-northeast3"}
@@ -86,7 +86,7 @@ print(json.dumps({"made": made, "names": names, "pages": pages, "again": again, 
     assert answer["batch"] == {"lib-subnet": "lib-subnet", "lib-none": 404}
 
 
-def test_the_api_client_deploys_with_run_v2_behind_a_connector(region: Region) -> None:
+def test_the_api_client_deploys_with_run_v2_behind_a_connector(region: RunningRegion) -> None:
     answer = python(region, """
 place = f"projects/{project}/locations/asia-northeast3"
 
@@ -130,7 +130,7 @@ print(json.dumps({"built": built["response"], "deployed": deployed["response"], 
     assert not [name for name in answer["left"] if name.endswith("/lib")]
 
 
-def test_the_api_client_makes_a_service_account_that_can_be_impersonated(region: Region) -> None:
+def test_the_api_client_makes_a_service_account_that_can_be_impersonated(region: RunningRegion) -> None:
     answer = python(region, """
 from google.auth import impersonated_credentials
 import base64
@@ -161,7 +161,7 @@ print(json.dumps({"email": account["email"], "networks": [n["name"] for n in net
 )
 @pytest.mark.parametrize("host", ["compute", "asia-northeast3-run", "iamcredentials"])
 def test_who_is_not_known_is_told_what_would_do(
-    region: Region, host: str, sent: dict[str, str], reason: str, flaw: str
+    region: RunningRegion, host: str, sent: dict[str, str], reason: str, flaw: str
 ) -> None:
     paths = {
         "compute": "/compute/v1/projects/demo/global/networks",
@@ -182,7 +182,7 @@ def test_who_is_not_known_is_told_what_would_do(
         assert error["errors"][0]["reason"] == reason
 
 
-def test_a_user_of_the_region_is_let_in_where_a_role_says_so(region: Region) -> None:
+def test_a_user_of_the_region_is_let_in_where_a_role_says_so(region: RunningRegion) -> None:
     place, me = "--region=asia-northeast3", "someone@example.com"
     document = json.loads(region.fogbank("credentials", "--user", me))
     file = region.home / "someone.json"
@@ -211,6 +211,6 @@ print(json.dumps({"kind": type(credentials).__module__, "networks": [n["name"] f
 
 
 @pytest.mark.parametrize("email", ["nobody", "robot@demo.iam.gserviceaccount.com"])
-def test_credentials_are_for_users_alone(region: Region, email: str) -> None:
+def test_credentials_are_for_users_alone(region: RunningRegion, email: str) -> None:
     with pytest.raises(AssertionError, match=r"no e-mail address|gcloud iam service-accounts keys create"):
         region.fogbank("credentials", "--user", email)

@@ -9,8 +9,8 @@ import jwt
 import pytest
 
 from fogbank.clock import Clock
-from fogbank.frontend.accounts import GCLOUD_CLIENT
-from fogbank.frontend.tokens import Tokens
+from fogbank.frontend.iam.accounts import GCLOUD_CLIENT
+from fogbank.frontend.iam.tokens import Tokens
 
 NETWORKS = "https://compute.googleapis.com/compute/v1/projects/demo/global/networks"
 NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck"

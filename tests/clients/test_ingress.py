@@ -13,11 +13,11 @@ from tests.identities import region_in
 from tests.serving import listener
 
 from fogbank.clock import Clock
-from fogbank.frontend.authority import open_authority
-from fogbank.frontend.connections import ALPN, Connections
-from fogbank.frontend.hosts import Hosts
-from fogbank.frontend.ingress import Ingress
-from fogbank.frontend.proxy import Proxy
+from fogbank.frontend.http.connections import ALPN, Connections
+from fogbank.frontend.http.proxy import Proxy
+from fogbank.frontend.http.virtual_hosts import Hosts
+from fogbank.frontend.ingress.application import Ingress
+from fogbank.frontend.pki.authority import open_authority
 
 URL = f"https://{HOST}"
 
@@ -43,7 +43,7 @@ async def site(tmp_path):
         Clock(),
         container,
         exhausted=NoInstanceError,
-        open_socket=lambda _space, kind: socket.socket(socket.AF_INET, kind),
+        open_socket=lambda _netns, kind: socket.socket(socket.AF_INET, kind),
         draw=lambda: 0.0,
         record=record,
     )

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from tests.dataplane.test_world import family, gone, host
 
-from fogbank.frontend.environment import applied
-from fogbank.testing import Region
+from fogbank.frontend.client_environment import applied
+from fogbank.testing import RunningRegion
 
 AN3 = "asia-northeast3"
 NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck"
@@ -26,7 +26,7 @@ RUN_V2 = f"https://run.googleapis.com/v2/projects/demo/locations/{AN3}/services"
 PATIENCE = 20.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.netns]
-NewRegion = Callable[..., Region]
+NewRegion = Callable[..., RunningRegion]
 
 
 def until(condition: Callable[[], Any]) -> Any:
@@ -38,7 +38,7 @@ def until(condition: Callable[[], Any]) -> Any:
     return found
 
 
-def deploy(region: Region, name: str, **template: object) -> str:
+def deploy(region: RunningRegion, name: str, **template: object) -> str:
     """Make a service that everybody may invoke; give its URL when it serves."""
     body = {"template": {"containers": [{"image": NETCHECK}], **template}, "invokerIamDisabled": True}
     status, operation = region.api("POST", f"{RUN_V2}?serviceId={name}", body)
@@ -52,7 +52,7 @@ def deploy(region: Region, name: str, **template: object) -> str:
     return str(until(ready))
 
 
-def egress(region: Region, url: str, path: str = "") -> dict[str, Any]:
+def egress(region: RunningRegion, url: str, path: str = "") -> dict[str, Any]:
     """Have the service at ``url`` ask the third party who it is."""
     found: dict[str, Any] = json.loads(
         region.curl("--max-time", "20", f"{url}/egress?url=http://ifconfig.me/{path}&timeout=3")
@@ -60,11 +60,11 @@ def egress(region: Region, url: str, path: str = "") -> dict[str, Any]:
     return found
 
 
-def process_of(region: Region) -> int:
+def process_of(region: RunningRegion) -> int:
     return int(json.loads(region.fogbank("status", "--format", "json"))["pid"])
 
 
-def start_again(region: Region) -> None:
+def start_again(region: RunningRegion) -> None:
     region.fogbank("up", "--detach", "--port", "0")
     region.environment = applied(json.loads(region.fogbank("env", "--format", "json")), os.environ)
 
@@ -83,7 +83,7 @@ def test_a_strict_region_knows_created_projects_alone(new_region: NewRegion) -> 
     assert [network["name"] for network in listed] == ["default"]
 
 
-def test_elsewhere_a_project_comes_to_be_when_it_is_first_used(region: Region) -> None:
+def test_elsewhere_a_project_comes_to_be_when_it_is_first_used(region: RunningRegion) -> None:
     projects = "https://cloudresourcemanager.googleapis.com/v1/projects"
     assert region.api("GET", f"{projects}/first-use-1")[0] == 403
     status, listed = region.api("GET", f"{COMPUTE}/first-use-1/global/networks")
@@ -97,7 +97,7 @@ def test_third_parties_see_the_traffic_of_their_own_region_alone(new_region: New
         answer = egress(region, deploy(region, "teller"), path=f"i-am-{name}")
         assert answer["ok"], answer
     for name, region in regions.items():
-        assert [line["path"] for line in region.witness("ifconfig.me")] == [f"/i-am-{name}"]
+        assert [line["path"] for line in region.site_access_log("ifconfig.me")] == [f"/i-am-{name}"]
     first, second = (json.loads(r.fogbank("env", "--format", "json")) for r in regions.values())
     assert first["HTTPS_PROXY"] != second["HTTPS_PROXY"]
     assert Path(first["SSL_CERT_FILE"]).read_bytes() != Path(second["SSL_CERT_FILE"]).read_bytes()
@@ -144,10 +144,10 @@ def test_all_is_back_after_down_and_up(new_region: NewRegion) -> None:
     assert json.loads(region.fogbank("clock", "show", "--format", "json"))["advancedSeconds"] == 3660
     assert [region.api("GET", each) for each in (*lists, connectors, f"{RUN_V2}/lasting")] == before
     assert egress(region, url)["body"].strip() == reserved
-    assert [line["sourceIp"] for line in region.witness("ifconfig.me")] == [reserved] * 2
+    assert [line["sourceIp"] for line in region.site_access_log("ifconfig.me")] == [reserved] * 2
 
 
-def test_what_a_region_keeps_is_its_owners_alone(region: Region) -> None:
+def test_what_a_region_keeps_is_its_owners_alone(region: RunningRegion) -> None:
     root = Path(region.environment["CLOUDSDK_CONFIG"]).parent
     assert stat.S_IMODE(root.stat().st_mode) == 0o700
     open_to_others = [str(path.relative_to(root)) for path in root.iterdir() if path.lstat().st_mode & 0o077]
@@ -155,7 +155,7 @@ def test_what_a_region_keeps_is_its_owners_alone(region: Region) -> None:
     assert stat.S_ISSOCK((root / "operator.sock").stat().st_mode)
 
 
-def test_a_region_listens_on_loopback_alone(region: Region) -> None:
+def test_a_region_listens_on_loopback_alone(region: RunningRegion) -> None:
     pids = {str(pid) for pid in family(process_of(region))}
     lines = subprocess.run(["ss", "-Hlntup"], capture_output=True, text=True, check=True).stdout.splitlines()
     ours = [line.split() for line in lines if any(f"pid={pid}," in line for pid in pids)]
@@ -197,7 +197,7 @@ PYTHON = str(Path(getattr(sys, "_base_executable", sys.executable)).resolve())
 
 
 @pytest.fixture(scope="module")
-def good(region: Region) -> str:
+def good(region: RunningRegion) -> str:
     """A service whose first revision is good; gives its URL."""
     region.gcloud(
         "run", "deploy", "patient", f"--image={NETCHECK}", f"--region={AN3}", "--allow-unauthenticated",
@@ -234,7 +234,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_container_that_fails_is_told_and_traffic_stays_on_the_last_good_revision(
-    region: Region, good: str, case: str
+    region: RunningRegion, good: str, case: str
 ) -> None:
     options, reason, message, logged = CASES[case]
     colour = json.loads(region.curl(f"{good}/info"))["environment"]["COLOUR"]
@@ -256,7 +256,7 @@ def test_a_container_that_fails_is_told_and_traffic_stays_on_the_last_good_revis
     assert [words for words in logged if words not in log] == []
 
 
-def test_after_failures_a_good_revision_serves_again(region: Region, good: str) -> None:
+def test_after_failures_a_good_revision_serves_again(region: RunningRegion, good: str) -> None:
     region.gcloud(
         "run", "deploy", "patient", f"--region={AN3}", f"--image={NETCHECK}", "--command=", "--args=",
         "--startup-probe=", "--update-env-vars=COLOUR=better",
@@ -264,7 +264,7 @@ def test_after_failures_a_good_revision_serves_again(region: Region, good: str) 
     assert json.loads(region.curl(f"{good}/info"))["environment"]["COLOUR"] == "better"
 
 
-def test_logs_show_what_instances_wrote_and_what_they_served(region: Region) -> None:
+def test_logs_show_what_instances_wrote_and_what_they_served(region: RunningRegion) -> None:
     url = deploy(region, "talkative")
     region.curl(f"{url}/info?who=somebody")
 
@@ -303,9 +303,9 @@ while True:
 """
 
 
-def test_a_container_that_is_told_to_end_still_has_its_network(region: Region) -> None:
+def test_a_container_that_is_told_to_end_still_has_its_network(region: RunningRegion) -> None:
     def goodbyes() -> list[Any]:
-        return [line for line in region.witness("ifconfig.me") if line["path"] == "/goodbye"]
+        return [line for line in region.site_access_log("ifconfig.me") if line["path"] == "/goodbye"]
 
     region.gcloud(
         "run", "deploy", "polite", f"--image={NETCHECK}", f"--region={AN3}", "--no-allow-unauthenticated",

@@ -7,18 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fogbank.testing import Region
+from fogbank.testing import RunningRegion
 
 pytestmark = [pytest.mark.slow, pytest.mark.netns]
 
 
-def instances(region: Region) -> list[str]:
+def instances(region: RunningRegion) -> list[str]:
     status = json.loads(region.fogbank("status", "--format", "json"))
     return [i["state"] for i in status["instances"] if "/revisions/crowded-" in i["revision"]]
 
 
 def test_three_requests_at_once_get_three_instances_of_which_one_stays(
-    new_region: Callable[..., Region],
+    new_region: Callable[..., RunningRegion],
 ) -> None:
     region = new_region("--ephemeral")
     region.gcloud(

@@ -8,8 +8,8 @@ from tests.serving import NOW, OPERATOR, TOKEN, Region
 from fogbank.app.projects import Projects
 from fogbank.discovery.routes import find
 from fogbank.discovery.schemas import check_response
-from fogbank.frontend.calls import ApiRequest
-from fogbank.frontend.registered import registered
+from fogbank.frontend.api.messages import ApiRequest
+from fogbank.frontend.api.service_registry import registered
 
 COMPUTE = "compute.googleapis.com/compute/v1/projects/demo"
 REGIONAL = f"{COMPUTE}/regions/asia-northeast3"

@@ -9,36 +9,36 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.private_world import Lab
 
-from fogbank.dataplane.driver import Carried, Driver
+from fogbank.dataplane.driver import Driver, InterfaceCounters
 from fogbank.dataplane.simulated import SimulatedDriver
 from fogbank.errors import DriverError
 from fogbank.network.topology import (
     Address,
+    AddressSetMember,
     DeviceName,
     Element,
-    Filter,
-    GroupMember,
-    Guard,
+    FirewallPolicy,
     Hop,
     Link,
     Listener,
-    Policy,
+    NetnsName,
+    NetworkNamespace,
     Port,
     PortRange,
+    PortSecurity,
     Route,
     Rule,
     Shaper,
     SourceNat,
-    Space,
-    SpaceName,
+    StatefulFirewall,
     Topology,
     Traffic,
     Workload,
-    spaces_of,
+    namespaces_of,
 )
 from fogbank.planning.plan import Create, plan
 
-NAMES = [SpaceName(name) for name in ("vpc/demo/default", "internet", "instance/a", "instance/b")]
+NAMES = [NetnsName(name) for name in ("vpc/demo/default", "internet", "instance/a", "instance/b")]
 ROUTER, OUTSIDE, A, B = NAMES
 NETWORKS = [IPv4Network("10.0.0.0/8"), IPv4Network("10.8.0.0/24"), IPv4Network("10.8.0.7/32")]
 ADDRESSES = [IPv4Address("10.8.0.2"), IPv4Address("10.8.0.3"), IPv4Address("10.8.0.7")]
@@ -70,8 +70,8 @@ def topologies(draw: Callable) -> Topology:
         elements.setdefault(element.key, element)
 
     for name in chosen:
-        add(Space(name, forwards=draw(st.booleans())))
-    devices: dict[SpaceName, list[DeviceName]] = {name: [DeviceName("lo")] for name in chosen}
+        add(NetworkNamespace(name, forwards=draw(st.booleans())))
+    devices: dict[NetnsName, list[DeviceName]] = {name: [DeviceName("lo")] for name in chosen}
     for number, (left, right) in enumerate(
         draw(st.lists(st.tuples(*2 * [st.sampled_from(chosen)]), max_size=3))
     ):
@@ -80,20 +80,20 @@ def topologies(draw: Callable) -> Topology:
             add(Link(Port(left, near), Port(right, far), draw(st.sampled_from([1400, 1460, 8896]))))
             devices[left].append(near)
             devices[right].append(far)
-    for space in chosen:
+    for netns in chosen:
         for extra in draw(st.lists(st.sampled_from(KINDS), max_size=5)):
-            for element in extra(draw, space, devices[space]):
+            for element in extra(draw, netns, devices[netns]):
                 add(element)
     return Topology(elements)
 
 
-def an_address(draw: Callable, space: SpaceName, devices: list[DeviceName]) -> list[Element]:
+def an_address(draw: Callable, netns: NetnsName, devices: list[DeviceName]) -> list[Element]:
     prefix = draw(st.sampled_from([24, 32]))
     interface = IPv4Interface((draw(st.sampled_from(ADDRESSES)), prefix))
-    return [Address(Port(space, draw(st.sampled_from(devices))), interface)]
+    return [Address(Port(netns, draw(st.sampled_from(devices))), interface)]
 
 
-def a_route(draw: Callable, space: SpaceName, devices: list[DeviceName]) -> list[Element]:
+def a_route(draw: Callable, netns: NetnsName, devices: list[DeviceName]) -> list[Element]:
     vias = st.sampled_from([None, IPv4Address("169.254.1.1"), IPv4Address("169.254.1.2")])
     real = [device for device in devices if device != "lo"]
     hops = (
@@ -101,19 +101,19 @@ def a_route(draw: Callable, space: SpaceName, devices: list[DeviceName]) -> list
     )
     if len({hop.via is None for hop in hops}) > 1:
         hops = hops[:1]
-    return [Route(space, draw(st.sampled_from(NETWORKS)), tuple(hops))]
+    return [Route(netns, draw(st.sampled_from(NETWORKS)), tuple(hops))]
 
 
-def a_shaper(draw: Callable, space: SpaceName, devices: list[DeviceName]) -> list[Element]:
+def a_shaper(draw: Callable, netns: NetnsName, devices: list[DeviceName]) -> list[Element]:
     rates = st.sampled_from([1_000_000, 100_000_000, 40_000_000_000])
     real = [device for device in devices if device != "lo"]
-    return [Shaper(Port(space, draw(st.sampled_from(real))), draw(rates))] if real else []
+    return [Shaper(Port(netns, draw(st.sampled_from(real))), draw(rates))] if real else []
 
 
-def rules_of_a_space(draw: Callable, space: SpaceName, devices: list[DeviceName]) -> list[Element]:
+def rules_of_a_netns(draw: Callable, netns: NetnsName, devices: list[DeviceName]) -> list[Element]:
     named = [
-        Policy(
-            space,
+        FirewallPolicy(
+            netns,
             name,
             draw(st.lists(rules, max_size=4).map(tuple)),
             draw(st.sampled_from(["allow", "deny"])),
@@ -123,25 +123,25 @@ def rules_of_a_space(draw: Callable, space: SpaceName, devices: list[DeviceName]
     names = st.sampled_from([policy.name for policy in named])
     guarded = draw(st.lists(st.sampled_from(ADDRESSES), unique=True, max_size=3))
     members = draw(
-        st.lists(st.builds(GroupMember, st.just(space), st.just("web"), st.sampled_from(ADDRESSES)))
+        st.lists(st.builds(AddressSetMember, st.just(netns), st.just("web"), st.sampled_from(ADDRESSES)))
     )
     return [
-        Filter(space, draw(st.sampled_from([None, DeviceName("ext")]))),
+        StatefulFirewall(netns, draw(st.sampled_from([None, DeviceName("ext")]))),
         *named,
         *members,
-        *(Guard(space, draw(st.sampled_from(DEVICES)), a, draw(names), draw(names)) for a in guarded),
+        *(PortSecurity(netns, draw(st.sampled_from(DEVICES)), a, draw(names), draw(names)) for a in guarded),
     ]
 
 
-def a_translation(draw: Callable, space: SpaceName, devices: list[DeviceName]) -> list[Element]:
+def a_translation(draw: Callable, netns: NetnsName, devices: list[DeviceName]) -> list[Element]:
     outside = st.sampled_from([IPv4Address("203.0.113.7"), IPv4Address("203.0.113.8")])
     slices = st.sampled_from([None, PortRange(1024, 1087), PortRange(1024, 1151)])
     clients = draw(st.lists(st.sampled_from(ADDRESSES), unique=True, max_size=3))
     device = draw(st.sampled_from(DEVICES))
-    return [SourceNat(space, device, IPv4Network(c), draw(outside), draw(slices)) for c in clients]
+    return [SourceNat(netns, device, IPv4Network(c), draw(outside), draw(slices)) for c in clients]
 
 
-KINDS = [an_address, a_route, a_shaper, rules_of_a_space, a_translation]
+KINDS = [an_address, a_route, a_shaper, rules_of_a_netns, a_translation]
 
 
 def converge(driver: Driver, desired: Topology) -> None:
@@ -182,68 +182,73 @@ def small() -> list[Element]:
     """A router with one instance."""
     near, far = Port(ROUTER, DEVICES[2]), Port(A, DeviceName("eth0"))
     return [
-        Space(ROUTER, forwards=True),
-        Space(A),
+        NetworkNamespace(ROUTER, forwards=True),
+        NetworkNamespace(A),
         Link(near, far),
         Address(far, IPv4Interface("10.8.0.2")),
         Route(ROUTER, IPv4Network("10.8.0.2/32"), (Hop(near.device),)),
-        Filter(ROUTER),
-        Policy(ROUTER, "open", (), "allow"),
-        Guard(ROUTER, near.device, ADDRESSES[0], "open", "open"),
-        Listener(A, ADDRESSES[0], 80, "tcp", "witness"),
+        StatefulFirewall(ROUTER),
+        FirewallPolicy(ROUTER, "open", (), "allow"),
+        PortSecurity(ROUTER, near.device, ADDRESSES[0], "open", "open"),
+        Listener(A, ADDRESSES[0], 80, "tcp", "site"),
     ]
 
 
 def keeps_the_contract(driver: Driver) -> None:
-    a_space_takes_everything_inside_along(driver)
+    a_netns_takes_everything_inside_along(driver)
     a_failure_stops_nothing_else(driver)
     what_failed_is_not_observed_and_can_be_tried_again(driver)
     counters_are_of_every_link_that_ends_there(driver)
 
 
-def a_space_takes_everything_inside_along(driver: Driver) -> None:
+def a_netns_takes_everything_inside_along(driver: Driver) -> None:
     converge(driver, Topology.of(small()))
-    rest = Topology.of(e for e in small() if A not in spaces_of(e) and not isinstance(e, Route | Guard))
+    rest = Topology.of(
+        e for e in small() if A not in namespaces_of(e) and not isinstance(e, Route | PortSecurity)
+    )
     actions = plan(driver.observe(), rest)
-    assert [type(action.element) for action in actions] == [Guard, Route, Space]
+    assert [type(action.element) for action in actions] == [PortSecurity, Route, NetworkNamespace]
     assert [outcome.error for outcome in driver.apply(actions)] == [None, None, None]
     assert driver.observe().elements == rest.elements
     converge(driver, Topology())
 
 
 def a_failure_stops_nothing_else(driver: Driver) -> None:
-    good, bad = Space(A), Link(Port(A, DeviceName("x")), Port(SpaceName("nowhere"), DeviceName("y")))
+    good, bad = (
+        NetworkNamespace(A),
+        Link(Port(A, DeviceName("x")), Port(NetnsName("nowhere"), DeviceName("y"))),
+    )
     no_device = Address(Port(A, DeviceName("none")), IPv4Interface("10.0.0.1"))
     fine = Address(Port(A, DeviceName("lo")), IPv4Interface("10.0.0.2"))
-    no_policy = Guard(A, DeviceName("lo"), ADDRESSES[0], "none", "none")
-    workload = Workload("w", SpaceName("nowhere"), "sha256:0", 8080)
-    asked = [Create(e) for e in (good, bad, no_device, fine, Filter(A), no_policy, workload)]
+    no_policy = PortSecurity(A, DeviceName("lo"), ADDRESSES[0], "none", "none")
+    workload = Workload("w", NetnsName("nowhere"), "sha256:0", 8080)
+    asked = [Create(e) for e in (good, bad, no_device, fine, StatefulFirewall(A), no_policy, workload)]
     outcomes = driver.apply(asked)
     assert [outcome.action for outcome in outcomes] == asked
     failed = {outcome.action.element.key for outcome in outcomes if outcome.error}
     assert failed == {bad.key, no_device.key, no_policy.key, workload.key}
-    assert set(driver.observe().elements) == {good.key, fine.key, ("filter", A)}
+    assert set(driver.observe().elements) == {good.key, fine.key, ("stateful-firewall", A)}
     converge(driver, Topology())
 
 
 def what_failed_is_not_observed_and_can_be_tried_again(driver: Driver) -> None:
     late = Link(Port(A, DeviceName("x")), Port(B, DeviceName("y")))
-    driver.apply([Create(Space(A)), Create(late)])
+    driver.apply([Create(NetworkNamespace(A)), Create(late)])
     assert late not in driver.observe()
-    converge(driver, Topology.of([Space(A), Space(B), late]))
-    converge(driver, Topology.of([Space(A), Space(B), replace(late, mtu=1400)]))
+    converge(driver, Topology.of([NetworkNamespace(A), NetworkNamespace(B), late]))
+    converge(driver, Topology.of([NetworkNamespace(A), NetworkNamespace(B), replace(late, mtu=1400)]))
     converge(driver, Topology())
 
 
 def counters_are_of_every_link_that_ends_there(driver: Driver) -> None:
     converge(driver, Topology.of(small()))
-    (near,) = driver.carried(ROUTER).items()
-    (far,) = driver.carried(A).items()
+    (near,) = driver.interface_counters(ROUTER).items()
+    (far,) = driver.interface_counters(A).items()
     assert (near[0], far[0]) == (DEVICES[2], DeviceName("eth0"))
-    assert all(isinstance(carried, Carried) for _, carried in (near, far))
-    assert driver.carried(ROUTER)[near[0]].sent >= near[1].sent
+    assert all(isinstance(interface_counters, InterfaceCounters) for _, interface_counters in (near, far))
+    assert driver.interface_counters(ROUTER)[near[0]].sent >= near[1].sent
     with pytest.raises(DriverError):
-        driver.carried(SpaceName("nowhere"))
+        driver.interface_counters(NetnsName("nowhere"))
     converge(driver, Topology())
 
 
@@ -257,7 +262,9 @@ def test_the_linux_driver_keeps_the_contract(lab: Lab) -> None:
 
 
 def test_the_simulated_driver_fails_on_request() -> None:
-    driver = SimulatedDriver(failure=lambda action: "no luck" if isinstance(action.element, Space) else None)
-    (outcome,) = driver.apply([Create(Space(A))])
+    driver = SimulatedDriver(
+        failure=lambda action: "no luck" if isinstance(action.element, NetworkNamespace) else None
+    )
+    (outcome,) = driver.apply([Create(NetworkNamespace(A))])
     assert str(outcome.error) == "no luck"
     assert len(driver.observe()) == 0

@@ -1,6 +1,6 @@
 """Services and Google's descriptions agree on what there is."""
 
-from fogbank.frontend.registered import registered, unknown_handlers
+from fogbank.frontend.api.service_registry import registered, unknown_handlers
 
 
 def test_every_handler_is_of_a_method_that_google_has():

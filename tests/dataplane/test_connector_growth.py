@@ -16,11 +16,11 @@ from fogbank.clock import Clock
 from fogbank.control.connectors import Connectors
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
+from fogbank.lowering.fragments import Lowered
 from fogbank.lowering.lower import lower
-from fogbank.lowering.lowered import Lowered
-from fogbank.lowering.spaces import connector_space, hub_space, instance_space, site_space
+from fogbank.lowering.netns_names import connector_netns, hub_netns, instance_netns, site_netns
 from fogbank.network.addressing import ANYWHERE
-from fogbank.network.topology import Listener, SpaceName, Topology, Workload
+from fogbank.network.topology import Listener, NetnsName, Topology, Workload
 from fogbank.resources.decisions import Decision
 from fogbank.resources.sites import BUILTIN_SITES
 from fogbank.resources.vpcaccess import read_connector
@@ -56,7 +56,7 @@ def test_a_busy_connector_grows_stays_grown_and_keeps_its_flows(lab: Lab, tmp_pa
 
 async def grow(lab: Lab, folder: Path) -> None:
     world, fleet = slow_article()
-    (instance,) = (instance_space(each) for each in fleet.instances)
+    (instance,) = (instance_netns(each) for each in fleet.instances)
     clock, store = Clock(), Store(Journal(folder / "world.sqlite"))
     logbook = Logbook(folder / "log.jsonl", clock)
     loop = ControlLoop(store, lab.driver, only_network, (), clock)
@@ -70,7 +70,7 @@ async def grow(lab: Lab, folder: Path) -> None:
     def machines() -> int:
         return read_connector(store.world.get(NAME)).instances
 
-    with lab.listen(site_space(SITE.host), SITE.address, 9000) as server:
+    with lab.listen(site_netns(SITE.host), SITE.address, 9000) as server:
         flows = [lab.connect(instance, SITE.address, 9000) for _ in range(CONNECTIONS)]
         await connectors.sample()
         assert (machines(), connectors.status()[0]["machines"]) == (2, 2)
@@ -82,11 +82,11 @@ async def grow(lab: Lab, folder: Path) -> None:
         await loop.turn()
         assert (machines(), connectors.status()[0]["machines"]) == (3, 3)
         assert 0 < connectors.status()[0]["megabitsPerSecond"] < 110
-        assert len(lab.driver.observe().elements["route", hub_space(NAME), str(ANYWHERE)].hops) == 3
+        assert len(lab.driver.observe().elements["route", hub_netns(NAME), str(ANYWHERE)].hops) == 3
         assert [alive(flow) for flow in flows] == [True] * CONNECTIONS
         assert len(server.peers) == CONNECTIONS
         flows += [lab.connect(instance, SITE.address, 9000) for _ in range(CONNECTIONS)]
-        assert lab.driver.flows(connector_space(NAME, 2)), "new flows use the new machine too"
+        assert lab.driver.flows(connector_netns(NAME, 2)), "new flows use the new machine too"
     clock.advance(timedelta(hours=1))
     await connectors.sample()
     assert machines() == 3
@@ -95,9 +95,9 @@ async def grow(lab: Lab, folder: Path) -> None:
     await store.close()
 
 
-def flood(lab: Lab, space: SpaceName, seconds: float) -> None:
+def flood(lab: Lab, netns: NetnsName, seconds: float) -> None:
     """Send more than two machines can forward, as many flows."""
-    senders = [lab.driver.open_socket(space, socket.SOCK_DGRAM) for _ in range(16)]
+    senders = [lab.driver.open_socket(netns, socket.SOCK_DGRAM) for _ in range(16)]
     for sender in senders:
         sender.connect((str(SITE.address), 9))
     end = time.monotonic() + seconds
@@ -111,7 +111,7 @@ def flood(lab: Lab, space: SpaceName, seconds: float) -> None:
 
 
 def alive(flow: socket.socket) -> bool:
-    """Tell whether what is said comes back."""
+    """Return whether what is said comes back."""
     try:
         flow.settimeout(2)
         flow.sendall(b"still there?")

@@ -1,4 +1,4 @@
-"""Containers under crun, in the network namespaces of their spaces."""
+"""Containers under crun, in the network namespaces."""
 
 import http.client
 import json
@@ -13,24 +13,24 @@ import pytest
 from tests.private_world import Lab
 
 from fogbank.dataplane.driver import Event, WorkloadExited, WorkloadWrote
-from fogbank.dataplane.linux import containers as module
-from fogbank.dataplane.linux.builtin import open_store
-from fogbank.dataplane.linux.containers import Containers
-from fogbank.dataplane.linux.images import Images
-from fogbank.dataplane.linux.spaces import Spaces
-from fogbank.dataplane.linux.watcher import Running, Watcher
+from fogbank.dataplane.linux.containers import runtime as module
+from fogbank.dataplane.linux.containers.runtime import CrunRuntime
+from fogbank.dataplane.linux.containers.watcher import RunningContainer, Watcher
+from fogbank.dataplane.linux.images.builtin import open_store
+from fogbank.dataplane.linux.images.unpacked import UnpackedImages
+from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
 from fogbank.errors import DriverError
-from fogbank.network.topology import SpaceName, Workload
+from fogbank.network.topology import NetnsName, Workload
 
 pytestmark = pytest.mark.netns
 
 NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck"
-SPACE = SpaceName("instance/production-00001-abc/0")
+SPACE = NetnsName("instance/production-00001-abc/0")
 PYTHON_OPTIONS = ("-I", "-S", "-B", "-c")
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Images:
+def images(tmp_path_factory: pytest.TempPathFactory) -> UnpackedImages:
     """A store with the built-in images, unpacked."""
     folder = tmp_path_factory.mktemp("store")
     registry, images = open_store(folder / "registry", folder / "cache")
@@ -39,19 +39,19 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Images:
 
 
 class Room:
-    """One space and the containers in it."""
+    """One namespace and the containers in it."""
 
-    def __init__(self, folder: Path, images: Images) -> None:
+    def __init__(self, folder: Path, images: UnpackedImages) -> None:
         trusted = folder / "bundle.pem"
         trusted.write_text("the region's certificates")
         self.events: list[Event] = []
         self.images = images
         self.digest = images.registry.resolve(NETCHECK)
         self.folder = folder / "instances"
-        self.spaces = Spaces(pool_size=0)
-        self.spaces.create(SPACE, forwards=False)
-        self.containers = Containers(
-            self.folder, images, trusted, network=self.spaces.network, report=self.events.append
+        self.namespaces = NetworkNamespaces(pool_size=0)
+        self.namespaces.create(SPACE, forwards=False)
+        self.containers = CrunRuntime(
+            self.folder, images, trusted, network=self.namespaces.network, report=self.events.append
         )
 
     def workload(self, name: str = "a", port: int = 8080, **fields) -> Workload:
@@ -66,7 +66,7 @@ class Room:
     def connect(self, port: int = 8080, within: float = 5.0) -> socket.socket:
         deadline = time.monotonic() + within
         while True:
-            connection = self.spaces.open_socket(SPACE, socket.SOCK_STREAM)
+            connection = self.namespaces.open_socket(SPACE, socket.SOCK_STREAM)
             try:
                 connection.connect(("127.0.0.1", port))
             except ConnectionRefusedError:
@@ -87,12 +87,12 @@ class Room:
         return [e.line for e in self.events if isinstance(e, WorkloadWrote) and e.stream == stream]
 
     def exits(self) -> list[int]:
-        """Give the status of those that ended by themselves."""
-        return [e.status for e in self.events if isinstance(e, WorkloadExited) and not e.told]
+        """Return the status of those that ended by themselves."""
+        return [e.status for e in self.events if isinstance(e, WorkloadExited) and not e.requested]
 
     def stopped(self) -> list[int]:
-        """Give the status of those that ended because they were told to."""
-        return [e.status for e in self.events if isinstance(e, WorkloadExited) and e.told]
+        """Return the status of those that ended because they were told to."""
+        return [e.status for e in self.events if isinstance(e, WorkloadExited) and e.requested]
 
     def run(self, text: str) -> list[str]:
         """Run a program to its end; give what it printed."""
@@ -102,7 +102,7 @@ class Room:
 
 
 @contextmanager
-def room(folder: Path, images: Images) -> Iterator[Room]:
+def setup(folder: Path, images: UnpackedImages) -> Iterator[Room]:
     made = Room(folder, images)
     try:
         yield made
@@ -122,7 +122,7 @@ def until(condition: Callable[[], object], within: float = 5.0) -> None:
 
 
 def test_netcheck_listens_within_300_ms_and_sees_its_own_world(lab: Lab, tmp_path, images):
-    with room(tmp_path, images) as here:
+    with setup(tmp_path, images) as here:
         started = time.monotonic()
         here.containers.start(here.workload())
         returned = time.monotonic() - started
@@ -141,7 +141,7 @@ def test_netcheck_listens_within_300_ms_and_sees_its_own_world(lab: Lab, tmp_pat
 
 
 def test_requests_wait_side_by_side_in_one_container(lab: Lab, tmp_path, images):
-    with room(tmp_path, images) as here:
+    with setup(tmp_path, images) as here:
         here.containers.start(here.workload())
         waiting = [here.connect() for _ in range(80)]
         started = time.monotonic()
@@ -153,7 +153,7 @@ def test_requests_wait_side_by_side_in_one_container(lab: Lab, tmp_path, images)
 
 
 def test_a_program_that_ends_is_reported_with_its_last_words(lab: Lab, tmp_path, images):
-    with room(tmp_path, images) as here:
+    with setup(tmp_path, images) as here:
         here.containers.start(
             here.program("import os; os.write(1, b'one\\ntwo'); os.write(2, b'oh\\n'); os._exit(3)")
         )
@@ -163,13 +163,13 @@ def test_a_program_that_ends_is_reported_with_its_last_words(lab: Lab, tmp_path,
 
 
 def test_a_program_that_a_signal_ended_is_reported_with_the_signal(lab: Lab, tmp_path, images):
-    with room(tmp_path, images) as here:
+    with setup(tmp_path, images) as here:
         here.run("import os; os.abort()")
         assert here.exits()[0] < 0
 
 
 def test_a_program_that_is_not_in_the_image_ends_with_the_reason(lab: Lab, tmp_path, images):
-    with room(tmp_path, images) as here:
+    with setup(tmp_path, images) as here:
         here.containers.start(here.workload(command=("/no/such/program",)))
         until(here.exits)
         assert here.exits()[0] != 0
@@ -177,7 +177,7 @@ def test_a_program_that_is_not_in_the_image_ends_with_the_reason(lab: Lab, tmp_p
 
 
 def test_stop_does_not_wait_frees_the_name_and_tells_when_the_end_came(lab: Lab, tmp_path, images):
-    with room(tmp_path, images) as here:
+    with setup(tmp_path, images) as here:
         here.containers.start(here.workload())
         here.connect().close()
         started = time.monotonic()
@@ -194,7 +194,7 @@ def test_stop_does_not_wait_frees_the_name_and_tells_when_the_end_came(lab: Lab,
 def test_nobody_is_sent_a_signal_for_a_container_that_ended_just_before_it_was_told_to(
     lab: Lab, tmp_path, images, monkeypatch
 ):
-    with room(tmp_path, images) as here:
+    with setup(tmp_path, images) as here:
         watcher = here.containers._watcher
         stopped = []
         monkeypatch.setattr(watcher, "stop", lambda running, _grace: stopped.append(running))
@@ -202,14 +202,14 @@ def test_nobody_is_sent_a_signal_for_a_container_that_ended_just_before_it_was_t
         here.containers.stop("a")  # it is forgotten, but the watcher hears of it only after the end
         until(here.stopped)
         sent = []
-        monkeypatch.setattr(Running, "send", lambda _running, number: sent.append(number))
+        monkeypatch.setattr(RunningContainer, "send", lambda _running, number: sent.append(number))
         Watcher.stop(watcher, stopped[0], grace=0)
         time.sleep(0.1)
         assert sent == []
 
 
 def test_a_container_stopped_while_it_starts_leaves_nothing_behind(lab: Lab, tmp_path, images):
-    with room(tmp_path, images) as here:
+    with setup(tmp_path, images) as here:
         here.containers.start(here.workload())
         here.containers.stop("a")
         until(lambda: not list(here.folder.glob("c*")))
@@ -218,7 +218,7 @@ def test_a_container_stopped_while_it_starts_leaves_nothing_behind(lab: Lab, tmp
 
 def test_a_program_deaf_to_sigterm_is_killed(lab: Lab, tmp_path, images, monkeypatch):
     monkeypatch.setattr(module, "GRACE_SECONDS", 0.2)
-    with room(tmp_path, images) as here:
+    with setup(tmp_path, images) as here:
         here.containers.start(here.program("import os, time; os.write(1, b'up\\n'); time.sleep(60)"))
         until(here.lines)
         here.containers.stop("a")
@@ -228,7 +228,7 @@ def test_a_program_deaf_to_sigterm_is_killed(lab: Lab, tmp_path, images, monkeyp
 
 
 def test_nothing_of_the_host_is_to_be_seen(lab: Lab, tmp_path, images):
-    with room(tmp_path, images) as here:
+    with setup(tmp_path, images) as here:
         shown = here.run(
             "import os\n"
             "print(sorted(os.listdir('/')))\n"
@@ -242,7 +242,7 @@ def test_nothing_of_the_host_is_to_be_seen(lab: Lab, tmp_path, images):
 
 
 def test_what_one_container_writes_no_other_sees(lab: Lab, tmp_path, images):
-    with room(tmp_path, images) as here:
+    with setup(tmp_path, images) as here:
         here.run("open('/tmp/note', 'w').write('x'); open('/etc/hosts', 'a').write('1.1.1.1 x')")
         here.events.clear()
         assert here.run("import os; print(os.listdir('/tmp'), open('/etc/hosts').read().count('x'))") == [
@@ -252,7 +252,7 @@ def test_what_one_container_writes_no_other_sees(lab: Lab, tmp_path, images):
 
 def test_every_user_may_enter_the_root_whatever_our_own_mask(lab: Lab, tmp_path, images):
     os.umask(0o077)
-    with room(tmp_path, images) as here:
+    with setup(tmp_path, images) as here:
         shown = here.run(
             "import os; print([oct(os.stat(p).st_mode & 0o777) for p in ('/', '/etc', '/etc/hosts')])"
         )
@@ -262,7 +262,7 @@ def test_every_user_may_enter_the_root_whatever_our_own_mask(lab: Lab, tmp_path,
 def test_a_container_that_floods_its_log_loses_no_line_and_does_not_drown_the_others(
     lab: Lab, tmp_path, images
 ):
-    with room(tmp_path, images) as here:
+    with setup(tmp_path, images) as here:
         here.containers.start(here.program("print('x\\n' * 100000, end='', flush=True)", "flood"))
         here.containers.start(here.program("print('here', flush=True)", "calm"))
         until(lambda: "here" in here.lines(), within=1.0)
@@ -271,14 +271,14 @@ def test_a_container_that_floods_its_log_loses_no_line_and_does_not_drown_the_ot
 
 
 def test_without_overlays_a_container_gets_a_copy(lab: Lab, tmp_path, images):
-    with room(tmp_path, images) as here:
+    with setup(tmp_path, images) as here:
         here.containers._roots._overlay = False
         assert here.run("print(open('/etc/resolv.conf').readline())") == ["nameserver 169.254.169.254", ""]
 
 
 def test_what_cannot_start_is_a_drivers_error(lab: Lab, tmp_path, images):
-    with room(tmp_path, images) as here:
-        elsewhere = Workload("b", SpaceName("nowhere"), here.digest, 8080)
+    with setup(tmp_path, images) as here:
+        elsewhere = Workload("b", NetnsName("nowhere"), here.digest, 8080)
         with pytest.raises(DriverError, match="nowhere"):
             here.containers.start(elsewhere)
         with pytest.raises(DriverError, match="not found"):
@@ -291,10 +291,10 @@ def test_what_cannot_start_is_a_drivers_error(lab: Lab, tmp_path, images):
 
 def test_close_ends_everything_and_gives_every_descriptor_back(lab: Lab, tmp_path, images):
     before = descriptors()
-    with room(tmp_path, images) as here:
+    with setup(tmp_path, images) as here:
         for number in range(5):
             here.containers.start(here.workload(f"w{number}", 8080 + number))
         here.connect(8084).close()
-    here.spaces.close()
+    here.namespaces.close()
     assert [folder.name for folder in here.folder.glob("c*")] == []
     assert descriptors() <= before

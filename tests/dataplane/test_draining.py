@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from tests.dataplane.vpc import ALICE, ALICE_IP, NAT_IP, OTHER_NAT_IP, SITE, SITE_IP, guard, nat, vpc
+from tests.dataplane.vpc import ALICE, ALICE_IP, NAT_IP, OTHER_NAT_IP, SITE, SITE_IP, nat, port_security, vpc
 from tests.private_world import Lab
 
 pytestmark = pytest.mark.netns
@@ -12,8 +12,8 @@ pytestmark = pytest.mark.netns
 
 @contextmanager
 def open_connection(lab: Lab) -> Iterator[object]:
-    """Give a function that tells whether one connection, opened through the first address, still works."""
-    lab.build(*vpc(), guard(ALICE_IP), nat())
+    """Return a function that tells whether one connection, opened through the first address, still works."""
+    lab.build(*vpc(), port_security(ALICE_IP), nat())
     with lab.listen(SITE, SITE_IP, 80) as server, lab.connect(ALICE, SITE_IP, 80) as connection:
 
         def works() -> bool:
@@ -30,7 +30,7 @@ def open_connection(lab: Lab) -> Iterator[object]:
 
 def test_what_is_open_on_a_drained_address_lives_on_and_the_next_flow_moves(lab: Lab) -> None:
     with open_connection(lab) as (works, server):
-        lab.build(*vpc(), guard(ALICE_IP), nat(outside=OTHER_NAT_IP, draining=(NAT_IP,)))
+        lab.build(*vpc(), port_security(ALICE_IP), nat(outside=OTHER_NAT_IP, draining=(NAT_IP,)))
         assert works()
         with lab.connect(ALICE, SITE_IP, 80) as another:
             another.sendall(b"hello")
@@ -40,19 +40,19 @@ def test_what_is_open_on_a_drained_address_lives_on_and_the_next_flow_moves(lab:
 
 def test_taking_a_drained_address_away_ends_what_is_open_on_it(lab: Lab) -> None:
     with open_connection(lab) as (works, _):
-        lab.build(*vpc(), guard(ALICE_IP), nat(outside=OTHER_NAT_IP, draining=(NAT_IP,)))
-        lab.build(*vpc(), guard(ALICE_IP), nat(outside=OTHER_NAT_IP))
+        lab.build(*vpc(), port_security(ALICE_IP), nat(outside=OTHER_NAT_IP, draining=(NAT_IP,)))
+        lab.build(*vpc(), port_security(ALICE_IP), nat(outside=OTHER_NAT_IP))
         assert not works()
 
 
 def test_moving_without_draining_ends_what_is_open(lab: Lab) -> None:
     with open_connection(lab) as (works, _):
-        lab.build(*vpc(), guard(ALICE_IP), nat(outside=OTHER_NAT_IP))
+        lab.build(*vpc(), port_security(ALICE_IP), nat(outside=OTHER_NAT_IP))
         assert not works()
 
 
 def test_moving_back_keeps_what_is_open(lab: Lab) -> None:
     with open_connection(lab) as (works, _):
-        lab.build(*vpc(), guard(ALICE_IP), nat(outside=OTHER_NAT_IP, draining=(NAT_IP,)))
-        lab.build(*vpc(), guard(ALICE_IP), nat())
+        lab.build(*vpc(), port_security(ALICE_IP), nat(outside=OTHER_NAT_IP, draining=(NAT_IP,)))
+        lab.build(*vpc(), port_security(ALICE_IP), nat())
         assert works()

@@ -19,13 +19,13 @@ from tests.dataplane.vpc import (
     ROUTER,
     allow,
     deny,
-    guard,
     host,
+    port_security,
     vpc,
 )
 from tests.private_world import Lab
 
-from fogbank.network.topology import Address, GroupMember, Policy, Port, Traffic
+from fogbank.network.topology import Address, AddressSetMember, FirewallPolicy, Port, Traffic
 
 pytestmark = pytest.mark.netns
 
@@ -33,12 +33,17 @@ STRANGER_IP = IPv4Address("10.8.0.77")
 
 
 def policy(*rules, default="deny", name="inbound"):
-    return Policy(ROUTER, name, rules, default)
+    return FirewallPolicy(ROUTER, name, rules, default)
 
 
 def guarded(*rules, egress="open", default="deny"):
     """The VPC with an ingress policy of ``rules`` at Bob."""
-    return [*vpc(), policy(*rules, default=default), guard(ALICE_IP), guard(BOB_IP, "inbound", egress)]
+    return [
+        *vpc(),
+        policy(*rules, default=default),
+        port_security(ALICE_IP),
+        port_security(BOB_IP, "inbound", egress),
+    ]
 
 
 def test_only_allowed_ports_are_reached_and_the_rest_is_counted(lab: Lab) -> None:
@@ -68,11 +73,11 @@ def test_replies_pass_although_nothing_may_leave(lab: Lab) -> None:
 
 
 def test_a_group_is_those_who_are_in_it_now(lab: Lab) -> None:
-    tagged = allow(80, groups=("web", "batch"))
+    tagged = allow(80, address_sets=("web", "batch"))
     lab.build(*guarded(tagged))
     with lab.listen(BOB, BOB_IP, 80):
         assert not lab.reaches(ALICE, BOB_IP, 80, timeout=0.2)
-        lab.build(*guarded(tagged), GroupMember(ROUTER, "batch", ALICE_IP))
+        lab.build(*guarded(tagged), AddressSetMember(ROUTER, "batch", ALICE_IP))
         assert lab.reaches(ALICE, BOB_IP, 80)
         lab.build(*guarded(tagged))
         assert not lab.reaches(ALICE, BOB_IP, 80, timeout=0.2)
@@ -88,10 +93,10 @@ def test_a_changed_policy_meets_new_connections_and_leaves_old_ones_alone(lab: L
         assert old.recv(100) == b"still here"
 
 
-def test_a_guard_moves_to_another_policy_while_its_old_one_goes(lab: Lab) -> None:
+def test_a_port_security_moves_to_another_policy_while_its_old_one_goes(lab: Lab) -> None:
     lab.build(*guarded(allow(80)))
     with lab.listen(BOB, BOB_IP, 80):
-        lab.build(*vpc(), guard(ALICE_IP), guard(BOB_IP, "closed"))
+        lab.build(*vpc(), port_security(ALICE_IP), port_security(BOB_IP, "closed"))
         assert not lab.reaches(ALICE, BOB_IP, 80, timeout=0.2)
         lab.build(*guarded(allow(80)))
         assert lab.reaches(ALICE, BOB_IP, 80)
@@ -107,8 +112,8 @@ def test_a_machine_cannot_borrow_an_address(lab: Lab) -> None:
     assert lab.driver.drops(ROUTER)["spoofed"] >= 2
 
 
-def test_without_a_guard_nothing_enters_and_nothing_leaves(lab: Lab) -> None:
-    lab.build(*vpc(), guard(ALICE_IP))
+def test_without_a_port_security_nothing_enters_and_nothing_leaves(lab: Lab) -> None:
+    lab.build(*vpc(), port_security(ALICE_IP))
     with lab.listen(BOB, BOB_IP, 80), lab.listen(ALICE, ALICE_IP, 80):
         assert not lab.reaches(ALICE, BOB_IP, 80, timeout=0.2)
         assert not lab.reaches(BOB, ALICE_IP, 80, timeout=0.2)
@@ -120,7 +125,7 @@ def test_without_a_guard_nothing_enters_and_nothing_leaves(lab: Lab) -> None:
 def test_egress_rules_choose_destinations(lab: Lab) -> None:
     rules = (deny(80, destinations=(host(BOB_IP),), label="not-bob"),)
     out = policy(*rules, default="allow", name="outbound")
-    lab.build(*vpc(), out, guard(ALICE_IP, egress="outbound"), guard(BOB_IP))
+    lab.build(*vpc(), out, port_security(ALICE_IP, egress="outbound"), port_security(BOB_IP))
     with lab.listen(BOB, BOB_IP, 80), lab.listen(BOB, BOB_IP, 81):
         assert not lab.reaches(ALICE, BOB_IP, 80, timeout=0.2)
         assert lab.reaches(ALICE, BOB_IP, 81)
@@ -151,11 +156,11 @@ def test_a_policy_stays_when_its_neighbour_is_refused(lab: Lab) -> None:
     from fogbank.planning.plan import Create
 
     lab.build(*vpc())
-    missing = guard(BOB_IP, ingress="never made")
-    outcomes = lab.driver.apply([Create(guard(ALICE_IP)), Create(missing), Create(policy(allow(80)))])
+    missing = port_security(BOB_IP, ingress="never made")
+    outcomes = lab.driver.apply([Create(port_security(ALICE_IP)), Create(missing), Create(policy(allow(80)))])
     assert [outcome.action.element for outcome in outcomes if outcome.error] == [missing]
     assert CLOSED in lab.driver.observe()
-    assert guard(ALICE_IP) in lab.driver.observe()
+    assert port_security(ALICE_IP) in lab.driver.observe()
 
 
 def udp_arrives(lab: Lab, port: int) -> bool:
@@ -171,7 +176,7 @@ def udp_arrives(lab: Lab, port: int) -> bool:
 
 
 def pings(lab: Lab) -> bool:
-    with lab.driver.spaces.inside(ALICE):
+    with lab.driver.namespaces.inside(ALICE):
         ping = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
     with contextlib.closing(ping):
         ping.settimeout(0.3)

@@ -24,8 +24,8 @@ from tests.private_world import Lab
 from fogbank.lowering.lower import lower
 from fogbank.network.addressing import EGRESS_POOL, EXTERNAL_ADDRESSES
 from fogbank.network.filtering import UDP
-from fogbank.network.topology import Listener, SpaceName, Topology, Workload
-from fogbank.paths.compare import Seen, compare
+from fogbank.network.topology import Listener, NetnsName, Topology, Workload
+from fogbank.paths.compare import Observation, compare
 from fogbank.paths.explain import explain
 from fogbank.paths.predict import predict
 from fogbank.paths.trace import Flow
@@ -60,7 +60,7 @@ DESTINATIONS = (
 )
 
 
-QUESTIONS = Listener(SpaceName("site/partner.example"), IPv4Address("192.0.2.40"), 53, "udp", "questions")
+QUESTIONS = Listener(NetnsName("site/partner.example"), IPv4Address("192.0.2.40"), 53, "udp", "questions")
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Attempt:
 
     flow: Flow
     opened: socket.socket
-    seen: Seen | None = None
+    seen: Observation | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Region:
     topology: Topology
     owners: object
 
-    def send(self, flows: list[Flow], patience: float) -> dict[Flow, Seen]:
+    def send(self, flows: list[Flow], patience: float) -> dict[Flow, Observation]:
         """Open all ``flows`` at once and tell what became of each after at most ``patience`` seconds."""
         with selectors.DefaultSelector() as ready:
             for listening in self.lab.served.values():
@@ -96,7 +96,7 @@ class Region:
                         ready.unregister(key.fileobj)
             for attempt in attempts:
                 attempt.opened.close()
-            return {a.flow: a.seen or Seen("dropped") for a in attempts}
+            return {a.flow: a.seen or Observation("dropped") for a in attempts}
 
     def _start(self, flow: Flow, ready: selectors.DefaultSelector) -> Attempt:
         kind = socket.SOCK_DGRAM if flow.protocol == UDP else socket.SOCK_STREAM
@@ -122,13 +122,13 @@ def _answer(listening: socket.socket) -> None:
         connection.sendall(source.encode())
 
 
-def _take_answer(opened: socket.socket) -> Seen:
+def _take_answer(opened: socket.socket) -> Observation:
     try:
-        return Seen("accepted", IPv4Address(opened.recv(64).decode()))
+        return Observation("accepted", IPv4Address(opened.recv(64).decode()))
     except ConnectionRefusedError:
-        return Seen("refused")
+        return Observation("refused")
     except OSError:
-        return Seen("dropped")
+        return Observation("dropped")
 
 
 def _build(lab: Lab, drawn) -> Region:
@@ -142,12 +142,12 @@ def _build(lab: Lab, drawn) -> Region:
     return Region(lab, desired, lowered.owners)
 
 
-def _complain(region: Region, flow: Flow, seen: Seen) -> str:
+def _complain(region: Region, flow: Flow, seen: Observation) -> str:
     trace = predict(region.topology, flow)
-    spaces = dict.fromkeys(hop.space for branch in trace.branches for hop in branch.hops)
+    namespaces = dict.fromkeys(hop.netns for branch in trace.branches for hop in branch.hops)
     return "\n".join(
         [
-            *(region.lab.driver.diagnose(space) for space in spaces),
+            *(region.lab.driver.diagnose(netns) for netns in namespaces),
             f"--- {flow}",
             *explain(trace, region.owners),
             f"--- seen: {seen}",
@@ -158,7 +158,7 @@ def _complain(region: Region, flow: Flow, seen: Seen) -> str:
 
 def _check(lab: Lab, drawn, tally: Counter) -> None:
     region = _build(lab, drawn)
-    starts = [SpaceName(f"instance/{identifier}") for identifier in drawn[1].instances]
+    starts = [NetnsName(f"instance/{identifier}") for identifier in drawn[1].instances]
     flows = [Flow(start, IPv4Address(to), *rest) for start in starts for to, *rest in DESTINATIONS]
     predicted = {flow: predict(region.topology, flow) for flow in flows}
     seen = region.send(flows, QUICK)
@@ -170,7 +170,7 @@ def _check(lab: Lab, drawn, tally: Counter) -> None:
         tally[_kind(seen[flow])] += 1
 
 
-def _kind(seen: Seen) -> str:
+def _kind(seen: Observation) -> str:
     if seen.source is None:
         return seen.verdict
     for name, network in (("reserved", EXTERNAL_ADDRESSES), ("pool", EGRESS_POOL)):

@@ -12,12 +12,12 @@ from tests import worlds
 from tests.private_world import Lab
 
 from fogbank.app.tracing import Tracer
-from fogbank.control.copies import Copy
-from fogbank.dataplane.linux.capture import probe
+from fogbank.control.instance_state import InstanceState
+from fogbank.dataplane.linux.net.capture import probe
 from fogbank.lowering.lower import lower
-from fogbank.lowering.spaces import instance_space
-from fogbank.network.sightings import Probe
-from fogbank.network.topology import SpaceName, Workload
+from fogbank.lowering.netns_names import instance_netns
+from fogbank.network.packet_captures import ProbeResult
+from fogbank.network.topology import NetnsName, Workload
 from fogbank.paths.trace import Flow
 from fogbank.resources.run import read_revision
 
@@ -37,20 +37,20 @@ class Traced:
         self.lab = lab
         world, fleet = worlds.article()
         (instance,) = fleet.instances.values()
-        self.start = instance_space(instance.id)
+        self.start = instance_netns(instance.id)
         lowered = lower(world, fleet, lab.driver.observe())
         lab.build(*(each for each in lowered.topology if not isinstance(each, Workload)))
-        copy = Copy(instance, read_revision(instance.revision), 0.0, "ready")
-        instances: Any = SimpleNamespace(copies={instance.id: copy})
+        state = InstanceState(instance, read_revision(instance.revision), 0.0, "ready")
+        instances: Any = SimpleNamespace(states={instance.id: state})
         loop: Any = SimpleNamespace(observed=lowered.topology, lowered=lowered)
         self._tracer = Tracer(lambda: world, loop, instances, self._send, lab.driver.drops, worlds.P)
 
     def trace(self, url: str) -> dict[str, Any]:
         return asyncio.run(self._tracer.trace("production", url, probe=True))
 
-    def _send(self, flow: Flow, watch: frozenset[SpaceName]) -> Probe:
-        spaces = self.lab.driver.spaces
-        return probe(spaces, flow.start, flow.destination, flow.port, watch=watch, seconds=0.8)
+    def _send(self, flow: Flow, watch: frozenset[NetnsName]) -> ProbeResult:
+        namespaces = self.lab.driver.namespaces
+        return probe(namespaces, flow.start, flow.destination, flow.port, watch=watch, seconds=0.8)
 
     @contextlib.contextmanager
     def busy(self, address: str, port: int) -> Iterator[None]:
@@ -69,7 +69,7 @@ def test_a_probe_that_finds_no_port_says_so_and_another_destination_is_reached(l
         free = traced.trace("https://ifconfig.me")
     assert full["predicted"]["disposition"] == "DELIVERED"
     assert full["observed"]["verdict"] == "timeout"
-    assert (full["observed"]["drop"]["space"], full["observed"]["drop"]["reason"]) == (VPC, "ports-exhausted")
+    assert (full["observed"]["drop"]["netns"], full["observed"]["drop"]["reason"]) == (VPC, "ports-exhausted")
     assert full["differences"] == []
     assert (free["observed"]["verdict"], free["observed"]["drop"]) == ("connected", None)
     assert free["differences"] == []
@@ -78,6 +78,6 @@ def test_a_probe_that_finds_no_port_says_so_and_another_destination_is_reached(l
 def test_a_packet_to_the_gateways_own_address_comes_back_as_predicted(lab: Lab) -> None:
     answer = Traced(lab).trace(f"http://{GATEWAY}")
     assert "NO_ROUTE_FROM_INTERNET_TO_PRIVATE_IPV4_ADDRESS" in answer["predicted"]["disposition"]
-    passages = [each["direction"] for each in answer["observed"]["sightings"] if each["space"] == VPC]
+    passages = [each["direction"] for each in answer["observed"]["sightings"] if each["netns"] == VPC]
     assert passages == ["in", "out", "in"]
     assert answer["differences"] == []

@@ -9,12 +9,12 @@ import pytest
 from tests.private_world import Lab
 
 from fogbank.dataplane.linux.driver import LinuxDriver
-from fogbank.network.topology import Space, SpaceName, Workload
+from fogbank.network.topology import NetnsName, NetworkNamespace, Workload
 from fogbank.planning.plan import Create
 
 pytestmark = pytest.mark.netns
 
-ROOM = Space(SpaceName("instance/a"))
+ROOM = NetworkNamespace(NetnsName("instance/a"))
 WORKLOAD = Workload("a", ROOM.name, "sha256:" + "0" * 64, 8080, memory_bytes=1 << 28, cpu_millis=1000)
 
 
@@ -47,14 +47,14 @@ def with_containers(lab: Lab, containers: Containers) -> LinuxDriver:
     return lab._driver
 
 
-def test_a_space_that_the_machine_refused_half_way_can_be_made_later(
+def test_a_namespace_that_the_machine_refused_half_way_can_be_made_later(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_space: SpaceName) -> None:
+    def refuse(_netns: NetnsName) -> None:
         raise OSError(24, "Too many open files")
 
     with monkeypatch.context() as patch:
-        patch.setattr(lab.driver._wiring, "watch", refuse)
+        patch.setattr(lab.driver._links_and_routes, "watch", refuse)
         (outcome,) = lab.driver.apply([Create(ROOM)])
         assert "Too many open files" in str(outcome.error)
     lab.build(ROOM)
@@ -62,7 +62,7 @@ def test_a_space_that_the_machine_refused_half_way_can_be_made_later(
 
 def test_a_bug_in_one_action_shows_on_it_and_stops_no_other(lab: Lab) -> None:
     driver = with_containers(lab, Containers(bug=KeyError("config")))
-    other = Space(SpaceName("instance/b"))
+    other = NetworkNamespace(NetnsName("instance/b"))
     outcomes = driver.apply([Create(ROOM), Create(WORKLOAD), Create(other)])
     assert [str(outcome.error) if outcome.error else None for outcome in outcomes] == [
         None,

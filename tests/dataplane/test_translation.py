@@ -17,8 +17,8 @@ from tests.dataplane.vpc import (
     ROUTER,
     SITE,
     SITE_IP,
-    guard,
     nat,
+    port_security,
     vpc,
 )
 from tests.private_world import Lab
@@ -27,7 +27,7 @@ from fogbank.network.topology import NatTimeouts, PortRange
 
 pytestmark = pytest.mark.netns
 
-GUARDED = (guard(ALICE_IP), guard(BOB_IP))
+GUARDED = (port_security(ALICE_IP), port_security(BOB_IP))
 
 
 def test_a_third_party_sees_the_nat_address_and_a_port_of_the_block(lab: Lab) -> None:
@@ -118,22 +118,22 @@ def test_time_that_passes_frees_the_ports_that_were_kept_so_long(lab: Lab) -> No
         for _ in range(2):
             close(lab.connect(ALICE, SITE_IP, 80, timeout=5))
         wait_until(lambda: {flow.state for flow in lab.driver.flows(ROUTER)} == {"TIME_WAIT"})
-        lab.driver.age(60)
+        lab.driver.advance_conntrack_timeouts(60)
         assert not lab.reaches(ALICE, SITE_IP, 80, timeout=0.2), "a minute is left"
-        lab.driver.age(60)
+        lab.driver.advance_conntrack_timeouts(60)
         assert lab.reaches(ALICE, SITE_IP, 80)
-    assert lab.driver._rulesets.suspicion() is None
+    assert lab.driver._rulesets.detect_drift() is None
 
 
 def test_time_that_passes_ends_idle_connections_without_a_word_and_leaves_the_others_less(lab: Lab) -> None:
     lab.build(*vpc(), *GUARDED, nat(timeouts=NatTimeouts()))
     with lab.listen(SITE, SITE_IP, 80):
         connection = lab.connect(ALICE, SITE_IP, 80)
-        lab.driver.age(600)
+        lab.driver.advance_conntrack_timeouts(600)
         assert 580 <= time_left(lab, socket.IPPROTO_TCP, 80) <= 600
         connection.sendall(b"still here")
         assert connection.recv(20) == b"still here"
-        lab.driver.age(1200)
+        lab.driver.advance_conntrack_timeouts(1200)
         assert lab.driver.flows(ROUTER) == ()
         connection.settimeout(0.5)
         connection.sendall(b"anybody?")
@@ -159,7 +159,7 @@ def test_the_five_timeouts_are_those_of_the_kernel(lab: Lab) -> None:
     lab.driver.open_socket(ALICE, socket.SOCK_DGRAM).sendto(b"?", (str(SITE_IP), 53))
     wait_until(lambda: 30 <= time_left(lab, socket.IPPROTO_UDP, 53) <= 40)
 
-    with lab.driver.spaces.inside(ALICE):
+    with lab.driver.namespaces.inside(ALICE):
         ping = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
     ping.sendto(b"\x08\x00\xe5\xca\x12\x34\x00\x01", ("192.0.2.99", 0))
     wait_until(lambda: 50 <= time_left(lab, socket.IPPROTO_ICMP, 0) <= 60)
@@ -226,7 +226,7 @@ def close(connection: socket.socket) -> None:
 
 
 def time_left(lab: Lab, protocol: int, port: int) -> int:
-    """Give the seconds that the kernel will still remember the flow to ``port``; 0 when it knows none."""
+    """Return the seconds that the kernel will still remember the flow to ``port``; 0 when it knows none."""
     entries = lab.driver._rulesets.flows(ROUTER)
     found = (
         e.seconds for e in entries if (e.original.protocol, e.original.destination_port) == (protocol, port)

@@ -6,25 +6,25 @@ from fogbank.network.topology import (
     Address,
     DeviceName,
     Element,
-    Filter,
-    Guard,
+    FirewallPolicy,
     Hop,
     Link,
-    Policy,
+    NetnsName,
+    NetworkNamespace,
     Port,
     PortRange,
+    PortSecurity,
     Route,
     Rule,
     SourceNat,
-    Space,
-    SpaceName,
+    StatefulFirewall,
     Traffic,
 )
 
-ROUTER, INTERNET = SpaceName("vpc/demo/default"), SpaceName("internet")
-ALICE, BOB = SpaceName("machine/alice"), SpaceName("machine/bob")
+ROUTER, INTERNET = NetnsName("vpc/demo/default"), NetnsName("internet")
+ALICE, BOB = NetnsName("machine/alice"), NetnsName("machine/bob")
 ALICE_IP, BOB_IP = IPv4Address("10.8.0.2"), IPv4Address("10.8.0.3")
-SITE = SpaceName("site/ifconfig.me")
+SITE = NetnsName("site/ifconfig.me")
 SITE_IP, OTHER_SITE_IP = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
 NAT_IP, OTHER_NAT_IP = IPv4Address("203.0.113.7"), IPv4Address("203.0.113.8")
 ANY = IPv4Network("0.0.0.0/0")
@@ -33,36 +33,36 @@ GATEWAY, INTERNET_GATEWAY = IPv4Address("10.8.0.1"), IPv4Address("169.254.1.1")
 EVERYTHING = (Traffic(),)
 
 BLOCK = PortRange(1024, 1087)
-OPEN = Policy(ROUTER, "open", (), "allow")
-CLOSED = Policy(ROUTER, "closed", (), "deny")
+OPEN = FirewallPolicy(ROUTER, "open", (), "allow")
+CLOSED = FirewallPolicy(ROUTER, "closed", (), "deny")
 
 
 def host(address: IPv4Address) -> IPv4Network:
     return IPv4Network(address)
 
 
-def machine(space: SpaceName, address: IPv4Address) -> list[Element]:
+def machine(netns: NetnsName, address: IPv4Address) -> list[Element]:
     device = DeviceName(str(address))
     return [
-        Space(space),
-        Link(Port(ROUTER, device), Port(space, ETH0)),
-        Address(Port(space, ETH0), IPv4Interface(address)),
-        Route(space, ANY, (Hop(ETH0, GATEWAY),), address),
+        NetworkNamespace(netns),
+        Link(Port(ROUTER, device), Port(netns, ETH0)),
+        Address(Port(netns, ETH0), IPv4Interface(address)),
+        Route(netns, ANY, (Hop(ETH0, GATEWAY),), address),
         Route(ROUTER, host(address), (Hop(device),)),
     ]
 
 
-def guard(address: IPv4Address, ingress: str = "open", egress: str = "open") -> Guard:
-    return Guard(ROUTER, DeviceName(str(address)), address, ingress, egress)
+def port_security(address: IPv4Address, ingress: str = "open", egress: str = "open") -> PortSecurity:
+    return PortSecurity(ROUTER, DeviceName(str(address)), address, ingress, egress)
 
 
 def vpc() -> list[Element]:
     """The router with both machines, unguarded, and the internet with two addresses of a third party."""
     to_site, to_vpc = DeviceName("site"), DeviceName("vpc")
     return [
-        Space(ROUTER, forwards=True),
-        Space(INTERNET, forwards=True),
-        Space(SITE),
+        NetworkNamespace(ROUTER, forwards=True),
+        NetworkNamespace(INTERNET, forwards=True),
+        NetworkNamespace(SITE),
         Link(Port(INTERNET, to_vpc), Port(ROUTER, EXT)),
         Link(Port(INTERNET, to_site), Port(SITE, ETH0)),
         Address(Port(ROUTER, LO), IPv4Interface(GATEWAY)),
@@ -77,7 +77,7 @@ def vpc() -> list[Element]:
         Route(SITE, ANY, (Hop(ETH0, INTERNET_GATEWAY),), SITE_IP),
         *machine(ALICE, ALICE_IP),
         *machine(BOB, BOB_IP),
-        Filter(ROUTER, EXT),
+        StatefulFirewall(ROUTER, EXT),
         OPEN,
         CLOSED,
     ]

@@ -5,16 +5,16 @@ from pathlib import Path
 
 from fogbank.network.topology import (
     Address,
-    Filter,
-    GroupMember,
-    Guard,
+    AddressSetMember,
+    FirewallPolicy,
     Link,
     Listener,
-    Policy,
+    NetworkNamespace,
+    PortSecurity,
     Route,
     Shaper,
     SourceNat,
-    Space,
+    StatefulFirewall,
     Workload,
 )
 from fogbank.planning.plan import Create, Remove, Replace
@@ -50,42 +50,42 @@ def _action(action):
 
 def line(element):
     match element:
-        case Space(name, forwards):
-            return f"space {name}{' forwards' if forwards else ''}"
+        case NetworkNamespace(name, forwards):
+            return f"namespace {name}{' forwards' if forwards else ''}"
         case Link(left, right, mtu):
-            return f"link {left.space}:{left.device} -- {right.space}:{right.device} mtu {mtu}"
+            return f"link {left.netns}:{left.device} -- {right.netns}:{right.device} mtu {mtu}"
         case Address(port, interface):
-            return f"address {port.space}:{port.device} {interface}"
-        case Route(space, destination, hops, source):
+            return f"address {port.netns}:{port.device} {interface}"
+        case Route(netns, destination, hops, source):
             to = ", ".join(f"{h.device} via {h.via}" if h.via else h.device for h in hops) or "nowhere"
-            return f"route {space} {destination} to {to}{f' from {source}' if source else ''}"
+            return f"route {netns} {destination} to {to}{f' from {source}' if source else ''}"
         case Shaper(port, rate):
-            return f"shaper {port.space}:{port.device} {rate}"
-        case SourceNat(space, device, inside, outside, ports, timeouts):
+            return f"shaper {port.netns}:{port.device} {rate}"
+        case SourceNat(netns, device, inside, outside, ports, timeouts):
             times = f" timeouts {_fields(timeouts)}" if timeouts else ""
-            return f"source-nat {space}:{device} {inside} as {outside}{f':{ports}' if ports else ''}{times}"
-        case Filter(space, uplink):
-            return f"filter {space} uplink {uplink}"
-        case Policy(space, name, rules, default):
+            return f"source-nat {netns}:{device} {inside} as {outside}{f':{ports}' if ports else ''}{times}"
+        case StatefulFirewall(netns, uplink):
+            return f"filter {netns} uplink {uplink}"
+        case FirewallPolicy(netns, name, rules, default):
             lines = [
-                f"policy {space} {name}",
+                f"policy {netns} {name}",
                 *(f"    {_rule(rule)}" for rule in rules),
                 f"    else {default}",
             ]
             return "\n".join(lines)
-        case Guard(space, device, address, ingress, egress):
-            return f"guard {space}:{device} {address} in {ingress} out {egress}"
-        case GroupMember(space, group, address):
-            return f"member {space} {group} {address}"
-        case Listener(space, address, port, protocol, service):
-            return f"listener {space} {protocol} {address}:{port} {service}"
+        case PortSecurity(netns, device, address, ingress, egress):
+            return f"guard {netns}:{device} {address} in {ingress} out {egress}"
+        case AddressSetMember(netns, address_set, address):
+            return f"member {netns} {address_set} {address}"
+        case Listener(netns, address, port, protocol, service):
+            return f"listener {netns} {protocol} {address}:{port} {service}"
         case Workload():
             return f"workload {element.name} {element.image[:14]} port {element.port}"
 
 
 def _rule(rule):
     traffic = " ".join(f"{t.protocol or 'all'}{''.join(f':{p}' for p in t.ports)}" for t in rule.traffic)
-    sources = ", ".join([*map(str, rule.sources), *rule.groups]) or "any"
+    sources = ", ".join([*map(str, rule.sources), *rule.address_sets]) or "any"
     destinations = ", ".join(map(str, rule.destinations)) or "any"
     return f"{rule.action} {traffic} from {sources} to {destinations} ({rule.label})"
 

@@ -6,7 +6,7 @@ from tests.golden.pictures import check, picture, plan_picture
 from tests.worlds import article
 
 from fogbank.lowering.lower import lower
-from fogbank.network.topology import SpaceName, Topology
+from fogbank.network.topology import NetnsName, Topology
 from fogbank.paths.explain import explain
 from fogbank.paths.predict import predict
 from fogbank.paths.trace import Flow
@@ -40,7 +40,7 @@ def test_changing_the_egress_setting_moves_only_the_instances_routes():
 def _told(destination, port=80, **settings):
     world, fleet = article(**settings)
     lowered = lower(world, fleet, NOTHING)
-    start = SpaceName(f"instance/{next(iter(fleet.instances))}")
+    start = NetnsName(f"instance/{next(iter(fleet.instances))}")
     trace = predict(lowered.topology, Flow(start, IPv4Address(destination), port))
     return "\n".join(explain(trace, lowered.owners)) + "\n"
 

@@ -9,7 +9,7 @@ from tests.kernel_model import apply
 
 from fogbank.lowering.lower import lower
 from fogbank.network.invariants import violations
-from fogbank.network.topology import SourceNat, SpaceName, Topology
+from fogbank.network.topology import NetnsName, SourceNat, Topology
 from fogbank.paths.explain import explain, to_json
 from fogbank.paths.predict import predict
 from fogbank.paths.trace import Flow
@@ -78,7 +78,7 @@ def test_every_flow_has_a_prediction_that_can_be_told(drawn, destination, port):
     world, fleet = drawn
     lowered = lower(world, fleet, NOTHING)
     for identifier in fleet.instances:
-        flow = Flow(SpaceName(f"instance/{identifier}"), IPv4Address(destination), port)
+        flow = Flow(NetnsName(f"instance/{identifier}"), IPv4Address(destination), port)
         trace = predict(lowered.topology, flow)
         assert trace.branches
         assert len(explain(trace, lowered.owners)) > len(trace.branches)

@@ -12,7 +12,7 @@ from fogbank.services.cloudresourcemanager import new_project
 from fogbank.services.compute import default_network
 from fogbank.store.store import Store
 
-_FURNISHED = "furnished"
+_PROVISIONED = "furnished"
 """Marks a project that was given its default network, which its owner may since have deleted."""
 
 
@@ -32,17 +32,17 @@ class Projects:
         self._now, self._new_id = now, new_id
 
     async def ensure(self, reference: str) -> str:
-        """Give the id of the project that ``reference`` (an id or a number) names, made now if need be."""
+        """Return the id of the project that ``reference`` (an id or a number) names, made now if need be."""
         project = project_id(self._store.world, reference)
         found = self._store.world.find(project_name(project))
-        if found is not None and _FURNISHED in found.private:
+        if found is not None and _PROVISIONED in found.private:
             return project
         if found is None and (self._strict or not is_usable_id(project)):
             raise unknown_project(project)
-        await self.furnish(project)
+        await self.provision_default_network(project)
         return project
 
-    async def furnish(self, project: str, number: str | None = None) -> None:
+    async def provision_default_network(self, project: str, number: str | None = None) -> None:
         """Make ``project`` unless it exists, and its default network unless it had one before.
 
         ``number`` is for one that is made; by default it follows from the id.
@@ -54,9 +54,9 @@ class Projects:
             if world.find(name) is None:
                 made = new_project(project, now, self._new_id, owner=self._owner, number=number)
             found = world.after(made).get(name)
-            if _FURNISHED in found.private:
+            if _PROVISIONED in found.private:
                 return Decision()
-            marked = replace(found, private=found.private | {_FURNISHED: True})
+            marked = replace(found, private=found.private | {_PROVISIONED: True})
             return Decision((*made, Put(marked), *default_network(project, now, self._new_id)))
 
         await self._store.commit(decide)

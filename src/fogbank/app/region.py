@@ -18,52 +18,52 @@ from typing import Any
 
 import uvloop
 
-from fogbank.app.desk import Desk
+from fogbank.app.operator_service import OperatorService
 from fogbank.app.projects import Projects
-from fogbank.app.servers import Servers, http_server
 from fogbank.app.tracing import Tracer
 from fogbank.clock import Clock
 from fogbank.control.connectors import Connectors
-from fogbank.control.forgetting import forget_operations
 from fogbank.control.instances import Instances
-from fogbank.control.leases import NoInstance
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
+from fogbank.control.operation_retention import forget_operations
 from fogbank.control.operator import OperatorApi
-from fogbank.control.ticking import every
+from fogbank.control.periodic import every
+from fogbank.control.request_queue import NoCapacity
 from fogbank.dataplane.driver import Drifted, Event, WorkloadExited, WorkloadWrote
-from fogbank.dataplane.linux.builtin import open_store
-from fogbank.dataplane.linux.capture import probe
-from fogbank.dataplane.linux.containers import Containers
+from fogbank.dataplane.linux.containers.runtime import CrunRuntime
 from fogbank.dataplane.linux.driver import LinuxDriver
-from fogbank.dataplane.linux.internet import Internet
+from fogbank.dataplane.linux.images.builtin import open_store
 from fogbank.dataplane.linux.memory import LOOK_SECONDS, Trimmer
-from fogbank.dataplane.linux.resolver import Resolver, world_answers
-from fogbank.dataplane.linux.spaces import Spaces
-from fogbank.dataplane.linux.witness import WitnessLog
+from fogbank.dataplane.linux.net.capture import probe
+from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
 from fogbank.dataplane.linux.world import Entered
-from fogbank.frontend.accounts import WorldDirectory, make_key, operator_account
-from fogbank.frontend.api import Api
-from fogbank.frontend.authority import open_authority
-from fogbank.frontend.connections import ALPN, Connections
-from fogbank.frontend.environment import environment
-from fogbank.frontend.exchange import RequestRecord
-from fogbank.frontend.hosts import Hosts
-from fogbank.frontend.iamcredentials import iamcredentials_application
-from fogbank.frontend.identity import open_identity
-from fogbank.frontend.ingress import Ingress
-from fogbank.frontend.metadata import InstanceFacts, metadata_application
-from fogbank.frontend.oauth import oauth_application
-from fogbank.frontend.proxy import Proxy
+from fogbank.frontend.api.application import Api
+from fogbank.frontend.client_environment import environment
+from fogbank.frontend.http.connections import ALPN, Connections
+from fogbank.frontend.http.proxy import Proxy
+from fogbank.frontend.http.virtual_hosts import Hosts
+from fogbank.frontend.iam.accounts import WorldDirectory, make_key, operator_account
+from fogbank.frontend.iam.iamcredentials import iamcredentials_application
+from fogbank.frontend.iam.identity import open_identity
+from fogbank.frontend.iam.oauth import oauth_application
+from fogbank.frontend.ingress.application import Ingress
+from fogbank.frontend.ingress.exchange import RequestRecord
+from fogbank.frontend.pki.authority import open_authority
 from fogbank.lowering.lower import lower
-from fogbank.lowering.spaces import FABRIC
+from fogbank.lowering.netns_names import FABRIC
 from fogbank.network.addressing import FABRIC_INSTANCES, fabric_address
-from fogbank.network.sightings import Probe
-from fogbank.network.topology import SpaceName
+from fogbank.network.packet_captures import ProbeResult
+from fogbank.network.topology import NetnsName
 from fogbank.paths.trace import Flow
+from fogbank.resources.clock_offset import stored_offset
 from fogbank.resources.projects import project_number
 from fogbank.resources.sites import find_site
-from fogbank.resources.skipped import skipped_time
+from fogbank.servers.access_log import AccessLog
+from fogbank.servers.dns import DnsServer, world_answers
+from fogbank.servers.listeners import ListenerServers, http_server
+from fogbank.servers.metadata import InstanceFacts, metadata_application
+from fogbank.servers.sites import Sites
 from fogbank.services import cloudresourcemanager, compute, iam, run, serviceusage, vpcaccess
 from fogbank.services.contract import Service
 from fogbank.settings import Folders, Settings, cache_home
@@ -77,7 +77,7 @@ SERVICES: Sequence[Service] = (
     vpcaccess.SERVICE,
     run.SERVICE,
     serviceusage.SERVICE,
-    cloudresourcemanager.furnishing(compute.default_network),
+    cloudresourcemanager.with_default_network(compute.default_network),
     iam.with_keys(make_key),
 )
 """Every Google API that the region answers."""
@@ -94,16 +94,18 @@ class Region:
         self._events = asyncio.get_running_loop()
         self._tasks: list[asyncio.Future[Any]] = []
         self.store = Store(Journal(places.database))
-        self._clock = Clock(skipped_time(self.store.world))
+        self._clock = Clock(stored_offset(self.store.world))
         self._make_identity()
         self._make_data_plane()
         self._make_control()
         self._make_front_end()
-        self._make_desk()
+        self._make_operator_service()
 
     async def run(self) -> None:
         """Start, serve until told to end, end."""
-        await self.projects.furnish(self._settings.project, self._settings.project_number or None)
+        await self.projects.provision_default_network(
+            self._settings.project, self._settings.project_number or None
+        )
         first_pass = asyncio.Event()
         self.loop.after_pass(first_pass.set)
         self._spawn(self.loop.run())
@@ -113,8 +115,8 @@ class Region:
         self._spawn(forget_operations(self.store, self._clock))
         self._spawn(every(LOOK_SECONDS, Trimmer().trim))
         await self.proxy.serve(self._entered.proxy)
-        self._spawn(http_server(OperatorApi(self.desk))(None, self._entered.operator))
-        self.desk.ready = True
+        self._spawn(http_server(OperatorApi(self.operator_service))(None, self._entered.operator))
+        self.operator_service.ready = True
         self._entered.ready({})
         log.info("ready: %d elements", len(self.loop.observed))
         self._spawn(self._warm())
@@ -142,31 +144,31 @@ class Region:
 
     def _make_data_plane(self) -> None:
         places = self._places
-        self.witness = WitnessLog(places.witness)
-        internet = Internet(
+        self.site_access_log = AccessLog(places.site_access_log)
+        internet = Sites(
             lambda host: find_site(self.store.world, host),
             self.authority.context_for_site,
-            self.witness,
+            self.site_access_log,
             self._clock.now,
         )
-        resolver = Resolver(world_answers(lambda: self.store.world))
-        self.servers = Servers(
+        resolver = DnsServer(world_answers(lambda: self.store.world))
+        self.servers = ListenerServers(
             {
                 "metadata": http_server(metadata_application(self.identity, self._facts)),
                 "resolver": resolver.serve,
-                "witness": internet.serve,
+                "site": internet.serve,
             }
         )
         self.registry, images = open_store(places.registry, cache_home())
-        self.spaces = Spaces()
-        self.containers = Containers(
-            places.instances, images, places.bundle, network=self.spaces.network, report=self._report
+        self.namespaces = NetworkNamespaces()
+        self.containers = CrunRuntime(
+            places.instances, images, places.bundle, network=self.namespaces.network, report=self._report
         )
         self.driver = LinuxDriver(
             serve=self.servers.serve,
             unserve=self.servers.unserve,
             containers=self.containers,
-            spaces=self.spaces,
+            namespaces=self.namespaces,
             report=self._report,
         )
 
@@ -200,7 +202,7 @@ class Region:
             self.identity,
             self._clock,
             self.instances,
-            exhausted=NoInstance,
+            exhausted=NoCapacity,
             open_socket=self.driver.open_socket,
             draw=random.random,
             record=self._note_request,
@@ -215,7 +217,7 @@ class Region:
         )
         self.proxy = Proxy(Connections(hosts), lambda host: self.authority.tls_context(host, ALPN))
 
-    def _make_desk(self) -> None:
+    def _make_operator_service(self) -> None:
         settings, places = self._settings, self._places
         tracer = Tracer(
             world=lambda: self.store.world,
@@ -225,7 +227,7 @@ class Region:
             drops_in=self.driver.drops,
             project=settings.project,
         )
-        self.desk = Desk(
+        self.operator_service = OperatorService(
             settings=settings,
             variables=lambda: environment(places, settings.port, settings.project, settings.region),
             store=self.store,
@@ -234,11 +236,11 @@ class Region:
             connectors=self.connectors,
             region_clock=self._clock,
             tracer=tracer,
-            witness_log=self.witness,
+            access_log=self.site_access_log,
             logbook=self.logbook,
             registry=self.registry,
             drops_in=self.driver.drops,
-            age_flows=self.driver.age,
+            advance_conntrack_timeouts=self.driver.advance_conntrack_timeouts,
             user_document=self.identity.user_document,
             new_id=_new_id,
             stop=self.end,
@@ -247,7 +249,7 @@ class Region:
 
     async def _warm(self) -> None:
         """Make what first requests would wait for, now that nobody waits; they try again what fails."""
-        for work in (self.identity.warm, _import_slow_libraries, self.spaces.refill):
+        for work in (self.identity.warm, _import_slow_libraries, self.namespaces.refill):
             try:
                 await asyncio.to_thread(work)
             except Exception:
@@ -262,7 +264,7 @@ class Region:
         await asyncio.to_thread(self.driver.close)
         await self.store.close()
         self.logbook.close()
-        self.witness.close()
+        self.site_access_log.close()
 
     def _spawn(self, work: Awaitable[Any]) -> None:
         task = asyncio.ensure_future(work)
@@ -280,21 +282,21 @@ class Region:
 
     def _handle(self, event: Event) -> None:
         match event:
-            case WorkloadExited(name=name, status=status, told=told):
-                if not told:
+            case WorkloadExited(name=name, status=status, requested=requested):
+                if not requested:
                     line = f"Container exited with status {status}."
-                    self.logbook.append(self._called(name), "system", line)
+                    self.logbook.append(self._log_name(name), "system", line)
                 self.instances.exited(event)
             case WorkloadWrote(name=name, stream=stream, line=line):
-                self.logbook.append(self._called(name), stream, line)
+                self.logbook.append(self._log_name(name), stream, line)
             case Drifted(why=why):
                 log.warning("the machine changed: %s", why)
                 self.loop.drifted()
 
-    def _called(self, instance: str) -> str:
+    def _log_name(self, instance: str) -> str:
         """Name an instance as ``fogbank logs`` does: ``run/SERVICE/INSTANCE``."""
-        copy = self.instances.find(instance)
-        return f"run/{copy.revision.service.id}/{instance}" if copy else f"run/{instance}"
+        state = self.instances.find(instance)
+        return f"run/{state.revision.service.id}/{instance}" if state else f"run/{instance}"
 
     def _note_request(self, record: RequestRecord) -> None:
         text = f"{record.method} {record.url} {record.status} {record.latency:.3f}s"
@@ -309,20 +311,22 @@ class Region:
 
     def _facts(self, address: IPv4Address) -> InstanceFacts | None:
         index = int(address) - int(FABRIC_INSTANCES.network_address)
-        copy = self.instances.at(index)
-        if copy is None:
+        state = self.instances.at(index)
+        if state is None:
             return None
-        project = copy.revision.name.project
+        project = state.revision.name.project
         return InstanceFacts(
-            instance_id=copy.instance.id,
+            instance_id=state.instance.id,
             project=project,
             project_number=project_number(self.store.world, project),
-            region=copy.revision.region,
-            service_account=copy.revision.service_account,
+            region=state.revision.region,
+            service_account=state.revision.service_account,
         )
 
-    def _send_probe(self, flow: Flow, watch: frozenset[SpaceName]) -> Probe:
-        return probe(self.spaces, flow.start, flow.destination, flow.port, watch=watch, seconds=PROBE_SECONDS)
+    def _send_probe(self, flow: Flow, watch: frozenset[NetnsName]) -> ProbeResult:
+        return probe(
+            self.namespaces, flow.start, flow.destination, flow.port, watch=watch, seconds=PROBE_SECONDS
+        )
 
 
 def _new_id() -> int:

@@ -7,15 +7,15 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 from urllib.parse import urlsplit
 
-from fogbank.app.sources import find_source
+from fogbank.app.trace_sources import find_source
 from fogbank.control.instances import Instances
 from fogbank.control.loop import ControlLoop
-from fogbank.dataplane.linux.nftables import PORTS_EXHAUSTED
+from fogbank.dataplane.linux.firewall.nftables import PORTS_EXHAUSTED
 from fogbank.errors import OperatorError
-from fogbank.lowering.spaces import instance_space
-from fogbank.network.sightings import Probe
-from fogbank.network.topology import SpaceName
-from fogbank.paths.compare import compare, seen
+from fogbank.lowering.netns_names import instance_netns
+from fogbank.network.packet_captures import ProbeResult
+from fogbank.network.topology import NetnsName
+from fogbank.paths.compare import compare, observation
 from fogbank.paths.explain import explain, to_json
 from fogbank.paths.predict import predict
 from fogbank.paths.trace import Dropped, Flow, Trace
@@ -24,8 +24,8 @@ from fogbank.resources.sites import find_site, is_googles
 from fogbank.resources.world import World
 
 Json = dict[str, Any]
-SendProbe = Callable[[Flow, frozenset[SpaceName]], Probe]
-"""Send one real packet for a flow and watch these spaces; blocks."""
+SendProbe = Callable[[Flow, frozenset[NetnsName]], ProbeResult]
+"""Send one real packet for a flow and watch these namespaces; blocks."""
 
 _PORTS = {"http": 80, "https": 443}
 _NO_PORT = "all ports to this destination are in use or held; see fogbank drops"
@@ -39,7 +39,7 @@ class Tracer:
     loop: ControlLoop
     instances: Instances
     send: SendProbe
-    drops_in: Callable[[SpaceName], Mapping[str, int]]
+    drops_in: Callable[[NetnsName], Mapping[str, int]]
     project: str
 
     async def trace(self, source: str, url: str, *, probe: bool) -> Json:
@@ -48,9 +48,9 @@ class Tracer:
         OperatorError when ``source`` or ``url`` is nothing that can be traced; then no packet is sent.
         """
         world = self.world()
-        ready = (copy for copy in self.instances.copies.values() if copy.state == "ready")
+        ready = (state for state in self.instances.states.values() if state.phase == "ready")
         services = (resource.name for resource in world.all(SERVICES))
-        start = instance_space(find_source(source, ready, services, self.project).instance.id)
+        start = instance_netns(find_source(source, ready, services, self.project).instance.id)
         destination, port = destination_of(url, world)
         flow = Flow(start, destination, port)
         trace = predict(self.loop.observed, flow)
@@ -63,21 +63,21 @@ class Tracer:
         }
         if probe:
             packet, ran_out = await asyncio.to_thread(self._probe, trace)
-            what = seen(packet, ran_out)
+            what = observation(packet, ran_out)
             answer["observed"] = _probe_json(packet, what.out_of_ports)
             answer["differences"] = list(compare(trace, what))
         return answer
 
-    def _probe(self, trace: Trace) -> tuple[Probe, frozenset[SpaceName]]:
-        """Send the packet; tell in which spaces on its way a NAT port was wanting meanwhile. Blocks."""
-        watched = frozenset(hop.space for branch in trace.branches for hop in branch.hops)
+    def _probe(self, trace: Trace) -> tuple[ProbeResult, frozenset[NetnsName]]:
+        """Send the packet; tell in which namespaces on its way a NAT port was wanting meanwhile. Blocks."""
+        watched = frozenset(hop.netns for branch in trace.branches for hop in branch.hops)
         before = self._exhausted(watched)
         packet = self.send(trace.flow, watched)
         after = self._exhausted(watched)
-        return packet, frozenset(space for space in watched if after[space] > before[space])
+        return packet, frozenset(netns for netns in watched if after[netns] > before[netns])
 
-    def _exhausted(self, spaces: Iterable[SpaceName]) -> Mapping[SpaceName, int]:
-        return {space: self.drops_in(space).get(PORTS_EXHAUSTED, 0) for space in spaces}
+    def _exhausted(self, namespaces: Iterable[NetnsName]) -> Mapping[NetnsName, int]:
+        return {netns: self.drops_in(netns).get(PORTS_EXHAUSTED, 0) for netns in namespaces}
 
 
 def destination_of(url: str, world: World) -> tuple[IPv4Address, int]:
@@ -125,23 +125,23 @@ def disposition(trace: Trace) -> str:
     return " or ".join(dict.fromkeys(ends))
 
 
-def _probe_json(packet: Probe, out_of_ports: SpaceName | None) -> Json:
+def _probe_json(packet: ProbeResult, out_of_ports: NetnsName | None) -> Json:
     return {
         "verdict": packet.verdict,
         "seconds": round(packet.seconds, 6),
         "sourcePort": packet.source_port,
-        "drop": {"space": out_of_ports, "reason": PORTS_EXHAUSTED, "description": _NO_PORT}
+        "drop": {"netns": out_of_ports, "reason": PORTS_EXHAUSTED, "description": _NO_PORT}
         if out_of_ports
         else None,
         "sightings": [
             {
-                "space": sighting.space,
-                "device": sighting.device,
-                "direction": sighting.direction,
-                "source": f"{sighting.source}:{sighting.source_port}",
-                "destination": f"{sighting.destination}:{sighting.destination_port}",
-                "microseconds": round(sighting.seconds * 1e6),
+                "netns": packet.netns,
+                "device": packet.device,
+                "direction": packet.direction,
+                "source": f"{packet.source}:{packet.source_port}",
+                "destination": f"{packet.destination}:{packet.destination_port}",
+                "microseconds": round(packet.seconds * 1e6),
             }
-            for sighting in packet.sightings
+            for packet in packet.captured_packets
         ],
     }

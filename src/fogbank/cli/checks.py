@@ -85,13 +85,13 @@ def _as_root() -> Iterator[Check]:
 
 
 def _as_user() -> Iterator[Check]:
-    spaces = _number("/proc/sys/user/max_user_namespaces", 1) > 0
+    namespaces = _number("/proc/sys/user/max_user_namespaces", 1) > 0
     cloning = _number("/proc/sys/kernel/unprivileged_userns_clone", 1) == 1
     confined = _number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", 0) == 1
     yield Check(
         "user namespaces",
-        "allowed" if spaces and cloning and not confined else "forbidden to ordinary users",
-        spaces and cloning and not confined,
+        "allowed" if namespaces and cloning and not confined else "forbidden to ordinary users",
+        namespaces and cloning and not confined,
         "As root: sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000 "
         "kernel.apparmor_restrict_unprivileged_userns=0 (those that exist), or run Fogbank as root.",
     )

@@ -17,7 +17,7 @@ from fogbank.errors import DriverError, OperatorError
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CommandEntry:
     """One command before it is imported: its module in `commands/`, where help lists it, its sentence."""
 
     module: str
@@ -25,28 +25,30 @@ class Entry:
     help: str
 
 
-COMMANDS: dict[str, Entry] = {
-    "up": Entry("up", "Regions", "Start a region."),
-    "down": Entry("down", "Regions", "Stop a region; its state stays for the next start."),
-    "status": Entry("status", "Regions", "Show what is up, what is converging and why."),
-    "list": Entry("list_", "Regions", "List the regions that are running."),
-    "demo": Entry("demo", "Regions", "Run article 000 and show what the third party saw."),
-    "env": Entry("env", "Clients", "Print the variables that point clients at a region."),
-    "exec": Entry("exec_", "Clients", "Run one command as a client of a region."),
-    "credentials": Entry(
+COMMANDS: dict[str, CommandEntry] = {
+    "up": CommandEntry("up", "Regions", "Start a region."),
+    "down": CommandEntry("down", "Regions", "Stop a region; its state stays for the next start."),
+    "status": CommandEntry("status", "Regions", "Show what is up, what is converging and why."),
+    "list": CommandEntry("list_", "Regions", "List the regions that are running."),
+    "demo": CommandEntry("demo", "Regions", "Run article 000 and show what the third party saw."),
+    "env": CommandEntry("env", "Clients", "Print the variables that point clients at a region."),
+    "exec": CommandEntry("exec_", "Clients", "Run one command as a client of a region."),
+    "credentials": CommandEntry(
         "credentials", "Clients", "Print credentials of a user, for gcloud and client libraries."
     ),
-    "internet": Entry("internet", "Network", "Add third parties and read what they saw."),
-    "trace": Entry("trace", "Network", "Predict a packet's path, hop by hop, and probe it."),
-    "drops": Entry("drops", "Network", "Count dropped packets by place and reason."),
-    "logs": Entry("logs", "Network", "Show what containers wrote."),
-    "images": Entry("images", "Network", "Show the images of a region's registry."),
-    "clock": Entry("clock", "Network", "Read a region's clock or skip a wait."),
-    "plan": Entry("plan", "Network", "Show what would change now, and what changed last."),
-    "doctor": Entry("doctor", "This machine", "Check this machine and say how to get what is missing."),
-    "settings": Entry("settings", "This machine", "List every setting, its default and its sentence."),
-    "completion": Entry("completion", "This machine", "Print the shell completion script."),
-    "version": Entry("version", "This machine", "Print the version."),
+    "internet": CommandEntry("internet", "Network", "Add third parties and read what they saw."),
+    "trace": CommandEntry("trace", "Network", "Predict a packet's path, hop by hop, and probe it."),
+    "drops": CommandEntry("drops", "Network", "Count dropped packets by place and reason."),
+    "logs": CommandEntry("logs", "Network", "Show what containers wrote."),
+    "images": CommandEntry("images", "Network", "Show the images of a region's registry."),
+    "clock": CommandEntry("clock", "Network", "Read a region's clock or skip a wait."),
+    "plan": CommandEntry("plan", "Network", "Show what would change now, and what changed last."),
+    "doctor": CommandEntry(
+        "doctor", "This machine", "Check this machine and say how to get what is missing."
+    ),
+    "settings": CommandEntry("settings", "This machine", "List every setting, its default and its sentence."),
+    "completion": CommandEntry("completion", "This machine", "Print the shell completion script."),
+    "version": CommandEntry("version", "This machine", "Print the version."),
 }
 
 _EPILOG = """\b

@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 
 def draw(answer: Json) -> Iterator[str]:
-    """Give the lines of a whole answer: the predicted ways, then the packet and every difference."""
+    """Return the lines of a whole answer: the predicted ways, then the packet and every difference."""
     traces = answer["predicted"]["traces"]
     width = max((len(step["place"]) for trace in traces for step in trace["steps"]), default=0)
     for number, trace in enumerate(traces, start=1):
@@ -45,7 +45,7 @@ def _hops(steps: Sequence[Json], width: int) -> Iterator[str]:
 
 
 def _is_arrival(step: Json) -> bool:
-    """Tell whether the step only repeats where the packet comes from."""
+    """Return whether the step only repeats where the packet comes from."""
     state: str = step["state"]
     return state.startswith("ARRIVE_") or state == "SERVERLESS_EXTERNAL_CONNECTION"
 
@@ -65,17 +65,17 @@ def _verdict(trace: Json) -> str:
 
 
 def _observed(observed: Json, differences: Sequence[str], ways: Sequence[list[str]]) -> Iterator[str]:
-    """Tell what the packet did, in the order of the predicted way that it took."""
+    """Return what the packet did, in the order of the predicted way that it took."""
     from fogbank.paths.explain import place_of
 
     yield click.style("the real packet", dim=True)
     seen_in: dict[str, list[Json]] = {}
-    for sighting in observed["sightings"]:
-        seen_in.setdefault(place_of(sighting["space"]), []).append(sighting)
+    for packet in observed["sightings"]:
+        seen_in.setdefault(place_of(packet["netns"]), []).append(packet)
     way = max(ways, key=lambda places: len(seen_in.keys() & set(places)), default=[])
-    spaces = sorted(seen_in.items(), key=lambda at: way.index(at[0]) if at[0] in way else len(way))
-    width = max((len(place) for place, _ in spaces), default=0)
-    for number, (place, seen) in enumerate(spaces, start=1):
+    namespaces = sorted(seen_in.items(), key=lambda at: way.index(at[0]) if at[0] in way else len(way))
+    width = max((len(place) for place, _ in namespaces), default=0)
+    for number, (place, seen) in enumerate(namespaces, start=1):
         yield f"{number:>3}  {place:<{width}}  {_passage(seen)}"
     took = f"after {observed['seconds'] * 1000:.1f} ms"
     yield click.style(f"  →  observed: {observed['verdict']} {took}", bold=True)
@@ -83,15 +83,15 @@ def _observed(observed: Json, differences: Sequence[str], ways: Sequence[list[st
         yield click.style(f"  ✗  {difference}", fg="red")
     if drop := observed.get("drop"):
         why = f"{drop['reason']}, {drop['description']}"
-        yield click.style(f"  ✗  dropped in {place_of(drop['space'])}: {why}", fg="red")
+        yield click.style(f"  ✗  dropped in {place_of(drop['netns'])}: {why}", fg="red")
     elif not differences:
         yield click.style("  ✓  prediction and packet agree", fg="green")
 
 
 def _passage(seen: Sequence[Json]) -> str:
-    """Tell how the packet came into a space and how it left."""
+    """Return how the packet came into a namespace and how it left."""
     first, last = seen[0], seen[-1]
-    devices = " → ".join(dict.fromkeys(sighting["device"] for sighting in seen))
+    devices = " → ".join(dict.fromkeys(packet["device"] for packet in seen))
     source = f"from {last['source']}"
     if first["source"] != last["source"]:
         source = click.style(f"NAT {first['source']} → {last['source']}", fg="cyan")

@@ -30,7 +30,7 @@ class Need:
 
     @property
     def present(self) -> bool:
-        """Tell whether what the package brings is on this machine."""
+        """Return whether what the package brings is on this machine."""
         if ".so" in self.brings:
             return any(any(Path("/").glob(f"{folder}/{self.brings}")) for folder in _LIBRARY_FOLDERS)
         return find_program(self.brings) is not None

@@ -35,7 +35,7 @@ class _Connection(http.client.HTTPConnection):
         self.sock = connect(self._path, self._patience)
 
 
-class Operator:
+class OperatorClient:
     """One region's operator API. ``patience`` is how many seconds an answer may take."""
 
     def __init__(self, path: Path, name: str, patience: float = 60) -> None:

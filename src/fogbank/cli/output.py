@@ -49,7 +49,7 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]], empty
 
 
 def colours() -> bool:
-    """Tell whether standard output is a terminal that wants colours (https://no-color.org)."""
+    """Return whether standard output is a terminal that wants colours (https://no-color.org)."""
     import os
 
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -14,7 +14,7 @@ from fogbank.errors import OperatorError
 from fogbank.settings import Folders, folders, state_home
 
 if TYPE_CHECKING:
-    from fogbank.cli.operator import Operator
+    from fogbank.cli.operator import OperatorClient
 
 _KNOCK_SECONDS = 2.0
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -23,7 +23,7 @@ _EPHEMERAL = ".ephemeral"
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RegionNote:
     """A region that answers: its name, the note it left when it was ready, and its folders."""
 
     name: str
@@ -40,18 +40,18 @@ class Running:
         """The process on the host that keeps the world alive."""
         return int(self.note["pid"])
 
-    def operator(self, patience: float = 60) -> "Operator":
+    def operator(self, patience: float = 60) -> "OperatorClient":
         """Make a client of its operator socket; an answer may take ``patience`` seconds."""
-        from fogbank.cli.operator import Operator
+        from fogbank.cli.operator import OperatorClient
 
-        return Operator(self.folders.socket, self.name, patience)
+        return OperatorClient(self.folders.socket, self.name, patience)
 
     def environment(self) -> dict[str, str | None]:
         """Read the variables that point clients, and this program, at it; None is one to unset."""
         return {"FOGBANK_NAME": self.name, **self.operator().get("/environment")}
 
 
-def running(name: str) -> Running:
+def running(name: str) -> RegionNote:
     """Find the running region called ``name``; NotRunningError otherwise."""
     found = find_running(name)
     if found:
@@ -61,16 +61,16 @@ def running(name: str) -> Running:
     raise NotRunningError(f"No region called '{name}' is running.{hint} Start it: {up_command(name)}")
 
 
-def find_running(name: str) -> Running | None:
+def find_running(name: str) -> RegionNote | None:
     """Find the running region called ``name``, or None when none answers."""
     for places in (state_folders(name), state_folders(name, ephemeral=True)):
         note = read_note(places)
         if note is not None and answers(places.socket):
-            return Running(name, note, places)
+            return RegionNote(name, note, places)
     return None
 
 
-def all_running() -> tuple[Running, ...]:
+def all_running() -> tuple[RegionNote, ...]:
     """List the regions of this user that answer, by name."""
     home = state_home()
     notes = [*home.glob("*/running.json"), *home.glob(f"{_EPHEMERAL}/*/running.json")]
@@ -79,7 +79,7 @@ def all_running() -> tuple[Running, ...]:
 
 
 def state_folders(name: str, *, ephemeral: bool = False) -> Folders:
-    """Give the folders of the region called ``name``; an ephemeral one never sees those of a lasting one."""
+    """Return the folders of the region ``name``; an ephemeral one never sees those of a lasting one."""
     if not _NAME.fullmatch(name):
         raise OperatorError(f"{name!r} cannot be a region's name. Use a-z, 0-9 and -, such as ci-1.")
     return folders(f"{_EPHEMERAL}/{name}" if ephemeral else name)
@@ -105,7 +105,7 @@ def read_note(places: Folders) -> dict[str, Any] | None:
 
 
 def answers(path: Path) -> bool:
-    """Tell whether somebody listens on the operator socket at ``path``."""
+    """Return whether somebody listens on the operator socket at ``path``."""
     from fogbank.cli.operator import connect
 
     try:

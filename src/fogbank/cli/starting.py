@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fogbank.cli.checks import essentials
-from fogbank.cli.regions import Running, answers, find_running, read_note, state_folders
+from fogbank.cli.regions import RegionNote, answers, find_running, read_note, state_folders
 from fogbank.dataplane.linux import world
 from fogbank.errors import OperatorError
 from fogbank.resources.places import REGIONS
@@ -31,7 +31,7 @@ _STOP_SECONDS = 15.0
 _DOWN_SECONDS = 5.0
 
 
-def start(settings: Settings, *, detach: bool, quiet: bool = False) -> tuple[Running, world.Launched]:
+def start(settings: Settings, *, detach: bool, quiet: bool = False) -> tuple[RegionNote, world.Launched]:
     """Start a region and wait until it is ready; OperatorError says what is in the way.
 
     With ``detach`` it outlives this process, otherwise it ends with it. What it prints goes to its log when
@@ -57,7 +57,7 @@ def start(settings: Settings, *, detach: bool, quiet: bool = False) -> tuple[Run
             raise
         note = asdict(actual) | {"pid": launched.pid, "version": version("fogbank")} | dict(launched.answer)
         _write_note(places, note)
-    return Running(settings.name, note, places), launched
+    return RegionNote(settings.name, note, places), launched
 
 
 def _turn_over(log: Path) -> None:
@@ -72,7 +72,7 @@ def program(settings: Settings, places: Folders) -> list[str]:
     return [sys.executable, "-m", "fogbank.app", handed]
 
 
-def stop(region: Running) -> None:
+def stop(region: RegionNote) -> None:
     """End ``region`` and wait until it is gone; one that does not listen is killed."""
     try:
         region.operator(_DOWN_SECONDS).post("/down", {})
@@ -82,7 +82,7 @@ def stop(region: Running) -> None:
     forget(region)
 
 
-def forget(region: Running) -> None:
+def forget(region: RegionNote) -> None:
     """Remove the note of a region that has ended, and all of its folder when nothing was to be kept."""
     region.folders.running.unlink(missing_ok=True)
     region.folders.socket.unlink(missing_ok=True)
@@ -137,7 +137,7 @@ def _refuse_running(settings: Settings, places: Folders) -> None:
 
 
 def is_region(pid: int) -> bool:
-    """Tell whether process ``pid`` is the outermost one of a region."""
+    """Return whether process ``pid`` is the outermost one of a region."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:

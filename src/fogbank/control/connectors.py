@@ -15,16 +15,16 @@ from typing import Any
 from fogbank.clock import Clock
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
+from fogbank.control.periodic import every
 from fogbank.control.scaling import MACHINE_SECONDS, desired_machines
-from fogbank.control.ticking import every
 from fogbank.dataplane.driver import Driver
 from fogbank.errors import DriverError
-from fogbank.lowering.spaces import ETH0, ETH1, connector_space
-from fogbank.network.topology import DeviceName, Port, SpaceName
+from fogbank.lowering.netns_names import ETH0, ETH1, connector_netns
+from fogbank.network.topology import DeviceName, NetnsName, Port
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.vpcaccess import CONNECTORS, Connector, read_connector
-from fogbank.services.vpcaccess.connectors import grown
+from fogbank.services.vpcaccess.connectors import scale_out
 from fogbank.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Meter:
             self._samples.popleft()
 
     def bits_per_second(self, now: float) -> float:
-        """Give the mean of the busier direction."""
+        """Return the mean of the busier direction."""
         if not self._samples:
             return 0.0
         first, last = self._samples[0], self._samples[-1]
@@ -99,13 +99,15 @@ class Connectors:
         self._meters = {each.name: self._meters.get(each.name) or Meter(self._seconds) for each in connectors}
         if not connectors:
             return
-        spaces = {each.name: self._machines(each) for each in connectors}
-        sent = await asyncio.to_thread(self._read, [space for found in spaces.values() for space in found])
+        namespaces = {each.name: self._machines(each) for each in connectors}
+        sent = await asyncio.to_thread(
+            self._read, [netns for found in namespaces.values() for netns in found]
+        )
         now = self._clock.seconds()
         for each in connectors:
-            found = set(spaces[each.name])
+            found = set(namespaces[each.name])
             meter = self._meters[each.name]
-            meter.note(now, {port: total for port, total in sent.items() if port.space in found})
+            meter.note(now, {port: total for port, total in sent.items() if port.netns in found})
             if len(found) == each.instances:
                 await self._scale(each, meter.bits_per_second(now))
 
@@ -130,21 +132,23 @@ class Connectors:
         found = map(read_connector, self._store.world.all(CONNECTORS))
         return sorted(found, key=lambda connector: connector.name)
 
-    def _machines(self, connector: Connector) -> list[SpaceName]:
+    def _machines(self, connector: Connector) -> list[NetnsName]:
         """Name the machines of a connector that exist."""
-        spaces = (connector_space(connector.name, number) for number in range(connector.instances))
-        return [space for space in spaces if ("space", space) in self._loop.observed.elements]
+        namespaces = (connector_netns(connector.name, number) for number in range(connector.instances))
+        return [netns for netns in namespaces if ("netns", netns) in self._loop.observed.elements]
 
-    def _read(self, spaces: Iterable[SpaceName]) -> dict[Port, int]:
+    def _read(self, namespaces: Iterable[NetnsName]) -> dict[Port, int]:
         sent: dict[Port, int] = {}
-        for space in spaces:
+        for netns in namespaces:
             try:
-                carried = self._driver.carried(space)
+                interface_counters = self._driver.interface_counters(netns)
             except DriverError as error:  # it went meanwhile; the next sample knows
-                log.debug("%s is not measured: %s", space, error)
+                log.debug("%s is not measured: %s", netns, error)
                 continue
             sent |= {
-                Port(space, device): carried[device].sent for device in (ETH0, ETH1) if device in carried
+                Port(netns, device): interface_counters[device].sent
+                for device in (ETH0, ETH1)
+                if device in interface_counters
             }
         return sent
 
@@ -153,7 +157,7 @@ class Connectors:
         wanted = desired_machines(machines, maximum, bits_per_second, connector.rate)
         if wanted <= machines:
             return
-        committed = await self._store.commit(lambda world: Decision(grown(world, connector.name, wanted)))
+        committed = await self._store.commit(lambda world: Decision(scale_out(world, connector.name, wanted)))
         if committed.decision.changes:
             self._logbook.append(
                 f"connector/{connector.name.id}",

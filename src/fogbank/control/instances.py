@@ -1,4 +1,4 @@
-"""Instances: starts copies of revisions, probes them, has them lent to requests, and retires them.
+"""Instances: starts instances of revisions, probes them, has them lent to requests, and retires them.
 
 The fleet (which copies should run) is decided here from the World and the load; the control loop builds it
 like everything else. A revision becomes ready when its first copy passes the start-up probe, and fails when
@@ -17,16 +17,16 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from fogbank.clock import Clock
-from fogbank.control.copies import Copy
-from fogbank.control.leases import Leases
+from fogbank.control.instance_state import InstanceState
 from fogbank.control.loop import ControlLoop, Failure
+from fogbank.control.periodic import every
 from fogbank.control.probing import passes
+from fogbank.control.request_queue import RequestQueue
 from fogbank.control.scaling import Limits, Load, desired_instances
-from fogbank.control.ticking import every
 from fogbank.dataplane.driver import WorkloadExited
 from fogbank.errors import DriverError
 from fogbank.network.addressing import FABRIC_INSTANCES
-from fogbank.network.topology import SpaceName
+from fogbank.network.topology import NetnsName
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import REVISIONS, SERVICES, Readiness, Revision, read_revision, read_service
@@ -64,20 +64,20 @@ class Instances:
         loop: ControlLoop,
         clock: Clock,
         *,
-        open_socket: Callable[[SpaceName, socket.SocketKind], socket.socket],
+        open_socket: Callable[[NetnsName, socket.SocketKind], socket.socket],
         resolve: Callable[[str], str],
         address_of: Callable[[Instance], IPv4Address],
-        fabric: SpaceName,
+        fabric: NetnsName,
     ) -> None:
         self._store, self._loop, self._clock = store, loop, clock
         self._open_socket, self._resolve = open_socket, resolve
         self._address_of, self._fabric = address_of, fabric
-        self.copies: dict[str, Copy] = {}
-        self._ending: dict[str, Copy] = {}
+        self.states: dict[str, InstanceState] = {}
+        self._ending: dict[str, InstanceState] = {}
         """Those that were told to end and have not yet."""
         self._deaths: dict[ResourceName, Deaths] = {}
         self._resolving: set[ResourceName] = set()
-        self._leases = Leases(clock, self._of, self.reconcile)
+        self._request_queue = RequestQueue(clock, self._of, self.reconcile)
         self._active: set[ResourceName] = set()
         self._last_index = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -94,9 +94,9 @@ class Instances:
         world = self._store.world
         serving = _serving(world)
         self._note_activity(serving)
-        for copy in tuple(self.copies.values()):
-            if copy.revision.name not in serving and not copy.in_flight:
-                self._retire(copy)
+        for state in tuple(self.states.values()):
+            if state.revision.name not in serving and not state.in_flight:
+                self._retire(state)
         for resource in world.all(REVISIONS):
             if resource.name in serving:
                 self._scale(resource, read_revision(resource))
@@ -108,16 +108,16 @@ class Instances:
         if self._ending.pop(event.name, None):
             self._show_fleet()
             return
-        copy = self.copies.get(event.name)
-        if copy is None or event.told:  # told though it should run: it is being replaced
+        state = self.states.get(event.name)
+        if state is None or event.requested:  # told though it should run: it is being replaced
             return
-        self._forget(copy)
+        self._forget(state)
         self._show_fleet()
-        starting = copy.state == "starting"
+        starting = state.phase == "starting"
         why = f"The container exited with status {event.status}{' before it listened' if starting else ''}."
-        self._note_death(copy.revision.name, why)
+        self._note_death(state.revision.name, why)
         if starting:
-            self._spawn(self._failed_to_start(copy, why))
+            self._spawn(self._failed_to_start(state, why))
 
     def explain(self) -> list[tuple[ResourceName, Failure]]:
         """List the serving revisions whose copies die and are started again."""
@@ -141,13 +141,13 @@ class Instances:
         )
 
     @asynccontextmanager
-    async def lease(self, revision: ResourceName) -> AsyncIterator[tuple[SpaceName, IPv4Address, int]]:
+    async def lease(self, revision: ResourceName) -> AsyncIterator[tuple[NetnsName, IPv4Address, int]]:
         """Lend an instance of ``revision``: where to connect. NoInstance when none frees in time."""
-        async with self._leases.lease(revision) as copy:
-            yield self._fabric, self._address_of(copy.instance), copy.revision.port
+        async with self._request_queue.lease(revision) as state:
+            yield self._fabric, self._address_of(state.instance), state.revision.port
 
-    def _of(self, revision: ResourceName) -> list[Copy]:
-        return [copy for copy in self.copies.values() if copy.revision.name == revision]
+    def _of(self, revision: ResourceName) -> list[InstanceState]:
+        return [state for state in self.states.values() if state.revision.name == revision]
 
     def _world_changed(self, world: World) -> None:
         seen = (world.collections.get(REVISIONS), world.collections.get(SERVICES))
@@ -172,24 +172,24 @@ class Instances:
         if revision.digest is None:
             self._resolve_image(revision)
             return
-        copies, now = self._of(revision.name), self._clock.seconds()
-        idle = tuple(0.0 if c.in_flight or c.state == "starting" else now - c.idle_since for c in copies)
-        in_flight = sum(c.in_flight for c in copies) + self._leases.waiting(revision.name)
+        states, now = self._of(revision.name), self._clock.seconds()
+        idle = tuple(0.0 if c.in_flight or c.phase == "starting" else now - c.idle_since for c in states)
+        in_flight = sum(c.in_flight for c in states) + self._request_queue.waiting(revision.name)
         limits = Limits(revision.min_instances, revision.max_instances, revision.concurrency)
         wanted = desired_instances(Load(in_flight, idle), limits, serves=True)
         if revision.readiness is Readiness.UNKNOWN:
             wanted = min(wanted, 1)
-            if any(copy.state == "ready" for copy in copies):  # the disk may have refused to say so
+            if any(state.phase == "ready" for state in states):  # the disk may have refused to say so
                 self._spawn(self._ready(revision))
-        for _ in range(wanted - len(copies)):
+        for _ in range(wanted - len(states)):
             if self._may_start(revision):
                 self._start(resource, revision)
-        surplus = sorted(copies, key=lambda copy: (copy.in_flight, copy.idle_since))[
-            : max(0, len(copies) - wanted)
+        surplus = sorted(states, key=lambda state: (state.in_flight, state.idle_since))[
+            : max(0, len(states) - wanted)
         ]
-        for copy in surplus:
-            if not copy.in_flight:
-                self._retire(copy)
+        for state in surplus:
+            if not state.in_flight:
+                self._retire(state)
 
     def _may_start(self, revision: Revision) -> bool:
         deaths = self._deaths.get(revision.name)
@@ -204,51 +204,51 @@ class Instances:
         identifier = f"{revision.name.id}-{secrets.token_hex(4)}"
         now = self._clock.seconds()
         instance = Instance(identifier, resource, index, secrets.randbelow(POOL_SIZE))
-        self.copies[identifier] = Copy(instance, revision, now, idle_since=now, dealt=now)
+        self.states[identifier] = InstanceState(instance, revision, now, idle_since=now, dealt=now)
 
     def _place(self) -> int:
         """Take the next place in the fabric, in turn: what comes too late for one instance meets no other."""
-        taken = {copy.instance.index for copy in self._living()}
+        taken = {state.instance.index for state in self._living()}
         last = self._last_index
         places = (*range(last + 1, FABRIC_INSTANCES.num_addresses), *range(1, last + 1))
         self._last_index = next(place for place in places if place not in taken)
         return self._last_index
 
-    def at(self, index: int) -> Copy | None:
+    def at(self, index: int) -> InstanceState | None:
         """Find who has a place in the fabric, also when it is about to end."""
-        return next((copy for copy in self._living() if copy.instance.index == index), None)
+        return next((state for state in self._living() if state.instance.index == index), None)
 
-    def find(self, identifier: str) -> Copy | None:
+    def find(self, identifier: str) -> InstanceState | None:
         """Find an instance, also when it is about to end."""
-        return self.copies.get(identifier) or self._ending.get(identifier)
+        return self.states.get(identifier) or self._ending.get(identifier)
 
-    def _living(self) -> Iterator[Copy]:
-        yield from self.copies.values()
+    def _living(self) -> Iterator[InstanceState]:
+        yield from self.states.values()
         yield from self._ending.values()
 
-    def _retire(self, copy: Copy) -> None:
+    def _retire(self, state: InstanceState) -> None:
         """Have a copy end; its network stays until its container is gone, which has things to finish."""
-        self._forget(copy)
-        copy.instance = replace(copy.instance, ending=True)
-        self._ending[copy.instance.id] = copy
+        self._forget(state)
+        state.instance = replace(state.instance, ending=True)
+        self._ending[state.instance.id] = state
 
-    def _forget(self, copy: Copy) -> None:
-        del self.copies[copy.instance.id]
-        if copy.probe is not None:
-            copy.probe.cancel()
+    def _forget(self, state: InstanceState) -> None:
+        del self.states[state.instance.id]
+        if state.probe is not None:
+            state.probe.cancel()
 
     def _show_fleet(self) -> None:
         """Tell the loop which instances should run, when that has changed."""
-        instances = {copy.instance.id: copy.instance for copy in self._living()}
+        instances = {state.instance.id: state.instance for state in self._living()}
         if instances != self._loop.fleet.instances:
             self._loop.set_fleet(Fleet(instances))
 
     def _redraw_pool(self) -> None:
         now = self._clock.seconds()
-        for copy in self.copies.values():
-            if now - copy.dealt > POOL_SECONDS and not copy.in_flight:
-                copy.dealt = now
-                copy.instance = replace(copy.instance, pool=secrets.randbelow(POOL_SIZE))
+        for state in self.states.values():
+            if now - state.dealt > POOL_SECONDS and not state.in_flight:
+                state.dealt = now
+                state.instance = replace(state.instance, pool=secrets.randbelow(POOL_SIZE))
 
     def _resolve_image(self, revision: Revision) -> None:
         if revision.name not in self._resolving:
@@ -271,42 +271,42 @@ class Instances:
 
     def _note_built(self) -> None:
         """Probe the containers that a pass has started, and let go of those that will never be."""
-        for copy in self._living():
-            copy.built = copy.built or ("workload", copy.instance.id) in self._loop.observed.elements
-        for copy in self.copies.values():
-            if copy.built and copy.state == "starting" and copy.probe is None:
-                copy.probe = self._spawn(self._probe(copy))
-        never = [identifier for identifier, copy in self._ending.items() if not copy.built]
+        for state in self._living():
+            state.built = state.built or ("workload", state.instance.id) in self._loop.observed.elements
+        for state in self.states.values():
+            if state.built and state.phase == "starting" and state.probe is None:
+                state.probe = self._spawn(self._probe(state))
+        never = [identifier for identifier, state in self._ending.items() if not state.built]
         for identifier in never:
             del self._ending[identifier]
         if never:
             self._show_fleet()
 
-    async def _probe(self, copy: Copy) -> None:
-        probe = copy.revision.startup_probe
-        address = self._address_of(copy.instance)
+    async def _probe(self, state: InstanceState) -> None:
+        probe = state.revision.startup_probe
+        address = self._address_of(state.instance)
         heard = probe is None or await passes(probe, self._fabric, address, self._open_socket)
-        copy.probe = None
+        state.probe = None
         if not heard:
-            self._retire(copy)
+            self._retire(state)
             self._show_fleet()
-            await self._failed_to_start(copy, "The container did not listen in time.")
+            await self._failed_to_start(state, "The container did not listen in time.")
             return
-        copy.state, copy.idle_since = "ready", self._clock.seconds()
-        self._deaths.pop(copy.revision.name, None)
-        self._leases.started(copy)
-        await self._ready(copy.revision)
+        state.phase, state.idle_since = "ready", self._clock.seconds()
+        self._deaths.pop(state.revision.name, None)
+        self._request_queue.started(state)
+        await self._ready(state.revision)
 
     async def _ready(self, revision: Revision) -> None:
         await self._change(lambda world: convergence.revision_ready(world, revision.name, self._clock.now()))
         self._loop.settled(revision.service.path)
 
-    async def _failed_to_start(self, copy: Copy, why: str) -> None:
-        log.warning("instance %s failed to start: %s", copy.instance.id, why)
-        if copy.revision.readiness is Readiness.UNKNOWN:
-            logs = log_url(copy.revision.name, copy.revision.service.id)
-            message = convergence.container_failed_message(copy.revision.port, logs)
-            await self._fail(copy.revision, convergence.CONTAINER_FAILED, message)
+    async def _failed_to_start(self, state: InstanceState, why: str) -> None:
+        log.warning("instance %s failed to start: %s", state.instance.id, why)
+        if state.revision.readiness is Readiness.UNKNOWN:
+            logs = log_url(state.revision.name, state.revision.service.id)
+            message = convergence.container_failed_message(state.revision.port, logs)
+            await self._fail(state.revision, convergence.CONTAINER_FAILED, message)
 
     async def _fail(self, revision: Revision, reason: str, message: str) -> None:
         await self._change(

@@ -47,7 +47,7 @@ class Logbook:
         self.followers.tell(line)
 
     async def read(self, resource: str = "", *, follow: bool = False) -> AsyncGenerator[Line, None]:
-        """Give the kept lines of ``resource`` and what is under it; with ``follow`` also those to come."""
+        """Return the kept lines of ``resource`` and what is under it; with ``follow`` also those to come."""
         kept = tuple(self._lines)
         async with aclosing(self.followers.follow(kept) if follow else unhurried(kept)) as lines:
             async for line in lines:
@@ -74,11 +74,11 @@ class Logbook:
 
 
 def is_of(resource: str, asked: str) -> bool:
-    """Tell whether ``resource`` is what was asked for or a part of it: ``run/ab`` is no part of ``run/a``."""
+    """Return whether ``resource`` is what was asked for or part of it: ``run/ab`` is no part of ``run/a``."""
     return not asked or f"{resource}/".startswith(f"{asked.rstrip('/')}/")
 
 
-def called(asked: str, known: Iterable[str]) -> str:
+def resolve_log_name(asked: str, known: Iterable[str]) -> str:
     """Find the whole name of what a person calls ``run/production``, ``production`` or by an instance's id.
 
     OperatorError lists what there is when that is nothing, or more than one thing.

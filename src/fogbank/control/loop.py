@@ -17,7 +17,7 @@ from immutables import Map
 
 from fogbank.clock import Clock
 from fogbank.dataplane.driver import Driver, Outcome
-from fogbank.lowering.lowered import Lowered
+from fogbank.lowering.fragments import Lowered
 from fogbank.network.topology import Key, Topology
 from fogbank.planning.plan import Create, Plan, Remove, Replace, element_of, plan
 from fogbank.planning.words import words
@@ -75,7 +75,7 @@ class _Inputs:
     observed: Topology
 
     def same(self, other: "_Inputs") -> bool:
-        """Tell whether all is the very same; nothing is compared."""
+        """Return whether all is the very same; nothing is compared."""
         return (
             self.collections is other.collections
             and self.fleet is other.fleet
@@ -84,7 +84,7 @@ class _Inputs:
 
 
 def after(observed: Topology, outcomes: Iterable[Outcome]) -> Topology:
-    """Tell what exists once ``outcomes`` have happened; a removed space takes its elements along."""
+    """Return what exists once ``outcomes`` have happened; a removed namespace takes its elements along."""
     elements = dict(observed.elements)
     for outcome in outcomes:
         if outcome.error is not None:
@@ -94,8 +94,8 @@ def after(observed: Topology, outcomes: Iterable[Outcome]) -> Topology:
                 elements[element.key] = element
             case Remove(element):
                 elements.pop(element.key, None)
-                if element.key[0] == "space":
-                    for lost in observed.by_space.get(element.key[1], ()):  # type: ignore[call-overload]
+                if element.key[0] == "netns":
+                    for lost in observed.by_netns.get(element.key[1], ()):  # type: ignore[call-overload]
                         elements.pop(lost.key, None)
     return Topology(elements)
 

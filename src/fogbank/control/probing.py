@@ -10,10 +10,10 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 
 from fogbank.errors import DriverError
-from fogbank.network.topology import SpaceName
-from fogbank.resources.run import Probe
+from fogbank.network.topology import NetnsName
+from fogbank.resources.run import ContainerProbe
 
-OpenSocket = Callable[[SpaceName, socket.SocketKind], socket.socket]
+OpenSocket = Callable[[NetnsName, socket.SocketKind], socket.socket]
 
 SHORTEST_PAUSE = 0.003
 LONGEST_PAUSE = 0.1
@@ -22,18 +22,20 @@ PATIENCE = 0.1
 seems at most so much longer than it is, and a slow one costs few attempts."""
 
 
-def allowed_seconds(probe: Probe) -> float:
-    """Tell how long a container has to pass ``probe``."""
+def allowed_seconds(probe: ContainerProbe) -> float:
+    """Return how long a container has to pass ``probe``."""
     return probe.initial_delay + probe.period * (probe.failure_threshold - 1) + probe.timeout
 
 
-async def passes(probe: Probe, space: SpaceName, address: IPv4Address, open_socket: OpenSocket) -> bool:
-    """Ask the container at ``address`` from ``space`` until it passes ``probe`` or its time is over."""
+async def passes(
+    probe: ContainerProbe, netns: NetnsName, address: IPv4Address, open_socket: OpenSocket
+) -> bool:
+    """Ask the container at ``address`` from ``netns`` until it passes ``probe`` or its time is over."""
     now = asyncio.get_running_loop().time
     started = now()
     try:
         async with asyncio.timeout(allowed_seconds(probe)):
-            while not await _attempt(probe, space, address, open_socket):
+            while not await _attempt(probe, netns, address, open_socket):
                 pause = (now() - started) * PATIENCE
                 await asyncio.sleep(min(max(pause, SHORTEST_PAUSE), LONGEST_PAUSE))
     except TimeoutError:
@@ -41,9 +43,11 @@ async def passes(probe: Probe, space: SpaceName, address: IPv4Address, open_sock
     return True
 
 
-async def _attempt(probe: Probe, space: SpaceName, address: IPv4Address, open_socket: OpenSocket) -> bool:
+async def _attempt(
+    probe: ContainerProbe, netns: NetnsName, address: IPv4Address, open_socket: OpenSocket
+) -> bool:
     try:
-        with open_socket(space, socket.SOCK_STREAM) as connection:
+        with open_socket(netns, socket.SOCK_STREAM) as connection:
             connection.setblocking(False)
             async with asyncio.timeout(max(probe.timeout, 1)):
                 await asyncio.get_running_loop().sock_connect(connection, (str(address), probe.port))
@@ -52,7 +56,7 @@ async def _attempt(probe: Probe, space: SpaceName, address: IPv4Address, open_so
         return False
 
 
-async def _answers(probe: Probe, connection: socket.socket, address: IPv4Address) -> bool:
+async def _answers(probe: ContainerProbe, connection: socket.socket, address: IPv4Address) -> bool:
     loop = asyncio.get_running_loop()
     request = f"GET {probe.path} HTTP/1.1\r\nHost: {address}:{probe.port}\r\nConnection: close\r\n\r\n"
     await loop.sock_sendall(connection, request.encode())

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 from typing import Protocol
 
 from fogbank.errors import DriverError
-from fogbank.network.topology import DeviceName, SpaceName, Topology
+from fogbank.network.topology import DeviceName, NetnsName, Topology
 from fogbank.planning.plan import Action
 
 
@@ -27,12 +27,12 @@ class Outcome:
 class WorkloadExited:
     """The container of workload ``name`` ended, with an exit status or the negative signal.
 
-    ``told`` when it was removed; otherwise it ended by itself.
+    ``requested`` when it was removed; otherwise it ended by itself.
     """
 
     name: str
     status: int
-    told: bool = False
+    requested: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ Event = WorkloadExited | WorkloadWrote | Drifted
 class TrackedFlow:
     """A connection that a router tracks: as it came, and as it left (translated)."""
 
-    space: SpaceName
+    netns: NetnsName
     protocol: int
     source: IPv4Address
     source_port: int
@@ -70,7 +70,7 @@ class TrackedFlow:
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class InterfaceCounters:
     """Bytes that a device took in and gave out since it was made; what was held back is not in them."""
 
     received: int
@@ -88,38 +88,38 @@ class Driver(Protocol):
         """Do ``actions`` in order, batched where that is faster; one that fails does not stop the others."""
         ...
 
-    def open_socket(self, space: SpaceName, kind: socket.SocketKind) -> socket.socket:
-        """Make an IPv4 socket that lives in ``space``; safe from any thread, microseconds."""
+    def open_socket(self, netns: NetnsName, kind: socket.SocketKind) -> socket.socket:
+        """Make an IPv4 socket that lives in ``netns``; safe from any thread, microseconds."""
         ...
 
-    def flows(self, space: SpaceName) -> tuple[TrackedFlow, ...]:
-        """List what the space's connection tracking holds."""
+    def flows(self, netns: NetnsName) -> tuple[TrackedFlow, ...]:
+        """List what the namespace's connection tracking holds."""
         ...
 
-    def drops(self, space: SpaceName) -> dict[str, int]:
-        """Count packets dropped in ``space`` by reason (a rule's label, ``no-nat``, ``ports-exhausted``)."""
+    def drops(self, netns: NetnsName) -> dict[str, int]:
+        """Count packets dropped in ``netns`` by reason (a rule's label, ``no-nat``, ``ports-exhausted``)."""
         ...
 
-    def age(self, seconds: int) -> None:
+    def advance_conntrack_timeouts(self, seconds: int) -> None:
         """Have ``seconds`` pass for what gateways (translations with timeouts) remember of their flows.
 
         DriverError when the machine refuses.
         """
         ...
 
-    def carried(self, space: SpaceName) -> Mapping[DeviceName, Carried]:
-        """Read the byte counters of every link that ends in ``space``; safe from any thread, cheap.
+    def interface_counters(self, netns: NetnsName) -> Mapping[DeviceName, InterfaceCounters]:
+        """Read the byte counters of every link that ends in ``netns``; safe from any thread, cheap.
 
-        DriverError when there is no such space.
+        DriverError when there is no such namespace.
         """
         ...
 
-    def diagnose(self, space: SpaceName) -> str:
-        """Print links, routes, ruleset and conntrack of ``space`` for a person."""
+    def diagnose(self, netns: NetnsName) -> str:
+        """Print links, routes, ruleset and conntrack of ``netns`` for a person."""
         ...
 
     def close(self) -> None:
-        """End every workload and listener; spaces go with the world."""
+        """End every workload and listener; namespaces go with the world."""
         ...
 
 

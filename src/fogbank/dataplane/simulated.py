@@ -1,28 +1,28 @@
 """A driver that only remembers: the same contract as the Linux one, without a machine.
 
 Everything above the data plane can be tested on it. It refuses what the kernel would refuse for want of a
-part (a link between spaces that are not there, a guard whose policy is missing), and fails on request.
+part (a link between namespaces that are not there, a guard whose policy is missing), and fails on request.
 """
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
 
-from fogbank.dataplane.driver import Carried, Event, Outcome, Report, TrackedFlow
+from fogbank.dataplane.driver import Event, InterfaceCounters, Outcome, Report, TrackedFlow
 from fogbank.errors import DriverError
 from fogbank.network.topology import (
     Address,
     DeviceName,
     Element,
-    Guard,
     Key,
     Link,
+    NetnsName,
+    NetworkNamespace,
     Port,
+    PortSecurity,
     Route,
     Shaper,
-    Space,
-    SpaceName,
     Topology,
-    spaces_of,
+    namespaces_of,
 )
 from fogbank.planning.plan import Action, Create, Remove, Replace, element_of
 
@@ -44,14 +44,14 @@ class SimulatedDriver:
     def __init__(self, *, failure: Failure = never, report: Report | None = None) -> None:
         self.failure = failure
         self.applied: list[Action] = []
-        self.traffic: dict[Port, Carried] = {}
+        self.traffic: dict[Port, InterfaceCounters] = {}
         self.aged = 0
         self.closed = False
         self._report = report
         self._elements: dict[Key, Element] = {}
 
     def observe(self) -> Topology:
-        """Give what was built."""
+        """Return what was built."""
         return Topology(dict(self._elements))
 
     def apply(self, actions: Sequence[Action]) -> tuple[Outcome, ...]:
@@ -71,31 +71,31 @@ class SimulatedDriver:
             case Replace(old=old, new=new):
                 self._elements.pop(old.key, None)
                 self._elements[new.key] = new
-            case Remove(element=Space(name=name)):
-                self._remove_space(name)
+            case Remove(element=NetworkNamespace(name=name)):
+                self._remove_netns(name)
             case Remove(element=element):
                 self._elements.pop(element.key, None)
         return Outcome(action)
 
-    def _remove_space(self, name: SpaceName) -> None:
-        self._elements = {k: e for k, e in self._elements.items() if name not in spaces_of(e)}
+    def _remove_netns(self, name: NetnsName) -> None:
+        self._elements = {k: e for k, e in self._elements.items() if name not in namespaces_of(e)}
 
     def _missing_part(self, element: Element) -> str | None:
-        if isinstance(element, Space):
+        if isinstance(element, NetworkNamespace):
             return None
-        for space in spaces_of(element):
-            if ("space", space) not in self._elements:
-                return f"there is no space {space}"
+        for netns in namespaces_of(element):
+            if ("netns", netns) not in self._elements:
+                return f"there is no namespace {netns}"
         match element:
             case Address(port=port) | Shaper(port=port):
                 return self._missing_device(port)
-            case Route(space=space, hops=hops):
-                found = (self._missing_device(Port(space, hop.device)) for hop in hops)
+            case Route(netns=netns, hops=hops):
+                found = (self._missing_device(Port(netns, hop.device)) for hop in hops)
                 return next((why for why in found if why), None)
-            case Guard(space=space, ingress=ingress, egress=egress):
+            case PortSecurity(netns=netns, ingress=ingress, egress=egress):
                 for name in (ingress, egress):
-                    if ("policy", space, name) not in self._elements:
-                        return f"there is no policy {name} in {space}"
+                    if ("firewall-policy", netns, name) not in self._elements:
+                        return f"there is no policy {name} in {netns}"
                 return None
             case _:
                 return None
@@ -104,7 +104,7 @@ class SimulatedDriver:
         links = (e for e in self._elements.values() if isinstance(e, Link))
         if port.device == "lo" or any(port in (link.left, link.right) for link in links):
             return None
-        return f"there is no device {port.device} in {port.space}"
+        return f"there is no device {port.device} in {port.netns}"
 
     def lose(self, key: Key) -> None:
         """Let an element vanish, as if somebody else had taken it away."""
@@ -115,37 +115,37 @@ class SimulatedDriver:
         if self._report is not None:
             self._report(event)
 
-    def open_socket(self, space: SpaceName, kind: socket.SocketKind) -> socket.socket:
+    def open_socket(self, netns: NetnsName, kind: socket.SocketKind) -> socket.socket:
         """Make an ordinary socket: there is only one network here."""
-        if ("space", space) not in self._elements:
-            raise DriverError(f"there is no space {space}")
+        if ("netns", netns) not in self._elements:
+            raise DriverError(f"there is no namespace {netns}")
         return socket.socket(socket.AF_INET, kind)
 
-    def flows(self, space: SpaceName) -> tuple[TrackedFlow, ...]:
-        """Give none: no packet moves."""
-        del space
+    def flows(self, netns: NetnsName) -> tuple[TrackedFlow, ...]:
+        """Return none: no packet moves."""
+        del netns
         return ()
 
-    def drops(self, space: SpaceName) -> dict[str, int]:
-        """Give none: no packet moves."""
-        del space
+    def drops(self, netns: NetnsName) -> dict[str, int]:
+        """Return none: no packet moves."""
+        del netns
         return {}
 
-    def age(self, seconds: int) -> None:
+    def advance_conntrack_timeouts(self, seconds: int) -> None:
         """Remember it: there are no flows."""
         self.aged += seconds
 
-    def carried(self, space: SpaceName) -> Mapping[DeviceName, Carried]:
-        """Give what ``traffic`` says; nothing has moved otherwise."""
-        if ("space", space) not in self._elements:
-            raise DriverError(f"there is no space {space}")
+    def interface_counters(self, netns: NetnsName) -> Mapping[DeviceName, InterfaceCounters]:
+        """Return what ``traffic`` says; nothing has moved otherwise."""
+        if ("netns", netns) not in self._elements:
+            raise DriverError(f"there is no namespace {netns}")
         links = (element for element in self._elements.values() if isinstance(element, Link))
-        ports = (port for link in links for port in (link.left, link.right) if port.space == space)
-        return {port.device: self.traffic.get(port, Carried(0, 0)) for port in ports}
+        ports = (port for link in links for port in (link.left, link.right) if port.netns == netns)
+        return {port.device: self.traffic.get(port, InterfaceCounters(0, 0)) for port in ports}
 
-    def diagnose(self, space: SpaceName) -> str:
-        """Print the elements of ``space``."""
-        return "\n".join(str(element) for element in self.observe().by_space.get(space, ()))
+    def diagnose(self, netns: NetnsName) -> str:
+        """Print the elements of ``netns``."""
+        return "\n".join(str(element) for element in self.observe().by_netns.get(netns, ()))
 
     def close(self) -> None:
         """Remember that it was closed."""

@@ -8,7 +8,7 @@ _PARTIAL = {"returnPartialSuccess": "boolean"}
 
 
 def extra_query(document: Document, method: str) -> Mapping[str, str]:
-    """Give query parameters that a method has beyond its description."""
+    """Return query parameters that a method has beyond its description."""
     if document.api == "compute" and method.endswith((".list", ".aggregatedList")):
         return _PARTIAL  # CLIENTS 2.3: gcloud sends it with every aggregated list
     return {}

@@ -26,7 +26,7 @@ _COMPUTE_ALIAS = re.compile(r"^/?compute/(?:beta|alpha|staging_v1)/")
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
+class DiscoveryMethod:
     """One method of one document. ``query`` gives each query parameter's type (``int32``, ``string*``).
 
     ``request`` and ``response`` name schemas of ``document``, or are empty. ``checked`` is false for beta and
@@ -62,14 +62,14 @@ class Method:
 class Match:
     """A method and what its path parameters are. ``region`` comes from the host, where it has one."""
 
-    method: Method
+    method: DiscoveryMethod
     parameters: Mapping[str, str]
     region: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    method: Method
+    method: DiscoveryMethod
     spans: tuple[tuple[str, int, int | None], ...]
     """Each parameter's first segment and the one after its last (None: to the end)."""
 
@@ -104,12 +104,12 @@ def split_template(path: str) -> tuple[list[str], str, tuple[tuple[str, int, int
 
 
 @cache
-def methods(document: str) -> Mapping[str, Method]:
+def methods(document: str) -> Mapping[str, DiscoveryMethod]:
     """Load a document's methods by name (``subnetworks.insert``)."""
     loaded = {}
     for name, verb, path, query, request, response in load_methods(document):
         more = extra_query(documents()[document], name)
-        loaded[name] = Method(document, name, verb, path, {**query, **more}, request, response)
+        loaded[name] = DiscoveryMethod(document, name, verb, path, {**query, **more}, request, response)
     return loaded
 
 
@@ -156,7 +156,7 @@ def _find_in(document: str, verb: str, segments: list[str]) -> tuple[_End, list[
 
 @lru_cache(1024)
 def parse_host(host: str) -> tuple[str, str | None]:
-    """Tell the API's own host and the region of a host: ``("run.googleapis.com", "asia-northeast3")``."""
+    """Return the API's own host and the region of a host: ``("run.googleapis.com", "asia-northeast3")``."""
     if found := _REGIONAL.match(host):
         return f"{found[2]}.googleapis.com", found[1]
     if found := _REP.match(host):

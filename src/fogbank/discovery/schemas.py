@@ -46,12 +46,12 @@ _NAMES |= {"boolean": "TYPE_BOOL", "double": "TYPE_DOUBLE", "float": "TYPE_FLOAT
 
 @cache
 def schema(document: str, name: str) -> Any:
-    """Give a schema, parsed; KeyError when the document has none of that name."""
+    """Return a schema, parsed; KeyError when the document has none of that name."""
     return json.loads(load_schemas(document)[name])
 
 
 def fields_of(document: str, name: str) -> Mapping[str, Any]:
-    """Give the fields of a message; none when the document has no schemas."""
+    """Return the fields of a message; none when the document has no schemas."""
     if name not in load_schemas(document):
         return {}
     fields: Mapping[str, Any] = schema(document, name)
@@ -74,7 +74,7 @@ _LAUNCH_STAGES = (
 
 
 def enum_number(document: str, choices: Sequence[str], value: str) -> int:
-    """Tell the number of one of an enum's ``choices``: outside compute, where it stands among them."""
+    """Return the number of one of an enum's ``choices``: outside compute, where it stands among them."""
     if document.startswith("compute."):
         return java_hash(value)
     return (_LAUNCH_STAGES if choices[0] == _LAUNCH_STAGES[0] else choices).index(value)

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 
 from fogbank.lowering.endpoints import Endpoint
-from fogbank.lowering.lowered import Part
-from fogbank.lowering.memory import remembered, together
+from fogbank.lowering.fragments import Fragment
+from fogbank.lowering.memoize import interned, memoized
+from fogbank.lowering.netns_names import INTERNET, UPLINK, vpc_netns
 from fogbank.lowering.reading import grouped
-from fogbank.lowering.spaces import INTERNET, UPLINK, vpc_space
 from fogbank.lowering.vpc import internet_device
 from fogbank.network.addressing import VPC_ROUTER, host
 from fogbank.network.nat import Block, deal
-from fogbank.network.topology import Element, Hop, Key, Route, SourceNat, SpaceName, Topology
+from fogbank.network.topology import Element, Hop, Key, NetnsName, Route, SourceNat, Topology
 from fogbank.resources.compute import NatGateway, Router, StaticAddress, Subnetwork
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource, World
@@ -29,13 +29,13 @@ Outsides = Mapping[ResourceName, IPv4Address]
 """Gateways' addresses by their resources."""
 
 
-@remembered
-def held_blocks(observed: Topology) -> Mapping[SpaceName, Held]:
-    """Find the translations that exist in the kernel, by the space that does them."""
-    return grouped(observed.of_kind(SourceNat), lambda each: each.space)
+@memoized
+def held_blocks(observed: Topology) -> Mapping[NetnsName, Held]:
+    """Find the translations that exist in the kernel, by the namespace that does them."""
+    return grouped(observed.of_kind(SourceNat), lambda each: each.netns)
 
 
-@remembered
+@memoized
 def _read(resource: Resource) -> Router:
     return Router.of(resource)
 
@@ -43,16 +43,16 @@ def _read(resource: Resource) -> Router:
 def addresses_of(world: World, routers: Iterable[Resource]) -> tuple[Resource, ...]:
     """List the addresses that the gateways of ``routers`` use."""
     names = (name for each in routers for gateway in _read(each).nats for name in gateway.outsides)
-    return together(*(found for found in map(world.find, names) if found))
+    return interned(*(found for found in map(world.find, names) if found))
 
 
-def nat_parts(
+def nat_fragments(
     routers: Iterable[Resource],
     addresses: Iterable[Resource],
     endpoints: Sequence[Endpoint],
     subnetworks: Sequence[Subnetwork],
     held: Held,
-) -> Iterator[Part]:
+) -> Iterator[Fragment]:
     """Lower the gateways of ``routers``, whose ``addresses`` are given; everything is of one network.
 
     ``subnetworks`` include the hidden ones of connectors. An endpoint is served once: by the
@@ -75,7 +75,7 @@ def nat_parts(
                 if route.key not in routed:
                     routed.add(route.key)
                     elements.append(route)
-        yield Part.of(elements, router.name)
+        yield Fragment.of(elements, router.name)
 
 
 def _clients(
@@ -92,13 +92,13 @@ def _clients(
 def _translations(
     gateway: NatGateway, clients: Iterable[Endpoint], outsides: Outsides, held: Mapping[IPv4Address, Block]
 ) -> Iterator[SourceNat]:
-    space = vpc_space(gateway.network)
+    netns = vpc_netns(gateway.network)
     dealt = deal(
         (client.address for client in clients), _known(gateway.addresses, outsides), gateway.ports, held
     )
     draining = _known(gateway.draining, outsides)
     for client, block in dealt.items():
-        yield SourceNat(space, UPLINK, host(client), block.outside, block.ports, gateway.timeouts, draining)
+        yield SourceNat(netns, UPLINK, host(client), block.outside, block.ports, gateway.timeouts, draining)
 
 
 def _ways_back(gateway: NatGateway, outsides: Outsides) -> Iterator[Route]:

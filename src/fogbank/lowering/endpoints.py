@@ -7,19 +7,19 @@ know that all of today's are connector instances.
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from fogbank.network.topology import SpaceName
+from fogbank.network.topology import NetnsName
 from fogbank.resources.names import ResourceName
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A network interface: ``address`` of ``network`` in ``region``, in the machine ``space``.
+    """A network interface: ``address`` of ``network`` in ``region``, in the machine ``netns``.
 
     ``marks`` are what rules may choose it by (`tag_mark`, `account_mark`), ``owner`` the resource that it
     belongs to.
     """
 
-    space: SpaceName
+    netns: NetnsName
     network: ResourceName
     region: str
     address: IPv4Address
@@ -28,10 +28,10 @@ class Endpoint:
 
 
 def tag_mark(tag: str) -> str:
-    """Give the mark of a network tag."""
+    """Return the mark of a network tag."""
     return f"tag-{tag}"
 
 
 def account_mark(email: str) -> str:
-    """Give the mark of a service account."""
+    """Return the mark of a service account."""
     return f"account-{email}"

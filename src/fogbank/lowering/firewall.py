@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fogbank.lowering.endpoints import Endpoint, account_mark, tag_mark
-from fogbank.lowering.lowered import Part
-from fogbank.lowering.memory import remembered
+from fogbank.lowering.fragments import Fragment
+from fogbank.lowering.memoize import memoized
+from fogbank.lowering.netns_names import device_to, vpc_netns
 from fogbank.lowering.reading import grouped
-from fogbank.lowering.spaces import device_to, vpc_space
-from fogbank.network.topology import Element, GroupMember, Guard, Policy, Rule
+from fogbank.network.topology import AddressSetMember, Element, FirewallPolicy, PortSecurity, Rule
 from fogbank.resources.compute import FirewallRule
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource
@@ -27,7 +27,7 @@ _IMPLIED: Mapping[Direction, Literal["allow", "deny"]] = {"INGRESS": "deny", "EG
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class EffectiveRule:
     """A rule ready for use: ``targets`` are the marks that it chooses endpoints by, none chooses all."""
 
     name: ResourceName
@@ -40,19 +40,19 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """The rules in force in one network, in order; ``targets`` and ``groups`` are the marks they name."""
+    """The rules in force in a network, in order; ``targets`` and ``address_sets`` are the marks they name."""
 
     network: ResourceName
-    rules: tuple[Ready, ...]
+    rules: tuple[EffectiveRule, ...]
     targets: frozenset[str]
-    groups: frozenset[str]
+    address_sets: frozenset[str]
 
     def profile(self, endpoint: Endpoint) -> frozenset[str]:
-        """Tell which marks of ``endpoint`` matter here: endpoints of one profile share policies."""
+        """Return which marks of ``endpoint`` matter here: endpoints of one profile share policies."""
         return endpoint.marks & self.targets
 
 
-@remembered
+@memoized
 def rule_sets(firewalls: tuple[Resource, ...]) -> Mapping[ResourceName, RuleSet]:
     """Read the rules in force in every network that has any."""
     ready = (each for resource in firewalls if (each := _ready(resource)))
@@ -61,18 +61,18 @@ def rule_sets(firewalls: tuple[Resource, ...]) -> Mapping[ResourceName, RuleSet]
     }
 
 
-@remembered
-def _rule_set(rules: tuple[Ready, ...]) -> RuleSet:
+@memoized
+def _rule_set(rules: tuple[EffectiveRule, ...]) -> RuleSet:
     return RuleSet(
         rules[0].network,
         tuple(sorted(rules, key=lambda each: each.order)),
         frozenset(mark for each in rules for mark in each.targets),
-        frozenset(group for each in rules for group in each.rule.groups),
+        frozenset(address_set for each in rules for address_set in each.rule.address_sets),
     )
 
 
-@remembered
-def _ready(resource: Resource) -> Ready | None:
+@memoized
+def _ready(resource: Resource) -> EffectiveRule | None:
     read = FirewallRule.of(resource)
     if read.disabled:
         return None
@@ -80,67 +80,67 @@ def _ready(resource: Resource) -> Ready | None:
         action=read.action,
         traffic=read.traffic,
         sources=read.sources,
-        groups=(*map(tag_mark, read.source_tags), *map(account_mark, read.source_accounts)),
+        address_sets=(*map(tag_mark, read.source_tags), *map(account_mark, read.source_accounts)),
         destinations=read.destinations,
         label=read.name.id,
     )
     targets = frozenset((*map(tag_mark, read.target_tags), *map(account_mark, read.target_accounts)))
     order = (read.priority, read.action == "allow", read.name.id)
-    return Ready(read.name, read.network, read.direction, targets, rule, order)
+    return EffectiveRule(read.name, read.network, read.direction, targets, rule, order)
 
 
-@remembered
+@memoized
 def no_rules(network: Resource) -> RuleSet:
     """Make the rule set of a network in which only the implied rules are in force."""
     return RuleSet(network.name, (), frozenset(), frozenset())
 
 
-@remembered
-def guards_part(rules: RuleSet, endpoints: tuple[Endpoint, ...], owner: ResourceName) -> Part:
+@memoized
+def port_security_fragment(rules: RuleSet, endpoints: tuple[Endpoint, ...], owner: ResourceName) -> Fragment:
     """Lower the guards of ``endpoints`` and their places in the groups that rules name."""
-    return Part.of((element for each in endpoints for element in _guard(rules, each)), owner)
+    return Fragment.of((element for each in endpoints for element in _port_security(rules, each)), owner)
 
 
-def _guard(rules: RuleSet, endpoint: Endpoint) -> Iterator[Element]:
-    space, profile = vpc_space(endpoint.network), rules.profile(endpoint)
-    yield Guard(
-        space,
+def _port_security(rules: RuleSet, endpoint: Endpoint) -> Iterator[Element]:
+    netns, profile = vpc_netns(endpoint.network), rules.profile(endpoint)
+    yield PortSecurity(
+        netns,
         device_to(endpoint.address),
         endpoint.address,
         ingress=policy_name("INGRESS", profile),
         egress=policy_name("EGRESS", profile),
     )
-    for group in sorted(endpoint.marks & rules.groups):
-        yield GroupMember(space, group, endpoint.address)
+    for address_set in sorted(endpoint.marks & rules.address_sets):
+        yield AddressSetMember(netns, address_set, endpoint.address)
 
 
-def policies_parts(rules: RuleSet, endpoints: Iterable[Endpoint]) -> Iterator[Part]:
+def policy_fragments(rules: RuleSet, endpoints: Iterable[Endpoint]) -> Iterator[Fragment]:
     """Lower the policies that ``endpoints`` of one network need."""
     made = _made(rules)
     for profile in sorted({rules.profile(each) for each in endpoints}, key=sorted):
         if profile not in made:
-            made[profile] = tuple(_policy_part(rules, direction, profile) for direction in DIRECTIONS)
+            made[profile] = tuple(_policy_fragment(rules, direction, profile) for direction in DIRECTIONS)
         yield from made[profile]
 
 
-@remembered
-def _made(_rules: RuleSet) -> dict[frozenset[str], tuple[Part, ...]]:
+@memoized
+def _made(_rules: RuleSet) -> dict[frozenset[str], tuple[Fragment, ...]]:
     return {}
 
 
-def _policy_part(rules: RuleSet, direction: Direction, profile: AbstractSet[str]) -> Part:
+def _policy_fragment(rules: RuleSet, direction: Direction, profile: AbstractSet[str]) -> Fragment:
     chosen = [
         each
         for each in rules.rules
         if each.direction == direction and (not each.targets or not each.targets.isdisjoint(profile))
     ]
-    policy = Policy(
-        vpc_space(rules.network),
+    policy = FirewallPolicy(
+        vpc_netns(rules.network),
         policy_name(direction, profile),
         tuple(each.rule for each in chosen),
         _IMPLIED[direction],
     )
-    return Part.of((policy,), rules.network, *(each.name for each in chosen))
+    return Fragment.of((policy,), rules.network, *(each.name for each in chosen))
 
 
 def policy_name(direction: Direction, profile: AbstractSet[str]) -> str:

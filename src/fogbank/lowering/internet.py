@@ -8,29 +8,29 @@ from collections.abc import Iterator
 from functools import lru_cache
 from ipaddress import IPv4Interface
 
-from fogbank.lowering.lowered import Part
-from fogbank.lowering.memory import remembered
-from fogbank.lowering.spaces import ETH0, INTERNET, LOOPBACK, device_to, site_space
+from fogbank.lowering.fragments import Fragment
+from fogbank.lowering.memoize import memoized
+from fogbank.lowering.netns_names import ETH0, INTERNET, LOOPBACK, device_to, site_netns
 from fogbank.network.addressing import ANYWHERE, INTERNET_ROUTER, host
-from fogbank.network.topology import Address, Element, Hop, Link, Listener, Port, Route, Space
+from fogbank.network.topology import Address, Element, Hop, Link, Listener, NetworkNamespace, Port, Route
 from fogbank.resources.names import ResourceName
 from fogbank.resources.sites import BUILTIN_SITES, Site, site_name, sites_with
 from fogbank.resources.world import Resource
 
-WITNESS = "witness"
+SITE_SERVICE = "site"
 """The service behind every third party's sockets."""
 
 
-@remembered
-def internet_part(added: tuple[Resource, ...]) -> Part:
+@memoized
+def internet_fragment(added: tuple[Resource, ...]) -> Fragment:
     """Lower the internet's router and the third parties around it, those of the operator ``added``."""
-    return Part.joined((_router(), *map(_site, sites_with(added))))
+    return Fragment.joined((_router(), *map(_site, sites_with(added))))
 
 
-def _router() -> Part:
-    return Part.of(
+def _router() -> Fragment:
+    return Fragment.of(
         (
-            Space(INTERNET, forwards=True),
+            NetworkNamespace(INTERNET, forwards=True),
             Address(Port(INTERNET, LOOPBACK), IPv4Interface(INTERNET_ROUTER)),
             Route(INTERNET, ANYWHERE, ()),
         )
@@ -38,19 +38,19 @@ def _router() -> Part:
 
 
 @lru_cache(maxsize=1024)
-def _site(site: Site) -> Part:
+def _site(site: Site) -> Fragment:
     owners: tuple[ResourceName, ...] = () if site.host in BUILTIN_SITES else (site_name(site.host),)
-    return Part.of(_site_elements(site), *owners)
+    return Fragment.of(_site_elements(site), *owners)
 
 
 def _site_elements(site: Site) -> Iterator[Element]:
-    space, device = site_space(site.host), device_to(site.address)
-    yield Space(space)
-    yield Link(Port(INTERNET, device), Port(space, ETH0))
-    yield Address(Port(space, ETH0), IPv4Interface(site.address))
-    yield Route(space, ANYWHERE, (Hop(ETH0, INTERNET_ROUTER),), site.address)
+    netns, device = site_netns(site.host), device_to(site.address)
+    yield NetworkNamespace(netns)
+    yield Link(Port(INTERNET, device), Port(netns, ETH0))
+    yield Address(Port(netns, ETH0), IPv4Interface(site.address))
+    yield Route(netns, ANYWHERE, (Hop(ETH0, INTERNET_ROUTER),), site.address)
     yield Route(INTERNET, host(site.address), (Hop(device),))
     for port in site.all_ports:
-        yield Listener(space, site.address, port, "tcp", WITNESS)
+        yield Listener(netns, site.address, port, "tcp", SITE_SERVICE)
     for port in site.ports:
-        yield Listener(space, site.address, port, "udp", WITNESS)
+        yield Listener(netns, site.address, port, "udp", SITE_SERVICE)

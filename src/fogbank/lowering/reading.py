@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from immutables import Map
 
-from fogbank.lowering.memory import remembered, together
+from fogbank.lowering.memoize import interned, memoized
 from fogbank.resources.compute import refer
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource, World
@@ -21,7 +21,7 @@ def grouped(values: Iterable[V], by: Callable[[V], K]) -> Mapping[K, tuple[V, ..
     groups: dict[K, list[V]] = {}
     for value in values:
         groups.setdefault(by(value), []).append(value)
-    return {key: together(*group) for key, group in groups.items()}
+    return {key: interned(*group) for key, group in groups.items()}
 
 
 def resources(world: World, collection: str) -> tuple[Resource, ...]:
@@ -29,17 +29,17 @@ def resources(world: World, collection: str) -> tuple[Resource, ...]:
     return _sorted(world.collections.get(collection, _NONE))
 
 
-@remembered
+@memoized
 def _sorted(members: Map[str, Resource]) -> tuple[Resource, ...]:
     return tuple(members[path] for path in sorted(members))
 
 
-@remembered
+@memoized
 def by_network(members: tuple[Resource, ...]) -> Mapping[ResourceName, tuple[Resource, ...]]:
     """Group compute resources that have a ``network``."""
     return grouped(members, _network_of)
 
 
-@remembered
+@memoized
 def _network_of(resource: Resource) -> ResourceName:
     return refer(resource.body["network"], "networks")

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from fogbank.lowering.endpoints import Endpoint, tag_mark
-from fogbank.lowering.lowered import Part
-from fogbank.lowering.memory import remembered
+from fogbank.lowering.fragments import Fragment
+from fogbank.lowering.memoize import memoized
+from fogbank.lowering.netns_names import ETH1, UPLINK, vpc_netns
 from fogbank.lowering.reading import grouped
-from fogbank.lowering.spaces import ETH1, UPLINK, vpc_space
 from fogbank.lowering.vpc import read_subnetwork
 from fogbank.network.addressing import ANYWHERE, INTERNET_ROUTER, VPC_ROUTER
-from fogbank.network.topology import Hop, Route, SpaceName
+from fogbank.network.topology import Hop, NetnsName, Route
 from fogbank.resources.compute import StaticRoute
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource
@@ -29,7 +29,7 @@ _TO_ROUTER = (Hop(ETH1, VPC_ROUTER),)
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class StaticRoutes:
     """What a network's routes are: its own ``ranges``, and static routes by destination."""
 
     network: ResourceName
@@ -37,7 +37,7 @@ class Table:
     static: Mapping[IPv4Network, tuple[StaticRoute, ...]]
 
     def leads_out(self, destination: IPv4Network) -> bool:
-        """Tell whether somebody may leave by a route for exactly ``destination``."""
+        """Return whether somebody may leave by a route for exactly ``destination``."""
         return any(route.to_internet for route in self.static[destination])
 
     def choice(self, destination: IPv4Network, marks: AbstractSet[str]) -> StaticRoute | None:
@@ -53,57 +53,57 @@ def _applies(route: StaticRoute, marks: AbstractSet[str]) -> bool:
     return not route.tags or any(tag_mark(tag) in marks for tag in route.tags)
 
 
-@remembered
+@memoized
 def _read(resource: Resource) -> StaticRoute:
     return StaticRoute.of(resource)
 
 
-@remembered
+@memoized
 def table_of(
     network: Resource,
     routes: tuple[Resource, ...],
     subnetworks: tuple[Resource, ...],
     hidden: tuple[IPv4Network, ...],
-) -> Table:
+) -> StaticRoutes:
     """Read the routes of ``network``; ``hidden`` are ranges that no subnetwork shows.
 
     A static route inside one of the network's own ranges never wins (SEMANTICS 1.4).
     """
     own = tuple(part for each in subnetworks for part in read_subnetwork(each).ranges) + hidden
     static = (route for route in map(_read, routes) if not any(route.destination.subnet_of(r) for r in own))
-    return Table(network.name, own, grouped(static, lambda route: route.destination))
+    return StaticRoutes(network.name, own, grouped(static, lambda route: route.destination))
 
 
-@remembered
-def routes_parts(table: Table) -> tuple[Part, ...]:
+@memoized
+def route_fragments(table: StaticRoutes) -> tuple[Fragment, ...]:
     """Lower the router's table: what a static route takes leaves or dies, everything else dies."""
-    space = vpc_space(table.network)
+    netns = vpc_netns(table.network)
     parts = [
-        Part.of(
-            (Route(space, destination, _OUT if table.leads_out(destination) else ()),),
+        Fragment.of(
+            (Route(netns, destination, _OUT if table.leads_out(destination) else ()),),
             *(route.name for route in routes),
         )
         for destination, routes in table.static.items()
     ]
     if ANYWHERE not in table.static:
-        parts.append(Part.of((Route(space, ANYWHERE, ()),), table.network))
+        parts.append(Fragment.of((Route(netns, ANYWHERE, ()),), table.network))
     return tuple(parts)
 
 
-def endpoint_routes(table: Table, endpoint: Endpoint) -> Iterator[Route]:
+def endpoint_routes(table: StaticRoutes, endpoint: Endpoint) -> Iterator[Route]:
     """Lower the table of an endpoint's machine: all to the router, unless it sees some route otherwise."""
     choices = {destination: table.choice(destination, endpoint.marks) for destination in table.static}
-    space, source = endpoint.space, endpoint.address
+    netns, source = endpoint.netns, endpoint.address
     if all(choice and choice.to_internet == table.leads_out(to) for to, choice in choices.items()):
-        yield Route(space, ANYWHERE, _TO_ROUTER, source)
+        yield Route(netns, ANYWHERE, _TO_ROUTER, source)
         return
-    yield from (Route(space, own, _TO_ROUTER, source) for own in table.ranges)
-    yield from (_own_view(space, to, choice, source) for to, choice in choices.items() if choice)
+    yield from (Route(netns, own, _TO_ROUTER, source) for own in table.ranges)
+    yield from (_own_view(netns, to, choice, source) for to, choice in choices.items() if choice)
     if choices.get(ANYWHERE) is None:
-        yield Route(space, ANYWHERE, ())
+        yield Route(netns, ANYWHERE, ())
 
 
-def _own_view(space: SpaceName, destination: IPv4Network, choice: StaticRoute, source: IPv4Address) -> Route:
+def _own_view(netns: NetnsName, destination: IPv4Network, choice: StaticRoute, source: IPv4Address) -> Route:
     if choice.to_internet:
-        return Route(space, destination, _TO_ROUTER, source)
-    return Route(space, destination, ())
+        return Route(netns, destination, _TO_ROUTER, source)
+    return Route(netns, destination, ())

@@ -11,18 +11,18 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from fogbank.lowering.endpoints import Endpoint, tag_mark
-from fogbank.lowering.lowered import Part
-from fogbank.lowering.memory import remembered
-from fogbank.lowering.routes import Table, endpoint_routes
-from fogbank.lowering.spaces import (
+from fogbank.lowering.fragments import Fragment
+from fogbank.lowering.memoize import memoized
+from fogbank.lowering.netns_names import (
     ETH0,
     ETH1,
     LOOPBACK,
-    connector_space,
+    connector_netns,
     device_to,
-    hub_space,
-    instance_space,
+    hub_netns,
+    instance_netns,
 )
+from fogbank.lowering.routes import StaticRoutes, endpoint_routes
 from fogbank.lowering.vpc import interface, ranges, read_mtu
 from fogbank.network.addressing import (
     ANYWHERE,
@@ -39,12 +39,12 @@ from fogbank.network.topology import (
     Element,
     Hop,
     Link,
+    NetnsName,
+    NetworkNamespace,
     Port,
     Route,
     Shaper,
     SourceNat,
-    Space,
-    SpaceName,
 )
 from fogbank.resources.compute import Subnetwork
 from fogbank.resources.names import ResourceName
@@ -53,7 +53,7 @@ from fogbank.resources.world import Instance, Resource
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningConnector:
     """A connector that has machines: ``endpoints`` are their interfaces in the VPC, in order."""
 
     connector: Connector
@@ -81,25 +81,25 @@ class Running:
         )
 
 
-@remembered
+@memoized
 def network_of(resource: Resource) -> ResourceName:
     """Name the network that a connector leads to."""
     return read_connector(resource).network
 
 
-@remembered
-def running(resource: Resource) -> Running | None:
+@memoized
+def running_connector(resource: Resource) -> RunningConnector | None:
     """Read a connector and place its machines; None when it has none."""
     connector = read_connector(resource)
     if connector.state == "ERROR" or not connector.instances:
         return None
     marks = frozenset(map(tag_mark, connector.tags))
     addresses = first_free(connector.range, frozenset(), connector.instances)
-    return Running(
+    return RunningConnector(
         connector,
         tuple(
             Endpoint(
-                connector_space(connector.name, number),
+                connector_netns(connector.name, number),
                 connector.network,
                 connector.region,
                 address,
@@ -112,29 +112,29 @@ def running(resource: Resource) -> Running | None:
 
 
 @lru_cache(maxsize=4096)
-def hub_part(connector: ResourceName, machines: tuple[IPv4Address, ...]) -> Part:
+def hub_fragment(connector: ResourceName, machines: tuple[IPv4Address, ...]) -> Fragment:
     """Lower a connector's hub over the ``machines`` at these addresses; without any, what comes there dies.
 
     So a connector that was deleted while revisions use it keeps a hub, and nothing answers (SEMANTICS 4.3).
     """
-    return Part.of(_hub(hub_space(connector), machines), connector)
+    return Fragment.of(_hub(hub_netns(connector), machines), connector)
 
 
-def _hub(hub: SpaceName, machines: tuple[IPv4Address, ...]) -> Iterator[Element]:
-    yield Space(hub, forwards=True)
+def _hub(hub: NetnsName, machines: tuple[IPv4Address, ...]) -> Iterator[Element]:
+    yield NetworkNamespace(hub, forwards=True)
     yield Address(Port(hub, LOOPBACK), IPv4Interface(HUB_ROUTER))
     yield Route(hub, LINK_LOCAL, ())
     yield Route(hub, ANYWHERE, tuple(Hop(device_to(each), CONNECTOR_ROUTER) for each in machines))
 
 
-@remembered
-def connector_part(resource: Resource, network: Resource, table: Table) -> Part:
+@memoized
+def connector_fragment(resource: Resource, network: Resource, table: StaticRoutes) -> Fragment:
     """Lower a connector's machines; ``table`` is its network's."""
-    found = running(resource)
-    return Part.of(_elements(found, read_mtu(network), table) if found else (), resource.name)
+    found = running_connector(resource)
+    return Fragment.of(_elements(found, read_mtu(network), table) if found else (), resource.name)
 
 
-def _elements(found: Running, mtu: int, table: Table) -> Iterator[Element]:
+def _elements(found: RunningConnector, mtu: int, table: StaticRoutes) -> Iterator[Element]:
     connector = found.connector
     if found.hidden:
         yield from ranges(connector.network, found.hidden.gateway, (connector.range,))
@@ -145,23 +145,23 @@ def _elements(found: Running, mtu: int, table: Table) -> Iterator[Element]:
 
 
 def _machine(endpoint: Endpoint, connector: Connector) -> Iterator[Element]:
-    space, hub = endpoint.space, hub_space(connector.name)
-    yield Space(space, forwards=True)
-    yield Link(Port(hub, device_to(endpoint.address)), Port(space, ETH0))
-    yield Address(Port(space, LOOPBACK), IPv4Interface(CONNECTOR_ROUTER))
-    yield Route(space, FABRIC_INSTANCES, (Hop(ETH0, HUB_ROUTER),))
-    yield SourceNat(space, ETH1, FABRIC_INSTANCES, endpoint.address)
+    netns, hub = endpoint.netns, hub_netns(connector.name)
+    yield NetworkNamespace(netns, forwards=True)
+    yield Link(Port(hub, device_to(endpoint.address)), Port(netns, ETH0))
+    yield Address(Port(netns, LOOPBACK), IPv4Interface(CONNECTOR_ROUTER))
+    yield Route(netns, FABRIC_INSTANCES, (Hop(ETH0, HUB_ROUTER),))
+    yield SourceNat(netns, ETH1, FABRIC_INSTANCES, endpoint.address)
     for device in (ETH0, ETH1):
-        yield Shaper(Port(space, device), connector.rate)
+        yield Shaper(Port(netns, device), connector.rate)
 
 
 def vpc_egress(
     instance: Instance, connector: ResourceName, destinations: Iterable[IPv4Network]
 ) -> Iterator[Element]:
     """Lower an instance's second interface, which takes ``destinations`` to the connector's hub."""
-    space, hub = instance_space(instance.id), hub_space(connector)
+    netns, hub = instance_netns(instance.id), hub_netns(connector)
     address = fabric_address(instance.index)
-    yield Link(Port(hub, device_to(address)), Port(space, ETH1))
+    yield Link(Port(hub, device_to(address)), Port(netns, ETH1))
     yield Route(hub, host(address), (Hop(device_to(address)),))
     for destination in destinations:
-        yield Route(space, destination, (Hop(ETH1, HUB_ROUTER),), address)
+        yield Route(netns, destination, (Hop(ETH1, HUB_ROUTER),), address)

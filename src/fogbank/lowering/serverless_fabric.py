@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from ipaddress import IPv4Interface
 
-from fogbank.lowering.lowered import Part
-from fogbank.lowering.spaces import (
+from fogbank.lowering.fragments import Fragment
+from fogbank.lowering.netns_names import (
     ETH0,
     FABRIC,
     INTERNET,
@@ -18,7 +18,7 @@ from fogbank.lowering.spaces import (
     UPLINK,
     device_named,
     device_to,
-    instance_space,
+    instance_netns,
 )
 from fogbank.network.addressing import (
     ANYWHERE,
@@ -34,16 +34,16 @@ from fogbank.network.addressing import (
 from fogbank.network.topology import (
     Address,
     Element,
-    Filter,
-    Guard,
+    FirewallPolicy,
     Hop,
     Link,
     Listener,
-    Policy,
+    NetworkNamespace,
     Port,
+    PortSecurity,
     Route,
     SourceNat,
-    Space,
+    StatefulFirewall,
 )
 from fogbank.resources.world import Instance
 
@@ -58,42 +58,42 @@ _OPEN = "open"
 
 
 @lru_cache(maxsize=1)
-def fabric_part() -> Part:
+def fabric_fragment() -> Fragment:
     """Lower the fabric itself."""
-    return Part.of(_fabric())
+    return Fragment.of(_fabric())
 
 
 def _fabric() -> Iterator[Element]:
     device = device_named("fabric")
-    yield Space(FABRIC, forwards=True)
+    yield NetworkNamespace(FABRIC, forwards=True)
     yield Link(Port(INTERNET, device), Port(FABRIC, UPLINK))
     yield Address(Port(FABRIC, LOOPBACK), IPv4Interface(FABRIC_ROUTER))
     yield Address(Port(FABRIC, LOOPBACK), IPv4Interface(METADATA))
     yield Route(FABRIC, ANYWHERE, (Hop(UPLINK, INTERNET_ROUTER),))
     yield Route(FABRIC, LINK_LOCAL, ())
     yield Route(INTERNET, EGRESS_POOL, (Hop(device, FABRIC_ROUTER),))
-    yield Filter(FABRIC, UPLINK)
-    yield Policy(FABRIC, _CLOSED, (), "deny")
-    yield Policy(FABRIC, _OPEN, (), "allow")
+    yield StatefulFirewall(FABRIC, UPLINK)
+    yield FirewallPolicy(FABRIC, _CLOSED, (), "deny")
+    yield FirewallPolicy(FABRIC, _OPEN, (), "allow")
     yield Listener(FABRIC, METADATA, 80, "tcp", METADATA_SERVICE)
     yield Listener(FABRIC, METADATA, 53, "udp", RESOLVER_SERVICE)
     yield Listener(FABRIC, METADATA, 53, "tcp", RESOLVER_SERVICE)
 
 
-def stand(instance: Instance) -> Iterator[Element]:
+def instance_attachment(instance: Instance) -> Iterator[Element]:
     """Lower the machine of ``instance`` and its place in the fabric."""
-    space, address = instance_space(instance.id), fabric_address(instance.index)
+    netns, address = instance_netns(instance.id), fabric_address(instance.index)
     device = device_to(address)
-    yield Space(space)
-    yield Link(Port(FABRIC, device), Port(space, ETH0))
-    yield Address(Port(space, ETH0), IPv4Interface(address))
-    yield Route(space, LINK_LOCAL, (Hop(ETH0, FABRIC_ROUTER),), address)
+    yield NetworkNamespace(netns)
+    yield Link(Port(FABRIC, device), Port(netns, ETH0))
+    yield Address(Port(netns, ETH0), IPv4Interface(address))
+    yield Route(netns, LINK_LOCAL, (Hop(ETH0, FABRIC_ROUTER),), address)
     yield Route(FABRIC, host(address), (Hop(device),), FABRIC_ROUTER)
-    yield Guard(FABRIC, device, address, ingress=_CLOSED, egress=_OPEN)
+    yield PortSecurity(FABRIC, device, address, ingress=_CLOSED, egress=_OPEN)
 
 
 def public_egress(instance: Instance) -> Iterator[Element]:
     """Lower the way out by the pool: for what no VPC takes."""
     address = fabric_address(instance.index)
-    yield Route(instance_space(instance.id), ANYWHERE, (Hop(ETH0, FABRIC_ROUTER),), address)
+    yield Route(instance_netns(instance.id), ANYWHERE, (Hop(ETH0, FABRIC_ROUTER),), address)
     yield SourceNat(FABRIC, UPLINK, host(address), pool_address(instance.pool))

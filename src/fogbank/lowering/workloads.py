@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Network
 
-from fogbank.lowering.lowered import Part
-from fogbank.lowering.memory import remembered
+from fogbank.lowering.fragments import Fragment
+from fogbank.lowering.memoize import memoized
+from fogbank.lowering.netns_names import instance_netns
 from fogbank.lowering.serverless_connector import vpc_egress
-from fogbank.lowering.serverless_fabric import public_egress, stand
-from fogbank.lowering.spaces import instance_space
+from fogbank.lowering.serverless_fabric import instance_attachment, public_egress
 from fogbank.network.addressing import ANYWHERE, PRIVATE_RANGES
 from fogbank.network.topology import Element, Workload
 from fogbank.resources.names import ResourceName
@@ -38,7 +38,7 @@ class Shape:
     egress: Egress
 
 
-@remembered
+@memoized
 def shape_of(revision: Resource) -> Shape:
     """Read what the instances of ``revision`` are; the same object for the same shape."""
     return _one(_shape(read_revision(revision)))
@@ -71,14 +71,14 @@ def _shape(revision: Revision) -> Shape:
     )
 
 
-@remembered
-def instance_part(instance: Instance, shape: Shape) -> Part:
+@memoized
+def instance_fragment(instance: Instance, shape: Shape) -> Fragment:
     """Lower one instance of ``shape``; one that is ending has only its network left."""
-    return Part.of(_elements(instance, shape), shape.revision)
+    return Fragment.of(_elements(instance, shape), shape.revision)
 
 
 def _elements(instance: Instance, shape: Shape) -> Iterator[Element]:
-    yield from stand(instance)
+    yield from instance_attachment(instance)
     if shape.connector:
         yield from vpc_egress(instance, shape.connector, _to_vpc(shape.egress))
     if not shape.connector or shape.egress is Egress.PRIVATE_RANGES_ONLY:
@@ -99,7 +99,7 @@ def container(instance: Instance, shape: Shape, image: str) -> Workload:
     """Make the container of an instance."""
     return Workload(
         name=instance.id,
-        space=instance_space(instance.id),
+        netns=instance_netns(instance.id),
         image=image,
         port=shape.port,
         command=shape.command,

@@ -2,7 +2,7 @@
 
 `services` and `lowering` take addresses from here; the same inputs always give the same address. The
 surprising fact: routers talk to one another over link-local addresses that stand on their loopbacks, one
-for each kind of router, because a next hop must never be an address of the space that uses it.
+for each kind of router, because a next hop must never be an address of the namespace that uses it.
 """
 
 from collections.abc import Container
@@ -44,12 +44,12 @@ CONNECTOR_ROUTER = IPv4Address("169.254.1.5")
 
 
 def host(address: IPv4Address) -> IPv4Network:
-    """Give the /32 of ``address``."""
+    """Return the /32 of ``address``."""
     return IPv4Network((int(address), 32))
 
 
 def usable(network: IPv4Network) -> range:
-    """Give the numbers of a subnetwork's addresses but for the reserved four (SEMANTICS 1.2.2)."""
+    """Return the numbers of a subnetwork's addresses but for the reserved four (SEMANTICS 1.2.2)."""
     first = int(network.network_address)
     return range(first + 2, first + network.num_addresses - 2)
 
@@ -68,12 +68,12 @@ def first_free(
 
 
 def fabric_address(index: int) -> IPv4Address:
-    """Give instance ``index`` (1 …) of the serverless fabric its address; ValueError beyond the last."""
+    """Return the address of instance ``index`` (1 …) in the serverless fabric; ValueError beyond the last."""
     if not 1 <= index < FABRIC_INSTANCES.num_addresses:
         raise ValueError(f"the serverless fabric has no place {index}")
     return FABRIC_INSTANCES.network_address + index
 
 
 def pool_address(number: int) -> IPv4Address:
-    """Give the address that draw ``number`` of the egress pool means; draws wrap around."""
+    """Return the address that draw ``number`` of the egress pool means; draws wrap around."""
     return EGRESS_POOL.network_address + 1 + number % (EGRESS_POOL.num_addresses - 2)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Literal
 
-from fogbank.network.topology import Policy, Rule, Traffic
+from fogbank.network.topology import FirewallPolicy, Rule, Traffic
 
 ICMP, TCP, UDP, SCTP = 1, 6, 17, 132
 WITH_PORTS = frozenset({TCP, UDP, SCTP})
 
-Groups = Mapping[str, AbstractSet[IPv4Address]]
+AddressSets = Mapping[str, AbstractSet[IPv4Address]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +37,19 @@ class Ruling:
     rule: Rule | None
 
 
-def decide(policy: Policy, packet: Packet, groups: Groups) -> Ruling:
+def decide(policy: FirewallPolicy, packet: Packet, address_sets: AddressSets) -> Ruling:
     """Find the first rule of ``policy`` that matches ``packet``; else its default decides."""
     for rule in policy.rules:
-        if matches(rule, packet, groups):
+        if matches(rule, packet, address_sets):
             return Ruling(rule.action, rule)
     return Ruling(policy.default, None)
 
 
-def matches(rule: Rule, packet: Packet, groups: Groups) -> bool:
-    """Tell whether ``rule`` is about ``packet``."""
+def matches(rule: Rule, packet: Packet, address_sets: AddressSets) -> bool:
+    """Return whether ``rule`` is about ``packet``."""
     return (
         any(_carries(traffic, packet) for traffic in rule.traffic)
-        and _comes_from(rule, packet.source, groups)
+        and _comes_from(rule, packet.source, address_sets)
         and (not rule.destinations or any(packet.destination in each for each in rule.destinations))
     )
 
@@ -62,9 +62,9 @@ def _carries(traffic: Traffic, packet: Packet) -> bool:
     return packet.protocol in WITH_PORTS and any(packet.port in ports for ports in traffic.ports)
 
 
-def _comes_from(rule: Rule, source: IPv4Address, groups: Groups) -> bool:
-    if not rule.sources and not rule.groups:
+def _comes_from(rule: Rule, source: IPv4Address, address_sets: AddressSets) -> bool:
+    if not rule.sources and not rule.address_sets:
         return True
     return any(source in each for each in rule.sources) or any(
-        source in groups.get(group, frozenset()) for group in rule.groups
+        source in address_sets.get(address_set, frozenset()) for address_set in rule.address_sets
     )

@@ -11,20 +11,20 @@ from itertools import pairwise
 from fogbank.network.topology import (
     Address,
     DeviceName,
-    Filter,
-    Guard,
+    FirewallPolicy,
     Link,
     Listener,
-    Policy,
+    NetnsName,
+    NetworkNamespace,
     Port,
     PortRange,
+    PortSecurity,
     Route,
     Shaper,
     SourceNat,
-    Space,
-    SpaceName,
+    StatefulFirewall,
     Topology,
-    spaces_of,
+    namespaces_of,
 )
 
 LOOPBACK = DeviceName("lo")
@@ -34,16 +34,16 @@ _FORBIDDEN = frozenset("/: \t\n")
 
 def violations(topology: Topology) -> tuple[str, ...]:
     """List everything in ``topology`` that could not be built or would not mean what it says."""
-    checks = (_spaces, _devices, _addresses, _policies, _port_blocks)
+    checks = (_namespaces, _devices, _addresses, _policies, _port_blocks)
     return tuple(sentence for check in checks for sentence in check(topology))
 
 
-def _spaces(topology: Topology) -> Iterator[str]:
-    known = {space.name for space in topology.of_kind(Space)}
+def _namespaces(topology: Topology) -> Iterator[str]:
+    known = {netns.name for netns in topology.of_kind(NetworkNamespace)}
     for element in topology:
-        for space in spaces_of(element):
-            if space not in known:
-                yield f"{element.key} stands in {space}, which does not exist"
+        for netns in namespaces_of(element):
+            if netns not in known:
+                yield f"{element.key} stands in {netns}, which does not exist"
 
 
 def _ends(topology: Topology) -> Iterator[Port]:
@@ -62,7 +62,7 @@ def _devices(topology: Topology) -> Iterator[str]:
             yield f"{port.device!r} is no name for a device"
     for port, user in _uses(topology):
         if port.device != LOOPBACK and port not in devices:
-            yield f"{user} names the device {port.device} of {port.space}, which does not exist"
+            yield f"{user} names the device {port.device} of {port.netns}, which does not exist"
 
 
 def _uses(topology: Topology) -> Iterator[tuple[Port, tuple[str, ...]]]:
@@ -70,40 +70,40 @@ def _uses(topology: Topology) -> Iterator[tuple[Port, tuple[str, ...]]]:
         match element:
             case Address(port=port) | Shaper(port=port):
                 yield port, element.key
-            case Route(space=space, hops=hops):
+            case Route(netns=netns, hops=hops):
                 for hop in hops:
-                    yield Port(space, hop.device), element.key
-            case SourceNat(space=space, device=device) | Guard(space=space, device=device):
-                yield Port(space, device), element.key
-            case Filter(space=space, uplink=str() as uplink):
-                yield Port(space, uplink), element.key
+                    yield Port(netns, hop.device), element.key
+            case SourceNat(netns=netns, device=device) | PortSecurity(netns=netns, device=device):
+                yield Port(netns, device), element.key
+            case StatefulFirewall(netns=netns, uplink=str() as uplink):
+                yield Port(netns, uplink), element.key
             case _:
                 pass
 
 
 def _addresses(topology: Topology) -> Iterator[str]:
-    homes: dict[tuple[SpaceName, IPv4Address], Port] = {}
+    homes: dict[tuple[NetnsName, IPv4Address], Port] = {}
     for address in topology.of_kind(Address):
-        home = homes.setdefault((address.port.space, address.interface.ip), address.port)
+        home = homes.setdefault((address.port.netns, address.interface.ip), address.port)
         if home != address.port:
             yield f"{address.interface.ip} is on both {home} and {address.port}"
     for listener in topology.of_kind(Listener):
-        if (listener.space, listener.address) not in homes:
-            yield f"{listener.key} listens on an address that its space does not have"
+        if (listener.netns, listener.address) not in homes:
+            yield f"{listener.key} listens on an address that its namespace does not have"
     for route in topology.of_kind(Route):
-        if route.source is not None and (route.space, route.source) not in homes:
-            yield f"{route.key} gives sockets {route.source}, which its space does not have"
+        if route.source is not None and (route.netns, route.source) not in homes:
+            yield f"{route.key} gives sockets {route.source}, which its namespace does not have"
 
 
 def _policies(topology: Topology) -> Iterator[str]:
-    known = {(policy.space, policy.name) for policy in topology.of_kind(Policy)}
-    filtered = {each.space for each in topology.of_kind(Filter)}
-    for guard in topology.of_kind(Guard):
-        if guard.space not in filtered:
-            yield f"{guard.key} guards in a space without a filter"
-        for name in (guard.ingress, guard.egress):
-            if (guard.space, name) not in known:
-                yield f"{guard.key} names the policy {name}, which does not exist"
+    known = {(policy.netns, policy.name) for policy in topology.of_kind(FirewallPolicy)}
+    filtered = {each.netns for each in topology.of_kind(StatefulFirewall)}
+    for port_security in topology.of_kind(PortSecurity):
+        if port_security.netns not in filtered:
+            yield f"{port_security.key} guards in a namespace without a filter"
+        for name in (port_security.ingress, port_security.egress):
+            if (port_security.netns, name) not in known:
+                yield f"{port_security.key} names the policy {name}, which does not exist"
 
 
 def _port_blocks(topology: Topology) -> Iterator[str]:

@@ -25,7 +25,7 @@ class Block:
 
 
 def is_block(ports: PortRange, size: int) -> bool:
-    """Tell whether ``ports`` is an aligned block of ``size`` (a power of two) in the usable ports."""
+    """Return whether ``ports`` is an aligned block of ``size`` (a power of two) in the usable ports."""
     return len(ports) == size and ports.first % size == 0 and ports.first >= FIRST_PORT
 
 
@@ -40,7 +40,7 @@ def deal(
     size: int,
     held: Mapping[IPv4Address, Block],
 ) -> Mapping[IPv4Address, Block]:
-    """Give every client a block of ``size`` ports (a power of two) on one of ``outsides``.
+    """Assign every client a block of ``size`` ports (a power of two) on one of ``outsides``.
 
     A valid block in ``held`` stays; the others are dealt first-fit, lowest address of the list first. Clients
     that find no room get nothing (SEMANTICS 3.4).

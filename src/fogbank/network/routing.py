@@ -1,7 +1,7 @@
-"""Routing: which route of a space takes a packet.
+"""Routing: which route of a namespace takes a packet.
 
-`paths` asks it for every space that a packet meets, so a table is made once for a topology. Longest prefix
-first, as the kernel does; a route without hops is a black hole.
+`paths` asks it for every namespace that a packet meets, so a table is made once for a topology. Longest
+prefix first, as the kernel does; a route without hops is a black hole.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from fogbank.network.topology import Route
 
 @dataclass(frozen=True, slots=True)
 class RoutingTable:
-    """The routes of one space, by prefix length and masked number, longest first."""
+    """The routes of one namespace, by prefix length and masked number, longest first."""
 
     lengths: tuple[tuple[int, dict[int, Route]], ...]
 

@@ -2,10 +2,11 @@
 
 `lowering` makes one Topology from the World, the driver observes another from the kernel, `planning`
 takes their difference and `paths` walks packets through either. Every element has a ``key``: two elements
-with one key are versions of the same thing. A space owns all elements that name it, so they go when it goes.
+with one key are versions of the same thing. A namespace owns all elements that name it, so they go when it
+goes.
 
 The surprising fact: there are no bridges and no shared segments. Every link is a veth pair between two
-spaces, every endpoint has a /32, and routers answer on their loopback.
+namespaces, every endpoint has a /32, and routers answer on their loopback.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,11 +15,11 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Literal, NewType, TypeVar
 
-SpaceName = NewType("SpaceName", str)
+NetnsName = NewType("NetnsName", str)
 """A network namespace: ``vpc/demo/default``, ``instance/production-00001-abc/0``, ``internet``."""
 
 DeviceName = NewType("DeviceName", str)
-"""An interface inside a space: at most 15 characters, ``lo`` included."""
+"""An interface inside a namespace: at most 15 characters, ``lo`` included."""
 
 T = TypeVar("T")
 
@@ -46,22 +47,22 @@ class PortRange:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Port:
-    """One end of a link: ``device`` as seen inside ``space``."""
+    """One end of a link: ``device`` as seen inside ``netns``."""
 
-    space: SpaceName
+    netns: NetnsName
     device: DeviceName
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
+class NetworkNamespace:
     """A network namespace of its own; ``forwards`` makes it a router (flows hash over equal routes)."""
 
-    name: SpaceName
+    name: NetnsName
     forwards: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
-        return ("space", self.name)
+        return ("netns", self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Link:
 
     @property
     def key(self) -> tuple[str, ...]:
-        return ("link", self.left.space, self.left.device)
+        return ("link", self.left.netns, self.left.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Address:
 
     @property
     def key(self) -> tuple[str, ...]:
-        return ("address", self.port.space, self.port.device, str(self.interface))
+        return ("address", self.port.netns, self.port.device, str(self.interface))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -99,19 +100,19 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Packets of ``space`` for ``destination`` leave by one of ``hops``, flow-hashed.
+    """Packets of ``netns`` for ``destination`` leave by one of ``hops``, flow-hashed.
 
     No hop at all discards them silently. ``source`` is the address that local sockets take.
     """
 
-    space: SpaceName
+    netns: NetnsName
     destination: IPv4Network
     hops: tuple[Hop, ...]
     source: IPv4Address | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
-        return ("route", self.space, str(self.destination))
+        return ("route", self.netns, str(self.destination))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class Shaper:
 
     @property
     def key(self) -> tuple[str, ...]:
-        return ("shaper", self.port.space, self.port.device)
+        return ("shaper", self.port.netns, self.port.device)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -139,7 +140,7 @@ class NatTimeouts:
 
 @dataclass(frozen=True, slots=True)
 class SourceNat:
-    """New flows from ``inside`` that leave ``space`` by ``device`` carry ``outside``.
+    """New flows from ``inside`` that leave ``netns`` by ``device`` carry ``outside``.
 
     With ``ports`` they may only use that slice: exactly ``len(ports)`` simultaneous flows to one
     (address, port, protocol); the next one is dropped and counted, and TIME_WAIT keeps its port. Removing
@@ -147,7 +148,7 @@ class SourceNat:
     that carry one of ``draining``: they live on until they end by themselves.
     """
 
-    space: SpaceName
+    netns: NetnsName
     device: DeviceName
     inside: IPv4Network
     outside: IPv4Address
@@ -157,22 +158,22 @@ class SourceNat:
 
     @property
     def key(self) -> tuple[str, ...]:
-        return ("source-nat", self.space, self.device, str(self.inside))
+        return ("source-nat", self.netns, self.device, str(self.inside))
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """``space`` forwards only what its guards allow; replies to allowed flows pass.
+class StatefulFirewall:
+    """``netns`` forwards only what its guards allow; replies to allowed flows pass.
 
     By the ``uplink`` nothing leaves that no :class:`SourceNat` translates, and nothing new enters.
     """
 
-    space: SpaceName
+    netns: NetnsName
     uplink: DeviceName | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
-        return ("filter", self.space)
+        return ("stateful-firewall", self.netns)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -187,39 +188,40 @@ class Traffic:
 class Rule:
     """One line of a policy.
 
-    Empty ``sources`` and ``groups`` together mean any source; empty ``destinations`` any destination.
+    Empty ``sources`` and ``address_sets`` together mean any source; empty ``destinations`` any destination.
     """
 
     action: Literal["allow", "deny"]
     traffic: tuple[Traffic, ...]
     sources: tuple[IPv4Network, ...] = ()
-    groups: tuple[str, ...] = ()
+    address_sets: tuple[str, ...] = ()
     destinations: tuple[IPv4Network, ...] = ()
     label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class FirewallPolicy:
     """``rules`` in order: the first that matches a new flow decides; without a match ``default`` does."""
 
-    space: SpaceName
+    netns: NetnsName
     name: str
     rules: tuple[Rule, ...]
     default: Literal["allow", "deny"]
 
     @property
     def key(self) -> tuple[str, ...]:
-        return ("policy", self.space, self.name)
+        return ("firewall-policy", self.netns, self.name)
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
-    """The endpoint ``address`` behind ``device`` of ``space``: what may enter it and what may leave it.
+class PortSecurity:
+    """The endpoint ``address`` behind ``device`` of ``netns``: what may enter it and what may leave it.
 
-    ``ingress`` and ``egress`` name policies of the same space. From ``device`` no other source is accepted.
+    ``ingress`` and ``egress`` name policies of the same namespace. From ``device`` no other source is
+    accepted.
     """
 
-    space: SpaceName
+    netns: NetnsName
     device: DeviceName
     address: IPv4Address
     ingress: str
@@ -227,27 +229,27 @@ class Guard:
 
     @property
     def key(self) -> tuple[str, ...]:
-        return ("guard", self.space, str(self.address))
+        return ("port-security", self.netns, str(self.address))
 
 
 @dataclass(frozen=True, slots=True)
-class GroupMember:
-    """``address`` belongs to the ``group`` that rules of ``space`` name as a source."""
+class AddressSetMember:
+    """``address`` belongs to the ``address_set`` that rules of ``netns`` name as a source."""
 
-    space: SpaceName
-    group: str
+    netns: NetnsName
+    address_set: str
     address: IPv4Address
 
     @property
     def key(self) -> tuple[str, ...]:
-        return ("group-member", self.space, self.group, str(self.address))
+        return ("address-set-member", self.netns, self.address_set, str(self.address))
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Sockets open in ``space`` on ``address``:``port``, handed to the host program's ``service``."""
+    """Sockets open in ``netns`` on ``address``:``port``, handed to the host program's ``service``."""
 
-    space: SpaceName
+    netns: NetnsName
     address: IPv4Address
     port: int
     protocol: Literal["tcp", "udp"]
@@ -255,18 +257,18 @@ class Listener:
 
     @property
     def key(self) -> tuple[str, ...]:
-        return ("listener", self.space, str(self.address), str(self.port), self.protocol)
+        return ("listener", self.netns, str(self.address), str(self.port), self.protocol)
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A container in ``space``: ``image`` is a manifest digest in the region's store.
+    """A container in ``netns``: ``image`` is a manifest digest in the region's store.
 
     Empty ``command`` or ``arguments`` take the image's. ``port`` is where it should listen.
     """
 
     name: str
-    space: SpaceName
+    netns: NetnsName
     image: str
     port: int
     command: tuple[str, ...] = ()
@@ -281,31 +283,31 @@ class Workload:
 
 
 Element = (
-    Space
+    NetworkNamespace
     | Link
     | Address
     | Route
     | Shaper
     | SourceNat
-    | Filter
-    | Policy
-    | GroupMember
-    | Guard
+    | StatefulFirewall
+    | FirewallPolicy
+    | AddressSetMember
+    | PortSecurity
     | Listener
     | Workload
 )
 Key = tuple[str, ...]
 
 BUILD_ORDER: tuple[type, ...] = (
-    Space,
+    NetworkNamespace,
     Link,
     Address,
     Route,
     Shaper,
-    Filter,
-    GroupMember,
-    Policy,
-    Guard,
+    StatefulFirewall,
+    AddressSetMember,
+    FirewallPolicy,
+    PortSecurity,
     SourceNat,
     Listener,
     Workload,
@@ -313,22 +315,22 @@ BUILD_ORDER: tuple[type, ...] = (
 """Each kind stands only on kinds before it; what is taken down goes in the opposite order."""
 
 
-def spaces_of(element: Element) -> tuple[SpaceName, ...]:
-    """Name the spaces that ``element`` lives in: two for a link, else one."""
+def namespaces_of(element: Element) -> tuple[NetnsName, ...]:
+    """Name the namespaces that ``element`` lives in: two for a link, else one."""
     match element:
-        case Space(name=name):
+        case NetworkNamespace(name=name):
             return (name,)
         case Link(left=left, right=right):
-            return (left.space, right.space)
+            return (left.netns, right.netns)
         case Address(port=port) | Shaper(port=port):
-            return (port.space,)
+            return (port.netns,)
         case _:
-            return (element.space,)
+            return (element.netns,)
 
 
 @dataclass(frozen=True)
 class Topology:
-    """An immutable set of elements, indexed by key, by kind and by space on first use."""
+    """An immutable set of elements, indexed by key, by kind and by namespace on first use."""
 
     elements: Mapping[Key, Element] = field(default_factory=dict)
 
@@ -356,10 +358,10 @@ class Topology:
         return tuple(element for element in self if isinstance(element, kind))
 
     @cached_property
-    def by_space(self) -> Mapping[SpaceName, tuple[Element, ...]]:
-        """Elements by the space they live in; a link stands under both."""
-        rooms: dict[SpaceName, list[Element]] = {}
+    def by_netns(self) -> Mapping[NetnsName, tuple[Element, ...]]:
+        """Elements by the namespace they live in; a link stands under both."""
+        found: dict[NetnsName, list[Element]] = {}
         for element in self:
-            for space in spaces_of(element):
-                rooms.setdefault(space, []).append(element)
-        return {space: tuple(elements) for space, elements in rooms.items()}
+            for netns in namespaces_of(element):
+                found.setdefault(netns, []).append(element)
+        return {netns: tuple(elements) for netns, elements in found.items()}

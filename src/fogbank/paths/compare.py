@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from fogbank.network.sightings import Probe, Sighting
-from fogbank.network.topology import SpaceName
+from fogbank.network.packet_captures import CapturedPacket, ProbeResult
+from fogbank.network.topology import NetnsName
 from fogbank.paths.trace import Branch, Trace, Translated, Verdict
 
 
@@ -17,47 +17,47 @@ from fogbank.paths.trace import Branch, Trace, Translated, Verdict
 class Crossing:
     """A router saw the flow come from ``source`` and sent it on from ``translated``."""
 
-    space: SpaceName
+    netns: NetnsName
     source: IPv4Address
     translated: IPv4Address
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Observation:
     """What became of a real packet; ``source`` is what the destination saw, if it saw anything.
 
-    ``crossings`` of one space are in the order of time. ``out_of_ports`` is the space that dropped the packet
-    because no port was left for it.
+    ``crossings`` of one namespace are in the order of time. ``out_of_ports`` is the namespace that dropped
+    the packet because no port was left for it.
     """
 
     verdict: Verdict
     source: IPv4Address | None = None
     crossings: tuple[Crossing, ...] = ()
-    out_of_ports: SpaceName | None = None
+    out_of_ports: NetnsName | None = None
 
 
-def compare(trace: Trace, seen: Seen) -> tuple[str, ...]:
-    """List where ``seen`` differs from the branch of ``trace`` closest to it; none is agreement."""
-    found = [tuple(_differences(branch, seen)) for branch in trace.branches]
+def compare(trace: Trace, observation: Observation) -> tuple[str, ...]:
+    """List where ``observation`` differs from the branch of ``trace`` closest to it; none is agreement."""
+    found = [tuple(_differences(branch, observation)) for branch in trace.branches]
     return min(found, key=len, default=("nothing was predicted",))
 
 
-def _differences(branch: Branch, seen: Seen) -> Iterator[str]:
-    if seen.verdict != branch.verdict and not _ran_out(branch, seen):
-        yield f"predicted {branch.verdict}, but the packet was {seen.verdict}"
-    if seen.source is not None and seen.source != branch.source:
-        yield f"predicted the source {branch.source}, but the destination saw {seen.source}"
+def _differences(branch: Branch, observation: Observation) -> Iterator[str]:
+    if observation.verdict != branch.verdict and not _ran_out(branch, observation):
+        yield f"predicted {branch.verdict}, but the packet was {observation.verdict}"
+    if observation.source is not None and observation.source != branch.source:
+        yield f"predicted the source {branch.source}, but the destination saw {observation.source}"
     ahead = list(branch.hops)
-    for crossing in seen.crossings:
-        hop = next((hop for hop in ahead if hop.space == crossing.space), None)
+    for crossing in observation.crossings:
+        hop = next((hop for hop in ahead if hop.netns == crossing.netns), None)
         if hop is None:
-            yield f"the packet crossed {crossing.space}, which was not predicted"
+            yield f"the packet crossed {crossing.netns}, which was not predicted"
             continue
         ahead.remove(hop)  # a packet to the gateway's own address crosses its network twice
         after = next((step.after for step in hop.steps if isinstance(step, Translated)), hop.source)
         if (crossing.source, crossing.translated) != (hop.source, after):
             yield (
-                f"predicted {hop.source} to {after} in {crossing.space}, "
+                f"predicted {hop.source} to {after} in {crossing.netns}, "
                 f"but it was {crossing.source} to {crossing.translated}"
             )
 
@@ -65,41 +65,41 @@ def _differences(branch: Branch, seen: Seen) -> Iterator[str]:
 _VERDICTS: Mapping[str, Verdict] = {"connected": "accepted", "refused": "refused"}
 
 
-def seen(probe: Probe, ran_out: Collection[SpaceName] = ()) -> Seen:
-    """Read a probe: what every router did to the packet, and the source at the space where it stayed.
+def observation(probe: ProbeResult, ran_out: Collection[NetnsName] = ()) -> Observation:
+    """Read a probe: what every router did to the packet, and the source at the namespace where it stayed.
 
-    ``ran_out`` are the spaces in which a sender had no port left while the packet was on its way.
+    ``ran_out`` are the namespaces in which a sender had no port left while the packet was on its way.
     """
     entered, left = _passages(probe, "in"), _passages(probe, "out")
     verdict = _VERDICTS.get(probe.verdict, "dropped")
-    ends = [each[-1] for space, each in entered.items() if len(each) > len(left.get(space, ()))]
-    end = max(ends, key=lambda sighting: sighting.seconds, default=None)
-    return Seen(
+    ends = [each[-1] for netns, each in entered.items() if len(each) > len(left.get(netns, ()))]
+    end = max(ends, key=lambda packet: packet.seconds, default=None)
+    return Observation(
         verdict,
         end.source if end and verdict != "dropped" else None,
         tuple(
-            Crossing(space, came.source, went.source)
-            for space, each in entered.items()
-            for came, went in zip(each, left.get(space, ()), strict=False)
+            Crossing(netns, came.source, went.source)
+            for netns, each in entered.items()
+            for came, went in zip(each, left.get(netns, ()), strict=False)
         ),
-        end.space if end and verdict == "dropped" and end.space in ran_out else None,
+        end.netns if end and verdict == "dropped" and end.netns in ran_out else None,
     )
 
 
-def _passages(probe: Probe, direction: str) -> Mapping[SpaceName, list[Sighting]]:
-    found: dict[SpaceName, list[Sighting]] = {}
-    for sighting in probe.sightings:
-        if sighting.direction == direction:
-            found.setdefault(sighting.space, []).append(sighting)
+def _passages(probe: ProbeResult, direction: str) -> Mapping[NetnsName, list[CapturedPacket]]:
+    found: dict[NetnsName, list[CapturedPacket]] = {}
+    for packet in probe.captured_packets:
+        if packet.direction == direction:
+            found.setdefault(packet.netns, []).append(packet)
     return found
 
 
-def _ran_out(branch: Branch, seen: Seen) -> bool:
-    """Tell whether the packet was dropped for want of a port where ``branch`` translates it.
+def _ran_out(branch: Branch, observation: Observation) -> bool:
+    """Return whether the packet was dropped for want of a port where ``branch`` translates it.
 
     Which ports are in use is not declared, so no prediction can know it.
     """
     return any(
-        hop.space == seen.out_of_ports and any(isinstance(step, Translated) for step in hop.steps)
+        hop.netns == observation.out_of_ports and any(isinstance(step, Translated) for step in hop.steps)
         for hop in branch.hops
     )

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fogbank.lowering.spaces import FABRIC
-from fogbank.network.topology import Key, SpaceName
+from fogbank.lowering.netns_names import FABRIC
+from fogbank.network.topology import Key, NetnsName
 from fogbank.paths.trace import (
     Branch,
     Cause,
@@ -44,7 +44,7 @@ _MEANINGS: Mapping[Cause, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class TraceStep:
     """One step, told: ``place`` for people, ``state`` in Google's word, ``text`` and its resources."""
 
     place: str
@@ -54,7 +54,7 @@ class Told:
 
 
 def explain(trace: Trace, owners: Owners) -> tuple[str, ...]:
-    """Tell ``trace`` in lines, a paragraph for each branch."""
+    """Return ``trace`` in lines, a paragraph for each branch."""
     return tuple(_lines(trace, owners))
 
 
@@ -73,7 +73,7 @@ def _lines(trace: Trace, owners: Owners) -> Iterator[str]:
 
 
 def to_json(trace: Trace, owners: Owners) -> dict[str, Any]:
-    """Give ``trace`` as JSON; the names follow networkmanagement's Trace and Step."""
+    """Return ``trace`` as JSON; the names follow networkmanagement's Trace and Step."""
     flow = trace.flow
     return {
         "flow": {
@@ -98,21 +98,21 @@ def _branch_json(trace: Trace, branch: Branch, owners: Owners) -> dict[str, Any]
     return {"verdict": branch.verdict, "source": str(branch.source), **cause, "steps": steps}
 
 
-def _told(trace: Trace, branch: Branch, owners: Owners) -> Iterator[Told]:
+def _told(trace: Trace, branch: Branch, owners: Owners) -> Iterator[TraceStep]:
     for hop in branch.hops:
-        place = place_of(hop.space)
+        place = place_of(hop.netns)
         arrival = _arrival(hop)
         if arrival:
-            yield Told(place, arrival, f"from {hop.source}")
+            yield TraceStep(place, arrival, f"from {hop.source}")
         for step in hop.steps:
-            if not (hop.space == FABRIC and isinstance(step, Judged)):  # its guards are nobody's firewall
+            if not (hop.netns == FABRIC and isinstance(step, Judged)):  # its guards are nobody's firewall
                 yield _step(place, step, owners)
     yield _end(trace, branch, owners)
 
 
-def place_of(space: SpaceName) -> str:
-    """Call a space what its user calls it."""
-    kind, _, rest = space.partition("/")
+def place_of(netns: NetnsName) -> str:
+    """Call a namespace what its user calls it."""
+    kind, _, rest = netns.partition("/")
     parts = rest.split("/")
     match kind:
         case "vpc":
@@ -132,7 +132,7 @@ def place_of(space: SpaceName) -> str:
 
 
 def _arrival(hop: TraceHop) -> str | None:
-    kind = hop.space.partition("/")[0]
+    kind = hop.netns.partition("/")[0]
     if hop.device_in is None:
         starts = {"instance": "START_FROM_CLOUD_RUN_REVISION", "site": "START_FROM_INTERNET"}
         return starts.get(kind, "START_FROM_PRIVATE_NETWORK")
@@ -144,31 +144,33 @@ def _arrival(hop: TraceHop) -> str | None:
     return arrivals.get(kind)
 
 
-def _step(place: str, step: Step, owners: Owners) -> Told:
+def _step(place: str, step: Step, owners: Owners) -> TraceStep:
     match step:
         case Routed(route=route, hop=hop):
             to = f"{hop.device} ({hop.via})" if hop.via else hop.device
-            return Told(place, "APPLY_ROUTE", f"{route.destination} to {to}", _names(route.key, owners))
+            return TraceStep(place, "APPLY_ROUTE", f"{route.destination} to {to}", _names(route.key, owners))
         case Judged(direction=direction, rule=rule, action=action, policy=policy):
             state = f"APPLY_{direction.upper()}_FIREWALL_RULE"
             label = rule.label if rule else f"the implied {direction} rule"
-            return Told(place, state, f"{label}: {action}", _rule_names(policy.key, label, owners))
+            return TraceStep(place, state, f"{label}: {action}", _rule_names(policy.key, label, owners))
         case Translated(before=before, after=after, ports=ports, key=key):
             ranged = f":{ports}" if ports else ""
-            return Told(place, "NAT", f"{before} becomes {after}{ranged}", _names(key, owners))
+            return TraceStep(place, "NAT", f"{before} becomes {after}{ranged}", _names(key, owners))
         case Shaped(bits_per_second=rate, key=key):
-            return Told(place, "SHAPE", f"{rate / 1e6:g} Mbit/s", _names(key, owners))
+            return TraceStep(place, "SHAPE", f"{rate / 1e6:g} Mbit/s", _names(key, owners))
 
 
-def _end(trace: Trace, branch: Branch, owners: Owners) -> Told:
-    place = place_of(branch.hops[-1].space)
+def _end(trace: Trace, branch: Branch, owners: Owners) -> TraceStep:
+    place = place_of(branch.hops[-1].netns)
     match branch.disposition:
         case Delivered(service=service):
             to = f"{trace.flow.destination}:{trace.flow.port} from {branch.source}"
             refusal = "" if service else ", where nothing listens"
-            return Told(place, "DELIVER", f"{to}{refusal}")
+            return TraceStep(place, "DELIVER", f"{to}{refusal}")
         case Dropped(cause=cause, key=key):
-            return Told(place, "DROP", f"{cause}: {_MEANINGS[cause]}", _names(key, owners) if key else ())
+            return TraceStep(
+                place, "DROP", f"{cause}: {_MEANINGS[cause]}", _names(key, owners) if key else ()
+            )
 
 
 def _names(key: Key, owners: Owners) -> tuple[str, ...]:

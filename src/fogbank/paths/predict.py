@@ -1,6 +1,6 @@
 """Prediction: walk the first packet of a flow through a topology, by the rules that the kernel follows.
 
-The order inside a space is the kernel's: who may send (guards), where to (routes), whether it may pass
+The order inside a namespace is the kernel's: who may send (guards), where to (routes), whether it may pass
 (policies), what it becomes (translation), how fast (shapers). ARP counts too: a neighbour that does not have
 the next hop's address never answers. Replies are not walked: connection tracking takes them back, and the
 test that sends real packets would show it if not.
@@ -13,8 +13,8 @@ from typing import Literal
 
 from fogbank.network.addressing import PRIVATE_RANGES
 from fogbank.network.filtering import ICMP, TCP, UDP, Packet, decide
-from fogbank.network.topology import DeviceName, Guard, Hop, Route, SpaceName, Topology
-from fogbank.paths.rooms import Room, rooms
+from fogbank.network.topology import DeviceName, Hop, NetnsName, PortSecurity, Route, Topology
+from fogbank.paths.node_views import NodeView, node_views
 from fogbank.paths.trace import (
     Branch,
     Cause,
@@ -32,53 +32,53 @@ from fogbank.paths.trace import (
 )
 
 LONGEST = 32
-"""Spaces that a packet may cross before it is thought to go in circles."""
+"""Namespaces that a packet may cross before it is thought to go in circles."""
 
 _PROTOCOLS = {TCP: "tcp", UDP: "udp"}
 
 
 def predict(topology: Topology, flow: Flow) -> Trace:
-    """Tell every way that ``flow`` may take through ``topology``; KeyError when it starts nowhere."""
-    found = rooms(topology)
+    """Return every way that ``flow`` may take through ``topology``; KeyError when it starts nowhere."""
+    found = node_views(topology)
     start = found[flow.start]
     packet = Packet(_own_source(start, flow), flow.destination, flow.protocol, flow.port)
     return Trace(flow, tuple(_walk(found, _At(start, None, packet, ()))))
 
 
-def _own_source(room: Room, flow: Flow) -> IPv4Address:
-    route = room.table.lookup(flow.destination)
-    source = flow.source or (room.source_for(route) if route else None)
+def _own_source(node: NodeView, flow: Flow) -> IPv4Address:
+    route = node.table.lookup(flow.destination)
+    source = flow.source or (node.source_for(route) if route else None)
     return source or IPv4Address(0)
 
 
 @dataclass(frozen=True, slots=True)
 class _At:
-    """A packet that has come into ``room`` by a device (None: it starts here)."""
+    """A packet that has come into ``node`` by a device (None: it starts here)."""
 
-    room: Room
+    node: NodeView
     by: DeviceName | None
     packet: Packet
     behind: tuple[TraceHop, ...]
 
     def end(self, disposition: Disposition, *steps: Step, out: DeviceName | None = None) -> Branch:
-        hop = TraceHop(self.room.space, self.by, out, self.packet.source, steps)
+        hop = TraceHop(self.node.netns, self.by, out, self.packet.source, steps)
         return Branch((*self.behind, hop), disposition, self.packet.source)
 
 
-def _walk(found: Mapping[SpaceName, Room], at: _At) -> Iterator[Branch]:
-    room, packet = at.room, at.packet
+def _walk(found: Mapping[NetnsName, NodeView], at: _At) -> Iterator[Branch]:
+    node, packet = at.node, at.packet
     if len(at.behind) >= LONGEST:
         yield at.end(Dropped(Cause.ROUTING_LOOP))
     elif refused := _entry(at):
         yield at.end(refused)
-    elif packet.destination in room.addresses:
-        yield at.end(_arrival(room, packet))
-    elif at.by is not None and not room.forwards:
+    elif packet.destination in node.addresses:
+        yield at.end(_arrival(node, packet))
+    elif at.by is not None and not node.forwards:
         yield at.end(Dropped(Cause.FOREIGN_IP_DISALLOWED))
-    elif (route := room.table.lookup(packet.destination)) is None:
+    elif (route := node.table.lookup(packet.destination)) is None:
         yield at.end(Dropped(Cause.NO_ROUTE))
     elif not route.hops:
-        yield at.end(Dropped(_black_hole(room, route, packet), route.key))
+        yield at.end(Dropped(_black_hole(node, route, packet), route.key))
     else:
         for hop in route.hops:
             yield from _leave(found, at, route, hop)
@@ -86,85 +86,85 @@ def _walk(found: Mapping[SpaceName, Room], at: _At) -> Iterator[Branch]:
 
 def _entry(at: _At) -> Dropped | None:
     """Judge who may send at all, and what may enter by the uplink."""
-    room = at.room
-    if room.filter is None or at.by is None:
+    node = at.node
+    if node.filter is None or at.by is None:
         return None
-    if at.by == room.filter.uplink:
-        return Dropped(Cause.NO_ROUTE_FROM_INTERNET_TO_PRIVATE_IPV4_ADDRESS, room.filter.key)
-    guard = room.guards.get(at.packet.source)
-    if guard is None or guard.device != at.by:
-        return Dropped(Cause.FOREIGN_IP_DISALLOWED, room.filter.key)
+    if at.by == node.filter.uplink:
+        return Dropped(Cause.NO_ROUTE_FROM_INTERNET_TO_PRIVATE_IPV4_ADDRESS, node.filter.key)
+    port_security = node.port_security_by_address.get(at.packet.source)
+    if port_security is None or port_security.device != at.by:
+        return Dropped(Cause.FOREIGN_IP_DISALLOWED, node.filter.key)
     return None
 
 
-def _arrival(room: Room, packet: Packet) -> Delivered:
+def _arrival(node: NodeView, packet: Packet) -> Delivered:
     if packet.protocol == ICMP:
         return Delivered("echo")
     protocol = _PROTOCOLS.get(packet.protocol, "")
-    listener = room.listeners.get((packet.destination, packet.port, protocol))
+    listener = node.listeners.get((packet.destination, packet.port, protocol))
     if listener is not None:
         return Delivered(listener.service)
-    workload = room.workloads.get(packet.port) if packet.protocol == TCP else None
+    workload = node.workloads.get(packet.port) if packet.protocol == TCP else None
     return Delivered(workload.name if workload else None)
 
 
-def _leave(found: Mapping[SpaceName, Room], at: _At, route: Route, hop: Hop) -> Iterator[Branch]:
-    room = at.room
+def _leave(found: Mapping[NetnsName, NodeView], at: _At, route: Route, hop: Hop) -> Iterator[Branch]:
+    node = at.node
     passed: list[Step] = [Routed(route, hop)]
     dropped = _pass(at, hop.device, passed)
     if dropped is not None:
         yield at.end(dropped, *passed, out=hop.device)
         return
     packet = at.packet
-    if (translation := room.translation(hop.device, packet.source)) is not None:
+    if (translation := node.translation(hop.device, packet.source)) is not None:
         after = translation.outside
         passed.append(Translated(packet.source, after, translation.ports, translation.key))
         packet = replace(packet, source=after)
-    if (shaper := room.shapers.get(hop.device)) is not None:
+    if (shaper := node.shapers.get(hop.device)) is not None:
         passed.append(Shaped(shaper.bits_per_second, shaper.key))
-    neighbour = room.neighbours.get(hop.device)
-    if neighbour is None or (hop.via or packet.destination) not in found[neighbour.space].addresses:
+    neighbour = node.neighbours.get(hop.device)
+    if neighbour is None or (hop.via or packet.destination) not in found[neighbour.netns].addresses:
         yield at.end(Dropped(Cause.ROUTE_NEXT_HOP_RESOURCE_NOT_FOUND, route.key), *passed, out=hop.device)
         return
-    here = TraceHop(room.space, at.by, hop.device, at.packet.source, tuple(passed))
-    yield from _walk(found, _At(found[neighbour.space], neighbour.device, packet, (*at.behind, here)))
+    here = TraceHop(node.netns, at.by, hop.device, at.packet.source, tuple(passed))
+    yield from _walk(found, _At(found[neighbour.netns], neighbour.device, packet, (*at.behind, here)))
 
 
 def _pass(at: _At, out: DeviceName, passed: list[Step]) -> Dropped | None:
     """Judge whether a filter forwards the packet; what policies said goes to ``passed``."""
-    room, packet = at.room, at.packet
-    if room.filter is None or at.by is None:
+    node, packet = at.node, at.packet
+    if node.filter is None or at.by is None:
         return None
-    if dropped := _judge(room, room.guards.get(packet.source), "egress", packet, passed):
+    if dropped := _judge(node, node.port_security_by_address.get(packet.source), "egress", packet, passed):
         return dropped
-    if out == room.filter.uplink:
-        translated = room.translation(out, packet.source)
-        return None if translated else Dropped(Cause.NO_EXTERNAL_ADDRESS, room.filter.key)
-    guard = room.guards.get(packet.destination)
-    if guard is None or guard.device != out:
-        return Dropped(Cause.UNKNOWN_INTERNAL_ADDRESS, room.filter.key)
-    return _judge(room, guard, "ingress", packet, passed)
+    if out == node.filter.uplink:
+        translated = node.translation(out, packet.source)
+        return None if translated else Dropped(Cause.NO_EXTERNAL_ADDRESS, node.filter.key)
+    port_security = node.port_security_by_address.get(packet.destination)
+    if port_security is None or port_security.device != out:
+        return Dropped(Cause.UNKNOWN_INTERNAL_ADDRESS, node.filter.key)
+    return _judge(node, port_security, "ingress", packet, passed)
 
 
 def _judge(
-    room: Room,
-    guard: Guard | None,
+    node: NodeView,
+    port_security: PortSecurity | None,
     direction: Literal["ingress", "egress"],
     packet: Packet,
     passed: list[Step],
 ) -> Dropped | None:
-    if guard is None:
+    if port_security is None:
         return None
-    policy = room.policies[guard.ingress if direction == "ingress" else guard.egress]
-    ruling = decide(policy, packet, room.members)
-    passed.append(Judged(direction, guard, policy, ruling.action, ruling.rule))
+    policy = node.policies[port_security.ingress if direction == "ingress" else port_security.egress]
+    ruling = decide(policy, packet, node.members)
+    passed.append(Judged(direction, port_security, policy, ruling.action, ruling.rule))
     return Dropped(Cause.FIREWALL_RULE, policy.key) if ruling.action == "deny" else None
 
 
-def _black_hole(room: Room, route: Route, packet: Packet) -> Cause:
+def _black_hole(node: NodeView, route: Route, packet: Packet) -> Cause:
     """Say in Google's words what a route without next hops means; it depends on whose it is."""
     private = any(packet.destination in each for each in PRIVATE_RANGES)
-    match room.space.partition("/")[0]:
+    match node.netns.partition("/")[0]:
         case "hub":
             return Cause.VPC_CONNECTOR_NOT_RUNNING
         case "internet":

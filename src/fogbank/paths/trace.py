@@ -1,4 +1,4 @@
-"""Traces: what happens to the first packet of a flow, space by space, until it arrives or is dropped.
+"""Traces: what happens to the first packet of a flow, namespace by namespace, until it arrives or is dropped.
 
 Values only: `predict` makes them, `explain` tells them, `compare` holds them to what was seen. The surprising
 fact: a prediction is a set of branches, as flows hash over equal routes; a real packet takes one of them.
@@ -10,7 +10,17 @@ from ipaddress import IPv4Address
 from typing import Literal
 
 from fogbank.network.filtering import TCP
-from fogbank.network.topology import DeviceName, Guard, Hop, Key, Policy, PortRange, Route, Rule, SpaceName
+from fogbank.network.topology import (
+    DeviceName,
+    FirewallPolicy,
+    Hop,
+    Key,
+    NetnsName,
+    PortRange,
+    PortSecurity,
+    Route,
+    Rule,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +30,7 @@ class Flow:
     Without ``source`` the socket takes the address that routing gives it. ``port`` is the destination's.
     """
 
-    start: SpaceName
+    start: NetnsName
     destination: IPv4Address
     port: int
     protocol: int = TCP
@@ -46,7 +56,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """The space's ``route`` took the packet; of several next hops it went to ``hop``."""
+    """The namespace's ``route`` took the packet; of several next hops it went to ``hop``."""
 
     route: Route
     hop: Hop
@@ -57,8 +67,8 @@ class Judged:
     """A firewall policy ruled; ``rule`` is None when the implied rule did."""
 
     direction: Literal["ingress", "egress"]
-    guard: Guard
-    policy: Policy
+    port_security: PortSecurity
+    policy: FirewallPolicy
     action: Literal["allow", "deny"]
     rule: Rule | None
 
@@ -86,13 +96,13 @@ Step = Routed | Judged | Translated | Shaped
 
 @dataclass(frozen=True, slots=True)
 class TraceHop:
-    """One space on the way: where the packet came in and left, and what happened to it there.
+    """One namespace on the way: where the packet came in and left, and what happened to it there.
 
     ``device_in`` is None where the flow starts, ``device_out`` where it ends. ``source`` is the packet's on
     arrival.
     """
 
-    space: SpaceName
+    netns: NetnsName
     device_in: DeviceName | None
     device_out: DeviceName | None
     source: IPv4Address

@@ -1,8 +1,9 @@
 """The difference between two topologies, as an ordered list of printable actions.
 
-Taking down goes from the top of BUILD_ORDER to its bottom, building up the other way; what a space takes with
-it is not named again. A changed element is one Replace. The surprising fact: an element that did not change
-may have to be built again, because it stood on a device that went: a veth pair dies with either of its ends.
+Taking down goes from the top of BUILD_ORDER to its bottom, building up the other way; what a namespace takes
+with it is not named again. A changed element is one Replace. The surprising fact: an element that did not
+change may have to be built again, because it stood on a device that went: a veth pair dies with either of its
+ends.
 """
 
 from collections.abc import Iterator
@@ -13,13 +14,13 @@ from fogbank.network.topology import (
     Address,
     Element,
     Link,
+    NetnsName,
+    NetworkNamespace,
     Port,
     Route,
     Shaper,
-    Space,
-    SpaceName,
     Topology,
-    spaces_of,
+    namespaces_of,
 )
 
 
@@ -40,7 +41,7 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Take ``element`` away, and with a space everything inside."""
+    """Take ``element`` away, and with a namespace everything inside."""
 
     element: Element
 
@@ -50,7 +51,7 @@ Plan = tuple[Action, ...]
 
 
 def element_of(action: Action) -> Element:
-    """Give the element that an action is about: of a Replace the new one."""
+    """Return the element that an action is about: of a Replace the new one."""
     return action.new if isinstance(action, Replace) else action.element
 
 
@@ -60,22 +61,22 @@ _RANK = {kind: rank for rank, kind in enumerate(BUILD_ORDER)}
 def plan(observed: Topology, desired: Topology) -> Plan:
     """List the actions that turn ``observed`` into ``desired``; empty when nothing differs."""
     gone = [e for key, e in observed.elements.items() if key not in desired.elements]
-    lost_spaces = {e.name for e in gone if isinstance(e, Space)}
-    moved = [e for e in _moved_links(observed, desired) if lost_spaces.isdisjoint(spaces_of(e))]
-    broken = (*_links_of(observed, lost_spaces), *moved, *(e for e in gone if isinstance(e, Link)))
+    lost_namespaces = {e.name for e in gone if isinstance(e, NetworkNamespace)}
+    moved = [e for e in _moved_links(observed, desired) if lost_namespaces.isdisjoint(namespaces_of(e))]
+    broken = (*_links_of(observed, lost_namespaces), *moved, *(e for e in gone if isinstance(e, Link)))
     lost_ports = {port for link in broken for port in _ends(link)}
     removals: list[Action] = [
         Remove(e)
         for e in sorted((*gone, *moved), key=_rank, reverse=True)
-        if isinstance(e, Space) or lost_spaces.isdisjoint(spaces_of(e))
+        if isinstance(e, NetworkNamespace) or lost_namespaces.isdisjoint(namespaces_of(e))
     ]
     builds: list[tuple[int, Action]] = []
     for key, element in desired.elements.items():
         known = observed.elements.get(key)
         if known is element:
-            if lost_ports and _is_lost(element, lost_spaces, lost_ports):
+            if lost_ports and _is_lost(element, lost_namespaces, lost_ports):
                 builds.append((_rank(element), Create(element)))
-        elif known is None or (lost_ports and _is_lost(known, lost_spaces, lost_ports)):
+        elif known is None or (lost_ports and _is_lost(known, lost_namespaces, lost_ports)):
             builds.append((_rank(element), Create(element)))
         elif known != element:
             builds.append((_rank(element), Replace(known, element)))
@@ -90,9 +91,9 @@ def _ends(link: Link) -> tuple[Port, Port]:
     return link.left, link.right
 
 
-def _links_of(topology: Topology, spaces: set[SpaceName]) -> Iterator[Link]:
-    if spaces:
-        yield from (link for link in topology.of_kind(Link) if not spaces.isdisjoint(spaces_of(link)))
+def _links_of(topology: Topology, namespaces: set[NetnsName]) -> Iterator[Link]:
+    if namespaces:
+        yield from (link for link in topology.of_kind(Link) if not namespaces.isdisjoint(namespaces_of(link)))
 
 
 def _moved_links(observed: Topology, desired: Topology) -> Iterator[Link]:
@@ -103,16 +104,16 @@ def _moved_links(observed: Topology, desired: Topology) -> Iterator[Link]:
             yield link
 
 
-def _is_lost(element: Element, spaces: set[SpaceName], ports: set[Port]) -> bool:
-    """Tell whether ``element`` goes by itself when ``spaces`` and the devices ``ports`` do."""
-    if not spaces.isdisjoint(spaces_of(element)):
+def _is_lost(element: Element, namespaces: set[NetnsName], ports: set[Port]) -> bool:
+    """Return whether ``element`` goes by itself when ``namespaces`` and the devices ``ports`` do."""
+    if not namespaces.isdisjoint(namespaces_of(element)):
         return True
     match element:
         case Link(left=left, right=right):
             return left in ports or right in ports
         case Address(port=port) | Shaper(port=port):
             return port in ports
-        case Route(space=space, hops=hops):
-            return any(Port(space, hop.device) in ports for hop in hops)
+        case Route(netns=netns, hops=hops):
+            return any(Port(netns, hop.device) in ports for hop in hops)
         case _:
             return False

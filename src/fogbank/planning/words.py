@@ -8,17 +8,17 @@ from typing import Any, assert_never
 
 from fogbank.network.topology import (
     Address,
+    AddressSetMember,
     Element,
-    Filter,
-    GroupMember,
-    Guard,
+    FirewallPolicy,
     Link,
     Listener,
-    Policy,
+    NetworkNamespace,
+    PortSecurity,
     Route,
     Shaper,
     SourceNat,
-    Space,
+    StatefulFirewall,
     Workload,
 )
 from fogbank.planning.plan import Action, Create, Remove, Replace
@@ -28,7 +28,7 @@ _RULES_NAMED = 4
 
 
 def action_json(action: Action) -> Json:
-    """Give an action's sentence and the kind and fields of its element; ``old`` is what it replaces."""
+    """Return an action's sentence and the kind and fields of its element; ``old`` is what it replaces."""
     match action:
         case Create(element) | Remove(element):
             verb = "create" if isinstance(action, Create) else "remove"
@@ -52,50 +52,50 @@ def action_json(action: Action) -> Json:
 def words(element: Element) -> str:
     """Say in one line what ``element`` is."""
     match element:
-        case Space(name, forwards):
+        case NetworkNamespace(name, forwards):
             return f"{'router' if forwards else 'namespace'} {name}"
         case Link(left, right, mtu):
-            return f"link {left.space} {left.device} — {right.space} {right.device}, MTU {mtu}"
+            return f"link {left.netns} {left.device} — {right.netns} {right.device}, MTU {mtu}"
         case Address(port, interface):
-            return f"address {interface.ip} on {port.device} of {port.space}"
+            return f"address {interface.ip} on {port.device} of {port.netns}"
         case Route():
             return _route(element)
         case Shaper(port, rate):
-            return f"limit of {rate / 1e6:g} Mbit/s on what leaves {port.space} by {port.device}"
+            return f"limit of {rate / 1e6:g} Mbit/s on what leaves {port.netns} by {port.device}"
         case SourceNat():
             return _source_nat(element)
-        case Filter(space, uplink):
+        case StatefulFirewall(netns, uplink):
             guarded = f", nothing untranslated by {uplink}" if uplink else ""
-            return f"firewall of {space}{guarded}"
-        case Policy():
+            return f"firewall of {netns}{guarded}"
+        case FirewallPolicy():
             return _policy(element)
-        case Guard(space, device, address, ingress, egress):
-            return f"guard of {address} behind {device} of {space}: in by {ingress}, out by {egress}"
-        case GroupMember(space, group, address):
-            return f"member {address} of {group} in {space}"
-        case Listener(space, address, port, protocol, service):
-            return f"listener {protocol} {address}:{port} in {space}, for {service}"
-        case Workload(name, space, image, port):
-            return f"container {name} in {space}, image {image[:19]}, port {port}"
+        case PortSecurity(netns, device, address, ingress, egress):
+            return f"port security of {address} behind {device} of {netns}: in by {ingress}, out by {egress}"
+        case AddressSetMember(netns, address_set, address):
+            return f"member {address} of {address_set} in {netns}"
+        case Listener(netns, address, port, protocol, service):
+            return f"listener {protocol} {address}:{port} in {netns}, for {service}"
+        case Workload(name, netns, image, port):
+            return f"container {name} in {netns}, image {image[:19]}, port {port}"
         case _:
             assert_never(element)
 
 
 def _route(route: Route) -> str:
     ways = " or ".join(f"{hop.device} via {hop.via}" if hop.via else hop.device for hop in route.hops)
-    return f"route to {route.destination} in {route.space}: {f'by {ways}' if ways else 'discarded'}"
+    return f"route to {route.destination} in {route.netns}: {f'by {ways}' if ways else 'discarded'}"
 
 
 def _source_nat(nat: SourceNat) -> str:
     ports = f", ports {nat.ports}" if nat.ports else ""
-    return f"translation of {nat.inside} to {nat.outside}{ports}, leaving {nat.space} by {nat.device}"
+    return f"translation of {nat.inside} to {nat.outside}{ports}, leaving {nat.netns} by {nat.device}"
 
 
-def _policy(policy: Policy) -> str:
+def _policy(policy: FirewallPolicy) -> str:
     named = [f"{rule.action} {rule.label}".strip() for rule in policy.rules[:_RULES_NAMED]]
     if len(policy.rules) > _RULES_NAMED:
         named.append(f"{len(policy.rules) - _RULES_NAMED} more")
-    return f"policy {policy.name} in {policy.space}: {', '.join([*named, f'else {policy.default}'])}"
+    return f"policy {policy.name} in {policy.netns}: {', '.join([*named, f'else {policy.default}'])}"
 
 
 def _plain(value: object) -> Any:

@@ -129,7 +129,7 @@ def check_enabled(world: World, project: str, api: str) -> None:
 
 
 def state(world: World, project: str, api: str) -> State:
-    """Tell whether ``project`` has ``api`` enabled: what somebody chose, else the start."""
+    """Return whether ``project`` has ``api`` enabled: what somebody chose, else the start."""
     found = world.find(api_name(project, api))
     if found is not None:
         return "ENABLED" if found.body["state"] == "ENABLED" else "DISABLED"

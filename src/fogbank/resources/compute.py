@@ -359,7 +359,7 @@ def _gateway(resource: Resource, nat: Json) -> NatGateway:
         subnetworks=tuple(map(_nat_range, nat.get("subnetworks", ()))),
         ports=power_of_two(nat.get("minPortsPerVm") or 64),
         timeouts=_timeouts(nat),
-        logs=log.get("filter", "ALL") if log.get("enable") else None,
+        logs=log.get("stateful-firewall", "ALL") if log.get("enable") else None,
     )
 
 

@@ -36,7 +36,7 @@ class ResourceName:
         return self.path.rpartition("/")[2]
 
     def segment(self, after: str) -> str | None:
-        """Give the segment behind ``after``: for ``regions`` in ``projects/p/regions/r/x/y`` it is ``r``."""
+        """Return the segment after ``after``: for ``regions`` in ``projects/p/regions/r/x/y`` it is ``r``."""
         parts = self.path.split("/")
         for label, value in zip(parts[::2], parts[1::2], strict=False):
             if label == after:

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class RegionInfo:
     """A region: its ``zones`` (full names, in order) and its subnet in an auto-mode network, if any."""
 
     name: str
@@ -18,9 +18,9 @@ class Region:
     auto_range: IPv4Network | None
 
 
-def _region(name: str, second_octet: int | None, letters: str = "abc") -> Region:
+def _region(name: str, second_octet: int | None, letters: str = "abc") -> RegionInfo:
     zones = tuple(f"{name}-{letter}" for letter in letters)
-    return Region(name, zones, IPv4Network(f"10.{second_octet}.0.0/20") if second_octet else None)
+    return RegionInfo(name, zones, IPv4Network(f"10.{second_octet}.0.0/20") if second_octet else None)
 
 
 _ALL = (
@@ -69,8 +69,8 @@ _ALL = (
     _region("us-west4", 182),
 )
 
-REGIONS: Mapping[str, Region] = {region.name: region for region in _ALL}
+REGIONS: Mapping[str, RegionInfo] = {region.name: region for region in _ALL}
 """Every region, by name, in alphabetical order."""
 
-ZONES: Mapping[str, Region] = {zone: region for region in _ALL for zone in region.zones}
+ZONES: Mapping[str, RegionInfo] = {zone: region for region in _ALL for zone in region.zones}
 """Every zone's region."""

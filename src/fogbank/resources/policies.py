@@ -109,7 +109,7 @@ _EVERYBODY = frozenset({"allUsers", "allAuthenticatedUsers"})
 
 
 def etag(serial: int) -> str:
-    """Give a version's etag. ``serial`` is new for every change."""
+    """Return a version's etag. ``serial`` is new for every change."""
     return eight_bytes(str(serial).encode())
 
 
@@ -156,7 +156,7 @@ def bind(policy: Json | None, role: str, member: str, serial: int) -> Json:
 def allows(
     policies: Iterable[Json | None], permission: str, principal: str | None, authenticated: bool = True
 ) -> bool:
-    """Tell whether any of ``policies`` (the resource's own and its project's) grants ``permission``.
+    """Return whether any of ``policies`` (the resource's own and its project's) grants ``permission``.
 
     ``principal`` is an e-mail address, None for a caller without a name.
     """
@@ -177,7 +177,7 @@ def granted(
 
 
 def grants(role: str, permission: str) -> bool:
-    """Tell whether ``role`` has ``permission``."""
+    """Return whether ``role`` has ``permission``."""
     if permission.endswith(_SET_POLICY) and role in _WITHOUT_SET_POLICY:
         return False
     if permission in _MAKE_TOKENS and role in _BASIC_ROLES:

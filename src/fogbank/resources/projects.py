@@ -25,7 +25,7 @@ _USABLE = re.compile(r"[a-z][-a-z0-9]{1,28}[a-z0-9]")
 
 
 def is_usable_id(project: str) -> bool:
-    """Tell whether a project with this id may come to be on first use.
+    """Return whether a project with this id may come to be on first use.
 
     It is looser than what Google creates (six characters and more), because ids such as ``demo`` are handy.
     """
@@ -44,13 +44,13 @@ def usual_number(project: str) -> str:
 
 
 def project_number(world: World, project: str) -> str:
-    """Tell the number of the project with this id."""
+    """Return the number of the project with this id."""
     found = world.find(project_name(project))
     return str(found.body["projectNumber"]) if found else usual_number(project)
 
 
 def project_id(world: World, reference: str) -> str:
-    """Tell the id of a project that is called by its id or by its number; an unknown number stays."""
+    """Return the id of a project that is called by its id or by its number; an unknown number stays."""
     if not reference.isdigit():
         return reference
     for project in world.all(PROJECTS):
@@ -88,12 +88,12 @@ def policy_name(project: str) -> ResourceName:
 
 
 def compute_account(number: str) -> str:
-    """Give the address of the account that workloads of the project with ``number`` run as by default."""
+    """Return the address of the account that workloads of the project with ``number`` run as by default."""
     return f"{number}-compute@developer.gserviceaccount.com"
 
 
 def unique_id(email: str) -> str:
-    """Give the number of an account that nobody created: twenty-one digits made from its address."""
+    """Return the number of an account that nobody created: twenty-one digits made from its address."""
     return str(10**20 + int.from_bytes(sha256(email.encode()).digest()[:7], "big"))
 
 

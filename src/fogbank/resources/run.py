@@ -51,7 +51,7 @@ class Readiness(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class ContainerProbe:
     """A start-up probe; times in seconds. ``path`` is for ``http``, ``service`` for ``grpc``."""
 
     kind: Literal["tcp", "http", "grpc"]
@@ -88,7 +88,7 @@ class Revision:
     max_instances: int
     concurrency: int
     timeout: int
-    startup_probe: Probe | None
+    startup_probe: ContainerProbe | None
     service_account: str
     connector: ResourceName | None
     egress: Egress
@@ -202,7 +202,7 @@ def ingress_container(spec: Json) -> Json:
     return next((c for c in containers if c.get("ports")), containers[0])
 
 
-def _probe(container: Json, annotations: Mapping[str, str]) -> Probe | None:
+def _probe(container: Json, annotations: Mapping[str, str]) -> ContainerProbe | None:
     probe = container.get("startupProbe")
     if probe is None or annotations.get(HEALTH_CHECK_OFF) == "true":
         return None
@@ -213,7 +213,7 @@ def _probe(container: Json, annotations: Mapping[str, str]) -> Probe | None:
         kind, action = "http", probe["httpGet"]
     elif "grpc" in probe:
         kind, action = "grpc", probe["grpc"]
-    return Probe(
+    return ContainerProbe(
         kind=kind,
         port=int(action.get("port") or port),
         path=action.get("path") or "/",

@@ -48,7 +48,7 @@ class Site:
         return (*WEB_PORTS, *self.ports)
 
     def admits(self, caller: IPv4Address) -> bool:
-        """Tell whether the allow-list lets ``caller`` in."""
+        """Return whether the allow-list lets ``caller`` in."""
         return not self.allow or any(caller in network for network in self.allow)
 
 
@@ -161,7 +161,7 @@ def parse_host(text: str) -> str:
 
 
 def is_googles(host: str) -> bool:
-    """Tell whether ``host`` is a name of Google Cloud's own, which no third party can have."""
+    """Return whether ``host`` is a name of Google Cloud's own, which no third party can have."""
     host = host.lower().rstrip(".")
     return any(host == suffix or host.endswith("." + suffix) for suffix in _OURS)
 

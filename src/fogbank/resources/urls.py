@@ -66,13 +66,13 @@ class RunHost:
 
 
 def project_mark(project_number: int | str) -> str:
-    """Give the ten characters that stand for a project in its services' hosts."""
+    """Return the ten characters that stand for a project in its services' hosts."""
     digest = hashlib.sha256(f"run.app/{project_number}".encode()).digest()
     return "".join(_DIGITS[byte % len(_DIGITS)] for byte in digest[:_MARK_LENGTH])
 
 
 def region_code(region: str) -> str:
-    """Give a region's two letters; one that the table lacks gets letters of its own, made from its name."""
+    """Return a region's two letters; one that the table lacks gets letters of its own, made from its name."""
     if region in REGION_CODES:
         return REGION_CODES[region]
     digest = hashlib.sha256(region.encode()).digest()
@@ -80,7 +80,7 @@ def region_code(region: str) -> str:
 
 
 def service_urls(service: str, project_number: int | str, region: str) -> tuple[str, str]:
-    """Give a service's two URLs: the deterministic one, then the one with the project's mark."""
+    """Return a service's two URLs: the deterministic one, then the one with the project's mark."""
     return (
         f"https://{service}-{project_number}.{region}.run.app",
         f"https://{service}-{project_mark(project_number)}-{region_code(region)}.a.run.app",

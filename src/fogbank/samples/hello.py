@@ -2,7 +2,7 @@
 
 import os
 
-from fogbank.samples.web import Request, Response, Server, say
+from fogbank.samples.web import SampleRequest, SampleResponse, Server, say
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -27,13 +27,13 @@ dt {{ color: #667; }} dd {{ margin: 0; font-family: monospace; }}
 """
 
 
-def answer(_request: Request) -> Response:
+def answer(_request: SampleRequest) -> SampleResponse:
     """Answer any path with the page."""
     names = {
         "service": escape(os.environ.get("K_SERVICE", "unknown")),
         "revision": escape(os.environ.get("K_REVISION", "unknown")),
     }
-    return Response(_PAGE.format(**names), "text/html")
+    return SampleResponse(_PAGE.format(**names), "text/html")
 
 
 def escape(text: str) -> str:

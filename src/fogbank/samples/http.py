@@ -91,7 +91,7 @@ def _read_all(connection: socket.socket, deadline: float) -> bytes:
 
 
 def _is_whole(answer: bytearray) -> bool:
-    """Tell by its Content-Length whether the answer is complete, for servers that do not close."""
+    """Return by its Content-Length whether the answer is complete, for servers that do not close."""
     head, end, body = bytes(answer).partition(b"\r\n\r\n")
     if not end:
         return False

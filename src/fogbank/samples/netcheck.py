@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from fogbank.samples import probes
-from fogbank.samples.web import Request, Response, Server, say
+from fogbank.samples.web import SampleRequest, SampleResponse, Server, say
 
 _HELP = """netcheck: what the network looks like from inside this container.
 
@@ -27,15 +27,15 @@ _HELP = """netcheck: what the network looks like from inside this container.
 _LONGEST_SLEEP = 3600.0
 
 
-def help_page(request: Request) -> Response:
-    """Tell what there is to ask, and who asks."""
+def help_page(request: SampleRequest) -> SampleResponse:
+    """Return what there is to ask, and who asks."""
     caller = request.headers.get("x-forwarded-for", "").partition(",")[0].strip() or "unknown"
     service, revision = os.environ.get("K_SERVICE", "unknown"), os.environ.get("K_REVISION", "unknown")
-    return Response(f"{_HELP}service {service}, revision {revision}, asked by {caller}\n")
+    return SampleResponse(f"{_HELP}service {service}, revision {revision}, asked by {caller}\n")
 
 
 def info() -> probes.Json:
-    """Tell this container's host name, addresses, routes, resolver and environment."""
+    """Return this container's host name, addresses, routes, resolver and environment."""
     return {
         "hostname": socket.gethostname(),
         "pid": os.getpid(),
@@ -47,7 +47,7 @@ def info() -> probes.Json:
 
 
 def addresses() -> dict[str, str]:
-    """Tell the IPv4 address of each interface that has one."""
+    """Return the IPv4 address of each interface that has one."""
     from fcntl import ioctl
 
     found = {}
@@ -131,14 +131,14 @@ _PROBES: dict[str, Callable[[dict[str, str]], probes.Json]] = {
 }
 
 
-def answer(request: Request) -> Response:
+def answer(request: SampleRequest) -> SampleResponse:
     """Answer one request; ValueError when a parameter is wrong."""
     if request.path == "/":
         return help_page(request)
     probe = _PROBES.get(request.path)
     if probe is None:
-        return Response(f"There is no {request.path}.\n\n{_HELP}", status=404)
-    return Response(json.dumps(probe(request.query), indent=2) + "\n", "application/json")
+        return SampleResponse(f"There is no {request.path}.\n\n{_HELP}", status=404)
+    return SampleResponse(json.dumps(probe(request.query), indent=2) + "\n", "application/json")
 
 
 def _text(query: dict[str, str], name: str) -> str:

@@ -2,7 +2,7 @@
 
 A cold start waits for the interpreter and for these imports. So the standard library's own servers,
 ``typing``, ``dataclasses`` and ``urllib`` stay out: each takes about as long as Python takes to start.
-A sample gives one function from a :class:`Request` to a :class:`Response`.
+A sample gives one function from a :class:`SampleRequest` to a :class:`SampleResponse`.
 """
 
 import _thread
@@ -20,7 +20,7 @@ _GRACE_SECONDS = 9.0
 _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 500: "Internal Server Error"}
 
 
-class Request:
+class SampleRequest:
     """One request: ``path`` and ``query`` are decoded, header names are in lower case."""
 
     __slots__ = ("headers", "method", "path", "query")
@@ -34,13 +34,13 @@ class Request:
 
     @property
     def keeps_open(self) -> bool:
-        """Tell whether another request may follow; a chunked body is not read, so it ends the connection."""
+        """Return whether another request may follow; a chunked body is not read and ends the connection."""
         return (
             self.headers.get("connection", "").lower() != "close" and "transfer-encoding" not in self.headers
         )
 
 
-class Response:
+class SampleResponse:
     """One answer; ``body`` is sent as UTF-8."""
 
     __slots__ = ("body", "content_type", "status")
@@ -51,7 +51,7 @@ class Response:
         self.status = status
 
 
-Handler = Callable[[Request], Response]
+Handler = Callable[[SampleRequest], SampleResponse]
 
 
 class Server:
@@ -108,20 +108,20 @@ class Server:
             self._count(-1)
         return keep
 
-    def _answer(self, request: Request) -> Response:
+    def _answer(self, request: SampleRequest) -> SampleResponse:
         try:
             return self.handler(request)
         except ValueError as error:
-            return Response(f"{error}\n", status=400)
+            return SampleResponse(f"{error}\n", status=400)
         except Exception as error:  # noqa: BLE001 - the caller sees what broke, the server lives on
-            return Response(f"{type(error).__name__}: {error}\n", status=500)
+            return SampleResponse(f"{type(error).__name__}: {error}\n", status=500)
 
     def _count(self, by: int) -> None:
         with self._lock:
             self.busy += by
 
 
-def read_request(reader: BufferedReader) -> Request | None:
+def read_request(reader: BufferedReader) -> SampleRequest | None:
     """Read one request and skip its body; None when the caller closed or speaks something else."""
     line = reader.readline(_LARGEST_HEAD)
     parts = line.decode("latin-1").split()
@@ -135,10 +135,10 @@ def read_request(reader: BufferedReader) -> Request | None:
     left = int(length) if length.isdigit() else 0
     while left > 0 and (chunk := reader.read(min(left, _LARGEST_HEAD))):
         left -= len(chunk)
-    return Request(parts[0], parts[1], headers)
+    return SampleRequest(parts[0], parts[1], headers)
 
 
-def render(response: Response, *, keep: bool, with_body: bool) -> bytes:
+def render(response: SampleResponse, *, keep: bool, with_body: bool) -> bytes:
     """Render an answer as HTTP/1.1."""
     body = response.body.encode()
     head = (

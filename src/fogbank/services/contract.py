@@ -37,7 +37,7 @@ class Call:
     observed: Topology = field(default_factory=Topology)
 
     def __getitem__(self, parameter: str) -> str:
-        """Give a path parameter, which is always there."""
+        """Return a path parameter, which is always there."""
         return str(self.parameters[parameter])
 
 

@@ -17,11 +17,11 @@ def segments(call: Call) -> dict[str, str]:
 
 
 def project_of(world: World, call: Call) -> str:
-    """Tell the id of the project that the path names, by id or number; ``namespaces`` are projects too."""
+    """Return the id of the project that the path names, by id or number; ``namespaces`` are projects too."""
     parts = segments(call)
     return project_id(world, parts.get("projects") or parts["namespaces"])
 
 
 def location_of(call: Call) -> str:
-    """Tell the location in the call's path, or the one that its host stands for; ``-`` when neither."""
+    """Return the location in the call's path, or the one that its host stands for; ``-`` when neither."""
     return segments(call).get("locations") or str(call.parameters.get("location") or "-")

@@ -10,7 +10,7 @@ from fogbank.resources.world import Resource
 
 
 def encode_resource(resource: Resource) -> tuple[str, str, str, str, str, str]:
-    """Give the row of a resource: collection, path, id, created, body, private."""
+    """Return the row of a resource: collection, path, id, created, body, private."""
     return (
         resource.name.collection,
         resource.name.path,
@@ -34,7 +34,7 @@ def decode_resource(row: tuple[str, str, str, str, str, str]) -> Resource:
 
 
 def encode_operation(operation: Operation) -> tuple[str, str]:
-    """Give the row of an operation: its path and everything else."""
+    """Return the row of an operation: its path and everything else."""
     record = {
         "collection": operation.name.collection,
         "id": str(operation.id),

@@ -86,7 +86,7 @@ class Followers:
                 queue.put_nowait(line)
 
     async def follow(self, before: Iterable[Line]) -> AsyncGenerator[Line, None]:
-        """Give the lines ``before``, then those to come, until the reader goes or is let go.
+        """Yield the lines ``before``, then those to come, until the reader goes or is let go.
 
         ``before`` must not grow while it is read.
         """
@@ -103,7 +103,7 @@ class Followers:
 
 
 async def unhurried(lines: Iterable[Line]) -> AsyncGenerator[Line, None]:
-    """Give ``lines``, and after every few hundred of them let others have their turn."""
+    """Yield ``lines``, and let other tasks run after every few hundred of them."""
     for number, line in enumerate(lines, 1):
         yield line
         if number % _AT_ONCE == 0:

@@ -40,14 +40,14 @@ async def test_a_project_comes_to_be_with_its_default_network_on_first_use(store
 
 async def test_a_project_has_the_number_that_the_operator_chooses(store: Store) -> None:
     made = projects(store, strict=False)
-    await made.furnish("mine", "123456789012")
+    await made.provision_default_network("mine", "123456789012")
     assert store.world.get(project_name("mine")).body["projectNumber"] == "123456789012"
     assert await made.ensure("123456789012") == "mine"
 
 
 async def test_a_strict_region_refuses_what_nobody_created_but_has_its_own_project(store: Store) -> None:
     strict = projects(store, strict=True)
-    await strict.furnish("mine")
+    await strict.provision_default_network("mine")
     assert await strict.ensure("mine") == "mine"
     with pytest.raises(ApiError, match="Permission denied on resource project other"):
         await strict.ensure("other")

@@ -10,15 +10,15 @@ from inline_snapshot import snapshot
 from tests import worlds
 
 from fogbank.app.tracing import Tracer, destination_of
-from fogbank.control.copies import Copy
+from fogbank.control.instance_state import InstanceState
 from fogbank.errors import OperatorError
 from fogbank.lowering.lower import lower
-from fogbank.network.sightings import Probe, Sighting
-from fogbank.network.topology import DeviceName, SpaceName, Topology
+from fogbank.network.packet_captures import CapturedPacket, ProbeResult
+from fogbank.network.topology import DeviceName, NetnsName, Topology
 from fogbank.resources.run import read_revision
 from fogbank.resources.world import World
 
-VPC = SpaceName("vpc/demo/default")
+VPC = NetnsName("vpc/demo/default")
 
 
 @pytest.mark.parametrize(
@@ -64,30 +64,30 @@ def test_a_broken_url_is_refused(url: str) -> None:
 class Room:
     """A tracer over article 000 whose packets come into the network and go no further."""
 
-    def __init__(self, grows: SpaceName | None) -> None:
+    def __init__(self, grows: NetnsName | None) -> None:
         self.sent = 0
-        self._grows, self._drops = grows, Counter[SpaceName]()
+        self._grows, self._drops = grows, Counter[NetnsName]()
         world, fleet = worlds.article()
         lowered = lower(world, fleet, Topology())
-        copies = {
-            each.id: Copy(each, read_revision(each.revision), 0.0, "ready")
+        states = {
+            each.id: InstanceState(each, read_revision(each.revision), 0.0, "ready")
             for each in fleet.instances.values()
         }
         loop: Any = SimpleNamespace(observed=lowered.topology, lowered=lowered)
-        instances: Any = SimpleNamespace(copies=copies)
+        instances: Any = SimpleNamespace(states=states)
         self.tracer = Tracer(lambda: world, loop, instances, self._send, self._drops_in, worlds.P)
 
-    def _drops_in(self, space: SpaceName) -> dict[str, int]:
-        return {"no-nat": 7, "ports-exhausted": self._drops[space]}
+    def _drops_in(self, netns: NetnsName) -> dict[str, int]:
+        return {"no-nat": 7, "ports-exhausted": self._drops[netns]}
 
-    def _send(self, flow: Any, watched: frozenset[SpaceName]) -> Probe:
+    def _send(self, flow: Any, watched: frozenset[NetnsName]) -> ProbeResult:
         assert VPC in watched
         self.sent += 1
         if self._grows:
             self._drops[self._grows] += 1
         source = IPv4Address("10.124.0.3")
-        came = Sighting(VPC, DeviceName("n1"), "in", source, 40000, flow.destination, flow.port, 0.001)
-        return Probe((came,), "timeout", 40000, 2.0)
+        came = CapturedPacket(VPC, DeviceName("n1"), "in", source, 40000, flow.destination, flow.port, 0.001)
+        return ProbeResult((came,), "timeout", 40000, 2.0)
 
 
 async def test_a_packet_that_found_no_port_is_explained_and_no_difference() -> None:
@@ -95,23 +95,23 @@ async def test_a_packet_that_found_no_port_is_explained_and_no_difference() -> N
     assert answer["differences"] == []
     assert answer["observed"]["drop"] == snapshot(
         {
-            "space": "vpc/demo/default",
+            "netns": "vpc/demo/default",
             "reason": "ports-exhausted",
             "description": "all ports to this destination are in use or held; see fogbank drops",
         }
     )
 
 
-@pytest.mark.parametrize("elsewhere", [None, SpaceName("fabric")])
-async def test_a_drop_without_a_known_reason_stays_a_difference(elsewhere: SpaceName | None) -> None:
+@pytest.mark.parametrize("elsewhere", [None, NetnsName("fabric")])
+async def test_a_drop_without_a_known_reason_stays_a_difference(elsewhere: NetnsName | None) -> None:
     answer = await Room(elsewhere).tracer.trace("run/production", "http://ifconfig.me", probe=True)
     assert answer["differences"] == ["predicted accepted, but the packet was dropped"]
     assert answer["observed"]["drop"] is None
 
 
 async def test_nothing_is_sent_for_a_question_without_a_meaning() -> None:
-    room = Room(None)
+    setup = Room(None)
     for source, url in (("run/nothing", "http://ifconfig.me"), ("run/production", "http://127.0.0.1")):
         with pytest.raises(OperatorError):
-            await room.tracer.trace(source, url, probe=True)
-    assert room.sent == 0
+            await setup.tracer.trace(source, url, probe=True)
+    assert setup.sent == 0

@@ -24,7 +24,7 @@ STATUS = {
     "region": "default", "version": "0.1.0", "pid": 7, "port": 9443, "project": "demo", "ready": True,
     "uptimeSeconds": 75, "memoryBytes": 50 * 2**20,
     "resources": {"compute.networks": 1, "compute.routers": 0},
-    "spaces": 3, "instances": [],
+    "namespaces": 3, "instances": [],
     "connectors": [
         {"name": "projects/demo/connectors/c", "machines": 2, "maximum": 10, "megabitsPerSecond": 7.25},
     ],
@@ -54,8 +54,8 @@ def test_status_says_what_converges_and_why(talker, fogbank):
 
 def test_drops_are_counted_with_what_they_mean(talker, fogbank):
     counted = [
-        {"space": "vpc/demo/default", "reason": "ports-exhausted", "packets": 12},
-        {"space": "vpc/demo/default", "reason": "no-web", "packets": 1},
+        {"netns": "vpc/demo/default", "reason": "ports-exhausted", "packets": 12},
+        {"netns": "vpc/demo/default", "reason": "no-web", "packets": 1},
     ]
     talker.answers["GET /drops"] = (200, {"drops": counted})
     lines = [line.split() for line in fogbank("drops").out.splitlines()]
@@ -237,7 +237,7 @@ OLD = {
 }
 NEW = {
     "time": "t2", "worldVersion": 2, "milliseconds": 12,
-    "actions": [change("create", f"link {n}") for n in range(20)], "failures": {"space/x": "no room"},
+    "actions": [change("create", f"link {n}") for n in range(20)], "failures": {"namespace/x": "no room"},
 }  # fmt: skip
 
 
@@ -266,7 +266,7 @@ t2  version 2: 20 changes in 12 ms
   Create   link 10
   Create   link 11
   … and 8 more; see them with --all
-  failed: space/x: no room
+  failed: namespace/x: no room
 """)
     assert fogbank("plan", "--all").out.count("Create ") == 20
     shown = json.loads(fogbank("plan", "--last", "1", "--format", "json").out)

@@ -8,7 +8,7 @@ import pytest
 from fogbank.cli.demo import callers, steps
 from fogbank.cli.demo.callers import ByRequest, unfinished
 from fogbank.cli.demo.plain import address
-from fogbank.cli.demo.steps import Request, Step
+from fogbank.cli.demo.steps import DemoRequest, Step
 from fogbank.discovery.routes import methods
 from fogbank.errors import OperatorError
 
@@ -55,7 +55,7 @@ class Transport:
 def test_a_compute_operation_is_polled_until_it_is_done(monkeypatch):
     monkeypatch.setattr(callers, "_PAUSE", 0)
     transport = Transport(OPERATION | {"status": "RUNNING"}, OPERATION | {"status": "DONE"})
-    request = Request("compute.v1.addresses.insert", {"project": "p", "region": AN3})
+    request = DemoRequest("compute.v1.addresses.insert", {"project": "p", "region": AN3})
     ByRequest(transport).do(Step("", (), (request,)))
     assert transport.asked == ["compute.v1.addresses.insert", "compute.v1.regionOperations.get"]
 
@@ -63,7 +63,7 @@ def test_a_compute_operation_is_polled_until_it_is_done(monkeypatch):
 def test_an_operation_that_failed_fails_the_step():
     transport = Transport(OPERATION | {"status": "DONE", "error": {"errors": [{"message": "in use"}]}})
     with pytest.raises(OperatorError, match="in use"):
-        ByRequest(transport).do(Step("", (), (Request("compute.v1.addresses.insert", {}),)))
+        ByRequest(transport).do(Step("", (), (DemoRequest("compute.v1.addresses.insert", {}),)))
 
 
 def test_a_service_is_read_again_until_it_is_ready():

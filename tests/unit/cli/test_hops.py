@@ -15,18 +15,18 @@ STEPS = [
 PREDICTED = {"traces": [{"verdict": "accepted", "source": "203.0.113.2", "steps": STEPS}]}
 
 
-def sighting(space, device, source, microseconds):
-    return {"space": space, "device": device, "source": source, "microseconds": microseconds}
+def packet(netns, device, source, microseconds):
+    return {"netns": netns, "device": device, "source": source, "microseconds": microseconds}
 
 
 OBSERVED = {
     "verdict": "connected",
     "seconds": 0.0021,
     "sightings": [
-        sighting("instance/a/0", "eth1", "169.254.16.1:40000", 10),
-        sighting("vpc/demo/default", "n1", "10.124.0.2:40000", 30),
-        sighting("vpc/demo/default", "ext", "203.0.113.2:1024", 35),
-        sighting("site/ifconfig.me", "eth0", "203.0.113.2:1024", 50),
+        packet("instance/a/0", "eth1", "169.254.16.1:40000", 10),
+        packet("vpc/demo/default", "n1", "10.124.0.2:40000", 30),
+        packet("vpc/demo/default", "ext", "203.0.113.2:1024", 35),
+        packet("site/ifconfig.me", "eth0", "203.0.113.2:1024", 50),
     ],
 }
 
@@ -44,7 +44,7 @@ def test_a_prediction_is_one_line_a_hop():
 """)
 
 
-def test_a_packet_is_one_line_a_space_and_its_verdict():
+def test_a_packet_is_one_line_a_namespace_and_its_verdict():
     answer = {"predicted": PREDICTED, "observed": OBSERVED, "differences": []}
     assert drawn(answer).partition("\n\n")[2] == snapshot("""\
 the real packet
@@ -84,7 +84,7 @@ def test_a_dropped_packet_says_why():
 
 
 def test_a_packet_that_found_no_port_is_told_in_words():
-    drop = {"space": "vpc/demo/default", "reason": "ports-exhausted", "description": "all are in use"}
+    drop = {"netns": "vpc/demo/default", "reason": "ports-exhausted", "description": "all are in use"}
     observed = OBSERVED | {"verdict": "timeout", "sightings": OBSERVED["sightings"][:2], "drop": drop}
     text = drawn({"predicted": PREDICTED, "observed": observed, "differences": []})
     assert text.splitlines()[-1] == "  ✗  dropped in network default: ports-exhausted, all are in use"

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.cli.conftest import write_note
 
 from fogbank.cli.exits import Exit
-from fogbank.cli.operator import Operator
+from fogbank.cli.operator import OperatorClient
 from fogbank.cli.regions import find_running, state_folders
 from fogbank.errors import OperatorError
 
@@ -76,4 +76,4 @@ def test_the_regions_refusal_is_the_message(talker, fogbank):
 
 def test_an_answer_that_is_no_json_is_shown(talker):
     with pytest.raises(OperatorError, match="no such request"):
-        Operator(talker.folders.socket, "default").get("/nothing")
+        OperatorClient(talker.folders.socket, "default").get("/nothing")

@@ -13,19 +13,19 @@ from fogbank.clock import Clock
 from fogbank.control.connectors import Connectors, Meter
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
-from fogbank.dataplane.driver import Carried
+from fogbank.dataplane.driver import InterfaceCounters
 from fogbank.dataplane.simulated import SimulatedDriver
 from fogbank.lowering.lower import lower
-from fogbank.lowering.spaces import ETH0, ETH1, connector_space
-from fogbank.network.topology import Port, SpaceName
+from fogbank.lowering.netns_names import ETH0, ETH1, connector_netns
+from fogbank.network.topology import NetnsName, Port
 from fogbank.resources.decisions import Decision
 from fogbank.resources.vpcaccess import read_connector
 from fogbank.resources.world import Put
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
 
-BUSY = Port(SpaceName("connector/a/0"), ETH1)
-BACK = Port(SpaceName("connector/a/1"), ETH0)
+BUSY = Port(NetnsName("connector/a/0"), ETH1)
+BACK = Port(NetnsName("connector/a/1"), ETH0)
 CONNECTOR = worlds.connector("c")
 
 
@@ -57,7 +57,7 @@ def test_time_that_was_skipped_counts_as_idle() -> None:
 
 
 def test_the_busier_direction_counts_and_machines_add_up() -> None:
-    other = Port(SpaceName("connector/a/1"), ETH1)
+    other = Port(NetnsName("connector/a/1"), ETH1)
     meter = after_samples((0, {BUSY: 0, other: 0, BACK: 0}), (10, {BUSY: 200, other: 100, BACK: 299}))
     assert meter.bits_per_second(10) == 300 * 8 / 60
 
@@ -81,10 +81,10 @@ class Lab:
         """Skip half a minute in which each machine forwards that much."""
         self.clock.advance(timedelta(seconds=30))
         for number in range(self.machines):
-            port = Port(connector_space(CONNECTOR.name, number), ETH1)
-            before = self.driver.traffic.get(port, Carried(0, 0))
+            port = Port(connector_netns(CONNECTOR.name, number), ETH1)
+            before = self.driver.traffic.get(port, InterfaceCounters(0, 0))
             sent = before.sent + int(megabits_per_second * 1e6 / 8 * 30)
-            self.driver.traffic[port] = Carried(0, sent)
+            self.driver.traffic[port] = InterfaceCounters(0, sent)
         await self.connectors.sample()
         await self.loop.turn()
 
@@ -115,7 +115,7 @@ async def test_a_busy_connector_grows_says_so_and_stays_when_idle(lab: Lab) -> N
     await lab.forwards(90)
     await lab.forwards(90)
     assert lab.machines == 3
-    assert ("space", connector_space(CONNECTOR.name, 2)) in lab.driver.observe().elements
+    assert ("netns", connector_netns(CONNECTOR.name, 2)) in lab.driver.observe().elements
     lines = [line async for line in lab.logbook.read("connector/c")]
     assert [line["text"] for line in lines] == [
         "Scaled out to 3 of at most 10 machines: 180.0 Mbit/s on average are too much for 2."
@@ -129,7 +129,7 @@ async def test_a_busy_connector_grows_says_so_and_stays_when_idle(lab: Lab) -> N
 
 
 async def test_a_connector_does_not_grow_while_a_machine_is_missing(lab: Lab) -> None:
-    third = connector_space(CONNECTOR.name, 2)
+    third = connector_netns(CONNECTOR.name, 2)
     lab.driver.failure = lambda action: "no room" if third in str(action) else None
     for _ in range(6):
         await lab.forwards(100)

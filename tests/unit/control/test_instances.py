@@ -15,16 +15,16 @@ from tests.cloud_calls import PLACE, PROJECT, REGION, Cloud
 
 from fogbank.clock import Clock
 from fogbank.control import instances as control
-from fogbank.control import leases as leasing
-from fogbank.control.copies import Copy
+from fogbank.control import request_queue as leasing
+from fogbank.control.instance_state import InstanceState
 from fogbank.control.instances import Instances
-from fogbank.control.leases import NoInstance
 from fogbank.control.loop import ControlLoop
+from fogbank.control.request_queue import NoCapacity
 from fogbank.dataplane.driver import Outcome, WorkloadExited
 from fogbank.errors import DriverError
 from fogbank.lowering.lower import lower
-from fogbank.lowering.spaces import FABRIC, instance_space
-from fogbank.network.topology import SpaceName, Topology, Workload
+from fogbank.lowering.netns_names import FABRIC, instance_netns
+from fogbank.network.topology import NetnsName, Topology, Workload
 from fogbank.planning.plan import Action, element_of
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
@@ -63,8 +63,8 @@ class Region:
             open_socket=self._open, resolve=self._resolve, address_of=lambda _instance: LOCAL, fabric=FABRIC,
         )  # fmt: skip
 
-    def _open(self, space: SpaceName, kind: SocketKind) -> socket:
-        assert space == FABRIC
+    def _open(self, netns: NetnsName, kind: SocketKind) -> socket:
+        assert netns == FABRIC
         if self.refusals:
             raise self.refusals.pop()
         return socket(AF_INET, kind)
@@ -114,7 +114,7 @@ class Region:
 
 
 def activity(region: Region) -> list[str]:
-    """Tell for each revision, oldest first, whether it is active."""
+    """Return for each revision, oldest first, whether it is active."""
     revisions = sorted(region.store.world.all("run.revisions"), key=lambda r: r.name.id)
     conditions = [c for r in revisions for c in r.body["status"]["conditions"]]
     return [c["status"] for c in conditions if c["type"] == "Active"]
@@ -146,10 +146,10 @@ async def port() -> AsyncIterator[int]:
     await server.wait_closed()
 
 
-async def test_a_revision_is_ready_when_its_first_copy_listens(region: Region, port: int) -> None:
+async def test_a_revision_is_ready_when_its_first_instance_listens(region: Region, port: int) -> None:
     await region.deploy(port)
     await region.until(Readiness.READY)
-    assert [copy.state for copy in region.instances.copies.values()] == ["ready"]
+    assert [state.phase for state in region.instances.states.values()] == ["ready"]
     async with region.instances.lease(region.latest().name) as lent:
         assert lent == (FABRIC, LOCAL, port)
 
@@ -158,7 +158,7 @@ async def test_an_image_that_nobody_knows_fails_the_revision(region: Region, por
     await region.deploy(port, image="nowhere")
     await region.until(Readiness.FAILED)
     assert "Image 'nowhere' not found." in str(region.latest().body["status"]["conditions"])
-    assert region.instances.copies == {}
+    assert region.instances.states == {}
 
 
 async def test_a_container_that_exits_before_it_listens_fails_the_revision_and_the_old_one_serves_on(
@@ -168,13 +168,13 @@ async def test_a_container_that_exits_before_it_listens_fails_the_revision_and_t
     await region.until(Readiness.READY)
     good = region.latest().name.id
     await region.deploy(9)
-    await eventually(lambda: len(region.instances.copies) == 2)
-    young = next(c for c in region.instances.copies.values() if c.state == "starting")
+    await eventually(lambda: len(region.instances.states) == 2)
+    young = next(c for c in region.instances.states.values() if c.phase == "starting")
     region.instances.exited(WorkloadExited(young.instance.id, 1))
     await region.until(Readiness.FAILED)
     assert "failed to start and listen on the port" in str(region.latest().body["status"]["conditions"])
     assert [(t.revision, t.percent) for t in read_service(region.service()).traffic] == [(good, 100)]
-    assert [c.revision.name.id for c in region.instances.copies.values()] == [good]
+    assert [c.revision.name.id for c in region.instances.states.values()] == [good]
 
 
 async def test_a_new_ready_revision_takes_the_place_of_the_old_one(region: Region, port: int) -> None:
@@ -184,41 +184,41 @@ async def test_a_new_ready_revision_takes_the_place_of_the_old_one(region: Regio
     await region.until(Readiness.READY)
     await asyncio.sleep(0.05)
     region.instances.reconcile()
-    names = [copy.revision.name for copy in region.instances.copies.values()]
+    names = [state.revision.name for state in region.instances.states.values()]
     assert names == [region.latest().name]
     await eventually(lambda: activity(region) == ["False", "True"])
 
 
-async def retires_gently(region: Region, old: Copy) -> None:
+async def retires_gently(region: Region, old: InstanceState) -> None:
     """See the container of ``old`` end before its network does."""
-    room = ("space", instance_space(old.instance.id))
+    setup = ("netns", instance_netns(old.instance.id))
     await eventually(lambda: ("workload", old.instance.id) not in region.loop.observed.elements)
-    assert old.instance.id not in region.instances.copies
-    assert room in region.loop.observed.elements
+    assert old.instance.id not in region.instances.states
+    assert setup in region.loop.observed.elements
     assert region.instances.at(old.instance.index) is old
-    region.instances.exited(WorkloadExited(old.instance.id, 0, told=True))
-    await eventually(lambda: room not in region.loop.observed.elements)
+    region.instances.exited(WorkloadExited(old.instance.id, 0, requested=True))
+    await eventually(lambda: setup not in region.loop.observed.elements)
     assert region.instances.at(old.instance.index) is None
 
 
-async def test_a_retired_copy_keeps_its_network_until_its_container_is_gone(
+async def test_a_retired_instance_keeps_its_network_until_its_container_is_gone(
     region: Region, port: int
 ) -> None:
     await region.deploy(port)
     await region.until(Readiness.READY)
-    (old,) = region.instances.copies.values()
+    (old,) = region.instances.states.values()
     await region.deploy(port, timeoutSeconds=7)
     await region.until(Readiness.READY)
     region.instances.reconcile()
     await retires_gently(region, old)
 
 
-async def test_a_deleted_service_leaves_its_copies_their_network_until_they_are_gone(
+async def test_a_deleted_service_leaves_its_instances_their_network_until_they_are_gone(
     region: Region, port: int
 ) -> None:
     await region.deploy(port)
     await region.until(Readiness.READY)
-    (old,) = region.instances.copies.values()
+    (old,) = region.instances.states.values()
     async with region.instances.lease(old.revision.name):
         await region.delete()
         await asyncio.sleep(0.05)
@@ -227,7 +227,7 @@ async def test_a_deleted_service_leaves_its_copies_their_network_until_they_are_
     await retires_gently(region, old)
 
 
-async def test_a_copy_retired_while_it_is_being_built_ends_as_gently(
+async def test_a_instance_retired_while_it_is_being_built_ends_as_gently(
     region: Region, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_work, go_on = threading.Event(), threading.Event()
@@ -241,14 +241,14 @@ async def test_a_copy_retired_while_it_is_being_built_ends_as_gently(
     monkeypatch.setattr(Machine, "apply", apply)
     await region.deploy(port)
     await eventually(at_work.is_set)
-    (old,) = region.instances.copies.values()
+    (old,) = region.instances.states.values()
     await region.delete()
     go_on.set()
     await eventually(lambda: region.loop.progress.applied_version == region.store.world.version)
     await retires_gently(region, old)
 
 
-async def test_a_copy_retired_before_it_was_built_leaves_nothing(
+async def test_a_instance_retired_before_it_was_built_leaves_nothing(
     region: Region, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse = DriverError("no room")
@@ -256,28 +256,28 @@ async def test_a_copy_retired_before_it_was_built_leaves_nothing(
         Machine, "apply", lambda _self, actions: tuple(Outcome(action, refuse) for action in actions)
     )
     await region.deploy(port)
-    await eventually(lambda: bool(region.instances.copies))
-    (old,) = region.instances.copies.values()
+    await eventually(lambda: bool(region.instances.states))
+    (old,) = region.instances.states.values()
     await region.delete()
     await eventually(lambda: region.instances.find(old.instance.id) is None)
     await eventually(lambda: region.loop.fleet.instances == {})
 
 
-async def test_a_copy_that_dies_while_it_serves_is_replaced(
+async def test_a_instance_that_dies_while_it_serves_is_replaced(
     region: Region, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "RESTART_PAUSES", (0.0,))
     await region.deploy(port)
     await region.until(Readiness.READY)
-    first = next(iter(region.instances.copies))
+    first = next(iter(region.instances.states))
     region.instances.exited(WorkloadExited(first, -9))
     region.instances.reconcile()
-    await eventually(lambda: [c.state for c in region.instances.copies.values()] == ["ready"])
-    assert first not in region.instances.copies
+    await eventually(lambda: [c.phase for c in region.instances.states.values()] == ["ready"])
+    assert first not in region.instances.states
     assert read_revision(region.latest()).readiness is Readiness.READY
 
 
-async def test_a_ready_revision_whose_copies_die_shows_until_one_lives(
+async def test_a_ready_revision_whose_instances_die_shows_until_one_lives(
     region: Region, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "RESTART_PAUSES", (0.0,))
@@ -285,14 +285,14 @@ async def test_a_ready_revision_whose_copies_die_shows_until_one_lives(
     await region.until(Readiness.READY)
     since = []
     for status in (-9, 1):
-        region.instances.exited(WorkloadExited(next(iter(region.instances.copies)), status))
+        region.instances.exited(WorkloadExited(next(iter(region.instances.states)), status))
         ((name, failure),) = region.instances.explain()
         assert (name, failure.attempts) == (region.latest().name, len(since) + 1)
         since.append(failure.since)
         region.instances.reconcile()
     assert failure.why == "The container exited with status 1 before it listened."
     assert since[0] == since[1]
-    await eventually(lambda: [c.state for c in region.instances.copies.values()] == ["ready"])
+    await eventually(lambda: [c.phase for c in region.instances.states.values()] == ["ready"])
     assert region.instances.explain() == []
 
 
@@ -329,25 +329,27 @@ def _shows_ready(change: Change) -> bool:
     return revision and read_revision(change.resource).readiness is Readiness.READY
 
 
-async def test_a_copy_that_goes_is_not_probed_any_more(region: Region) -> None:
+async def test_a_instance_that_goes_is_not_probed_any_more(region: Region) -> None:
     await region.deploy(9)
-    await eventually(lambda: any(copy.probe for copy in region.instances.copies.values()))
-    (copy,) = region.instances.copies.values()
-    region.instances.exited(WorkloadExited(copy.instance.id, 1))
-    assert copy.probe
-    await asyncio.wait([copy.probe], timeout=1)
-    assert copy.probe.cancelled()
+    await eventually(lambda: any(state.probe for state in region.instances.states.values()))
+    (state,) = region.instances.states.values()
+    region.instances.exited(WorkloadExited(state.instance.id, 1))
+    assert state.probe
+    await asyncio.wait([state.probe], timeout=1)
+    assert state.probe.cancelled()
 
 
-async def test_a_place_in_the_fabric_is_not_given_to_the_next_copy_at_once(region: Region, port: int) -> None:
+async def test_a_place_in_the_fabric_is_not_given_to_the_next_instance_at_once(
+    region: Region, port: int
+) -> None:
     await region.deploy(port)
     await region.until(Readiness.READY)
-    (first,) = region.instances.copies.values()
+    (first,) = region.instances.states.values()
     await region.deploy(port, timeoutSeconds=7)
     await region.until(Readiness.READY)
     await region.deploy(port, timeoutSeconds=8)
     await region.until(Readiness.READY)
-    assert first.instance.index not in [c.instance.index for c in region.instances.copies.values()]
+    assert first.instance.index not in [c.instance.index for c in region.instances.states.values()]
 
 
 async def test_those_who_wait_are_served_in_the_order_in_which_they_came(region: Region, port: int) -> None:
@@ -369,11 +371,11 @@ async def test_those_who_wait_are_served_in_the_order_in_which_they_came(region:
     waiting += [asyncio.create_task(request(number)) for number in range(20, 30)]
     await asyncio.gather(*waiting, return_exceptions=True)
     assert served == [number for number in range(30) if number != 3]
-    assert {copy.in_flight for copy in region.instances.copies.values()} == {0}
-    assert region.instances._leases._waiting == {}
+    assert {state.in_flight for state in region.instances.states.values()} == {0}
+    assert region.instances._request_queue._waiting == {}
 
 
-async def test_whoever_leaves_in_the_moment_of_their_turn_gives_the_copy_back(
+async def test_whoever_leaves_in_the_moment_of_their_turn_gives_the_instance_back(
     region: Region, port: int
 ) -> None:
     await region.deploy(port, containerConcurrency=1)
@@ -388,10 +390,10 @@ async def test_whoever_leaves_in_the_moment_of_their_turn_gives_the_copy_back(
         waiting.cancel()
         await asyncio.wait([waiting])
     assert waiting.cancelled()
-    assert {copy.in_flight for copy in region.instances.copies.values()} == {0}
+    assert {state.in_flight for state in region.instances.states.values()} == {0}
 
 
-async def test_load_brings_more_copies_up_to_the_maximum_and_time_takes_them_away(
+async def test_load_brings_more_instances_up_to_the_maximum_and_time_takes_them_away(
     region: Region, port: int
 ) -> None:
     await region.deploy(port, containerConcurrency=1)
@@ -400,11 +402,11 @@ async def test_load_brings_more_copies_up_to_the_maximum_and_time_takes_them_awa
     async with contextlib.AsyncExitStack() as leases, asyncio.timeout(5):
         for _ in range(3):
             await leases.enter_async_context(region.instances.lease(revision))
-        assert len(region.instances.copies) == 3
-        assert {copy.in_flight for copy in region.instances.copies.values()} == {1}
+        assert len(region.instances.states) == 3
+        assert {state.in_flight for state in region.instances.states.values()} == {1}
     region.clock.advance(timedelta(minutes=16))
     region.instances.reconcile()
-    assert len(region.instances.copies) == 1
+    assert len(region.instances.states) == 1
 
 
 async def test_a_request_that_no_instance_takes_in_time_is_told(
@@ -417,6 +419,6 @@ async def test_a_request_that_no_instance_takes_in_time_is_told(
     async with contextlib.AsyncExitStack() as leases:
         for _ in range(3):
             await leases.enter_async_context(region.instances.lease(revision))
-        with pytest.raises(NoInstance):
+        with pytest.raises(NoCapacity):
             async with region.instances.lease(revision):
                 pass

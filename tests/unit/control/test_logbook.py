@@ -6,7 +6,7 @@ import pytest
 from inline_snapshot import snapshot
 
 from fogbank.clock import Clock
-from fogbank.control.logbook import Logbook, called
+from fogbank.control.logbook import Logbook, resolve_log_name
 from fogbank.errors import OperatorError
 from fogbank.store.lines import LineFile
 
@@ -55,20 +55,20 @@ KNOWN = {"run/a", "run/a/a-00001-xyz", "run/ab/ab-00001-xyz", "connector/c"}
     ],
 )
 def test_a_person_may_leave_out_what_is_plain(asked, meant):
-    assert called(asked, KNOWN) == meant
+    assert resolve_log_name(asked, KNOWN) == meant
 
 
 def test_a_name_of_nothing_is_answered_with_what_there_is():
     with pytest.raises(OperatorError) as refused:
-        called("b", KNOWN)
+        resolve_log_name("b", KNOWN)
     assert str(refused.value) == snapshot("Nothing is known about b. There is: connector/c, run/a, run/ab.")
     with pytest.raises(OperatorError, match="deploy a service first"):
-        called("b", ())
+        resolve_log_name("b", ())
 
 
 def test_a_name_of_two_things_is_answered_with_both():
     with pytest.raises(OperatorError, match=r"more than one thing: connector/a, run/a\."):
-        called("a", KNOWN | {"connector/a"})
+        resolve_log_name("a", KNOWN | {"connector/a"})
 
 
 async def texts(logbook):

@@ -15,8 +15,8 @@ from fogbank.control import loop as control
 from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.driver import Outcome
 from fogbank.errors import DriverError
-from fogbank.lowering.lowered import Lowered
-from fogbank.network.topology import Element, Key, Space, SpaceName, Topology
+from fogbank.lowering.fragments import Lowered
+from fogbank.network.topology import Element, Key, NetnsName, NetworkNamespace, Topology
 from fogbank.planning.plan import Action, Create, Plan, Remove, element_of, plan
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
@@ -55,19 +55,19 @@ def reserve(name: str) -> Decision:
     return Decision((Put(Resource(address, 1, NOW, {"name": name})),), replace(operation, target=address))
 
 
-def one_space_for_each_network(world: World, _fleet: Fleet, _observed: Topology) -> Lowered:
+def one_netns_for_each_network(world: World, _fleet: Fleet, _observed: Topology) -> Lowered:
     return lowered(frozenset(resource.name for resource in world.all("compute.networks")))
 
 
 @lru_cache
 def lowered(networks: frozenset[ResourceName]) -> Lowered:
-    spaces = {name: Space(SpaceName(f"vpc/{name.id}")) for name in networks}
-    owners = {space.key: frozenset({name}) for name, space in spaces.items()}
-    return Lowered(Topology.of(spaces.values()), owners)
+    namespaces = {name: NetworkNamespace(NetnsName(f"vpc/{name.id}")) for name in networks}
+    owners = {netns.key: frozenset({name}) for name, netns in namespaces.items()}
+    return Lowered(Topology.of(namespaces.values()), owners)
 
 
 class Machine:
-    """A driver that refuses the spaces in ``broken`` and counts what it is asked."""
+    """A driver that refuses the namespaces in ``broken`` and counts what it is asked."""
 
     def __init__(self) -> None:
         self.broken: set[str] = set()
@@ -113,7 +113,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 @pytest.fixture
 async def loop(store: Store, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ControlLoop]:
     monkeypatch.setattr(control, "RETRY_SECONDS", (0.01, 0.01, 0.01))
-    loop = ControlLoop(store, machine, one_space_for_each_network, (), Clock())  # type: ignore[arg-type]
+    loop = ControlLoop(store, machine, one_netns_for_each_network, (), Clock())  # type: ignore[arg-type]
     turning = asyncio.create_task(loop.run())
     yield loop
     turning.cancel()
@@ -130,7 +130,7 @@ async def test_an_operation_ends_when_the_machine_has_what_it_promised(
     assert committed.decision.operation
     await loop.settle(committed.decision.operation.name.path, 5)
     assert status(store, "a") == "DONE"
-    assert Space(SpaceName("vpc/a")) in loop.observed
+    assert NetworkNamespace(NetnsName("vpc/a")) in loop.observed
 
 
 async def test_a_failure_shows_on_its_owner_is_retried_and_holds_nobody_else(
@@ -178,7 +178,7 @@ async def test_what_changes_no_network_ends_without_a_plan_and_drift_after_it_is
     machine.built.clear()
     loop.drifted()
     await asyncio.sleep(0.05)
-    assert list(machine.built.values()) == [Space(SpaceName("vpc/a"))]
+    assert list(machine.built.values()) == [NetworkNamespace(NetnsName("vpc/a"))]
     assert planned
 
 

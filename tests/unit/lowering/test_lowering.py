@@ -25,17 +25,17 @@ from tests.worlds import (
 )
 
 from fogbank.lowering.lower import lower
-from fogbank.lowering.spaces import device_named
+from fogbank.lowering.netns_names import device_named
 from fogbank.network.topology import (
-    Guard,
+    FirewallPolicy,
     Hop,
     Link,
     Listener,
-    Policy,
+    NetworkNamespace,
+    PortSecurity,
     Route,
     Shaper,
     SourceNat,
-    Space,
     Topology,
     Workload,
 )
@@ -55,30 +55,34 @@ def base(*more):
     return world(network(), default_route(), *own, *more)
 
 
-def routes(found, space):
-    return {str(r.destination): r for r in found.of_kind(Route) if r.space == space}
+def routes(found, netns):
+    return {str(r.destination): r for r in found.of_kind(Route) if r.netns == netns}
 
 
-def translations(found, space=VPC):
-    return {str(n.inside): f"{n.outside}:{n.ports}" for n in found.of_kind(SourceNat) if n.space == space}
+def translations(found, netns=VPC):
+    return {str(n.inside): f"{n.outside}:{n.ports}" for n in found.of_kind(SourceNat) if n.netns == netns}
 
 
 def test_a_region_without_resources_is_the_internet_and_the_fabric():
     found = topology(world())
-    assert {s.name.partition("/")[0] for s in found.of_kind(Space)} == {"internet", "fabric", "site"}
-    assert {s.service for s in found.of_kind(Listener)} == {"metadata", "resolver", "witness"}
+    assert {s.name.partition("/")[0] for s in found.of_kind(NetworkNamespace)} == {
+        "internet",
+        "fabric",
+        "site",
+    }
+    assert {s.service for s in found.of_kind(Listener)} == {"metadata", "resolver", "site"}
 
 
 def test_a_partner_listens_on_its_own_ports_too_for_datagrams_as_well():
     found = topology(world(site("partner.example", "192.0.2.40", [8443])))
-    listeners = [one for one in found.of_kind(Listener) if one.space == "site/partner.example"]
+    listeners = [one for one in found.of_kind(Listener) if one.netns == "site/partner.example"]
     assert {one.port for one in listeners if one.protocol == "tcp"} == {80, 443, 8443}
     assert {one.port for one in listeners if one.protocol == "udp"} == {8443}
 
 
 def test_a_connector_in_error_has_no_machines():
     made = world(network(), connector("c", state="ERROR"))
-    assert not [s for s in topology(made).of_kind(Space) if s.name.startswith("connector/")]
+    assert not [s for s in topology(made).of_kind(NetworkNamespace) if s.name.startswith("connector/")]
 
 
 def test_a_connector_without_a_subnet_brings_a_hidden_one():
@@ -93,7 +97,7 @@ def test_each_machine_is_held_to_the_rate_of_its_type_in_both_directions():
 
 def test_the_network_decides_how_large_the_packets_of_its_interfaces_are():
     found = topology(world(network(mtu=1300), connector("c")))
-    sizes = {link.mtu for link in found.of_kind(Link) if link.left.space == VPC and link.left.device != "ext"}
+    sizes = {link.mtu for link in found.of_kind(Link) if link.left.netns == VPC and link.left.device != "ext"}
     assert sizes == {1300}
 
 
@@ -139,7 +143,7 @@ class TestCloudNat:
         after = topology(made, observed=before)
         assert all(to.startswith("203.0.113.3:") for to in translations(after).values())
         assert {"203.0.113.2/32", "203.0.113.3/32"} <= routes(after, "internet").keys()
-        assert {n.draining for n in after.of_kind(SourceNat) if n.space == VPC} == {
+        assert {n.draining for n in after.of_kind(SourceNat) if n.netns == VPC} == {
             (IPv4Address("203.0.113.2"),)
         }
 
@@ -157,16 +161,16 @@ class TestCloudNat:
 
     def test_its_timeouts_come_from_the_gateway(self):
         made = base(address("a", "203.0.113.2"), self.gateway(tcpTimeWaitTimeoutSec=7, udpIdleTimeoutSec=5))
-        found = next(n for n in topology(made).of_kind(SourceNat) if n.space == VPC)
+        found = next(n for n in topology(made).of_kind(SourceNat) if n.netns == VPC)
         assert (found.timeouts.tcp_time_wait, found.timeouts.udp, found.timeouts.icmp) == (7, 5, 30)
 
 
 class TestFirewall:
     def policies(self, *rules):
         found = topology(base(*rules))
-        guard = next(g for g in found.of_kind(Guard) if g.space == VPC)
-        policies = {p.name: p for p in found.of_kind(Policy) if p.space == VPC}
-        return policies[guard.ingress], policies[guard.egress]
+        port_security = next(g for g in found.of_kind(PortSecurity) if g.netns == VPC)
+        policies = {p.name: p for p in found.of_kind(FirewallPolicy) if p.netns == VPC}
+        return policies[port_security.ingress], policies[port_security.egress]
 
     def test_without_rules_nothing_enters_and_everything_leaves(self):
         ingress, egress = self.policies()
@@ -195,14 +199,14 @@ class TestFirewall:
 
     def test_endpoints_that_the_same_rules_choose_share_their_policies(self):
         found = topology(base(connector("d", "10.9.0.0/28"), firewall("web", targetTags=["web"])))
-        assert len([g for g in found.of_kind(Guard) if g.space == VPC]) == 4
-        assert {p.name for p in found.of_kind(Policy) if p.space == VPC} == {"ingress", "egress"}
+        assert len([g for g in found.of_kind(PortSecurity) if g.netns == VPC]) == 4
+        assert {p.name for p in found.of_kind(FirewallPolicy) if p.netns == VPC} == {"ingress", "egress"}
 
-    def test_changing_a_rule_changes_one_policy_and_no_guard(self):
+    def test_changing_a_rule_changes_one_policy_and_no_port_security(self):
         before = base(firewall("web", priority=1))
         after = before.after([Put(firewall("web", priority=2, denied=[{"IPProtocol": "all"}]))])
         changed = {e.key for e in topology(after) if e not in topology(before)}
-        assert changed == {("policy", VPC, "ingress")}
+        assert changed == {("firewall-policy", VPC, "ingress")}
 
 
 class TestRoutes:
@@ -301,7 +305,7 @@ class TestInstances:
         ending = topology(world(), Fleet({instance.id: replace(instance, ending=True)}))
         assert set(running) - set(ending) == set(running.of_kind(Workload))
         assert set(ending) < set(running)
-        assert [space for space in ending.of_kind(Space) if space.name.startswith("instance/")]
+        assert [netns for netns in ending.of_kind(NetworkNamespace) if netns.name.startswith("instance/")]
 
 
 def test_devices_have_readable_names_that_fit():

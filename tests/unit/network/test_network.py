@@ -11,23 +11,23 @@ from fogbank.network.nat import PORTS_PER_ADDRESS, Block, blocks_per_address, de
 from fogbank.network.routing import RoutingTable
 from fogbank.network.topology import (
     DeviceName,
-    Filter,
-    Guard,
+    FirewallPolicy,
     Hop,
     Link,
-    Policy,
+    NetnsName,
+    NetworkNamespace,
     Port,
     PortRange,
+    PortSecurity,
     Route,
     Rule,
     SourceNat,
-    Space,
-    SpaceName,
+    StatefulFirewall,
     Topology,
     Traffic,
 )
 
-SPACE = SpaceName("vpc/demo/default")
+SPACE = NetnsName("vpc/demo/default")
 ETH = DeviceName("eth0")
 SIZES = st.sampled_from([2**n for n in range(1, 17)])
 
@@ -116,39 +116,41 @@ WEB = Packet(ip("10.0.0.2"), ip("10.0.0.9"), 6, 80)
 
 def test_the_first_rule_that_matches_decides():
     deny, allow = _rule("deny", ports=[PortRange(80, 80)]), _rule()
-    assert decide(Policy(SPACE, "p", (deny, allow), "allow"), WEB, {}).rule == deny
-    assert decide(Policy(SPACE, "p", (allow, deny), "deny"), WEB, {}).rule == allow
-    assert decide(Policy(SPACE, "p", (), "deny"), WEB, {}).action == "deny"
+    assert decide(FirewallPolicy(SPACE, "p", (deny, allow), "allow"), WEB, {}).rule == deny
+    assert decide(FirewallPolicy(SPACE, "p", (allow, deny), "deny"), WEB, {}).rule == allow
+    assert decide(FirewallPolicy(SPACE, "p", (), "deny"), WEB, {}).action == "deny"
 
 
 def test_a_rule_whose_group_is_empty_matches_nothing():
-    policy = Policy(SPACE, "p", (_rule(groups=("tag-web",)),), "deny")
+    policy = FirewallPolicy(SPACE, "p", (_rule(address_sets=("tag-web",)),), "deny")
     assert decide(policy, WEB, {}).action == "deny"
     assert decide(policy, WEB, {"tag-web": {ip("10.0.0.2")}}).action == "allow"
-    either = Policy(SPACE, "p", (_rule(groups=("tag-web",), sources=(net("10.0.0.0/24"),)),), "deny")
+    either = FirewallPolicy(
+        SPACE, "p", (_rule(address_sets=("tag-web",), sources=(net("10.0.0.0/24"),)),), "deny"
+    )
     assert decide(either, WEB, {}).action == "allow"
 
 
 def test_ports_are_asked_only_of_protocols_that_have_them():
-    policy = Policy(SPACE, "p", (_rule(protocol=None, ports=[PortRange(80, 80)]),), "deny")
+    policy = FirewallPolicy(SPACE, "p", (_rule(protocol=None, ports=[PortRange(80, 80)]),), "deny")
     assert decide(policy, WEB, {}).action == "allow"
     assert decide(policy, Packet(WEB.source, WEB.destination, ICMP, 80), {}).action == "deny"
 
 
 def test_a_destination_outside_the_rules_ranges_is_not_its_business():
-    policy = Policy(SPACE, "p", (_rule("deny", destinations=(net("10.9.0.0/16"),)),), "allow")
+    policy = FirewallPolicy(SPACE, "p", (_rule("deny", destinations=(net("10.9.0.0/16"),)),), "allow")
     assert decide(policy, WEB, {}).action == "allow"
 
 
 def _sound():
-    other = SpaceName("instance/x")
+    other = NetnsName("instance/x")
     return [
-        Space(SPACE, forwards=True),
-        Space(other),
+        NetworkNamespace(SPACE, forwards=True),
+        NetworkNamespace(other),
         Link(Port(SPACE, ETH), Port(other, ETH)),
-        Filter(SPACE),
-        Policy(SPACE, "p", (), "deny"),
-        Guard(SPACE, ETH, ip("10.0.0.2"), "p", "p"),
+        StatefulFirewall(SPACE),
+        FirewallPolicy(SPACE, "p", (), "deny"),
+        PortSecurity(SPACE, ETH, ip("10.0.0.2"), "p", "p"),
         SourceNat(SPACE, ETH, net("10.0.0.2/32"), ip("203.0.113.2"), PortRange(1024, 1087)),
     ]
 
@@ -156,13 +158,13 @@ def _sound():
 BAD = {
     "does not exist": Route(SPACE, net("10.0.0.0/8"), (Hop(DeviceName("eth7")),)),
     "share ports": SourceNat(SPACE, ETH, net("10.0.0.3/32"), ip("203.0.113.2"), PortRange(1080, 1090)),
-    "names the policy": Guard(SPACE, ETH, ip("10.0.0.3"), "p", "other"),
-    "which its space does not have": Route(SPACE, net("10.0.0.0/8"), (Hop(ETH),), ip("10.0.0.77")),
+    "names the policy": PortSecurity(SPACE, ETH, ip("10.0.0.3"), "p", "other"),
+    "which its namespace does not have": Route(SPACE, net("10.0.0.0/8"), (Hop(ETH),), ip("10.0.0.77")),
     "no name for a device": Link(
-        Port(SPACE, DeviceName("much-too-long-name")), Port(SpaceName("instance/x"), DeviceName("b"))
+        Port(SPACE, DeviceName("much-too-long-name")), Port(NetnsName("instance/x"), DeviceName("b"))
     ),
-    "two links claim": Link(Port(SPACE, DeviceName("eth1")), Port(SpaceName("instance/x"), ETH)),
-    "stands in": Filter(SpaceName("nowhere")),
+    "two links claim": Link(Port(SPACE, DeviceName("eth1")), Port(NetnsName("instance/x"), ETH)),
+    "stands in": StatefulFirewall(NetnsName("nowhere")),
 }
 
 

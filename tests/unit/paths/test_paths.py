@@ -6,9 +6,9 @@ import pytest
 from tests.worlds import article, connector_id, default_route, firewall, fleet
 
 from fogbank.lowering.lower import lower
-from fogbank.network.sightings import Probe, Sighting
-from fogbank.network.topology import DeviceName, SpaceName, Topology
-from fogbank.paths.compare import Crossing, Seen, compare, seen
+from fogbank.network.packet_captures import CapturedPacket, ProbeResult
+from fogbank.network.topology import DeviceName, NetnsName, Topology
+from fogbank.paths.compare import Crossing, Observation, compare, observation
 from fogbank.paths.explain import explain, to_json
 from fogbank.paths.predict import predict
 from fogbank.paths.trace import Cause, Delivered, Dropped, Flow, Judged
@@ -25,8 +25,8 @@ def ip(text):
 
 def trace_of(made, running, destination=SITE, port=80, *, protocol=6, start=None):
     lowered = lower(made, running, NOTHING)
-    space = SpaceName(start or f"instance/{next(iter(running.instances))}")
-    return predict(lowered.topology, Flow(space, ip(destination), port, protocol)), lowered
+    netns = NetnsName(start or f"instance/{next(iter(running.instances))}")
+    return predict(lowered.topology, Flow(netns, ip(destination), port, protocol)), lowered
 
 
 def predicted(destination=SITE, port=80, protocol=6, *, more=(), **settings):
@@ -88,7 +88,7 @@ def test_an_egress_rule_that_denies_is_named():
 
 def test_a_metadata_question_stays_in_the_fabric():
     trace = predicted("169.254.169.254")
-    assert [hop.space for hop in trace.branches[0].hops][1:] == ["fabric"]
+    assert [hop.netns for hop in trace.branches[0].hops][1:] == ["fabric"]
     assert trace.branches[0].disposition == Delivered("metadata")
 
 
@@ -117,48 +117,48 @@ def test_a_firewall_step_names_the_rules_resource():
 
 def test_a_packet_that_did_as_predicted_has_no_differences():
     trace = predicted()
-    crossing = Crossing(SpaceName(VPC), ip("10.124.0.3"), ip(RESERVED))
-    assert compare(trace, Seen("accepted", ip(RESERVED), (crossing,))) == ()
+    crossing = Crossing(NetnsName(VPC), ip("10.124.0.3"), ip(RESERVED))
+    assert compare(trace, Observation("accepted", ip(RESERVED), (crossing,))) == ()
 
 
 def test_every_disagreement_is_told():
     trace = predicted()
-    crossing = Crossing(SpaceName("fabric"), ip("169.254.16.2"), ip(POOL))
-    told = compare(trace, Seen("accepted", ip(POOL), (crossing,)))
+    crossing = Crossing(NetnsName("fabric"), ip("169.254.16.2"), ip(POOL))
+    told = compare(trace, Observation("accepted", ip(POOL), (crossing,)))
     assert any("fabric" in sentence for sentence in told)
     assert any(POOL in sentence for sentence in told)
-    assert compare(trace, Seen("dropped"))
+    assert compare(trace, Observation("dropped"))
 
 
-def sighting(space, device, direction, source, microseconds):
+def packet(netns, device, direction, source, microseconds):
     end = (ip(RESERVED), 80)
-    return Sighting(
-        SpaceName(space), DeviceName(device), direction, ip(source), 40000, *end, microseconds / 1e6
+    return CapturedPacket(
+        NetnsName(netns), DeviceName(device), direction, ip(source), 40000, *end, microseconds / 1e6
     )
 
 
 def test_a_packet_that_crosses_a_network_twice_is_compared_passage_by_passage():
     trace = predicted(RESERVED)
-    passed = [sighting(VPC, "n1", "in", "10.124.0.3", 10), sighting(VPC, "ext", "out", RESERVED, 20)]
-    again = sighting(VPC, "ext", "in", RESERVED, 30)
-    assert compare(trace, seen(Probe((*passed, again), "timeout", 40000, 2.0))) == ()
-    back = sighting(VPC, "n1", "out", "10.124.0.3", 40)
-    (told,) = compare(trace, seen(Probe((*passed, again, back), "timeout", 40000, 2.0)))
+    passed = [packet(VPC, "n1", "in", "10.124.0.3", 10), packet(VPC, "ext", "out", RESERVED, 20)]
+    again = packet(VPC, "ext", "in", RESERVED, 30)
+    assert compare(trace, observation(ProbeResult((*passed, again), "timeout", 40000, 2.0))) == ()
+    back = packet(VPC, "n1", "out", "10.124.0.3", 40)
+    (told,) = compare(trace, observation(ProbeResult((*passed, again, back), "timeout", 40000, 2.0)))
     assert f"it was {RESERVED} to 10.124.0.3" in told
 
 
 def test_a_packet_dropped_for_want_of_a_port_agrees_where_it_is_translated():
     trace = predicted()
-    assert compare(trace, Seen("dropped", out_of_ports=SpaceName(VPC))) == ()
-    assert compare(trace, Seen("dropped", out_of_ports=SpaceName("internet"))) != ()
-    assert compare(trace, Seen("refused", out_of_ports=None)) != ()
+    assert compare(trace, Observation("dropped", out_of_ports=NetnsName(VPC))) == ()
+    assert compare(trace, Observation("dropped", out_of_ports=NetnsName("internet"))) != ()
+    assert compare(trace, Observation("refused", out_of_ports=None)) != ()
 
 
 def test_a_packet_that_left_a_network_did_not_stay_for_want_of_a_port_there():
-    came = sighting(VPC, "n1", "in", "10.124.0.3", 10)
-    left = sighting(VPC, "ext", "out", RESERVED, 20)
-    ran_out = {SpaceName(VPC)}
-    assert seen(Probe((came,), "timeout", 40000, 2.0), ran_out).out_of_ports == VPC
-    assert seen(Probe((came,), "timeout", 40000, 2.0)).out_of_ports is None
-    assert seen(Probe((came, left), "timeout", 40000, 2.0), ran_out).out_of_ports is None
-    assert seen(Probe((came,), "connected", 40000, 0.1), ran_out).out_of_ports is None
+    came = packet(VPC, "n1", "in", "10.124.0.3", 10)
+    left = packet(VPC, "ext", "out", RESERVED, 20)
+    ran_out = {NetnsName(VPC)}
+    assert observation(ProbeResult((came,), "timeout", 40000, 2.0), ran_out).out_of_ports == VPC
+    assert observation(ProbeResult((came,), "timeout", 40000, 2.0)).out_of_ports is None
+    assert observation(ProbeResult((came, left), "timeout", 40000, 2.0), ran_out).out_of_ports is None
+    assert observation(ProbeResult((came,), "connected", 40000, 0.1), ran_out).out_of_ports is None

@@ -8,7 +8,7 @@ from inline_snapshot import snapshot
 from tests import worlds
 
 from fogbank.lowering.lower import lower
-from fogbank.network.topology import BUILD_ORDER, Policy, Topology
+from fogbank.network.topology import BUILD_ORDER, FirewallPolicy, Topology
 from fogbank.planning.plan import Remove, Replace, plan
 from fogbank.planning.words import action_json, words
 
@@ -30,16 +30,16 @@ limit of 100 Mbit/s on what leaves connector/demo/asia-northeast3/cloud-run-conn
 firewall of fabric, nothing untranslated by ext
 member 10.124.0.2 of tag-vpc-connector-asia-northeast3-cloud-run-connector in vpc/demo/default
 policy closed in fabric: else deny
-guard of 10.124.0.2 behind 10.124.0.2 of vpc/demo/default: in by ingress-135dba2d, out by egress-135dba2d
+port security of 10.124.0.2 behind 10.124.0.2 of vpc/demo/default: in by ingress-135dba2d, out by egress-135dba2d
 translation of 169.254.16.0/20 to 10.124.0.2, leaving connector/demo/asia-northeast3/cloud-run-connector/0 by eth1
-listener tcp 192.0.2.2:80 in site/ifconfig.me, for witness
+listener tcp 192.0.2.2:80 in site/ifconfig.me, for site
 container production-00001-abc-0002 in instance/production-00001-abc-0002, image sha256:abababababab, port 8080
 """)  # noqa: E501
     assert not [line for line in map(words, topology) if "\n" in line or "(" in line]
 
 
 def test_a_replacement_says_what_was_and_what_comes() -> None:
-    policy = next(policy for policy in article().of_kind(Policy) if len(policy.rules) > 1)
+    policy = next(policy for policy in article().of_kind(FirewallPolicy) if len(policy.rules) > 1)
     shown = action_json(Replace(policy, replace(policy, rules=policy.rules[:1])))
     assert shown["action"] == "replace"
     assert shown["oldText"] != shown["text"]
@@ -52,7 +52,7 @@ def test_a_program_gets_the_fields() -> None:
         a
         for a in actions
         if a["kind"] == "route"
-        and a["element"]["space"] == "vpc/demo/default"
+        and a["element"]["netns"] == "vpc/demo/default"
         and a["element"]["destination"] == "0.0.0.0/0"
     )
     assert route["element"]["hops"] == [{"device": "ext", "via": "169.254.1.1"}]

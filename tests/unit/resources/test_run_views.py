@@ -7,8 +7,8 @@ import pytest
 from fogbank.resources.names import ResourceName
 from fogbank.resources.quantities import cpu_millis, memory_bytes
 from fogbank.resources.run import (
+    ContainerProbe,
     Egress,
-    Probe,
     Readiness,
     connector_name,
     read_egress,
@@ -93,7 +93,7 @@ def test_an_egress_that_is_neither_is_no_egress():
 
 def test_a_probe_may_speak_http():
     probe = {"httpGet": {"path": "/up", "port": 9}, "periodSeconds": 3, "timeoutSeconds": 2}
-    assert read_revision(revision(probe=probe)).startup_probe == Probe(
+    assert read_revision(revision(probe=probe)).startup_probe == ContainerProbe(
         "http", 9, "/up", initial_delay=0, period=3, timeout=2, failure_threshold=3
     )
 

@@ -10,11 +10,11 @@ import pytest
 from fogbank.samples import hello
 from fogbank.samples.http import parse_answer, split_url
 from fogbank.samples.netcheck import answer, routes
-from fogbank.samples.web import Request
+from fogbank.samples.web import SampleRequest
 
 
 def ask(target: str, headers=None) -> dict:
-    response = answer(Request("GET", target, headers or {}))
+    response = answer(SampleRequest("GET", target, headers or {}))
     assert response.content_type == "application/json"
     return json.loads(response.body)
 
@@ -51,19 +51,19 @@ def closed_port():
 
 
 def test_the_first_page_tells_who_asks():
-    page = answer(Request("GET", "/", {"x-forwarded-for": "203.0.113.9, 10.0.0.1"}))
+    page = answer(SampleRequest("GET", "/", {"x-forwarded-for": "203.0.113.9, 10.0.0.1"}))
     assert "/egress?url=" in page.body
     assert "asked by 203.0.113.9" in page.body
 
 
 def test_an_unknown_path_says_what_there_is():
-    assert answer(Request("GET", "/nope", {})).status == 404
+    assert answer(SampleRequest("GET", "/nope", {})).status == 404
 
 
 @pytest.mark.parametrize("target", ["/egress", "/tcp", "/tcp?host=a&port=x", "/sleep?seconds=-1", "/dns"])
 def test_a_wrong_parameter_is_named(target):
     with pytest.raises(ValueError, match=r"missing|number"):
-        answer(Request("GET", target, {}))
+        answer(SampleRequest("GET", target, {}))
 
 
 def test_info_tells_addresses_and_environment(monkeypatch):
@@ -184,6 +184,6 @@ def test_chunked_answers_are_joined():
 def test_hello_shows_service_and_revision(monkeypatch):
     monkeypatch.setenv("K_SERVICE", "shop")
     monkeypatch.setenv("K_REVISION", "shop-00001-<b>")
-    page = hello.answer(Request("GET", "/", {})).body
+    page = hello.answer(SampleRequest("GET", "/", {})).body
     assert "<dd>shop</dd>" in page
     assert "shop-00001-&lt;b>" in page

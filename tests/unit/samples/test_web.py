@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fogbank.samples.web import Request, Response, Server, parse_query, read_request, unquote
+from fogbank.samples.web import SampleRequest, SampleResponse, Server, parse_query, read_request, unquote
 
 
 @pytest.fixture
@@ -66,21 +66,21 @@ def test_something_else_than_http_is_not_answered():
 
 
 def test_one_connection_carries_many_requests_with_bodies(serve):
-    client = serve(lambda request: Response(f"{request.method} {request.path} {request.query}"))
+    client = serve(lambda request: SampleResponse(f"{request.method} {request.path} {request.query}"))
     for number in range(3):
         client.request("POST", f"/p{number}?a={number}", body=b"x" * 100_000)
         assert client.getresponse().read().decode() == f"POST /p{number} {{'a': '{number}'}}"
 
 
 def test_a_head_request_has_no_body(serve):
-    client = serve(lambda _: Response("hello"))
+    client = serve(lambda _: SampleResponse("hello"))
     client.request("HEAD", "/")
     answer = client.getresponse()
     assert (answer.headers["Content-Length"], answer.read()) == ("5", b"")
 
 
 def test_a_broken_handler_is_a_500_and_a_wrong_parameter_a_400(serve):
-    def handler(request: Request) -> Response:
+    def handler(request: SampleRequest) -> SampleResponse:
         raise {"/bad": ValueError}.get(request.path, RuntimeError)("why")
 
     client = serve(handler)
@@ -92,9 +92,9 @@ def test_a_broken_handler_is_a_500_and_a_wrong_parameter_a_400(serve):
 
 
 def test_eighty_requests_wait_side_by_side(serve):
-    def handler(_: Request) -> Response:
+    def handler(_: SampleRequest) -> SampleResponse:
         time.sleep(0.3)
-        return Response("done")
+        return SampleResponse("done")
 
     first = serve(handler)
     clients = [http.client.HTTPConnection(first.host, first.port, timeout=5) for _ in range(80)]

@@ -9,7 +9,7 @@ from fogbank.cli.options import examples, name_option
 from fogbank.cli.output import print_json
 from fogbank.cli.regions import running
 from fogbank.errors import OperatorError
-from fogbank.frontend.private import write_private
+from fogbank.frontend.pki.secret_files import write_private
 
 
 @click.command(

@@ -14,7 +14,7 @@ import click
 from fogbank.cli.exits import Exit
 from fogbank.cli.options import examples
 from fogbank.cli.output import colours, seconds
-from fogbank.cli.regions import Running
+from fogbank.cli.regions import RegionNote
 from fogbank.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def command(keep: bool) -> int:
     the third party saw another address than the reserved one.
     """
     from fogbank.cli.starting import forget, start
-    from fogbank.frontend.environment import applied
+    from fogbank.frontend.client_environment import applied
 
     begun = time.monotonic()
     _title("Article 000: Cloud Run with a static outbound address")
@@ -62,7 +62,7 @@ def command(keep: bool) -> int:
 class Story:
     """The demo's chapters, on one region."""
 
-    def __init__(self, region: Running, settings: Settings, environment: Mapping[str, str]) -> None:
+    def __init__(self, region: RegionNote, settings: Settings, environment: Mapping[str, str]) -> None:
         self._region, self._settings, self._environment = region, settings, environment
 
     def tell(self) -> bool:

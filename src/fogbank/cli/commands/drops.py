@@ -29,7 +29,7 @@ def command(name: str, format_: str) -> None:
         print_json(drops)
         return
     rows = [
-        (each["space"], each["packets"], each["reason"], _MEANINGS.get(each["reason"], "a firewall rule"))
+        (each["netns"], each["packets"], each["reason"], _MEANINGS.get(each["reason"], "a firewall rule"))
         for each in drops
     ]
     print_table(("SPACE", "PACKETS", "REASON", "MEANING"), rows, "No packet was dropped.")

@@ -7,7 +7,7 @@ import click
 
 from fogbank.cli.options import examples, name_option
 from fogbank.cli.regions import running
-from fogbank.frontend.environment import RENDERERS
+from fogbank.frontend.client_environment import RENDERERS
 
 
 @click.command(

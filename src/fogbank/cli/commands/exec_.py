@@ -8,7 +8,7 @@ import click
 from fogbank.cli.options import examples, name_option
 from fogbank.cli.regions import running
 from fogbank.errors import OperatorError
-from fogbank.frontend.environment import applied
+from fogbank.frontend.client_environment import applied
 
 
 @click.command(

@@ -7,7 +7,7 @@ import click
 
 from fogbank.cli.options import examples, follow_option, format_option, name_option
 from fogbank.cli.output import print_json, print_table
-from fogbank.cli.regions import Running, running
+from fogbank.cli.regions import RegionNote, running
 
 _LOG = ("time", "sourceIp", "sourcePort", "host", "method", "path", "status")
 _LOG_LINE = "{:<27}  {:<21}  {:<28}  {:<6}  {:<6}  {}"
@@ -95,7 +95,7 @@ def log(host: str | None, follow: bool, name: str, format_: str) -> None:
     print_log(witnessed(running(name), host, follow=follow), as_json=format_ == "json")
 
 
-def witnessed(region: Running, host: str | None, *, follow: bool = False) -> Iterable[dict[str, Any]]:
+def witnessed(region: RegionNote, host: str | None, *, follow: bool = False) -> Iterable[dict[str, Any]]:
     """Read what third parties saw, oldest first; with ``follow`` it never ends."""
     return region.operator().follow("/internet/log", forever=follow, host=host)
 

@@ -52,7 +52,7 @@ def _headline(status: dict[str, Any]) -> None:
         f"process {status['pid']}",
         f"up {seconds(status['uptimeSeconds'])}",
         f"{megabytes:.0f} MiB",
-        f"{status['spaces']} namespaces",
+        f"{status['namespaces']} namespaces",
         f"version {status['appliedVersion']} of {status['worldVersion']} applied",
     ]
     screen = console()

@@ -8,7 +8,7 @@ from fogbank.cli.exits import Exit
 from fogbank.cli.hops import draw
 from fogbank.cli.options import examples, format_option, name_option
 from fogbank.cli.output import print_json, working
-from fogbank.cli.regions import Running, running
+from fogbank.cli.regions import RegionNote, running
 
 
 @click.command(
@@ -44,14 +44,14 @@ def command(source: str, url: str, probe: bool, name: str, format_: str) -> int:
     return Exit.OK if agrees(answer) else Exit.DISAGREEMENT
 
 
-def ask(region: Running, source: str, url: str, *, probe: bool) -> dict[str, Any]:
+def ask(region: RegionNote, source: str, url: str, *, probe: bool) -> dict[str, Any]:
     """Ask the region for the path from ``source`` to ``url``."""
     answer: dict[str, Any] = region.operator().post("/trace", {"source": source, "url": url, "probe": probe})
     return answer
 
 
 def agrees(answer: dict[str, Any]) -> bool:
-    """Tell whether prediction and packet agree, as far as a packet was sent."""
+    """Return whether prediction and packet agree, as far as a packet was sent."""
     return not answer.get("differences")
 
 

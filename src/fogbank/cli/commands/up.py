@@ -10,7 +10,7 @@ import click
 from fogbank.cli.exits import Exit
 from fogbank.cli.options import examples
 from fogbank.cli.output import seconds, working
-from fogbank.cli.regions import Running
+from fogbank.cli.regions import RegionNote
 from fogbank.settings import Settings, describe
 
 
@@ -65,8 +65,8 @@ def command(detach: bool, **chosen: Any) -> int:
         forget(region)
 
 
-def greeting(region: Running, took: float) -> str:
-    """Tell what runs and how to connect."""
+def greeting(region: RegionNote, took: float) -> str:
+    """Return what runs and how to connect."""
     settings = {f.name: region.note.get(f.name) for f in dataclasses.fields(Settings)}
     option = "" if region.name == Settings().name else f" --name {region.name}"
     return (

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from shutil import which
 from typing import Any, Protocol
 
-from fogbank.cli.demo.steps import Request, Step
+from fogbank.cli.demo.steps import DemoRequest, Step
 from fogbank.errors import OperatorError
 
 _PATIENCE = 120.0
@@ -22,7 +22,7 @@ _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 Json = Mapping[str, Any]
 
 
-class Caller(Protocol):
+class DemoCaller(Protocol):
     """One way to do steps."""
 
     name: str
@@ -36,7 +36,7 @@ class Caller(Protocol):
         ...
 
 
-def best_caller(environment: Mapping[str, str], region: str) -> Caller:
+def best_caller(environment: Mapping[str, str], region: str) -> DemoCaller:
     """Choose what this machine has; ``environment`` points it at the region."""
     if program := which("gcloud"):
         return Gcloud(program, environment)
@@ -74,7 +74,7 @@ class Transport(Protocol):
 
     name: str
 
-    def call(self, request: Request) -> Json:
+    def call(self, request: DemoRequest) -> Json:
         """Send ``request``; OperatorError holds Google's words when it is refused."""
         ...
 
@@ -107,19 +107,19 @@ class ByRequest:
         return str(answer)
 
 
-def unfinished(request: Request, answer: Json) -> Request | None:
-    """Give the request that asks again, or None when ``answer`` is final."""
+def unfinished(request: DemoRequest, answer: Json) -> DemoRequest | None:
+    """Return the request that asks again, or None when ``answer`` is final."""
     if answer.get("kind") == "compute#operation" and answer["status"] != "DONE":
         place = {key: request.parameters[key] for key in ("project", "region")}
-        return Request("compute.v1.regionOperations.get", place | {"operation": answer["name"]})
+        return DemoRequest("compute.v1.regionOperations.get", place | {"operation": answer["name"]})
     if "/operations/" in answer.get("name", "") and not answer.get("done"):
-        return Request("vpcaccess.v1.projects.locations.operations.get", {"name": answer["name"]})
+        return DemoRequest("vpcaccess.v1.projects.locations.operations.get", {"name": answer["name"]})
     if answer.get("kind") == "Service" and "metadata" in answer:
         return _unready(answer)
     return None
 
 
-def _unready(service: Json) -> Request | None:
+def _unready(service: Json) -> DemoRequest | None:
     conditions = {c["type"]: c for c in service.get("status", {}).get("conditions", ())}
     ready = conditions.get("Ready", {})
     _require(ready.get("status") != "False", str(ready.get("message", "The service did not become ready.")))
@@ -127,7 +127,7 @@ def _unready(service: Json) -> Request | None:
         return None
     metadata = service["metadata"]
     name = f"namespaces/{metadata['namespace']}/services/{metadata['name']}"
-    return Request("run.v1.namespaces.services.get", {"name": name})
+    return DemoRequest("run.v1.namespaces.services.get", {"name": name})
 
 
 class PythonClients:
@@ -142,7 +142,7 @@ class PythonClients:
         self._region = region
         self._built: dict[tuple[str, str], Any] = {}
 
-    def call(self, request: Request) -> Json:
+    def call(self, request: DemoRequest) -> Json:
         """Find the method in the client that Google generates from its description, and execute it."""
         from googleapiclient.errors import HttpError
 

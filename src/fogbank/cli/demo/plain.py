@@ -16,7 +16,7 @@ from typing import Any
 
 import jwt
 
-from fogbank.cli.demo.steps import Request
+from fogbank.cli.demo.steps import DemoRequest
 from fogbank.discovery.routes import methods
 from fogbank.discovery.tables import documents
 from fogbank.errors import OperatorError
@@ -51,7 +51,7 @@ class Https:
         return text
 
 
-def address(request: Request, region: str) -> tuple[str, str]:
+def address(request: DemoRequest, region: str) -> tuple[str, str]:
     """Compute the verb and the URL of ``request``; Cloud Run's Knative API lives on a host of its region."""
     api, version, name = request.method.split(".", 2)
     document = f"{api}.{version}"
@@ -79,7 +79,7 @@ class PlainHttps:
             self._key = json.load(file)
         self._token = ""
 
-    def call(self, request: Request) -> Mapping[str, Any]:
+    def call(self, request: DemoRequest) -> Mapping[str, Any]:
         """Send one request."""
         verb, url = address(request, self._region)
         headers = {"Authorization": f"Bearer {self._access_token()}", "Content-Type": "application/json"}

@@ -10,7 +10,7 @@ SERVICE = "production"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class DemoRequest:
     """One API call: ``method`` is the discovery id with its version (``compute.v1.routers.insert``)."""
 
     method: str
@@ -24,7 +24,7 @@ class Step:
 
     title: str
     command: tuple[str, ...]
-    requests: tuple[Request, ...]
+    requests: tuple[DemoRequest, ...]
 
 
 def article(project: str, region: str) -> tuple[Step, ...]:
@@ -45,7 +45,7 @@ def read_address(project: str, region: str) -> Step:
         "Read the address",
         ("compute", "addresses", "describe", ADDRESS, f"--region={region}", "--format=value(address)"),
         (
-            Request(
+            DemoRequest(
                 "compute.v1.addresses.get",
                 {"project": project, "region": region, "address": ADDRESS},
             ),
@@ -58,7 +58,11 @@ def read_url(project: str, region: str) -> Step:
     return Step(
         "Read the service's URL",
         ("run", "services", "describe", SERVICE, f"--region={region}", "--format=value(status.url)"),
-        (Request("run.v1.namespaces.services.get", {"name": f"namespaces/{project}/services/{SERVICE}"}),),
+        (
+            DemoRequest(
+                "run.v1.namespaces.services.get", {"name": f"namespaces/{project}/services/{SERVICE}"}
+            ),
+        ),
     )
 
 
@@ -74,7 +78,7 @@ def _subnet(project: str, region: str) -> Step:
             "compute", "networks", "subnets", "create", "cloud-run-subnet", "--range=10.124.0.0/28",
             "--network=default", f"--region={region}",
         ),
-        (Request("compute.v1.subnetworks.insert", {"project": project, "region": region}, body),),
+        (DemoRequest("compute.v1.subnetworks.insert", {"project": project, "region": region}, body),),
     )  # fmt: skip
 
 
@@ -87,7 +91,7 @@ def _connector(project: str, region: str) -> Step:
             "compute", "networks", "vpc-access", "connectors", "create", "cloud-run-connector",
             f"--region={region}", f"--subnet-project={project}", "--subnet=cloud-run-subnet",
         ),
-        (Request("vpcaccess.v1.projects.locations.connectors.create", place, body),),
+        (DemoRequest("vpcaccess.v1.projects.locations.connectors.create", place, body),),
     )  # fmt: skip
 
 
@@ -96,7 +100,7 @@ def _router(project: str, region: str) -> Step:
     return Step(
         "Make a Cloud Router",
         ("compute", "routers", "create", "cloud-run-router", "--network=default", f"--region={region}"),
-        (Request("compute.v1.routers.insert", {"project": project, "region": region}, body),),
+        (DemoRequest("compute.v1.routers.insert", {"project": project, "region": region}, body),),
     )
 
 
@@ -104,7 +108,11 @@ def _address(project: str, region: str) -> Step:
     return Step(
         "Reserve a static address",
         ("compute", "addresses", "create", ADDRESS, f"--region={region}"),
-        (Request("compute.v1.addresses.insert", {"project": project, "region": region}, {"name": ADDRESS}),),
+        (
+            DemoRequest(
+                "compute.v1.addresses.insert", {"project": project, "region": region}, {"name": ADDRESS}
+            ),
+        ),
     )
 
 
@@ -126,7 +134,7 @@ def _nat(project: str, region: str) -> Step:
             f"--region={region}", "--nat-custom-subnet-ip-ranges=cloud-run-subnet",
             f"--nat-external-ip-pool={ADDRESS}",
         ),
-        (Request("compute.v1.routers.patch", parameters, {"nats": [nat]}),),
+        (DemoRequest("compute.v1.routers.patch", parameters, {"nats": [nat]}),),
     )  # fmt: skip
 
 
@@ -155,8 +163,8 @@ def _deploy(project: str, region: str) -> Step:
             "--vpc-connector=cloud-run-connector", "--vpc-egress=all-traffic",
         ),
         (
-            Request("run.v1.namespaces.services.create", {"parent": f"namespaces/{project}"}, service),
-            Request(
+            DemoRequest("run.v1.namespaces.services.create", {"parent": f"namespaces/{project}"}, service),
+            DemoRequest(
                 "run.v1.projects.locations.services.setIamPolicy",
                 {"resource": resource},
                 {"policy": {"bindings": [binding]}},

@@ -1,9 +1,9 @@
 """The Linux driver: topologies become namespaces, interfaces, rules, sockets and containers.
 
-It only sorts: what connects spaces goes to :mod:`wiring`, rules to :mod:`rulesets`, containers to the object
-that was given, sockets of listeners are opened here and handed to the program. A plan comes sorted by kind,
-so neighbours of one kind are done together. It remembers what it built and, when asked, believes the kernel
-more than its memory.
+It only sorts: what connects namespaces goes to :mod:`wiring`, rules to :mod:`rulesets`, containers to the
+object that was given, sockets of listeners are opened here and handed to the program. A plan comes sorted by
+kind, so neighbours of one kind are done together. It remembers what it built and, when asked, believes the
+kernel more than its memory.
 """
 
 import itertools
@@ -15,25 +15,25 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from fogbank.dataplane.driver import Carried, Outcome, Report, TrackedFlow
-from fogbank.dataplane.linux import conntrack
-from fogbank.dataplane.linux.drift import DriftWatch
-from fogbank.dataplane.linux.libnft import NftError
-from fogbank.dataplane.linux.rulesets import RULINGS, Rulesets
-from fogbank.dataplane.linux.spaces import Spaces
-from fogbank.dataplane.linux.timewait import TimeWaitKeeper
-from fogbank.dataplane.linux.wiring import Wiring
+from fogbank.dataplane.driver import InterfaceCounters, Outcome, Report, TrackedFlow
+from fogbank.dataplane.linux.firewall import conntrack
+from fogbank.dataplane.linux.firewall.libnft import NftError
+from fogbank.dataplane.linux.firewall.rulesets import RULINGS, Rulesets
+from fogbank.dataplane.linux.firewall.timewait import TimeWaitKeeper
+from fogbank.dataplane.linux.net.drift import DriftWatch
+from fogbank.dataplane.linux.net.links_and_routes import LinksAndRoutes
+from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
 from fogbank.errors import DriverError
 from fogbank.network.topology import (
     DeviceName,
     Element,
     Key,
     Listener,
-    Space,
-    SpaceName,
+    NetnsName,
+    NetworkNamespace,
     Topology,
     Workload,
-    spaces_of,
+    namespaces_of,
 )
 from fogbank.planning.plan import Action, Create, Remove, Replace, element_of
 
@@ -42,11 +42,11 @@ _log = logging.getLogger(__name__)
 _RULES = "rules"
 
 
-class Containers(Protocol):
+class ContainerRuntime(Protocol):
     """What runs workloads."""
 
     def start(self, workload: Workload) -> None:
-        """Run ``workload`` in its space; DriverError when it cannot start."""
+        """Run ``workload`` in its namespace; DriverError when it cannot start."""
         ...
 
     def stop(self, name: str) -> None:
@@ -54,7 +54,7 @@ class Containers(Protocol):
         ...
 
     def running(self) -> Mapping[str, Workload]:
-        """Give the workloads that run, by name."""
+        """Return the workloads that run, by name."""
         ...
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class Containers(Protocol):
         ...
 
 
-class NoContainers:
+class NoContainerRuntime:
     """Refuses workloads: for worlds that are only a network."""
 
     def start(self, workload: Workload) -> None:
@@ -73,7 +73,7 @@ class NoContainers:
         """Do nothing: none runs."""
 
     def running(self) -> Mapping[str, Workload]:
-        """Give none."""
+        """Return none."""
         return {}
 
     def close(self) -> None:
@@ -96,21 +96,23 @@ class LinuxDriver:
         *,
         serve: Serve,
         unserve: Unserve,
-        containers: Containers | None = None,
-        spaces: Spaces | None = None,
+        containers: ContainerRuntime | None = None,
+        namespaces: NetworkNamespaces | None = None,
         report: Report | None = None,
     ) -> None:
-        self.spaces = spaces or Spaces()
-        self._containers: Containers = containers or NoContainers()
+        self.namespaces = namespaces or NetworkNamespaces()
+        self._containers: ContainerRuntime = containers or NoContainerRuntime()
         self._serve, self._unserve = serve, unserve
-        self._keeper = TimeWaitKeeper(self.spaces)
-        self._wiring = Wiring(self.spaces)
-        self._rulesets = Rulesets(self.spaces, self._keeper)
-        self._made: dict[SpaceName, Space] = {}
+        self._keeper = TimeWaitKeeper(self.namespaces)
+        self._links_and_routes = LinksAndRoutes(self.namespaces)
+        self._rulesets = Rulesets(self.namespaces, self._keeper)
+        self._made: dict[NetnsName, NetworkNamespace] = {}
         self._listeners: dict[Key, Listener] = {}
         self._refiller: threading.Thread | None = None
         self._busy = threading.RLock()
-        self._drift = DriftWatch(self._wiring.reports, self._suspicion, report) if report else None
+        self._drift = (
+            DriftWatch(self._links_and_routes.reports, self._detect_drift, report) if report else None
+        )
 
     def observe(self) -> Topology:
         """Read what exists: memory, less what the kernel says is gone."""
@@ -118,11 +120,11 @@ class LinuxDriver:
             return self._observe()
 
     def _observe(self) -> Topology:
-        changed = self._wiring.changed_spaces()
-        for lost in self._wiring.missing(changed).values():
-            self._wiring.lose(lost)
-        elements: dict[Key, Element] = {space.key: space for space in self._made.values()}
-        elements.update(self._wiring.built())
+        changed = self._links_and_routes.changed_namespaces()
+        for lost in self._links_and_routes.missing(changed).values():
+            self._links_and_routes.lose(lost)
+        elements: dict[Key, Element] = {netns.key: netns for netns in self._made.values()}
+        elements.update(self._links_and_routes.built())
         elements.update(self._rulesets.built())
         elements.update(self._listeners)
         elements.update({workload.key: workload for workload in self._containers.running().values()})
@@ -135,9 +137,9 @@ class LinuxDriver:
             self._refill()  # before anyone can close: the thread must be one that can be joined
         return outcomes
 
-    def _suspicion(self) -> str | None:
+    def _detect_drift(self) -> str | None:
         with self._busy:
-            return self._wiring.suspicion() or self._rulesets.suspicion()
+            return self._links_and_routes.detect_drift() or self._rulesets.detect_drift()
 
     def _apply(self, actions: Sequence[Action]) -> tuple[Outcome, ...]:
         outcomes: list[Outcome] = []
@@ -146,26 +148,26 @@ class LinuxDriver:
             if kind == _RULES:
                 errors = self._apply_rules(batch)
             elif isinstance(kind, tuple):
-                errors = self._wiring.apply(batch)
+                errors = self._links_and_routes.apply(batch)
             else:
                 errors = [self._apply_one(action) for action in batch]
             outcomes += [Outcome(a, _driver_error(e)) for a, e in zip(batch, errors, strict=True)]
         return tuple(outcomes)
 
     def _refill(self) -> None:
-        """Prepare namespaces for the next spaces, beside whatever comes now."""
-        if self.spaces.wants_refill() and not (self._refiller and self._refiller.is_alive()):
-            self._refiller = threading.Thread(target=self.spaces.refill, name="refill", daemon=True)
+        """Prepare spare namespaces in the background."""
+        if self.namespaces.wants_refill() and not (self._refiller and self._refiller.is_alive()):
+            self._refiller = threading.Thread(target=self.namespaces.refill, name="refill", daemon=True)
             self._refiller.start()
 
     def _apply_rules(self, actions: Sequence[Action]) -> list[Exception | None]:
-        rooms: dict[SpaceName, list[int]] = {}
+        by_netns: dict[NetnsName, list[int]] = {}
         for place, action in enumerate(actions):
-            rooms.setdefault(spaces_of(element_of(action))[0], []).append(place)
+            by_netns.setdefault(namespaces_of(element_of(action))[0], []).append(place)
         errors: list[Exception | None] = [None] * len(actions)
-        for space, places in rooms.items():
+        for netns, places in by_netns.items():
             try:
-                found = self._rulesets.apply(space, [actions[place] for place in places])
+                found = self._rulesets.apply(netns, [actions[place] for place in places])
             except (DriverError, NftError, OSError) as refusal:
                 found = [refusal] * len(places)
             for place, error in zip(places, found, strict=True):
@@ -184,12 +186,12 @@ class LinuxDriver:
 
     def _do(self, action: Action) -> None:
         match action:
-            case Create(element=Space() as space):
-                self._make(space)
-            case Replace(new=Space() as space):
-                self.spaces.set_forwarding(space.name, forwards=space.forwards)
-                self._made[space.name] = space
-            case Remove(element=Space(name=name)):
+            case Create(element=NetworkNamespace() as netns):
+                self._make(netns)
+            case Replace(new=NetworkNamespace() as netns):
+                self.namespaces.set_forwarding(netns.name, forwards=netns.forwards)
+                self._made[netns.name] = netns
+            case Remove(element=NetworkNamespace(name=name)):
                 self._unmake(name)
             case Create(element=Listener() as listener):
                 self._listen(listener)
@@ -208,31 +210,31 @@ class LinuxDriver:
             case _:
                 raise DriverError(f"no way to do {action}")
 
-    def _make(self, space: Space) -> None:
-        if space.name in self.spaces:
-            raise DriverError(f"the space {space.name} is there already")
-        self.spaces.create(space.name, forwards=space.forwards)
+    def _make(self, netns: NetworkNamespace) -> None:
+        if netns.name in self.namespaces:
+            raise DriverError(f"the namespace {netns.name} is there already")
+        self.namespaces.create(netns.name, forwards=netns.forwards)
         try:
-            self._wiring.watch(space.name)
+            self._links_and_routes.watch(netns.name)
         except OSError:
-            self.spaces.remove(space.name)
+            self.namespaces.remove(netns.name)
             raise
-        self._made[space.name] = space
+        self._made[netns.name] = netns
 
-    def _unmake(self, name: SpaceName) -> None:
+    def _unmake(self, name: NetnsName) -> None:
         for workload in tuple(self._containers.running().values()):
-            if workload.space == name:
+            if workload.netns == name:
                 self._containers.stop(workload.name)
-        for listener in [each for each in self._listeners.values() if each.space == name]:
+        for listener in [each for each in self._listeners.values() if each.netns == name]:
             self._unlisten(listener)
         self._rulesets.forget(name)
-        self._wiring.forget(name)
-        self.spaces.remove(name)
+        self._links_and_routes.forget(name)
+        self.namespaces.remove(name)
         self._made.pop(name, None)
 
     def _listen(self, listener: Listener) -> None:
         kind = socket.SOCK_STREAM if listener.protocol == "tcp" else socket.SOCK_DGRAM
-        opened = self.spaces.open_socket(listener.space, kind)
+        opened = self.namespaces.open_socket(listener.netns, kind)
         try:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             opened.bind((str(listener.address), listener.port))
@@ -249,37 +251,37 @@ class LinuxDriver:
         if self._listeners.pop(listener.key, None) is not None:
             self._unserve(listener)
 
-    def open_socket(self, space: SpaceName, kind: socket.SocketKind) -> socket.socket:
-        """Make an IPv4 socket that lives in ``space``; safe from any thread."""
-        return self.spaces.open_socket(space, kind)
+    def open_socket(self, netns: NetnsName, kind: socket.SocketKind) -> socket.socket:
+        """Make an IPv4 socket that lives in ``netns``; safe from any thread."""
+        return self.namespaces.open_socket(netns, kind)
 
-    def flows(self, space: SpaceName) -> tuple[TrackedFlow, ...]:
-        """List what the space's connection tracking holds."""
-        return tuple(conntrack.describe(entry, space) for entry in self._rulesets.flows(space))
+    def flows(self, netns: NetnsName) -> tuple[TrackedFlow, ...]:
+        """List what the namespace's connection tracking holds."""
+        return tuple(conntrack.describe(entry, netns) for entry in self._rulesets.flows(netns))
 
-    def drops(self, space: SpaceName) -> dict[str, int]:
-        """Count packets dropped in ``space`` by reason."""
+    def drops(self, netns: NetnsName) -> dict[str, int]:
+        """Count packets dropped in ``netns`` by reason."""
         with self._busy:
-            return self._rulesets.drops(space)
+            return self._rulesets.drops(netns)
 
-    def age(self, seconds: int) -> None:
+    def advance_conntrack_timeouts(self, seconds: int) -> None:
         """Have ``seconds`` pass for what gateways remember of their flows."""
         try:
             with self._busy:
-                self._rulesets.age(seconds)
+                self._rulesets.advance_conntrack_timeouts(seconds)
         except (NftError, OSError) as error:
             raise DriverError(f"the gateways' flows cannot be made older: {error}") from error
 
-    def carried(self, space: SpaceName) -> Mapping[DeviceName, Carried]:
-        """Read the byte counters of every link that ends in ``space``; safe from any thread."""
+    def interface_counters(self, netns: NetnsName) -> Mapping[DeviceName, InterfaceCounters]:
+        """Read the byte counters of every link that ends in ``netns``; safe from any thread."""
         try:
             with self._busy:
-                return self._wiring.carried(space)
+                return self._links_and_routes.interface_counters(netns)
         except OSError as error:
-            raise DriverError(f"the counters of {space} cannot be read: {error}") from error
+            raise DriverError(f"the counters of {netns} cannot be read: {error}") from error
 
-    def diagnose(self, space: SpaceName) -> str:
-        """Print links, routes, ruleset and connections of ``space`` for a person."""
+    def diagnose(self, netns: NetnsName) -> str:
+        """Print links, routes, ruleset and connections of ``netns`` for a person."""
         commands = (
             ("ip", "-stats", "address"),
             ("ip", "route", "show", "table", "all"),
@@ -288,11 +290,11 @@ class LinuxDriver:
             ("nft", "list", "ruleset"),
             ("conntrack", "-L"),
         )
-        with self.spaces.inside(space):
-            return "\n".join(_print(space, command) for command in commands)
+        with self.namespaces.inside(netns):
+            return "\n".join(_print(netns, command) for command in commands)
 
     def close(self) -> None:
-        """End every workload and listener; spaces go with the world."""
+        """End every workload and listener; namespaces go with the world."""
         if self._drift is not None:
             self._drift.close()
         with self._busy:  # what is being applied ends first
@@ -303,8 +305,8 @@ class LinuxDriver:
                 self._unlisten(listener)
             self._keeper.close()
             self._rulesets.close()
-            self._wiring.close()
-            self.spaces.close()
+            self._links_and_routes.close()
+            self.namespaces.close()
 
 
 def _kind(action: Action) -> object:
@@ -312,7 +314,7 @@ def _kind(action: Action) -> object:
     element = element_of(action)
     if isinstance(element, RULINGS):
         return _RULES
-    if isinstance(element, Space | Listener | Workload):
+    if isinstance(element, NetworkNamespace | Listener | Workload):
         return None
     return (type(element), type(action))
 
@@ -325,8 +327,8 @@ def _driver_error(error: Exception | None) -> DriverError | None:
     return raised
 
 
-def _print(space: SpaceName, command: Sequence[str]) -> str:
-    title = f"--- {space}: {' '.join(command)}"
+def _print(netns: NetnsName, command: Sequence[str]) -> str:
+    title = f"--- {netns}: {' '.join(command)}"
     program = shutil.which(command[0])
     if program is None:
         return f"{title}\n({command[0]} is not installed)"

@@ -53,7 +53,7 @@ def _checked(result: int, what: str) -> None:
 
 
 def unshare(flags: int) -> None:
-    """Give the calling thread namespaces of its own (``CLONE_…`` flags)."""
+    """Move the calling thread to namespaces of its own (``CLONE_…`` flags)."""
     _checked(_libc.unshare(ctypes.c_int(flags)), "unshare")
 
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fogbank.dataplane.linux import kernel
-from fogbank.dataplane.linux.spaces import raise_loopback
+from fogbank.dataplane.linux.net.namespaces import raise_loopback
 from fogbank.errors import OperatorError
 from fogbank.unix_sockets import address_of
 
@@ -210,7 +210,7 @@ def _last_words(log: Path | None) -> str:
 
 
 def unshare_command() -> list[str]:
-    """Give the command line that makes the namespaces; an ordinary user also gets a user namespace."""
+    """Return the command line that makes the namespaces; an ordinary user also gets a user namespace."""
     program = shutil.which("unshare")
     if program is None:
         raise OperatorError("the program unshare is missing. Install it: apt-get install util-linux")
@@ -293,7 +293,7 @@ class Entered:
     _ready: int
 
     def ready(self, answer: Mapping[str, object]) -> None:
-        """Tell :func:`launch` that the region serves; ``answer`` is handed to its caller."""
+        """Report to :func:`launch` that the region serves; ``answer`` is handed to its caller."""
         os.write(self._ready, json.dumps(answer).encode() + b"\n")
         os.close(self._ready)
 
@@ -325,7 +325,7 @@ def prepare() -> None:
     """Set the world's own namespaces up: loopback, a private /run, no host control groups."""
     raise_loopback()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every space keeps a few descriptors open
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every namespace keeps a few descriptors open
     kernel.mount("fogbank", "/run", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755,size=64m")
     _hide_control_groups()
     socket.sethostname("fogbank")

@@ -30,13 +30,16 @@ SERVICE = Service(
         **iam_methods("projects.", projects.guarded),
     },
 )
-"""Everything but the creation of projects, into which other services put things: see :func:`furnishing`."""
+"""Everything but the creation of projects, which needs :func:`with_default_network`."""
 
 
-def furnishing(furnish: Furnish) -> Service:
-    """Give the service with the methods that create projects, which ``furnish`` fills (a default network)."""
+def with_default_network(provision_default_network: Furnish) -> Service:
+    """Return the service with the methods that create projects.
+
+    ``provision_default_network`` makes the default network of a new one.
+    """
     create = {
-        "v1.projects.create": projects.creator(furnish),
-        "v3.projects.create": projects_v3.creator(furnish),
+        "v1.projects.create": projects.creator(provision_default_network),
+        "v3.projects.create": projects_v3.creator(provision_default_network),
     }
     return replace(SERVICE, methods={**SERVICE.methods, **create})

@@ -28,7 +28,7 @@ def parse_filter(text: str) -> Keep:
 
 
 def parent_of(project: Json) -> str | None:
-    """Tell what a project is in as v3 writes it: ``folders/12``."""
+    """Return what a project is in as v3 writes it: ``folders/12``."""
     parent = project.get("parent")
     if not parent:
         return None
@@ -132,7 +132,7 @@ _FIELDS: Mapping[str, Callable[[Json], object]] = {
 
 
 def _values(field: str) -> Callable[[Json], Iterable[object]]:
-    """Tell where the values of a field are; ``labels`` stands for all keys and values."""
+    """Return where the values of a field are; ``labels`` stands for all keys and values."""
     if field in _FIELDS:
         return lambda project: (_FIELDS[field](project),)
     name, dot, key = field.partition(".")

@@ -19,7 +19,7 @@ _WRITABLE = ("name", "labels", "parent")
 
 
 def named(call: Call) -> str:
-    """Tell which project the call is about: v1 and v3 have the id or number under several names."""
+    """Return which project the call is about: v1 and v3 have the id or number under several names."""
     for key in ("projectId", "name", "resource"):
         if value := call.parameters.get(key):
             return str(value).removeprefix("projects/")
@@ -53,7 +53,7 @@ def list_(world: World, call: Call) -> Iterable[Json]:
     return [r.body for r in sorted(world.all(PROJECTS), key=lambda r: r.name) if keep(r.body)]
 
 
-def creator(furnish: Furnish) -> Method:
+def creator(provision_default_network: Furnish) -> Method:
     """Make the method that makes projects and furnishes them."""
 
     def create(world: World, call: Call) -> Decision:
@@ -63,7 +63,7 @@ def creator(furnish: Furnish) -> Method:
         operation = operation_of(
             call, made.name, "google.cloudresourcemanager.v1.ProjectCreationStatus", metadata, response
         )
-        furniture = furnish(made.name.id, call.now, call.new_id)
+        furniture = provision_default_network(made.name.id, call.now, call.new_id)
         return Decision((*changes, *furniture), operation=operation)
 
     return Write(create)
@@ -117,7 +117,7 @@ def undelete(world: World, call: Call) -> Decision:
 
 
 def marked(found: Resource, state: str) -> Resource:
-    """Give a project another state; refuse to delete twice or to restore what is not deleted."""
+    """Set the state of a project; refuse to delete twice or to restore what is not deleted."""
     if found.body["lifecycleState"] == state:
         raise _wrong_state(found)
     return found.with_body(lifecycleState=state)

@@ -62,13 +62,13 @@ def search(world: World, call: Call) -> Iterable[Json]:
     return [render(r) for r in sorted(world.all(PROJECTS), key=lambda r: r.name) if keep(r.body)]
 
 
-def creator(furnish: Furnish) -> Method:
+def creator(provision_default_network: Furnish) -> Method:
     """Make the method that makes projects and furnishes them."""
 
     def create(world: World, call: Call) -> Decision:
         made, changes = created(world, call, _v1_fields(call.body))
         metadata = {"createTime": made.body["createTime"], "gettable": True, "ready": True}
-        furniture = furnish(made.name.id, call.now, call.new_id)
+        furniture = provision_default_network(made.name.id, call.now, call.new_id)
         return _over(call, made, (*changes, *furniture), "CreateProjectMetadata", metadata)
 
     return Write(create)

@@ -57,12 +57,12 @@ def timestamp(moment: datetime) -> str:
 
 
 def project_of(world: World, call: Call) -> str:
-    """Tell the id of the project in the call's path."""
+    """Return the id of the project in the call's path."""
     return project_id(world, call["project"])
 
 
 def region_of(call: Call) -> str:
-    """Tell the region in the call's path; refuses one that Google does not have."""
+    """Return the region in the call's path; refuses one that Google does not have."""
     region = call["region"]
     if region not in REGIONS:
         raise invalid_value("region", region, "Unknown region.")
@@ -82,7 +82,7 @@ def named(world: World, call: Call, kind: str, identifier: str) -> ResourceName:
 
 
 def by_id(world: World, name: ResourceName) -> ResourceName:
-    """Give the real name of what is called by its id, as ``selfLinkWithId`` does; any other stays."""
+    """Return the real name of what is called by its id, as ``selfLinkWithId`` does; any other stays."""
     if not name.id.isdigit():  # a name begins with a letter
         return name
     place = name.path.rpartition("/")[0] + "/"
@@ -91,7 +91,7 @@ def by_id(world: World, name: ResourceName) -> ResourceName:
 
 
 def place_path(world: World, call: Call) -> str:
-    """Give the beginning of the paths of everything in the project, or region, of the call's path."""
+    """Return the beginning of the paths of everything in the project, or region, of the call's path."""
     project = project_of(world, call)
     if "region" in call.parameters:
         return f"projects/{project}/regions/{region_of(call)}/"
@@ -126,7 +126,7 @@ def check_labels(labels: Mapping[str, str]) -> None:
 
 
 def inputs(body: Json, outputs: Iterable[str] = ()) -> Json:
-    """Give what a client asks for: without nulls, and without fields that only the region writes.
+    """Return what a client asks for: without nulls, and without fields that only the region writes.
 
     Refuses a description of more than 2,048 characters (unverified).
     """
@@ -149,7 +149,7 @@ def without_nulls(value: Any) -> Any:
 
 
 def merged(before: Json, given: Json) -> Json:
-    """Give ``before`` as a patch changes it: fields that are ``given`` replace, a null takes one away."""
+    """Return ``before`` as a patch changes it: fields that are ``given`` replace, a null takes one away."""
     whole: Json = without_nulls(before | given)
     return whole
 
@@ -222,7 +222,7 @@ def make(
 
 
 def fingerprinted(resource: Resource) -> Resource:
-    """Give the resource the fingerprint of its present content."""
+    """Add the fingerprint of its present content to the resource."""
     return resource.with_body(fingerprint=fingerprint(resource.body))
 
 
@@ -300,7 +300,7 @@ def same_reference(world: World, resource: Resource, body: Json, field: str, kin
 
 
 def replaced(resource: Resource, body: Json) -> Resource:
-    """Give the resource a whole new body; its outputs stay."""
+    """Replace the whole body of the resource; its outputs stay."""
     kept = {key: value for key, value in resource.body.items() if key in OUTPUTS or key in ("name", "region")}
     return replace(resource, body=kept | body)
 
@@ -311,7 +311,7 @@ def bad_request(message: str, reason: str = "invalid") -> ApiError:
 
 
 def gateway_link(project: str) -> str:
-    """Give the link of a project's internet gateway."""
+    """Return the link of a project's internet gateway."""
     return f"{COMPUTE_PREFIX}projects/{project}/global/gateways/{DEFAULT_GATEWAY}"
 
 

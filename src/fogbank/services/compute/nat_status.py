@@ -35,8 +35,8 @@ class Working:
 
 def working(world: World, observed: Topology, router: Router) -> Iterator[Working]:
     """Find what each gateway of ``router`` does."""
-    space = f"vpc/{router.network.project}/{router.network.id}"
-    found = [each for each in observed.of_kind(SourceNat) if (each.space, each.device) == (space, UPLINK)]
+    netns = f"vpc/{router.network.project}/{router.network.id}"
+    found = [each for each in observed.of_kind(SourceNat) if (each.netns, each.device) == (netns, UPLINK)]
     for gateway in router.nats:
         active = _resolve(world, gateway.addresses)
         draining = _resolve(world, gateway.draining)
@@ -122,7 +122,7 @@ def ip_info(world: World, call: Call) -> Iterable[Json]:
 
 
 def router_status(world: World, call: Call) -> Json:
-    """Tell the state of a router and its gateways."""
+    """Return the state of a router and its gateways."""
     router = _router(world, call)
     result: Json = {"network": router.network.self_link}
     statuses = [_status(world, each) for each in working(world, call.observed, router)]

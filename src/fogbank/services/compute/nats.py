@@ -44,7 +44,7 @@ _UNBUILT: dict[str, tuple[object, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class NatEntry:
     """One gateway of a request: where it stands in the body, and what it was before, if it existed."""
 
     field: str
@@ -63,11 +63,11 @@ def complete(world: World, call: Call, nats: Sequence[Json], before: Sequence[Js
         check_name(f"{field}.name", nat["name"])
         if any(each["name"] == nat["name"] for each in found):
             raise invalid_value(f"{field}.name", nat["name"], "The router has another NAT of this name.")
-        found.append(_gateway(world, call, Entry(field, nat, known.get(nat["name"]))))
+        found.append(_gateway(world, call, NatEntry(field, nat, known.get(nat["name"]))))
     return found
 
 
-def _gateway(world: World, call: Call, entry: Entry) -> Json:
+def _gateway(world: World, call: Call, entry: NatEntry) -> Json:
     _refuse_unbuilt(entry)
     body, field = entry.body, entry.field
     one_of(f"{field}.autoNetworkTier", body.get("autoNetworkTier", "PREMIUM"), ("PREMIUM", "STANDARD"))
@@ -85,14 +85,14 @@ def _gateway(world: World, call: Call, entry: Entry) -> Json:
     }
 
 
-def _refuse_unbuilt(entry: Entry) -> None:
+def _refuse_unbuilt(entry: NatEntry) -> None:
     for name, harmless in _UNBUILT.items():
         value = entry.body.get(name)
         if value and value not in harmless:
             raise not_built(f"compute.routers with {entry.field.removeprefix('resource.')}.{name}")
 
 
-def _sources(world: World, call: Call, entry: Entry) -> Json:
+def _sources(world: World, call: Call, entry: NatEntry) -> Json:
     """Check which ranges are translated."""
     name = "sourceSubnetworkIpRangesToNat"
     coverage, listed = entry.body.get(name), entry.body.get("subnetworks") or []
@@ -137,7 +137,7 @@ def _served(world: World, call: Call, field: str, body: Json) -> Json:
     return served | ({"secondaryIpRangeNames": list(names)} if names else {})
 
 
-def _outside(world: World, call: Call, entry: Entry) -> Json:
+def _outside(world: World, call: Call, entry: NatEntry) -> Json:
     """Check the addresses that packets leave with."""
     field, body = entry.field, entry.body
     allocation = body.get("natIpAllocateOption")
@@ -158,7 +158,7 @@ def _outside(world: World, call: Call, entry: Entry) -> Json:
     return outside | ({"drainNatIps": draining} if draining else {})
 
 
-def _check_draining(entry: Entry, active: list[str], draining: list[str]) -> None:
+def _check_draining(entry: NatEntry, active: list[str], draining: list[str]) -> None:
     before = entry.before or {}
     held = {*before.get("natIps", ()), *before.get("drainNatIps", ())}
     for index, link in enumerate(draining):
@@ -181,7 +181,7 @@ def _addresses(world: World, call: Call, field: str, references: Sequence[str]) 
     return links
 
 
-def _ports(entry: Entry) -> Json:
+def _ports(entry: NatEntry) -> Json:
     ports: Json = {}
     for name in ("minPortsPerVm", "maxPortsPerVm"):
         if entry.body.get(name):
@@ -195,7 +195,7 @@ def _ports(entry: Entry) -> Json:
     return ports
 
 
-def _timeouts(entry: Entry) -> Json:
+def _timeouts(entry: NatEntry) -> Json:
     timeouts: Json = {}
     for name in _TIMEOUTS:
         if entry.body.get(name) is not None:
@@ -206,7 +206,7 @@ def _timeouts(entry: Entry) -> Json:
     return timeouts
 
 
-def _logging(entry: Entry) -> Json:
+def _logging(entry: NatEntry) -> Json:
     config = entry.body.get("logConfig")
     if config is None:
         return {}

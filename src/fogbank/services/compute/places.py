@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from fogbank.errors import not_found
 from fogbank.resources.names import COMPUTE_PREFIX
-from fogbank.resources.places import REGIONS, ZONES, Region
+from fogbank.resources.places import REGIONS, ZONES, RegionInfo
 from fogbank.resources.world import Json, World
 from fogbank.services.compute.common import project_of
 from fogbank.services.contract import Call, List, Method, Read
@@ -18,7 +18,7 @@ _REGION_IDS = {name: _FIRST_REGION + 10 * index for index, name in enumerate(REG
 _ZONE_IDS = {name: _FIRST_ZONE + index for index, name in enumerate(ZONES)}
 
 
-def _region(project: str, region: Region) -> Json:
+def _region(project: str, region: RegionInfo) -> Json:
     link = f"{COMPUTE_PREFIX}projects/{project}"
     return {
         "kind": "compute#region",

@@ -47,6 +47,6 @@ SERVICE = Service(
 
 
 def with_keys(make_key: MakeKey) -> Service:
-    """Give the service with ``keys.create``, which makes keys with ``make_key``."""
+    """Return the service with ``keys.create``, which makes keys with ``make_key``."""
     create = {"projects.serviceAccounts.keys.create": keys.creator(make_key)}
     return replace(SERVICE, methods={**SERVICE.methods, **create})

@@ -154,7 +154,7 @@ def _with_urls(metadata: Json, urls: tuple[str, ...]) -> Json:
 
 
 def _needs_revision(old: Json, new: Json) -> bool:
-    """Tell whether the template differs, beyond the name that the last revision was given."""
+    """Return whether the template differs, beyond the name that the last revision was given."""
     name = new["metadata"].get("name")
     if name not in {None, old["status"]["latestCreatedRevisionName"]}:
         return True

@@ -80,7 +80,7 @@ def revision_ready(world: World, revision: ResourceName, now: datetime) -> tuple
 def revision_failed(
     world: World, revision: ResourceName, reason: str, message: str, now: datetime
 ) -> tuple[Change, ...]:
-    """Give a revision up; ``reason`` is one of Google's, ``message`` tells the user what to do.
+    """Mark a revision as failed; ``reason`` is one of Google's, ``message`` tells the user what to do.
 
     One that was ready once stays ready, whatever becomes of its instances.
     """

@@ -85,7 +85,7 @@ def in_place(world: World, call: Call, collection: str) -> list[Resource]:
 
 
 def selects(selector: str, labels: Mapping[str, str]) -> bool:
-    """Tell whether a Kubernetes label selector (``a = b, c in (d,e), !f``) picks ``labels``."""
+    """Return whether a Kubernetes label selector (``a = b, c in (d,e), !f``) picks ``labels``."""
     return all(_selects(one, labels) for one in re.split(r",(?![^(]*\))", selector) if one.strip())
 
 

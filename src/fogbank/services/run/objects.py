@@ -102,7 +102,7 @@ def service_message_v1(service: Json) -> Json:
 
 
 def self_link(namespace: str, kind: str, identifier: str) -> str:
-    """Give the path under which Knative shows an object."""
+    """Return the path under which Knative shows an object."""
     return f"/apis/{API_VERSION}/namespaces/{namespace}/{kind}/{identifier}"
 
 
@@ -183,7 +183,7 @@ def _owner(owner: Json) -> Json:
 
 
 def log_url(revision: ResourceName, service: str) -> str:
-    """Give the address that Google's console has for a revision's logs."""
+    """Return the address that Google's console has for a revision's logs."""
     resource = f"cloud_run_revision/service_name/{service}/revision_name/{revision.id}"
     return f"https://console.cloud.google.com/logs/viewer?project={revision.project}&resource={resource}"
 

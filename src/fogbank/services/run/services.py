@@ -56,7 +56,7 @@ def replace_service(world: World, call: Call) -> Decision:
 
 
 def is_dry_run(call: Call) -> bool:
-    """Tell whether a write is only to be checked and answered; another ``dryRun`` than ``all`` is a 400.
+    """Return whether a write is only to be checked and answered; another ``dryRun`` than ``all`` is a 400.
 
     "Supported values: `all`", says Google's description of the parameter.
     """

@@ -27,7 +27,7 @@ def revision_bodies(world: World, service: ResourceName) -> dict[str, Json]:
 
 
 def generation_of(revision: Json) -> int:
-    """Tell which generation of its service a revision was made for."""
+    """Return which generation of its service a revision was made for."""
     return int(revision["metadata"]["labels"][GENERATION])
 
 
@@ -80,7 +80,7 @@ def _as_revision(type_: str, name: str, revisions: Bodies, now: datetime) -> Jso
 def _not_routed(
     targets: list[Json], ready: str | None, created: str, revisions: Bodies, now: datetime
 ) -> Json:
-    """Tell why traffic has not moved: a failure first, else what it waits for."""
+    """Return why traffic has not moved: a failure first, else what it waits for."""
     named = [name or created for name in traffic.waiting_for(targets, ready, revisions)] or [created]
     reasons = [_as_revision("RoutesReady", name, revisions, now) for name in named]
     return next((r for r in reasons if r["status"] == "False"), reasons[0])
@@ -95,5 +95,5 @@ def _overall(configured: Json, routed: Json, now: datetime) -> Json:
 
 
 def is_settled(service: Json) -> bool:
-    """Tell whether a service is ready or has failed, and waits for nothing."""
+    """Return whether a service is ready or has failed, and waits for nothing."""
     return ready_condition(service) is not Readiness.UNKNOWN

@@ -25,14 +25,14 @@ _SPECIAL: Mapping[str, str] = {
 
 
 def agent(number: str, api: str) -> str:
-    """Give the address of ``api``'s agent in the project with ``number``."""
+    """Return the address of ``api``'s agent in the project with ``number``."""
     short = api.partition(".")[0]
     form = _SPECIAL.get(short, f"service-{{number}}@gcp-sa-{short}")
     return f"{form.format(number=number)}.iam.gserviceaccount.com"
 
 
 def generate(world: World, call: Call) -> Decision:
-    """Tell the agent of an API, in an operation that is over at once."""
+    """Return the agent of an API in an operation that is done at once."""
     project, api = project_of(world, call), known(segments(call)["services"])
     email = agent(project_number(world, project), api)
     response = {

@@ -178,8 +178,8 @@ def converged(world: World, name: ResourceName, _now: datetime) -> tuple[Change,
     return (Put(found.with_body(state="READY")),)
 
 
-def grown(world: World, name: ResourceName, instances: int) -> tuple[Change, ...]:
-    """Give a connector ``instances`` machines; nothing changes when it has as many or may not have them."""
+def scale_out(world: World, name: ResourceName, instances: int) -> tuple[Change, ...]:
+    """Set a connector to ``instances`` machines; nothing changes when it has as many or may not have them."""
     found = world.find(name)
     if found is None or found.body["state"] == "ERROR":
         return ()
@@ -190,7 +190,7 @@ def grown(world: World, name: ResourceName, instances: int) -> tuple[Change, ...
 
 
 def operation_response(world: World, operation: Operation) -> Json | None:
-    """Give the message of a finished operation: the connector, or nothing after a delete."""
+    """Return the message of a finished operation: the connector, or nothing after a delete."""
     if operation.type.endswith(".DeleteConnector"):
         return {"@type": "type.googleapis.com/google.protobuf.Empty"}
     found = world.find(operation.target)

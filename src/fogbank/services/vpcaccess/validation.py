@@ -176,7 +176,7 @@ def parse_network(reference: str, project: str) -> ResourceName:
 
 
 def is_taken(world: World, place: Place) -> bool:
-    """Tell whether a hidden range collides with anything in the network."""
+    """Return whether a hidden range collides with anything in the network."""
     return place.subnet is None and any(
         place.range.overlaps(other) for other in _ranges_in(world, place.network)
     )

@@ -52,7 +52,7 @@ def test_a_gateway_without_clients_says_so(compute):
 
 
 def test_the_mapping_is_what_the_kernel_holds(compute):
-    elsewhere = replace(translation("10.124.0.3", 2048), space="vpc/demo/other")
+    elsewhere = replace(translation("10.124.0.3", 2048), netns="vpc/demo/other")
     compute.observed = Topology.of([translation("10.124.0.2", 1024), elsewhere])
     (client,) = compute("routers.getNatMappingInfo", **WHERE)
     assert client["instanceName"].startswith("aet-asianortheast3-conn-")

@@ -6,7 +6,7 @@ from tests.cloud_calls import PLACE, PROJECT, REGION, Cloud
 from fogbank.resources.compute import FirewallRule
 from fogbank.resources.names import ResourceName
 from fogbank.resources.vpcaccess import AUTOMATIC, read_connector
-from fogbank.services.vpcaccess.connectors import grown
+from fogbank.services.vpcaccess.connectors import scale_out
 
 CONNECTORS = "vpcaccess.v1.projects.locations.connectors"
 NAME = f"{PLACE}/connectors/connector"
@@ -204,10 +204,10 @@ def test_a_busy_connector_grows_up_to_its_maximum_and_never_shrinks(cloud):
     name = read_connector(next(cloud.world.all("vpcaccess.connectors"))).name
 
     def after(instances):
-        cloud.world = cloud.world.after(grown(cloud.world, name, instances))
+        cloud.world = cloud.world.after(scale_out(cloud.world, name, instances))
         return read_connector(cloud.world.get(name)).instances
 
     assert [after(3), after(2), after(5), after(4)] == [3, 3, 3, 4]
     assert cloud(f"{CONNECTORS}.get", name=NAME)["minInstances"] == 2
     gone = ResourceName(name.collection, name.path + "x")
-    assert grown(cloud.world, gone, 3) == ()
+    assert scale_out(cloud.world, gone, 3) == ()

@@ -177,7 +177,7 @@ def _guarded(world: World, call: Call) -> ResourceName:
 
 
 def finishes(_world: World, operation: Operation) -> bool:
-    """Tell whether an operation ends with the network: only a delete does, the others await the service."""
+    """Return whether an operation ends with the network: only a delete does, the others await the service."""
     return operation.type.endswith((".DeleteService", ".DeleteRevision"))
 
 

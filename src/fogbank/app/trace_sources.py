@@ -1,0 +1,56 @@
+"""Sources: which running instance a person means by ``run/production``, ``production`` or an instance's id.
+
+`tracing` asks. The surprising fact: a name that the default project has is never another project's, not even
+while nothing of the default project's runs.
+"""
+
+from collections.abc import Iterable
+
+from fogbank.control.instance_state import InstanceState
+from fogbank.errors import OperatorError
+from fogbank.resources.names import ResourceName
+
+
+def find_source(
+    asked: str, ready: Iterable[InstanceState], services: Iterable[ResourceName], project: str
+) -> InstanceState:
+    """Choose the instance of ``ready`` from which a path that begins at ``asked`` starts.
+
+    ``asked`` is an instance's id, or ``[run/][PROJECT/]SERVICE[/REVISION or INSTANCE]``; without PROJECT it
+    is ``project`` if that has it. OperatorError when nothing of it runs, and when it is more than one thing.
+    """
+    wanted, ready = asked.strip("/").removeprefix("run/"), list(ready)
+    named = [state for state in ready if wanted in _names(state.revision.service, _parts(state))]
+    meant = {state.revision.service for state in named} | {
+        each for each in services if wanted in _names(each)
+    }
+    meant = {each for each in meant if each.project == project} or meant
+    if len(whole := sorted({f"run/{each.project}/{each.id}" for each in meant})) > 1:
+        raise OperatorError(f"{asked} is the name of more than one service: {', '.join(whole)}.")
+    found = [state for state in named if state.revision.service in meant]
+    if not found:
+        raise OperatorError(f"No instance of {asked} runs. {_way_out(meant, ready, project)}")
+    if len({state.revision.service for state in found}) > 1:
+        ids = ", ".join(sorted(state.instance.id for state in found))
+        raise OperatorError(f"{asked} runs in more than one region. Name an instance: {ids}.")
+    return found[0]
+
+
+def _parts(state: InstanceState) -> tuple[str, str]:
+    return state.revision.name.id, state.instance.id
+
+
+def _names(service: ResourceName, parts: tuple[str, ...] = ()) -> set[str]:
+    """List every name of a service (or, with ``parts``, of one of its instances) behind ``run/``."""
+    short = {service.id, *(f"{service.id}/{part}" for part in parts)}
+    return {*short, *(f"{service.project}/{name}" for name in short), *parts[1:]}
+
+
+def _way_out(meant: set[ResourceName], ready: Iterable[InstanceState], project: str) -> str:
+    if meant:
+        return "Send it a request first."
+    running = {state.revision.service for state in ready}
+    known = sorted(
+        f"run/{each.id}" if each.project == project else f"run/{each.project}/{each.id}" for each in running
+    )
+    return f"These do: {', '.join(known)}." if known else "Deploy a service first."

@@ -1,0 +1,145 @@
+"""Renders the runtime configuration of one container (OCI ``config.json``), purely.
+
+What a container gets follows Cloud Run's contract (SEMANTICS 5.5): the image's environment and then the
+service's, the host name ``localhost``, a /dev and /proc of its own, no /sys, few capabilities. Its network
+namespace is the namespace of its workload; everything else is private to it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fogbank.dataplane.linux.images.store import ImageConfig
+from fogbank.network.topology import Workload
+
+_CAPABILITIES = tuple(
+    f"CAP_{name}"
+    for name in ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID")
+)
+"""Enough to serve and to change users; not for raw sockets, mounts, devices or the network's settings."""
+
+_MASKED = (
+    "acpi",
+    "asound",
+    "interrupts",
+    "kcore",
+    "keys",
+    "latency_stats",
+    "sched_debug",
+    "scsi",
+    "timer_list",
+)
+_READ_ONLY = ("bus", "fs", "irq", "sys", "sysrq-trigger")
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+FILES_LIMIT = 25_000
+"""How many files a container may have open (SEMANTICS 5.5), where the machine allows as many."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who runs the program."""
+
+    uid: int = 0
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+    home: str = "/root"
+
+
+def render_bundle(
+    workload: Workload, image: ImageConfig, user: User, *, root: str, network: str, open_files: int
+) -> dict[str, object]:
+    """Render the configuration: ``root`` and ``network`` are paths, ``open_files`` this machine's limit."""
+    limit = min(FILES_LIMIT, open_files)
+    return {
+        "ociVersion": "1.0.2",
+        "hostname": "localhost",
+        "root": {"path": root, "readonly": False},
+        "process": {
+            "terminal": False,
+            "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
+            "args": list(command_line(workload, image)),
+            "env": [f"{name}={value}" for name, value in environment(workload, image, user).items()],
+            "cwd": image.folder,
+            "noNewPrivileges": True,
+            "oomScoreAdj": 500,
+            "capabilities": _capabilities(user),
+            "rlimits": [{"type": "RLIMIT_NOFILE", "hard": limit, "soft": limit}],
+        },
+        "mounts": list(_MOUNTS),
+        "linux": {
+            "namespaces": [
+                {"type": "pid"},
+                {"type": "mount"},
+                {"type": "ipc"},
+                {"type": "uts"},
+                {"type": "network", "path": network},
+            ],
+            "maskedPaths": [f"/proc/{name}" for name in _MASKED],
+            "readonlyPaths": [f"/proc/{name}" for name in _READ_ONLY],
+        },
+    }
+
+
+def _capabilities(user: User) -> dict[str, list[str]]:
+    """Return root the few; another user starts with none and cannot get any."""
+    given = list(_CAPABILITIES)
+    own = given if user.uid == 0 else []
+    return {"bounding": given, "effective": own, "permitted": own, "inheritable": [], "ambient": []}
+
+
+def _mount(destination: str, kind: str, *options: str) -> dict[str, object]:
+    return {"destination": destination, "type": kind, "source": kind, "options": list(options)}
+
+
+_MOUNTS = (
+    _mount("/proc", "proc", "nosuid", "noexec", "nodev"),
+    _mount("/dev", "tmpfs", "nosuid", "strictatime", "mode=755", "size=64k"),
+    _mount("/dev/pts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"),
+    _mount("/dev/shm", "tmpfs", "nosuid", "noexec", "nodev", "mode=1777", "size=64m"),  # noqa: S108
+)
+
+
+def command_line(workload: Workload, image: ImageConfig) -> tuple[str, ...]:
+    """Join command and arguments: the workload's replace the image's; a command drops its arguments."""
+    if workload.command:
+        return (*workload.command, *workload.arguments)
+    return (*image.entrypoint, *(workload.arguments or image.command))
+
+
+def environment(workload: Workload, image: ImageConfig, user: User) -> dict[str, str]:
+    """Merge the environments: the workload's wins over the image's, and both over the usual."""
+    usual = {"PATH": _DEFAULT_PATH, "HOME": user.home}
+    return usual | dict(image.environment) | dict(workload.environment)
+
+
+def find_user(text: str, passwd: str, group: str) -> User:
+    """Find who ``USER[:GROUP]`` is by the image's own files; an unknown one is root (SEMANTICS 5.5)."""
+    name, _, group_name = text.partition(":")
+    users = _rows(passwd, 7)
+    found = next((row for row in users if name in {row[0], row[2]}), None)
+    if found is None and not name.isdigit():
+        return User(home=next((row[5] for row in users if row[2] == "0"), "/root"))
+    uid = int(found[2]) if found else int(name)
+    gid = int(found[3]) if found else 0
+    groups = _rows(group, 4)
+    chosen = next((int(row[2]) for row in groups if group_name and group_name in {row[0], row[2]}), None)
+    if chosen is None and group_name.isdigit():
+        chosen = int(group_name)
+    more = tuple(int(row[2]) for row in groups if found and found[0] in row[3].split(","))
+    return User(
+        uid, gid if chosen is None else chosen, () if group_name else more, found[5] if found else "/"
+    )
+
+
+def _rows(text: str, width: int) -> list[list[str]]:
+    rows = (line.split(":") for line in text.splitlines() if line and not line.startswith("#"))
+    return [row for row in rows if len(row) >= width and row[2].isdigit()]
+
+
+def resolver_files(nameserver: str) -> Mapping[str, str]:
+    """Return the files that every container has in /etc, by path."""
+    return {
+        "etc/resolv.conf": f"nameserver {nameserver}\noptions timeout:2 attempts:2\n",
+        "etc/hosts": "127.0.0.1\tlocalhost\n",
+        "etc/hostname": "localhost\n",
+    }

@@ -1,0 +1,179 @@
+"""Runs workloads as containers: crun for each, in the network namespace of its namespace.
+
+``start`` and ``stop`` come from the driver's thread and wait for nothing: a :class:`Watcher` has a thread of
+its own. The surprising fact: limits of memory and processor are not enforced (decision 0063).
+"""
+
+import itertools
+import json
+import logging
+import os
+import resource
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from fogbank.dataplane.driver import Report, WorkloadExited, WorkloadWrote
+from fogbank.dataplane.linux.containers.bundle import User, find_user, render_bundle, resolver_files
+from fogbank.dataplane.linux.containers.rootfs import Roots, keep_in_memory
+from fogbank.dataplane.linux.containers.watcher import RunningContainer, Watcher
+from fogbank.dataplane.linux.images.unpacked import Image, UnpackedImages
+from fogbank.errors import DriverError
+from fogbank.network.topology import NetnsName, Workload
+
+_log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 10.0
+"""Between SIGTERM and SIGKILL (SEMANTICS 5.4)."""
+_NAMESERVER = "169.254.169.254"
+
+
+class CrunRuntime:
+    """All containers of a region; ``folder`` is theirs, ``trusted`` the certificates that they are to trust.
+
+    ``network`` returns the descriptor of a network namespace. Construct it inside the world, where the
+    host's control groups are hidden: it mounts things, and crun refuses to run beside a mixed hierarchy.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        images: UnpackedImages,
+        trusted: Path,
+        *,
+        network: Callable[[NetnsName], int],
+        report: Report,
+    ) -> None:
+        self._network = network
+        self._folder = folder
+        self._images = images
+        self._report = report
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._running: dict[str, RunningContainer] = {}
+        self._leaving: set[RunningContainer] = set()
+        self._crun = shutil.which("crun")
+        keep_in_memory(folder)
+        self._roots = Roots(folder / "shared", dict(resolver_files(_NAMESERVER)), trusted)
+        self._watcher = Watcher(self._wrote, self._ended)
+
+    def start(self, workload: Workload) -> None:
+        """Start ``workload`` in the network of its namespace; DriverError when that cannot be.
+
+        It returns as soon as crun runs. What crun refuses is an exit, with the reason as a line of stderr.
+        """
+        if workload.name in self._running:
+            raise DriverError(f"The container {workload.name} runs already.")
+        if self._crun is None:
+            raise DriverError("crun is not installed. See: fogbank doctor")
+        image = self._images.get(workload.image)
+        identifier = f"c{next(self._numbers)}"
+        folder = self._folder / identifier
+        # A copy, because the namespace's own descriptor may be closed, and mean another, before crun opens
+        # it.
+        network = os.dup(self._network(workload.netns))
+        try:
+            process = self._spawn(identifier, folder, workload, image, network)
+        except Exception as error:
+            os.close(network)
+            self._roots.remove(folder)
+            if not isinstance(error, OSError):
+                raise
+            raise DriverError(f"The container {workload.name} cannot be started: {error}") from error
+        running = RunningContainer(identifier, workload, process, folder, network)
+        with self._lock:
+            self._running[workload.name] = running
+        self._watcher.add(running)
+
+    def stop(self, name: str) -> None:
+        """Return the container to end and forget it; unknown names are no error. It never waits."""
+        with self._lock:
+            running = self._running.pop(name, None)
+            if running is None:
+                return
+            self._leaving.add(running)
+        self._watcher.stop(running, GRACE_SECONDS)
+
+    def running(self) -> Mapping[str, Workload]:
+        """List the workloads that run, without those that were told to stop."""
+        with self._lock:
+            return {name: running.workload for name, running in self._running.items()}
+
+    def close(self, grace: float = 1.0) -> None:
+        """End all containers: SIGTERM, and SIGKILL after ``grace`` seconds; returns when they are gone."""
+        with self._lock:
+            self._leaving.update(self._running.values())
+            self._running.clear()
+            leaving = list(self._leaving)
+        for running in leaving:
+            self._watcher.stop(running, grace)
+        deadline = time.monotonic() + grace + 2.0
+        while self._leaving and time.monotonic() < deadline:
+            time.sleep(0.005)
+        self._watcher.close()
+
+    def _spawn(
+        self, identifier: str, folder: Path, workload: Workload, image: Image, network: int
+    ) -> subprocess.Popen[bytes]:
+        folder.mkdir()
+        root = self._roots.make(image.root, folder)
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        bundle = render_bundle(
+            workload,
+            image.config,
+            _user(image),
+            root=str(root),
+            network=f"/proc/{os.getpid()}/fd/{network}",
+            open_files=most,
+        )
+        (folder / "config.json").write_text(json.dumps(bundle))
+        return subprocess.Popen(
+            [
+                *(str(self._crun), "--root", str(self._folder / "state"), "--cgroup-manager=disabled"),
+                *("run", "--bundle", str(folder), "--pid-file", str(folder / "pid"), identifier),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def _wrote(self, running: RunningContainer, stream: str, line: str) -> None:
+        self._report(WorkloadWrote(running.workload.name, stream, line))
+
+    def _ended(self, running: RunningContainer, status: int) -> None:
+        with self._lock:
+            requested = running in self._leaving
+            self._leaving.discard(running)
+            if not requested:
+                self._running.pop(running.workload.name, None)
+        self._report(WorkloadExited(running.workload.name, status, requested))
+        self._clean(running)
+
+    def _clean(self, running: RunningContainer) -> None:
+        """Return back what a container had; also when crun was killed and could not."""
+        state = self._folder / "state" / running.id
+        if state.exists():
+            command = [str(self._crun), "--root", str(state.parent), "delete", "--force", running.id]
+            done = subprocess.run(command, capture_output=True, check=False, timeout=10)
+            if done.returncode:
+                _log.warning("crun could not clean up after %s: %s", running.id, done.stderr.decode())
+        os.close(running.network)
+        self._roots.remove(running.folder)
+
+
+def _user(image: Image) -> User:
+    """Find who runs the image's program."""
+    if not image.config.user:
+        return find_user("0", _read(image.root / "etc/passwd"), "")
+    return find_user(image.config.user, _read(image.root / "etc/passwd"), _read(image.root / "etc/group"))
+
+
+def _read(path: Path) -> str:
+    """Read a file in /etc of an image, which may not be there; a link could lead out of the image."""
+    if path.is_symlink() or path.parent.is_symlink() or not path.is_file():
+        return ""
+    return path.read_text(errors="replace")

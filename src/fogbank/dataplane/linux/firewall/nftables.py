@@ -1,0 +1,317 @@
+"""Guards, filters and source NAT as nft commands: text out, nothing touched.
+
+One table a namespace, and everything that there may be many of is an element of a set or map in it: a
+packet's cost does not grow with endpoints, and adding an endpoint is a handful of commands. A packet that a
+namespace forwards passes
+
+    screen     its device and source must be a guard's (else ``spoofed``); before connection tracking forward
+    replies pass; by the uplink nothing new enters (``inbound``); the egress policy of its source; by the
+               uplink only what will be translated leaves (``no-nat``); the ingress policy of its destination
+    translate  a new flow takes a port of its client's block on its address
+
+A policy returns for allow and drops for deny. A flow that finds no free port is given one that is taken, and
+dies when the kernel is about to remember it, after every rule: only connection tracking's own statistics can
+count it. The kernel gives away ports of connections in TIME_WAIT when a slice is nearly full; :mod:`timewait`
+forbids that some microseconds after they got there, and for the time before it, a socket whose connection
+ended is kept in a set.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Network
+from typing import Any
+
+from fogbank.network.topology import (
+    AddressSetMember,
+    DeviceName,
+    NatTimeouts,
+    PortSecurity,
+    SourceNat,
+    StatefulFirewall,
+)
+
+TABLE = "ip fogbank"
+FAMILY, NAME = TABLE.split()
+
+SPOOFED, INBOUND, UNGUARDED, NO_NAT, INVALID = "spoofed", "inbound", "unguarded", "no-nat", "invalid"
+PORTS_EXHAUSTED = "ports-exhausted"
+REASONS = (SPOOFED, INBOUND, UNGUARDED, NO_NAT, INVALID)
+
+_KINDS = (("", ""), ("_nets", " flags interval;"))
+"""Single addresses are kept in hashes: adding one to an interval set costs time for each that is there."""
+
+_SLICE = "interval ipv4_addr . inet_service"
+_PORTED = "meta l4proto { tcp, udp }"
+_FIN = "tcp flags & fin == fin"
+_NO_FIN = "tcp flags & fin != fin"
+_SOCKETS = "ipv4_addr . inet_service . ipv4_addr . inet_service"
+_THIS = "ip saddr . tcp sport . ip daddr . tcp dport"
+_PLAIN = re.compile(r"[A-Za-z0-9_]{1,40}")
+
+
+def slug(name: str) -> str:
+    """Make an nft identifier's tail of ``name``: itself when it is plain, else readable with a short hash."""
+    if _PLAIN.fullmatch(name):
+        return name
+    readable = re.sub(r"[^A-Za-z0-9]+", "_", name)[:32].strip("_")
+    return f"{readable}_{hashlib.blake2s(name.encode(), digest_size=4).hexdigest()}"
+
+
+def drop_counter(reason: str) -> str:
+    """Name the counter of packets that were dropped for ``reason``."""
+    return f"drop_{slug(reason)}"
+
+
+def policy_chain(name: str) -> str:
+    """Name the chain that guards jump to; its body changes, it stays."""
+    return f"policy_{slug(name)}"
+
+
+def address_set_name(address_set: str) -> str:
+    """Name the set of a group's addresses."""
+    return f"group_{slug(address_set)}"
+
+
+def render_table() -> list[str]:
+    """Make the namespace's table when it is not there yet."""
+    return [f"add table {TABLE}"]
+
+
+def render_filter(element: StatefulFirewall) -> list[str]:
+    """Forward only what guards allow. Sets, maps and policies of the namespace stay as they are."""
+    own = f'"{element.uplink}"' if element.uplink else None
+    trusted = ", ".join(['"lo"', *([own] if own else [])])
+    lines = [
+        *render_table(),
+        *(f"add counter {TABLE} {drop_counter(r)}" for r in REASONS),
+        f"add set {TABLE} homes {{ type ifname . ipv4_addr; }}",
+        f"add map {TABLE} ingress {{ type ipv4_addr : verdict; }}",
+        f"add map {TABLE} egress {{ type ipv4_addr : verdict; }}",
+        f"add chain {TABLE} screen {{ type filter hook prerouting priority raw; policy accept; }}",
+        f"add chain {TABLE} forward {{ type filter hook forward priority filter; policy drop; }}",
+        f"add chain {TABLE} arrive {{ type filter hook input priority filter; policy accept; }}",
+        *(f"flush chain {TABLE} {chain}" for chain in ("screen", "forward", "arrive")),
+        _rule("screen", f"iifname . ip saddr != @homes iifname != {{ {trusted} }}", drop=SPOOFED),
+        _rule("forward", "ct state established,related accept"),
+        _rule("forward", "ct state invalid", drop=INVALID),
+        # Where somebody listens, the kernel reports every change of every flow; few are wanted (render_hold).
+        _rule("forward", "ct event set 0x0"),
+    ]
+    if element.uplink:
+        clients = f"clients_{slug(element.uplink)}"
+        lines += [
+            *(f"add set {TABLE} {clients}{kind} {{ type ipv4_addr;{flags} }}" for kind, flags in _KINDS),
+            _rule("arrive", f"iifname {own} ct state new", drop=INBOUND),
+            _rule("forward", f"iifname {own}", drop=INBOUND),
+            _rule("forward", "ip saddr vmap @egress"),
+            *(_rule("forward", f"oifname {own} ip saddr @{clients}{kind} accept") for kind, _ in _KINDS),
+            _rule("forward", f"oifname {own}", drop=NO_NAT),
+        ]
+    else:
+        lines.append(_rule("forward", "ip saddr vmap @egress"))
+    return [
+        *lines,
+        _rule("forward", "oifname . ip daddr != @homes", drop=UNGUARDED),
+        _rule("forward", "ip daddr vmap @ingress"),
+        _rule("forward", "accept"),
+    ]
+
+
+def render_no_filter() -> list[str]:
+    """Forward freely again."""
+    return [
+        *(f"flush chain {TABLE} {chain}" for chain in ("screen", "forward", "arrive")),
+        *(f"delete chain {TABLE} {chain}" for chain in ("screen", "forward", "arrive")),
+    ]
+
+
+def render_address_set_member(element: AddressSetMember) -> list[str]:
+    """Put an address into its group."""
+    name = address_set_name(element.address_set)
+    return [
+        f"add set {TABLE} {name} {{ type ipv4_addr; }}",
+        f"add element {TABLE} {name} {{ {element.address} }}",
+    ]
+
+
+def render_no_address_set_member(element: AddressSetMember) -> list[str]:
+    """Take an address out of its group."""
+    return [f"delete element {TABLE} {address_set_name(element.address_set)} {{ {element.address} }}"]
+
+
+def render_port_security(element: PortSecurity) -> list[str]:
+    """Open the namespace for one endpoint, under its policies."""
+    into, out = policy_chain(element.ingress), policy_chain(element.egress)
+    return [
+        f"add element {TABLE} egress {{ {element.address} : jump {out} }}",
+        f"add element {TABLE} ingress {{ {element.address} : jump {into} }}",
+        f'add element {TABLE} homes {{ "{element.device}" . {element.address} }}',
+    ]
+
+
+def render_no_port_security(element: PortSecurity) -> list[str]:
+    """Close the namespace for one endpoint."""
+    out, into = policy_chain(element.egress), policy_chain(element.ingress)
+    return [
+        f'delete element {TABLE} homes {{ "{element.device}" . {element.address} }}',
+        f"delete element {TABLE} ingress {{ {element.address} : jump {into} }}",
+        f"delete element {TABLE} egress {{ {element.address} : jump {out} }}",
+    ]
+
+
+def render_nat_device(device: DeviceName) -> list[str]:
+    """Prepare translation for what leaves by ``device``; clients follow as elements."""
+    name, out = slug(device), f'oifname "{device}"'
+    lines = [
+        *render_table(),
+        f"add chain {TABLE} translate_{name} {{ type nat hook postrouting priority srcnat; }}",
+        f"flush chain {TABLE} translate_{name}",
+    ]
+    for kind, flags in _KINDS:
+        maps = {"blocks": _SLICE, "outsides": "ipv4_addr"}
+        lines += [
+            f"add set {TABLE} clients_{name}{kind} {{ type ipv4_addr;{flags} }}",
+            *_add_maps(maps, name, kind, flags),
+            _rule(f"translate_{name}", f"{out} {_PORTED} snat ip to ip saddr map @blocks_{name}{kind}"),
+            _rule(f"translate_{name}", f"{out} snat ip to ip saddr map @outsides_{name}{kind}"),
+        ]
+    return lines
+
+
+def render_nat_slices(device: DeviceName) -> list[str]:
+    """Prepare what only clients with slices or timeouts need: two more chains that a packet passes."""
+    name = slug(device)
+    lines = [
+        f"add counter {TABLE} {drop_counter(PORTS_EXHAUSTED)}",
+        f"add set {TABLE} held_{name} {{ type {_SOCKETS}; size 131072; flags dynamic,timeout; }}",
+        f"add chain {TABLE} leaving_{name} {{ type filter hook postrouting priority srcnat - 10; }}",
+        f"add chain {TABLE} gone_{name} {{ type filter hook postrouting priority srcnat + 10; }}",
+        *(f"flush chain {TABLE} {chain}_{name}" for chain in ("leaving", "gone")),
+        *(_rule(f"{chain}_{name}", f'oifname != "{device}" accept') for chain in ("leaving", "gone")),
+        _rule(f"leaving_{name}", "ct state != new accept"),
+        _rule(f"gone_{name}", f"ct state new {_THIS} @held_{name}", drop=PORTS_EXHAUSTED),
+        _rule(f"gone_{name}", _NO_FIN + " accept"),
+    ]
+    for kind, flags in _KINDS:
+        lines += [
+            *_add_maps({"timers": "verdict", "holds": "verdict"}, name, kind, flags),
+            _rule(f"leaving_{name}", f"ip saddr vmap @timers_{name}{kind}"),
+            _rule(f"gone_{name}", f"{_FIN} ct original ip saddr vmap @holds_{name}{kind}"),
+        ]
+    return lines
+
+
+def _add_maps(maps: Mapping[str, str], name: str, kind: str, flags: str) -> list[str]:
+    return [f"add map {TABLE} {m}_{name}{kind} {{ type ipv4_addr : {v};{flags} }}" for m, v in maps.items()]
+
+
+def render_hold(device: DeviceName, seconds: int) -> list[str]:
+    """Prepare the chain that sees a connection end and keeps its translated socket from new ones.
+
+    From here on the kernel reports the flow's states: :mod:`timewait` wants the last of them.
+    """
+    name = slug(device)
+    chain = f"hold_{name}_{seconds}"
+    return [
+        f"add chain {TABLE} {chain}",
+        f"flush chain {TABLE} {chain}",
+        _rule(chain, f"update @held_{name} {{ {_THIS} timeout {seconds}s }}"),
+        _rule(chain, "ct event set protoinfo"),
+    ]
+
+
+def render_no_hold(device: DeviceName) -> list[str]:
+    """Forget which sockets are kept: their address may get another owner."""
+    return [f"flush set {TABLE} held_{slug(device)}"]
+
+
+Held = tuple[str, int, str, int]
+"""A translated socket whose port is kept: its address and port, and those of the other end."""
+
+
+def parse_held(device: DeviceName, objects: Iterable[Mapping[str, Any]]) -> dict[Held, tuple[int, int]]:
+    """Read which sockets ``list set`` shows: the seconds they are kept in all, and those that are left."""
+    found = (each["set"] for each in objects if each.get("set", {}).get("name") == f"held_{slug(device)}")
+    elements = (element["elem"] for one in found for element in one.get("elem", ()))
+    return {tuple(e["val"]["concat"]): (e["timeout"], e["expires"]) for e in elements}
+
+
+def render_older(device: DeviceName, held: Mapping[Held, tuple[int, int]], seconds: int) -> list[str]:
+    """Have ``seconds`` pass for sockets that are kept."""
+    lines, name = [], f"{TABLE} held_{slug(device)}"
+    for socket, (whole, left) in held.items():
+        element = " . ".join(map(str, socket))
+        # It may have gone by itself; what is added is surely there to be deleted.
+        lines.append(f"add element {name} {{ {element} timeout {whole}s }}")
+        lines.append(f"delete element {name} {{ {element} }}")
+        if left > seconds:
+            lines.append(f"add element {name} {{ {element} timeout {whole}s expires {left - seconds}s }}")
+    return lines
+
+
+def render_timers(timeouts: NatTimeouts) -> list[str]:
+    """Prepare the chain that gives a new flow its timeouts."""
+    name = _timer(timeouts)
+    slow = timeouts.tcp_transitory
+    states = ("syn_sent", "syn_recv", "fin_wait", "close_wait", "last_ack", "close")
+    tcp = ", ".join(
+        [
+            *(f"{state} : {slow}" for state in states),
+            f"time_wait : {timeouts.tcp_time_wait}",
+            *(f"{state} : {timeouts.tcp_established}" for state in ("established", "retrans", "unack")),
+        ]
+    )
+    udp = f"unreplied : {timeouts.udp}, replied : {timeouts.udp}"
+    return [
+        f"add ct timeout {TABLE} tcp_{name} {{ protocol tcp; l3proto ip; policy = {{ {tcp} }}; }}",
+        f"add ct timeout {TABLE} udp_{name} {{ protocol udp; l3proto ip; policy = {{ {udp} }}; }}",
+        f"add chain {TABLE} timers_{name}",
+        f"flush chain {TABLE} timers_{name}",
+        _rule(f"timers_{name}", f'meta l4proto tcp ct timeout set "tcp_{name}"'),
+        _rule(f"timers_{name}", f'meta l4proto udp ct timeout set "udp_{name}"'),
+    ]
+
+
+def _timer(timeouts: NatTimeouts) -> str:
+    parts = (timeouts.udp, timeouts.tcp_established, timeouts.tcp_transitory, timeouts.tcp_time_wait)
+    return "_".join(str(seconds) for seconds in parts)
+
+
+def render_source_nat(element: SourceNat) -> list[str]:
+    """Translate one client; its device (and its timeouts, if any) must be prepared."""
+    return [f"add element {TABLE} {name} {{ {entry} }}" for name, entry in _nat_entries(element)]
+
+
+def render_no_source_nat(element: SourceNat) -> list[str]:
+    """Stop translating one client's new flows."""
+    return [f"delete element {TABLE} {name} {{ {entry} }}" for name, entry in reversed(_nat_entries(element))]
+
+
+def _nat_entries(element: SourceNat) -> list[tuple[str, str]]:
+    inside, kind = _client(element.inside)
+    device = slug(element.device)
+    entries = [
+        (f"clients_{device}{kind}", inside),
+        (f"outsides_{device}{kind}", f"{inside} : {element.outside}"),
+    ]
+    if element.ports is not None:
+        entries.append((f"blocks_{device}{kind}", f"{inside} : {element.outside} . {element.ports}"))
+    if element.ports is not None and element.timeouts is not None:
+        hold = f"hold_{device}_{element.timeouts.tcp_time_wait}"
+        entries.append((f"holds_{device}{kind}", f"{inside} : jump {hold}"))
+    if element.timeouts is not None:
+        entries.append((f"timers_{device}{kind}", f"{inside} : jump timers_{_timer(element.timeouts)}"))
+    return entries
+
+
+def _client(network: IPv4Network) -> tuple[str, str]:
+    """Return the element of a client and the kind of sets that it goes to."""
+    if network.prefixlen == network.max_prefixlen:
+        return str(network.network_address), _KINDS[0][0]
+    return str(network), _KINDS[1][0]
+
+
+def _rule(chain: str, match: str, *, drop: str | None = None) -> str:
+    end = f" counter name {drop_counter(drop)} drop" if drop else ""
+    return f"add rule {TABLE} {chain} {match}{end}"

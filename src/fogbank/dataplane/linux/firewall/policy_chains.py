@@ -1,0 +1,201 @@
+"""A policy as chains of nft rules.
+
+Guards jump to a chain that stays and holds one rule: go to the policy's current body. A new body is built
+beside the old one, in as many transactions as it needs, and then the one rule is exchanged: packets see the
+old policy or the new one, never a half. Long policies become trees of chains and verdict maps (see
+:mod:`deciding`).
+"""
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from fogbank.dataplane.linux.firewall.decision_tree import (
+    SHORT,
+    WITH_PORTS,
+    Dimension,
+    Leaf,
+    Line,
+    Node,
+    Span,
+    Split,
+    decide_by,
+    lines_of,
+    merge,
+)
+from fogbank.dataplane.linux.firewall.nftables import (
+    TABLE,
+    address_set_name,
+    drop_counter,
+    policy_chain,
+    slug,
+)
+from fogbank.network.topology import FirewallPolicy
+
+DEFAULT_DENY = "default-deny"
+
+_ELEMENTS_A_COMMAND = 100
+
+_KEYS: dict[Dimension, tuple[str, str]] = {
+    "protocol": ("meta l4proto", "inet_proto"),
+    "port": ("th dport", "inet_service"),
+    "source": ("ip saddr", "ipv4_addr"),
+    "destination": ("ip daddr", "ipv4_addr"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """One version of a policy's rules: how it is built, and what of it must be deleted some day.
+
+    ``chains`` has the entry first.
+    """
+
+    commands: tuple[str, ...]
+    chains: tuple[str, ...]
+    maps: tuple[str, ...]
+
+
+def reasons(policy: FirewallPolicy) -> set[str]:
+    """List the reasons under which the policy counts what it drops."""
+    named = {rule.label or DEFAULT_DENY for rule in policy.rules if rule.action == "deny"}
+    return named | ({DEFAULT_DENY} if policy.default == "deny" else set())
+
+
+def render_body(policy: FirewallPolicy, version: int) -> Body:
+    """Build the policy's rules in chains that nothing uses yet."""
+    address_sets = sorted({address_set for rule in policy.rules for address_set in rule.address_sets})
+    prepared = [
+        *(f"add counter {TABLE} {drop_counter(reason)}" for reason in sorted(reasons(policy))),
+        *(
+            f"add set {TABLE} {address_set_name(address_set)} {{ type ipv4_addr; }}"
+            for address_set in address_sets
+        ),
+    ]
+    lines = tuple(lines_of(policy.rules))
+    writer = _Writer(f"{slug(policy.name)}_{version}", _verdict(policy.default, DEFAULT_DENY))
+    writer.chain(decide_by(lines) if len(lines) > SHORT else Leaf(lines))
+    chains = tuple(reversed(writer.chains))
+    return Body((*prepared, *writer.commands), chains, tuple(writer.maps))
+
+
+def render_swing(policy: FirewallPolicy, body: Body) -> list[str]:
+    """Make ``body`` the one that packets meet; must be one transaction."""
+    chain = policy_chain(policy.name)
+    return [
+        f"add chain {TABLE} {chain}",
+        f"flush chain {TABLE} {chain}",
+        f"add rule {TABLE} {chain} goto {body.chains[0]}",
+    ]
+
+
+def render_no_body(body: Body) -> list[str]:
+    """Remove a body that nothing uses any more."""
+    return [
+        *(f"flush chain {TABLE} {chain}" for chain in body.chains),
+        *(f"delete map {TABLE} {name}" for name in reversed(body.maps)),
+        *(f"delete chain {TABLE} {chain}" for chain in body.chains),
+    ]
+
+
+def render_no_policy(name: str) -> list[str]:
+    """Remove a policy's lasting chain; refused while a guard names it."""
+    return [f"flush chain {TABLE} {policy_chain(name)}", f"delete chain {TABLE} {policy_chain(name)}"]
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Writes a tree's chains, leaves first: a chain must exist before another goes there."""
+
+    stem: str
+    default: str
+    commands: list[str] = field(default_factory=list)
+    chains: list[str] = field(default_factory=list)
+    maps: list[str] = field(default_factory=list)
+    _mapped: dict[tuple[str, ...], str] = field(default_factory=dict)
+    _written: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    def chain(self, node: Node) -> str:
+        """Write ``node`` and give its chain; nodes that read the same share one."""
+        rules = tuple(self._leaf(node) if isinstance(node, Leaf) else self._split(node))
+        known = self._written.get(rules)
+        if known is not None:
+            return known
+        name = self._written[rules] = f"body_{self.stem}_{len(self.chains)}"
+        self.chains.append(name)
+        self.commands.append(f"add chain {TABLE} {name}")
+        self.commands += [f"add rule {TABLE} {name} {rule}" for rule in rules]
+        return name
+
+    def _leaf(self, leaf: Leaf) -> list[str]:
+        rules = [_rule(line) for line in leaf.lines]
+        closed = bool(leaf.lines) and leaf.lines[-1].unconditional
+        return rules if closed else [*rules, self.default]
+
+    def _split(self, split: Split) -> list[str]:
+        key, kind = _KEYS[split.dimension]
+        targets: dict[str, list[Span]] = {}
+        for span, node in split.branches:
+            targets.setdefault(self.chain(node), []).append(span)
+        verdicts = tuple(
+            f"{_span(split.dimension, span)} : goto {chain}"
+            for chain, spans in targets.items()
+            for span in merge(spans)
+        )
+        otherwise = self.chain(split.otherwise)
+        return [f"{key} vmap @{self._map(kind, verdicts)}", f"goto {otherwise}"]
+
+    def _map(self, kind: str, verdicts: tuple[str, ...]) -> str:
+        known = self._mapped.get(verdicts)
+        if known is not None:
+            return known
+        name = self._mapped[verdicts] = f"map_{self.stem}_{len(self.maps)}"
+        self.maps.append(name)
+        self.commands.append(f"add map {TABLE} {name} {{ type {kind} : verdict; flags interval; }}")
+        for start in range(0, len(verdicts), _ELEMENTS_A_COMMAND):
+            some = ", ".join(verdicts[start : start + _ELEMENTS_A_COMMAND])
+            self.commands.append(f"add element {TABLE} {name} {{ {some} }}")
+        return name
+
+
+def _rule(line: Line) -> str:
+    words = (
+        f"ip saddr @{address_set_name(line.address_set)}" if line.address_set is not None else "",
+        _match("source", line.source),
+        _match("destination", line.destination),
+        _match_traffic(line),
+        _verdict(line.rule.action, line.rule.label or DEFAULT_DENY),
+    )
+    return " ".join(word for word in words if word)
+
+
+def _verdict(action: str, reason: str) -> str:
+    return "return" if action == "allow" else f"counter name {drop_counter(reason)} drop"
+
+
+def _match_traffic(line: Line) -> str:
+    """Match protocol and ports: ports alone where a look-up has settled the protocol."""
+    protocol = line.protocol[0][0] if line.protocol else None
+    if not line.port:
+        return "" if protocol is None else f"meta l4proto {protocol}"
+    name = "th" if protocol is None else WITH_PORTS[protocol]
+    return f"{name} dport {_set('port', line.port)}"
+
+
+def _match(dimension: Dimension, spans: tuple[Span, ...]) -> str:
+    return f"{_KEYS[dimension][0]} {_set(dimension, spans)}" if spans else ""
+
+
+def _set(dimension: Dimension, spans: tuple[Span, ...]) -> str:
+    texts = [_span(dimension, span) for span in spans]
+    return texts[0] if len(texts) == 1 else f"{{ {', '.join(texts)} }}"
+
+
+def _span(dimension: Dimension, span: Span) -> str:
+    first, last = span
+    if dimension in ("source", "destination"):
+        start, size = IPv4Address(first), last - first + 1
+        if size & (size - 1) == 0 and first % size == 0:
+            prefix = 33 - size.bit_length()
+            return str(start) if prefix == 32 else f"{start}/{prefix}"
+        return f"{start}-{IPv4Address(last)}"
+    return str(first) if first == last else f"{first}-{last}"

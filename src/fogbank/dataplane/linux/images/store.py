@@ -1,0 +1,236 @@
+"""The region's image store: an OCI layout on disk, where every byte is kept under its own hash.
+
+``blobs/sha256/…`` holds layers, configurations and manifests; ``index.json`` names manifests by repository
+and tag. A workload names a manifest digest, so moving a tag never changes what runs (SEMANTICS 11).
+"""
+
+import hashlib
+import json
+import os
+import platform
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fogbank.errors import DriverError
+from fogbank.resources.images import DIGEST, parse_image
+
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
+
+_INDEX_TYPES = {
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+}
+_REF = "org.opencontainers.image.ref.name"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+class ImageMissing(DriverError):
+    """The store does not have the image; the text is Cloud Run's (SEMANTICS 11)."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"Image '{reference}' not found.")
+        self.reference = reference
+
+
+class BadContent(DriverError):
+    """What was put into the store is not what it claims to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageConfig:
+    """What an image says about running it."""
+
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    folder: str = "/"
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of an image; ``media_type`` says how it is packed."""
+
+    digest: str
+    media_type: str
+
+
+def architecture() -> str:
+    """Name this machine's architecture as images do: ``amd64``."""
+    machine = platform.machine()
+    return _ARCHITECTURES.get(machine, machine)
+
+
+def digest_of(content: bytes) -> str:
+    """Hash ``content`` as images do: ``sha256:…``."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+class ImageStore:
+    """The store in ``folder``. Safe from any thread.
+
+    ``await_built_in`` is called with the repository of an image that is asked for: when that is a built-in
+    one, it waits until it is there.
+    """
+
+    def __init__(
+        self, folder: Path, await_built_in: Callable[[str], None] = lambda _repository: None
+    ) -> None:
+        self.folder = folder
+        self._await_built_in = await_built_in
+        self._lock = threading.Lock()
+        self._blobs = folder / "blobs" / "sha256"
+        self._blobs.mkdir(parents=True, exist_ok=True)
+        layout = folder / "oci-layout"
+        if not layout.exists():
+            _replace(layout, b'{"imageLayoutVersion": "1.0.0"}\n')
+        self._tags = self._read_index()
+
+    def resolve(self, reference: str) -> str:
+        """Return the manifest digest that ``reference`` names now; ImageMissing when there is none."""
+        try:
+            image = parse_image(reference)
+        except ValueError as error:
+            raise ImageMissing(reference) from error
+        self._await_built_in(image.repository)
+        if image.digest:
+            known = image.digest if self.has(image.digest) else None
+        else:
+            known = self._tags.get(str(image), {}).get("digest")
+        if known is None:
+            raise ImageMissing(reference)
+        return known
+
+    def has(self, digest: str) -> bool:
+        """Return whether the blob is here."""
+        return self.blob(digest).exists()
+
+    def blob(self, digest: str) -> Path:
+        """Return the file that holds (or would hold) the blob."""
+        if not DIGEST.fullmatch(digest):
+            raise BadContent(f"{digest!r} is not a sha256 digest")
+        return self._blobs / digest.removeprefix("sha256:")
+
+    def put_blob(self, content: bytes, digest: str | None = None) -> str:
+        """Keep ``content``; BadContent when it does not hash to ``digest``."""
+        actual = digest_of(content)
+        if digest not in {None, actual}:
+            raise BadContent(f"the content hashes to {actual}, not to {digest}")
+        path = self.blob(actual)
+        if not path.exists():
+            _replace(path, content)
+        return actual
+
+    def adopt_blob(self, path: Path, digest: str) -> None:
+        """Keep the file at ``path``, known to hash to ``digest``; without a copy where that can be."""
+        blob = self.blob(digest)
+        if blob.exists():
+            return
+        try:
+            os.link(path, blob)
+        except OSError:  # another file system
+            _replace(blob, path.read_bytes())
+
+    def put_manifest(self, reference: str, content: bytes) -> str:
+        """Keep a manifest (or an index) whose parts are all here, and tag it when ``reference`` has a tag."""
+        image = parse_image(reference)
+        manifest = _object(content)
+        parts = (
+            [manifest["config"], *manifest["layers"]]
+            if "layers" in manifest
+            else manifest.get("manifests", [])
+        )
+        missing = [part["digest"] for part in parts if not self.has(part["digest"])]
+        if missing:
+            raise BadContent(f"the manifest names {missing[0]}, which is not here")
+        digest = self.put_blob(content, image.digest)
+        if image.tag:
+            self.tag([reference], digest)
+        return digest
+
+    def tag(self, references: Iterable[str], digest: str) -> None:
+        """Let ``references`` name the manifest ``digest``, which is here."""
+        content = self.blob(digest).read_bytes()
+        media_type = str(_object(content).get("mediaType", MANIFEST_TYPE))
+        entry = {"mediaType": media_type, "digest": digest, "size": len(content)}
+        self._tag({str(parse_image(reference)): entry for reference in references})
+
+    def images(self) -> Mapping[str, str]:
+        """List what is here: ``repository:tag`` to manifest digest."""
+        return {name: str(entry["digest"]) for name, entry in self._tags.items()}
+
+    def layers(self, digest: str) -> tuple[Layer, ...]:
+        """List the layers of a manifest from the bottom up."""
+        return tuple(Layer(part["digest"], part["mediaType"]) for part in self._manifest(digest)["layers"])
+
+    def config(self, digest: str) -> ImageConfig:
+        """Read what the image of a manifest says about running it."""
+        config = _object(self._read(self._manifest(digest)["config"]["digest"])).get("config") or {}
+        pairs = (text.partition("=") for text in config.get("Env") or ())
+        return ImageConfig(
+            entrypoint=tuple(config.get("Entrypoint") or ()),
+            command=tuple(config.get("Cmd") or ()),
+            environment=tuple((name, value) for name, _, value in pairs),
+            folder=config.get("WorkingDir") or "/",
+            user=config.get("User") or "",
+        )
+
+    def _manifest(self, digest: str) -> dict[str, Any]:
+        """Read a manifest; of an index, the one for this machine."""
+        manifest = _object(self._read(digest))
+        if "manifests" not in manifest and manifest.get("mediaType") not in _INDEX_TYPES:
+            return manifest
+        wanted = architecture()
+        for part in manifest["manifests"]:
+            if (
+                part.get("platform", {}).get("os") == "linux"
+                and part["platform"].get("architecture") == wanted
+            ):
+                return _object(self._read(part["digest"]))
+        raise DriverError(f"The image {digest} has no variant for linux/{wanted}.")
+
+    def _read(self, digest: str) -> bytes:
+        try:
+            return self.blob(digest).read_bytes()
+        except FileNotFoundError as error:
+            raise ImageMissing(digest) from error
+
+    def _tag(self, entries: dict[str, dict[str, Any]]) -> None:
+        with self._lock:
+            if all(self._tags.get(name) == entry for name, entry in entries.items()):
+                return
+            self._tags = self._tags | entries
+            manifests = [entry | {"annotations": {_REF: name}} for name, entry in sorted(self._tags.items())]
+            index = {"schemaVersion": 2, "manifests": manifests}
+            _replace(self.folder / "index.json", json.dumps(index, indent=1).encode())
+
+    def _read_index(self) -> dict[str, dict[str, Any]]:
+        path = self.folder / "index.json"
+        if not path.exists():
+            return {}
+        tags = {}
+        for entry in json.loads(path.read_bytes())["manifests"]:
+            tags[entry["annotations"][_REF]] = {key: entry[key] for key in ("mediaType", "digest", "size")}
+        return tags
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(content)
+    except ValueError as error:
+        raise BadContent("the content is not JSON") from error
+    if not isinstance(value, dict):
+        raise BadContent("the content is not a JSON object")
+    return value
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write ``path`` so that a reader sees all of it or nothing."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)

@@ -1,0 +1,54 @@
+"""What of Google's APIs is there: the page ``docs/reference/coverage.md``, from the tables and the services.
+
+``make docs`` writes it; a test holds it to the code.
+"""
+
+from collections.abc import Iterable
+from itertools import groupby
+
+from fogbank.discovery.routes import DiscoveryMethod, methods
+from fogbank.discovery.tables import Document, documents
+from fogbank.frontend.api.service_registry import handled
+from fogbank.services.contract import Service
+
+_ELSEWHERE = frozenset({"iamcredentials", "oauth2"})
+"""APIs that are served beside the others, so that no handler tells of them."""
+
+_INTRODUCTION = """# Coverage
+
+What of Google's APIs Fogbank answers. Every other method is known by name and refused with status 501; a
+request that is no method of these APIs gets 404, and a field that is not built yet 400 and its name. This
+page is generated (`make docs`) from Google's discovery documents and the handlers in the code.
+
+| API | version | methods | answered |
+|---|---|---:|---:|
+"""
+
+_OTHERS = """
+Beside the APIs there are the hosts of accounts (`oauth2`, `openidconnect`, `accounts`), `iamcredentials` and
+the addresses of Cloud Run services (`*.run.app`).
+"""
+
+
+def render_coverage(services: Iterable[Service]) -> str:
+    """Write the page."""
+    by_name = {service.name: service for service in services}
+    rows, sections = [], []
+    for document in documents().values():
+        if document.api in _ELSEWHERE:
+            continue
+        service = by_name.get(document.api)
+        known = sorted(methods(document.name).values(), key=lambda m: m.name)
+        answered = [m for m in known if service is not None and handled(service, m)]
+        rows.append(f"| {document.title} | {document.version} | {len(known)} | {len(answered)} |\n")
+        if answered:
+            sections.append(_section(document, answered))
+    return _INTRODUCTION + "".join(rows) + _OTHERS + "".join(sections)
+
+
+def _section(document: Document, answered: list[DiscoveryMethod]) -> str:
+    lines = [f"\n## {document.title} {document.version}\n\n| collection | methods |\n|---|---|\n"]
+    for collection, members in groupby(answered, key=lambda m: m.name.rpartition(".")[0]):
+        verbs = ", ".join(f"`{m.name.rpartition('.')[2]}`" for m in members)
+        lines.append(f"| `{collection}` | {verbs} |\n")
+    return "".join(lines)

@@ -1,0 +1,313 @@
+"""The way in to Cloud Run services: a request for ``*.run.app`` becomes one to an instance's own port.
+
+The host names the service, the service's traffic the revision, and the fleet lends an instance. Bodies stream
+both ways. The connection is made from inside the fabric, so the container sees it come over its network;
+each request has its own, because an instance's address may be another's a moment later.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from contextvars import ContextVar
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fogbank.clock import Clock
+from fogbank.frontend.http import refusals
+from fogbank.frontend.http.asgi import (
+    HttpResponse,
+    Receive,
+    Scope,
+    Send,
+    headers_of,
+    host_of,
+    html_answer,
+    path_of,
+    respond,
+    text_answer,
+)
+from fogbank.frontend.iam.identity import Identity
+from fogbank.frontend.ingress import error_pages, invoker
+from fogbank.frontend.ingress.exchange import (
+    ClientGoneError,
+    Exchange,
+    RequestRecord,
+    chunks,
+    read_body,
+    send_back,
+    target_of,
+)
+from fogbank.frontend.ingress.forwarded_headers import BadAnswerError, new_trace, request_headers
+from fogbank.network.topology import NetnsName
+from fogbank.resources.names import ResourceName
+from fogbank.resources.run import SERVICES, Revision, Target, read_revision, read_service
+from fogbank.resources.urls import parse_host
+from fogbank.resources.world import Resource, World
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+    from yarl import URL
+
+OpenSocket = Callable[[NetnsName, socket.SocketKind], socket.socket]
+
+
+class Lender(Protocol):
+    """The fleet, as the ingress sees it."""
+
+    def lease(
+        self, revision: ResourceName
+    ) -> AbstractAsyncContextManager[tuple[NetnsName, IPv4Address, int]]:
+        """Lend an instance of ``revision``: where to connect; raises when none frees in time."""
+        ...
+
+
+class Ingress:
+    """The ASGI application for every host under run.app.
+
+    ``exhausted`` is what the lender raises when no instance frees; ``draw`` gives a number from 0 to 1 for
+    each request; ``record`` is told about every request to a service.
+    """
+
+    def __init__(
+        self,
+        world: Callable[[], World],
+        identity: Identity,
+        clock: Clock,
+        lender: Lender,
+        *,
+        exhausted: type[Exception],
+        open_socket: OpenSocket,
+        draw: Callable[[], float],
+        record: Callable[[RequestRecord], None],
+    ) -> None:
+        self._world, self._identity, self._clock, self._lender = world, identity, clock, lender
+        self._exhausted, self._open_socket, self._draw, self._record = exhausted, open_socket, draw, record
+        self._sessions: dict[NetnsName, ClientSession] = {}
+        self._hosts: tuple[object, Mapping[str, Resource]] = (None, {})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await _refuse_websocket(scope, receive, send)
+            return
+        headers = headers_of(scope)
+        found = self._find(host_of(headers))
+        if found is None:
+            await respond(send, html_answer(error_pages.not_found(), 404, _FRONT_END))
+        elif not path_of(scope).startswith("/"):  # OPTIONS *: it asks the front end, not a service
+            await respond(send, html_answer(refusals.page(400), 400, _FRONT_END))
+        elif scope.get("scheme") == "http":
+            location = f"https://{host_of(headers)}{target_of(scope)}"
+            await respond(send, html_answer("", 302, {**_FRONT_END, "Location": location}))
+        else:
+            resource, tag = found
+            record = _new_record(scope, headers, resource.name)
+            await self._serve(Exchange(scope, receive, send, headers, record), resource, tag)
+
+    async def close(self) -> None:
+        """Drop all connections."""
+        for session in self._sessions.values():
+            await session.close()
+        self._sessions.clear()
+
+    def _find(self, host: str) -> tuple[Resource, str | None] | None:
+        """Find the service that ``host`` names, and the tag before it."""
+        services = self._world().collections.get(SERVICES)
+        if services is not self._hosts[0]:
+            self._hosts = (services, _by_host(services.values() if services else ()))
+        if host in self._hosts[1]:
+            return self._hosts[1][host], None
+        parsed = parse_host(host)
+        if parsed is None or parsed.tag is None or parsed.service not in self._hosts[1]:
+            return None
+        return self._hosts[1][parsed.service], parsed.tag
+
+    async def _serve(self, exchange: Exchange, resource: Resource, tag: str | None) -> None:
+        began = self._clock.seconds()
+        try:
+            answer = await self._admit(exchange, resource, tag)
+            if answer is not None:
+                await _answer(exchange, answer)
+        finally:
+            exchange.record.latency = self._clock.seconds() - began
+            self._record(exchange.record)
+
+    async def _admit(self, exchange: Exchange, resource: Resource, tag: str | None) -> HttpResponse | None:
+        """Check and forward; gives the answer when it is ours to give."""
+        world, path, record = self._world(), path_of(exchange.scope), exchange.record
+        service = read_service(resource)
+        target = pick(service.traffic, tag, self._draw())
+        if target is None or service.ingress != "all":  # every caller comes from outside so far
+            return html_answer(error_pages.not_found(), 404)
+        verdict = invoker.check(world, resource, exchange.headers, self._identity)
+        if isinstance(verdict, invoker.Refused):
+            record.message = verdict.why
+            if verdict.status == 401:
+                return html_answer(error_pages.unauthorized(path), 401, {"WWW-Authenticate": _CHALLENGE})
+            return html_answer(error_pages.forbidden(path), 403)
+        found = world.find(service.revision(target.revision))
+        if found is None:
+            return html_answer(error_pages.not_found(), 404)
+        revision = read_revision(found)
+        record.revision = revision.name
+        return await self._forward(exchange, revision, verdict)
+
+    async def _forward(
+        self, exchange: Exchange, revision: Revision, admitted: invoker.Admitted
+    ) -> HttpResponse | None:
+        from aiohttp import ClientError
+
+        record = exchange.record
+        try:
+            async with asyncio.timeout(revision.timeout), self._lender.lease(revision.name) as place:
+                await self._exchange_with(place, exchange, admitted)
+        except self._exhausted:
+            record.message = error_pages.NO_INSTANCE
+            return text_answer(error_pages.NO_INSTANCE, 429)
+        except ClientError as error:
+            return _broken(exchange, error)
+        except TimeoutError:
+            record.message = error_pages.TIMED_OUT
+            return None if exchange.started else text_answer(error_pages.UPSTREAM_TIMEOUT, 504)
+        except (OSError, BadAnswerError) as error:
+            return _broken(exchange, error)
+        except ClientGoneError:
+            record.status = record.status or 499
+        return None
+
+    async def _exchange_with(
+        self,
+        place: tuple[NetnsName, IPv4Address, int],
+        exchange: Exchange,
+        admitted: invoker.Admitted,
+    ) -> None:
+        """Send the request to an instance and its answer back, until either end goes away."""
+        forwarding = asyncio.create_task(self._exchange_messages(place, exchange, admitted))
+        reading = asyncio.create_task(read_body(exchange))
+        try:
+            await asyncio.wait({forwarding, reading}, return_when=asyncio.FIRST_COMPLETED)
+            if not forwarding.done():
+                await reading
+                raise ClientGoneError
+            await forwarding
+        finally:
+            for task in (forwarding, reading):
+                task.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await task
+
+    async def _exchange_messages(
+        self,
+        place: tuple[NetnsName, IPv4Address, int],
+        exchange: Exchange,
+        admitted: invoker.Admitted,
+    ) -> None:
+        netns, address, port = place
+        headers = request_headers(exchange.headers, exchange.record, admitted.header)
+        first = await exchange.body.get()
+        _leased.set((str(address), port))
+        async with self._session(netns).request(
+            exchange.scope["method"],
+            upstream_url(address, port, exchange.scope),
+            headers=headers,
+            data=None if first is None else chunks(exchange, first),
+            allow_redirects=False,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+        ) as response:
+            await send_back(exchange, response)
+
+    def _session(self, netns: NetnsName) -> "ClientSession":
+        from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+
+        if netns not in self._sessions:
+
+            def make_socket(found: Any) -> socket.socket:
+                if found[4][:2] != _leased.get():
+                    raise OSError(f"{found[4]} is not the instance that was leased")
+                made = self._open_socket(netns, socket.SOCK_STREAM)
+                made.setblocking(False)
+                return made
+
+            self._sessions[netns] = ClientSession(
+                connector=TCPConnector(limit=0, force_close=True, socket_factory=make_socket),
+                cookie_jar=DummyCookieJar(),
+                auto_decompress=False,
+                timeout=ClientTimeout(total=None, sock_connect=10),
+            )
+        return self._sessions[netns]
+
+
+_leased: ContextVar[tuple[str, int]] = ContextVar("leased")
+"""The address and port of the instance that the present request may connect to."""
+
+_FRONT_END = {"Server": "Google Frontend"}
+_NO_WEBSOCKETS = "Fogbank does not forward WebSockets yet."
+_CHALLENGE = 'Bearer error="invalid_token" error_description="The access token could not be verified"'
+
+
+def pick(traffic: Iterable[Target], tag: str | None, draw: float) -> Target | None:
+    """Choose where a request goes: the tagged target, or one by its share; ``draw`` is from 0 to 1."""
+    targets = tuple(traffic)
+    if tag is not None:
+        return next((target for target in targets if target.tag == tag), None)
+    left = draw * sum(target.percent for target in targets)
+    serving = [target for target in targets if target.percent]
+    for target in serving:
+        left -= target.percent
+        if left < 0:
+            return target
+    return serving[-1] if serving else None
+
+
+def upstream_url(address: IPv4Address, port: int, scope: Scope) -> "URL":
+    """Make the URL of a request to an instance: its host is the instance, whatever the request says."""
+    from yarl import URL
+
+    path, _, query = target_of(scope).partition("?")
+    return URL.build(scheme="http", host=str(address), port=port, path=path, query_string=query, encoded=True)
+
+
+def _new_record(scope: Scope, headers: Mapping[str, str], service: ResourceName) -> RequestRecord:
+    return RequestRecord(
+        service=service,
+        method=scope["method"],
+        url=f"https://{host_of(headers)}{target_of(scope)}",
+        remote_ip=(scope.get("client") or ("", 0))[0],
+        user_agent=headers.get("user-agent", ""),
+        protocol=f"HTTP/{scope.get('http_version', '1.1')}",
+        trace=new_trace(headers),
+    )
+
+
+def _broken(exchange: Exchange, error: Exception) -> HttpResponse | None:
+    """Answer for an instance that refused or dropped the connection; nothing helps a half-sent answer."""
+    exchange.record.message = f"The instance closed the connection: {error}."
+    return None if exchange.started else html_answer(error_pages.unavailable(), 503)
+
+
+def _by_host(services: Iterable[Resource]) -> Mapping[str, Resource]:
+    return {
+        url.removeprefix("https://"): resource
+        for resource in services
+        for url in (*read_service(resource).urls, read_service(resource).url)
+        if url
+    }
+
+
+async def _answer(exchange: Exchange, answer: HttpResponse) -> None:
+    record = exchange.record
+    record.status, record.response_size = answer.status, len(answer.body)
+    headers = {**answer.headers, **_FRONT_END, "X-Cloud-Trace-Context": f"{record.trace.trace_id};o=1"}
+    await respond(exchange.send, HttpResponse(answer.status, answer.body, answer.type, headers))
+
+
+async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Say that WebSockets are not built yet, in the way that the protocol allows."""
+    await receive()
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1011, "reason": _NO_WEBSOCKETS})
+        return
+    headers = [(b"content-type", b"text/plain")]
+    await send({"type": "websocket.http.response.start", "status": 501, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": f"{_NO_WEBSOCKETS}\n".encode()})

@@ -1,0 +1,90 @@
+"""Who may send a request to a Cloud Run service: checked before the container sees anything.
+
+SEMANTICS 5.6. A service is open when everybody may invoke it; else the caller shows an ID token that this
+region issued for one of the service's addresses, and its owner needs the permission.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fogbank.frontend.iam.accounts import GCLOUD_CLIENT, project_policy
+from fogbank.frontend.iam.identity import Identity
+from fogbank.frontend.iam.jwt import BadTokenError, Claims
+from fogbank.resources.names import ResourceName
+from fogbank.resources.policies import INVOKE, allows
+from fogbank.resources.run import POLICIES, RunService, read_service
+from fogbank.resources.world import Json, Resource, World
+
+CUSTOM_AUDIENCES = "run.googleapis.com/custom-audiences"
+REMOVED = "SIGNATURE_REMOVED_BY_GOOGLE"
+"""What a container sees in place of a signature, so that it cannot replay its callers' tokens."""
+
+_HEADERS = ("x-serverless-authorization", "authorization")
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The caller may pass; ``header`` is the one that carried the token, if a token was needed."""
+
+    header: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The caller may not: 401 for a token that cannot be believed, 403 for want of one or of permission."""
+
+    status: int
+    why: str
+
+
+def check(
+    world: World, resource: Resource, headers: Mapping[str, str], identity: Identity
+) -> Admitted | Refused:
+    """Decide whether a request with ``headers`` may reach the service."""
+    service = read_service(resource)
+    policies = _policies(world, service, identity.operator.email)
+    if not service.iam_check or allows(policies, INVOKE, None, authenticated=False):
+        return Admitted()
+    header = next((name for name in _HEADERS if name in headers), None)
+    if header is None:
+        return Refused(
+            403,
+            "The request was not authenticated. Either allow unauthenticated invocations or set the proper "
+            "Authorization header.",
+        )
+    try:
+        claims = _claims(headers[header], identity, _audiences(resource.body, service))
+    except BadTokenError as error:
+        return Refused(401, f"The access token could not be verified: {error}.")
+    if not allows(policies, INVOKE, identity.principal(claims)):
+        return Refused(403, "The caller has no permission run.routes.invoke on this service.")
+    return Admitted(header)
+
+
+def _claims(authorization: str, identity: Identity, audiences: frozenset[str]) -> Claims:
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        raise BadTokenError("not a bearer token")
+    claims = identity.verify_id_token(token.strip())
+    if claims.get("aud") not in audiences:
+        raise BadTokenError("meant for another audience")
+    return claims
+
+
+def without_signature(authorization: str) -> str:
+    """Replace the signature of a token."""
+    head, dot, _ = authorization.rpartition(".")
+    return f"{head}.{REMOVED}" if dot else authorization
+
+
+def _policies(world: World, service: RunService, operator: str) -> tuple[Json | None, Json]:
+    own = world.find(ResourceName(POLICIES, service.name.path))
+    return (own.body if own else None, project_policy(world, service.name.project, operator))
+
+
+def _audiences(body: Json, service: RunService) -> frozenset[str]:
+    annotations = body["metadata"].get("annotations", {})
+    custom = json.loads(annotations.get(CUSTOM_AUDIENCES, "[]"))
+    urls = {service.url, *service.urls}
+    return frozenset({GCLOUD_CLIENT, *custom, *urls, *(f"{url}/" for url in urls)})

@@ -1,0 +1,68 @@
+"""Names of the namespaces and devices that a region consists of.
+
+Everything that must find a namespace again (the front end that calls an instance, the trace command) asks
+here. A router's device is named after the address behind it, which no other device of that namespace can
+share and which fits a device name exactly; other names are shortened by a digest when they are too long.
+"""
+
+import hashlib
+import re
+from ipaddress import IPv4Address
+
+from fogbank.network.topology import DeviceName, NetnsName
+from fogbank.resources.names import ResourceName
+
+INTERNET = NetnsName("internet")
+FABRIC = NetnsName("fabric")
+
+LOOPBACK = DeviceName("lo")
+UPLINK = DeviceName("ext")
+"""Where a router's way to the internet starts."""
+
+ETH0 = DeviceName("eth0")
+"""An endpoint's first interface: an instance's or connector instance's is the serverless side."""
+
+ETH1 = DeviceName("eth1")
+"""The interface on the way to the VPC."""
+
+_LONGEST = 15
+_PLAIN = re.compile(r"[a-z0-9.-]+")
+
+
+def vpc_netns(network: ResourceName) -> NetnsName:
+    """Name the router of a VPC network."""
+    return NetnsName(f"vpc/{network.project}/{network.id}")
+
+
+def site_netns(host: str) -> NetnsName:
+    """Name the machine of the third party ``host``."""
+    return NetnsName(f"site/{host}")
+
+
+def hub_netns(connector: ResourceName) -> NetnsName:
+    """Name the router that spreads flows over a connector's instances."""
+    return NetnsName(f"hub/{connector.project}/{connector.region}/{connector.id}")
+
+
+def connector_netns(connector: ResourceName, number: int) -> NetnsName:
+    """Name instance ``number`` (0 …) of a connector."""
+    return NetnsName(f"connector/{connector.project}/{connector.region}/{connector.id}/{number}")
+
+
+def instance_netns(identifier: str) -> NetnsName:
+    """Name the machine of a serverless instance."""
+    return NetnsName(f"instance/{identifier}")
+
+
+def device_to(address: IPv4Address) -> DeviceName:
+    """Name a router's device by the address behind it."""
+    return DeviceName(str(address))
+
+
+def device_named(text: str) -> DeviceName:
+    """Name a device ``text``, or when that does not fit by its beginning and a digest."""
+    if len(text) <= _LONGEST and _PLAIN.fullmatch(text):
+        return DeviceName(text)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+    start = "".join(_PLAIN.findall(text))[: _LONGEST - 7]
+    return DeviceName(f"{start}-{digest}")

@@ -1,0 +1,117 @@
+"""Rooms: the elements of one namespace, indexed for the questions that a packet asks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from ipaddress import IPv4Address
+
+from fogbank.network.routing import RoutingTable
+from fogbank.network.topology import (
+    Address,
+    AddressSetMember,
+    DeviceName,
+    Element,
+    FirewallPolicy,
+    Link,
+    Listener,
+    NetnsName,
+    NetworkNamespace,
+    Port,
+    PortSecurity,
+    Route,
+    Shaper,
+    SourceNat,
+    StatefulFirewall,
+    Topology,
+    Workload,
+)
+
+
+@dataclass
+class NodeView:
+    """What stands in ``netns``."""
+
+    netns: NetnsName
+    forwards: bool = False
+    routes: list[Route] = field(default_factory=list)
+    addresses: dict[IPv4Address, DeviceName] = field(default_factory=dict)
+    neighbours: dict[DeviceName, Port] = field(default_factory=dict)
+    filter: StatefulFirewall | None = None
+    port_security_by_address: dict[IPv4Address, PortSecurity] = field(default_factory=dict)
+    policies: dict[str, FirewallPolicy] = field(default_factory=dict)
+    members: dict[str, set[IPv4Address]] = field(default_factory=dict)
+    translations: list[SourceNat] = field(default_factory=list)
+    shapers: dict[DeviceName, Shaper] = field(default_factory=dict)
+    listeners: dict[tuple[IPv4Address, int, str], Listener] = field(default_factory=dict)
+    workloads: dict[int, Workload] = field(default_factory=dict)
+
+    @cached_property
+    def table(self) -> RoutingTable:
+        """The routes, ready to be asked."""
+        return RoutingTable.of(self.routes)
+
+    def source_for(self, route: Route) -> IPv4Address | None:
+        """Choose the address of a local socket whose packets ``route`` takes, as the kernel does."""
+        if route.source is not None:
+            return route.source
+        devices = [hop.device for hop in route.hops]
+        on_device = [a for a, device in self.addresses.items() if device in devices]
+        return next(iter(on_device), next(iter(self.addresses), None))
+
+    def translation(self, device: DeviceName, source: IPv4Address) -> SourceNat | None:
+        """Find what translates ``source`` when it leaves by ``device``."""
+        found = (each for each in self.translations if each.device == device and source in each.inside)
+        return max(found, key=lambda each: each.inside.prefixlen, default=None)
+
+
+def node_views(topology: Topology) -> Mapping[NetnsName, NodeView]:
+    """Index every namespace of ``topology``."""
+    found = {netns.name: NodeView(netns.name, netns.forwards) for netns in topology.of_kind(NetworkNamespace)}
+    for element in topology:
+        _place(found, element)
+    return found
+
+
+def _place(found: dict[NetnsName, NodeView], element: Element) -> None:
+    match element:
+        case NetworkNamespace():
+            pass
+        case Link(left=left, right=right):
+            found[left.netns].neighbours[left.device] = right
+            found[right.netns].neighbours[right.device] = left
+        case Address(port=port, interface=interface):
+            found[port.netns].addresses[interface.ip] = port.device
+        case Shaper(port=port):
+            found[port.netns].shapers[port.device] = element
+        case _:
+            _place_inside(found[element.netns], element)
+
+
+def _place_inside(
+    node: NodeView,
+    element: Route
+    | SourceNat
+    | StatefulFirewall
+    | FirewallPolicy
+    | AddressSetMember
+    | PortSecurity
+    | Listener
+    | Workload,
+) -> None:
+    match element:
+        case Route():
+            node.routes.append(element)
+        case SourceNat():
+            node.translations.append(element)
+        case StatefulFirewall():
+            node.filter = element
+        case FirewallPolicy():
+            node.policies[element.name] = element
+        case AddressSetMember():
+            node.members.setdefault(element.address_set, set()).add(element.address)
+        case PortSecurity():
+            node.port_security_by_address[element.address] = element
+        case Listener():
+            node.listeners[element.address, element.port, element.protocol] = element
+        case Workload():
+            node.workloads[element.port] = element

@@ -1,0 +1,197 @@
+"""DNS for the inside of the world: it knows exactly the names that exist here.
+
+It answers on sockets that the driver opened in the world (``resolver`` listeners). What a name means is a
+pure function given at construction. There is no recursion: what is not here does not exist, and an instance
+learns that at once instead of waiting.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import struct
+from collections import Counter
+from collections.abc import Callable
+from ipaddress import IPv4Address
+from typing import cast
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.opcode
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
+
+from fogbank.network.topology import Listener
+from fogbank.resources.sites import find_site
+from fogbank.resources.world import World
+
+_log = logging.getLogger(__name__)
+
+METADATA_ADDRESS = IPv4Address("169.254.169.254")
+METADATA_NAMES = frozenset({"metadata.google.internal", "metadata"})
+
+Answers = Callable[[IPv4Address, str, str], tuple[IPv4Address, ...] | None]
+"""What ``(client, name, type)`` resolves to: addresses, nothing of that type (empty), or no such name (None).
+
+Names come in lower case without the last dot; types as text, ``A``."""
+
+_TTL_SECONDS = 5
+"""Short, so that a third party that was removed is soon gone everywhere."""
+_IDLE_SECONDS = 10.0
+_HEADER_BYTES = 12
+_LARGEST_QUERY = 1232
+"""Bytes, as much as EDNS carries without fragments (https://www.dnsflagday.net/2020/)."""
+_MOST_STREAMS = 32
+"""TCP connections that one client may have at a time."""
+
+
+def world_answers(world: Callable[[], World]) -> Answers:
+    """Resolve the metadata server and the third parties of the present ``world``."""
+
+    def answers(_client: IPv4Address, name: str, kind: str) -> tuple[IPv4Address, ...] | None:
+        if name in METADATA_NAMES:
+            addresses: tuple[IPv4Address, ...] = (METADATA_ADDRESS,)
+        elif site := find_site(world(), name):
+            addresses = (site.address,)
+        else:
+            return None
+        return addresses if kind == "A" else ()
+
+    return answers
+
+
+class DnsServer:
+    """Answers DNS on any number of sockets with ``answers``."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        self._streams: Counter[str] = Counter()
+
+    async def serve(self, listener: Listener, sock: socket.socket) -> None:
+        """Answer on ``sock`` until cancelled; then it is closed."""
+        if listener.protocol == "udp":
+            await self._serve_datagrams(sock)
+        else:
+            await self._serve_streams(sock)
+
+    def reply(self, query: bytes, client: IPv4Address) -> bytes | None:
+        """Answer one message; None when it is not even the beginning of a query."""
+        refusal = _refusal(query)
+        if refusal is not None:
+            return _error(query, refusal)
+        try:
+            message = dns.message.from_wire(query)
+        except (dns.exception.DNSException, ValueError):
+            return _error(query, dns.rcode.FORMERR)
+        answer = dns.message.make_response(message, recursion_available=True, our_payload=1232)
+        question = message.question[0]
+        name = question.name.to_text(omit_final_dot=True).lower()
+        kind = dns.rdatatype.to_text(question.rdtype)
+        known = self._answers(client, name, kind) if question.rdclass == dns.rdataclass.IN else None
+        if known is None:
+            answer.set_rcode(dns.rcode.NXDOMAIN)
+        elif known:
+            texts = [str(address) for address in known]
+            answer.answer.append(dns.rrset.from_text_list(question.name, _TTL_SECONDS, "IN", "A", texts))
+        answer.flags |= dns.flags.AA
+        return answer.to_wire()
+
+    async def _serve_datagrams(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _Datagrams(self), sock=sock
+        )
+        try:
+            await asyncio.Event().wait()
+        finally:
+            transport.close()
+
+    async def _serve_streams(self, sock: socket.socket) -> None:
+        server = await asyncio.start_server(self._admit, sock=sock)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            server.close()
+
+    async def _admit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = writer.get_extra_info("peername")
+        if peer is None or self._streams[peer[0]] >= _MOST_STREAMS:
+            writer.transport.abort()  # it is gone already, or one too many
+            return
+        self._streams[peer[0]] += 1
+        try:
+            await self._converse(reader, writer, IPv4Address(peer[0]))
+        finally:
+            self._streams.subtract({peer[0]: 1})
+            self._streams += Counter()  # forgets who has none
+
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: IPv4Address
+    ) -> None:
+        try:
+            while True:
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    (length,) = struct.unpack("!H", await reader.readexactly(2))
+                    query = await reader.readexactly(length)
+                answer = self.reply(query, client)
+                if answer is None:
+                    return
+                writer.write(struct.pack("!H", len(answer)) + answer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, TimeoutError, OSError):
+            return  # the client is done
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, resolver: DnsServer) -> None:
+        self._resolver = resolver
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.DatagramTransport", transport)  # uvloop's are no subclasses
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        try:
+            answer = self._resolver.reply(data, IPv4Address(addr[0]))
+        except Exception:  # noqa: BLE001 - one bad packet must not silence the name service
+            _log.exception("a DNS query from %s could not be answered", addr[0])
+            return
+        if answer is not None and self._transport is not None:
+            self._transport.sendto(answer, addr)
+
+
+def _refusal(query: bytes) -> dns.rcode.Rcode | None:
+    """Judge a message by its header, before anything reads its records: a query is one question, and short.
+
+    RFC 6891, section 6.1.1: the additional records are one OPT at most; TSIG (RFC 8945) may be another.
+    """
+    if not _HEADER_BYTES <= len(query) <= _LARGEST_QUERY or _is_answer(query):
+        return dns.rcode.FORMERR
+    if (query[2] >> 3 & 0xF) != dns.opcode.QUERY:
+        return dns.rcode.NOTIMP
+    questions, answers, authorities, more = struct.unpack_from("!HHHH", query, 4)
+    if questions != 1:
+        return dns.rcode.NOTIMP
+    return dns.rcode.FORMERR if answers or authorities or more > 2 else None
+
+
+def _is_answer(message: bytes) -> bool:
+    return bool(message[2] & 0x80)
+
+
+def _error(query: bytes, code: dns.rcode.Rcode) -> bytes | None:
+    """Answer an error when there is at least a header to answer to, and never to an answer.
+
+    Two resolvers would talk to one another for ever.
+    """
+    if len(query) < _HEADER_BYTES or _is_answer(query):
+        return None
+    flags = dns.flags.QR | (query[2] & 0x79) << 8 | code
+    return query[:2] + struct.pack("!HHHHH", flags, 0, 0, 0, 0)

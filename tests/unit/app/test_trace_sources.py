@@ -1,0 +1,89 @@
+"""Which instance a path starts from, by what a person calls it."""
+
+import pytest
+from inline_snapshot import snapshot
+from tests import worlds
+
+from fogbank.app.trace_sources import find_source
+from fogbank.control.instance_state import InstanceState
+from fogbank.errors import OperatorError
+from fogbank.resources.run import Revision, read_revision, service_name
+from fogbank.resources.world import Instance
+
+
+def state(project: str, service: str, number: int, region: str = worlds.R) -> InstanceState:
+    stored = worlds.revision(f"{service}-00001-abc", service=service, region=region)
+    path = stored.name.path.replace(f"projects/{worlds.P}/", f"projects/{project}/")
+    stored = worlds.resource(type(stored.name)(stored.name.collection, path), stored.body)
+    revision: Revision = read_revision(stored)
+    return InstanceState(
+        Instance(f"{service}-00001-abc-{number:04x}", stored, number, 0), revision, 0.0, "ready"
+    )
+
+
+MINE, THEIRS, OTHERS = state("demo", "web", 1), state("shop", "web", 2), state("bank", "web", 3)
+READY = (OTHERS, THEIRS, MINE, state("shop", "till", 4))
+
+
+def found(
+    asked: str, ready: tuple[InstanceState, ...] = READY, project: str = "demo", more: tuple = ()
+) -> str:
+    return find_source(asked, ready, more, project).instance.id
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "web",
+        "run/web",
+        "run/web/",
+        "run/demo/web",
+        "demo/web",
+        "run/web/web-00001-abc",
+        "run/demo/web/web-00001-abc",
+        "run/web/web-00001-abc-0001",
+        "web-00001-abc-0001",
+    ],
+)
+def test_a_name_without_a_project_is_the_default_projects(asked: str) -> None:
+    assert found(asked) == MINE.instance.id
+
+
+@pytest.mark.parametrize("asked", ["run/shop/web", "shop/web/web-00001-abc", "web-00001-abc-0002"])
+def test_a_whole_name_and_an_id_reach_every_project(asked: str) -> None:
+    assert found(asked) == THEIRS.instance.id
+
+
+def test_a_name_that_only_one_other_project_has_is_its() -> None:
+    assert found("till") == "till-00001-abc-0004"
+
+
+def test_a_name_that_only_other_projects_share_is_refused_with_the_whole_names() -> None:
+    with pytest.raises(OperatorError) as refused:
+        found("run/web", project="nobodys")
+    assert str(refused.value) == snapshot(
+        "run/web is the name of more than one service: run/bank/web, run/demo/web, run/shop/web."
+    )
+
+
+def test_a_service_of_the_default_project_that_sleeps_is_not_mistaken_for_anothers() -> None:
+    with pytest.raises(OperatorError) as refused:
+        found("run/web", (THEIRS,), more=(service_name("demo", worlds.R, "web"),))
+    assert str(refused.value) == snapshot("No instance of run/web runs. Send it a request first.")
+
+
+def test_a_service_of_two_regions_is_named_by_an_instance() -> None:
+    abroad = state("demo", "web", 5, "europe-west1")
+    with pytest.raises(OperatorError, match=r"Name an instance: web-00001-abc-0001, web-00001-abc-0005\."):
+        found("web", (MINE, abroad))
+    assert found("web-00001-abc-0005", (MINE, abroad)) == abroad.instance.id
+
+
+def test_what_does_not_run_is_answered_with_what_does() -> None:
+    with pytest.raises(OperatorError) as refused:
+        found("run/nothing")
+    assert str(refused.value) == snapshot(
+        "No instance of run/nothing runs. These do: run/bank/web, run/shop/till, run/shop/web, run/web."
+    )
+    with pytest.raises(OperatorError, match="Deploy a service first"):
+        found("web", ())

@@ -1,0 +1,122 @@
+"""Layers become a root file system, and nothing outside it."""
+
+import gzip
+import io
+import stat
+import tarfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fogbank.dataplane.linux.images.layer import pack
+from fogbank.dataplane.linux.images.unpacked import unpack_layer
+from fogbank.errors import DriverError
+
+
+def layer(*entries: tuple[str, bytes | str | None], **options) -> bytes:
+    """Make a tar: content as bytes, a link's target as text, a folder as None."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, what in entries:
+            entry = tarfile.TarInfo(name)
+            for key, value in options.items():
+                setattr(entry, key, value)
+            if what is None:
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+                archive.addfile(entry)
+            elif isinstance(what, str):
+                hard = what.startswith("=")
+                entry.type = tarfile.LNKTYPE if hard else tarfile.SYMTYPE
+                entry.linkname = what.removeprefix("=")
+                archive.addfile(entry)
+            else:
+                entry.size = len(what)
+                archive.addfile(entry, io.BytesIO(what))
+    return packed.getvalue()
+
+
+@pytest.fixture
+def apply(tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+
+    def unpack(*layers: bytes):
+        for number, content in enumerate(layers):
+            file = tmp_path / f"layer{number}"
+            file.write_bytes(content)
+            unpack_layer(file, root)
+        return root
+
+    return unpack
+
+
+def test_later_layers_lie_over_earlier_ones(apply):
+    root = apply(layer(("a", b"1"), ("d", None), ("d/b", b"1")), layer(("a", b"2")))
+    assert ((root / "a").read_bytes(), (root / "d/b").read_bytes()) == (b"2", b"1")
+
+
+def test_a_gzipped_layer_is_unpacked(apply):
+    assert (apply(gzip.compress(layer(("a", b"1")))) / "a").read_bytes() == b"1"
+
+
+def test_a_whiteout_deletes_and_is_not_there_itself(apply):
+    root = apply(layer(("d/a", b"1"), ("d/b", b"1")), layer(("d/.wh.a", b"")))
+    assert [path.name for path in (root / "d").iterdir()] == ["b"]
+
+
+def test_an_opaque_folder_hides_only_what_lower_layers_put_there(apply):
+    root = apply(layer(("d/a", b"1"), ("d/e/f", b"1")), layer(("d/new", b"2"), ("d/.wh..wh..opq", b"")))
+    assert [path.name for path in (root / "d").iterdir()] == ["new"]
+
+
+def test_a_folder_may_become_a_file_and_back(apply):
+    root = apply(layer(("x/y", b"1")), layer(("x", b"2")), layer(("x/z", b"3")))
+    assert (root / "x/z").read_bytes() == b"3"
+
+
+def test_modes_and_hard_links_are_kept(apply):
+    root = apply(layer(("bin/a", b"1"), mode=0o4755), layer(("bin/b", "=bin/a")))
+    assert stat.S_IMODE((root / "bin/a").stat().st_mode) == 0o4755
+    assert (root / "bin/b").samefile(root / "bin/a")
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/../evil"])
+def test_an_entry_that_climbs_out_is_refused(apply, tmp_path, name):
+    with pytest.raises(DriverError, match="leaves its root"):
+        apply(layer((name, b"1")))
+    assert not (tmp_path / "evil").exists()
+
+
+@pytest.mark.parametrize("target", ["../../../..", "/", "../outside"])
+def test_a_link_leads_nowhere_outside(apply, tmp_path, target):
+    (tmp_path / "outside").mkdir()
+    root = apply(layer(("way", target), ("way/in/file", b"1")))
+    assert not list((tmp_path / "outside").iterdir())
+    assert [path for path in root.rglob("file") if path.read_bytes() == b"1"]
+
+
+def test_a_hard_link_takes_nothing_from_outside(apply, tmp_path):
+    (tmp_path / "secret").write_bytes(b"secret")
+    with pytest.raises((DriverError, OSError)):
+        apply(layer(("way", ".."), ("stolen", "=../secret")))
+
+
+def test_links_in_a_circle_are_refused(apply):
+    with pytest.raises(DriverError, match="too many links"):
+        apply(layer(("a", "b"), ("b", "a"), ("a/x", b"1")))
+
+
+paths = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map(lambda parts: "/" + "/".join(parts))
+
+
+@given(files=st.dictionaries(paths.map(lambda path: f"{path}.f"), st.binary(max_size=50), max_size=6))
+def test_packed_files_come_out_as_they_went_in_and_always_the_same(tmp_path_factory, files):
+    folder = tmp_path_factory.mktemp("pack")
+    packed = pack(files)
+    assert pack(dict(reversed(files.items()))) == packed
+    (folder / "layer").write_bytes(packed)
+    (folder / "root").mkdir()
+    unpack_layer(folder / "layer", folder / "root")
+    found = {f"/{path.relative_to(folder / 'root')}": path for path in (folder / "root").rglob("*.f")}
+    assert {name: path.read_bytes() for name, path in found.items()} == files
