@@ -14,7 +14,7 @@ from statistics import quantiles
 from tests.attacks.inside import Inside
 from tests.attacks.table import Attack, Row, Tally
 
-from fogbank.testing import Region, end_region, short_folder, start_region
+from fogbank.testing import RunningRegion, end_region, short_folder, start_region
 
 NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck"
 SERVICES = "https://run.googleapis.com/v2/projects/demo/locations/asia-northeast3/services"
@@ -34,7 +34,7 @@ class Target:
     """A running region with two services, ``open`` to all and ``closed``."""
 
     def __init__(self) -> None:
-        self.region: Region = start_region(short_folder(), "--ephemeral")
+        self.region: RunningRegion = start_region(short_folder(), "--ephemeral")
         self.port = int(self.region.environment["HTTPS_PROXY"].rpartition(":")[2])
         self.roots = self.region.environment["SSL_CERT_FILE"]
         self.folder = next(self.region.home.rglob("operator.sock")).parent

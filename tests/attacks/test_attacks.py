@@ -3,13 +3,15 @@
 import os
 
 import pytest
-from tests.attacks import dns, exhaustion, http1, http2, local, tokens  # noqa: F401 - each adds its rows
+from tests.attacks import dns, exhaustion, http1, http2, local, tls, tokens  # noqa: F401 - each adds its rows
 from tests.attacks.table import ATTACKS
 from tests.attacks.target import MORE_MEMORY, MORE_WAIT
 
 WANTED = [each for each in ATTACKS if each.quick or os.environ.get("FOGBANK_ATTACKS") == "all"]
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:ssl.OP_NO_TLS:DeprecationWarning")
 @pytest.mark.netns
 @pytest.mark.xdist_group("attacks")
 @pytest.mark.parametrize("attack", WANTED, ids=str)

@@ -74,9 +74,7 @@ def forged(target: Target, audience: str) -> dict[str, str]:
 
 
 def refresh_token(target: Target) -> str:
-    text = target.region.fogbank("credentials", "someone@example.com", "--format", "json", check=False)
-    found = json.loads(text) if text.startswith("{") else {}
-    return str(found.get("refresh_token", "1//none"))
+    return str(json.loads(target.region.fogbank("credentials", "--user", "me@example.com"))["refresh_token"])
 
 
 @attack("API")

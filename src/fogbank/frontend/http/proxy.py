@@ -21,7 +21,7 @@ from fogbank.limits import HEAD_SECONDS
 HEAD_LIMIT = 16 * 1024
 """The longest request to the proxy itself."""
 
-SHUTDOWN_SECONDS = 2.0
+SHUTDOWN_SECONDS = 1.0
 """How long the farewell of TLS may take."""
 
 _LONGEST_QUOTE = 100
