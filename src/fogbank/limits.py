@@ -72,7 +72,7 @@ class ConnectionTable:
         now: Callable[[], float] | None = None,
     ) -> None:
         self._most, self._most_new, self._held = most, most_new, held
-        self._now = now or asyncio.get_running_loop().time
+        self.time = now or asyncio.get_running_loop().time
         self._all: dict[Connection, None] = {}
         self._new: dict[Connection, None] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -82,8 +82,8 @@ class ConnectionTable:
 
     @property
     def now(self) -> float:
-        """Tell the time that ``opened`` is in."""
-        return self._now()
+        """Tell the time that ``opened`` is in; ``time`` is its clock."""
+        return self.time()
 
     def add(self, connection: Connection) -> None:
         """Take a connection in; an older one goes when there are too many."""
@@ -91,7 +91,7 @@ class ConnectionTable:
         self._new[connection] = None
         if len(self._new) > self._most_new:
             oldest = next(iter(self._new))
-            if self._now() - oldest.opened > NEW_SECONDS:
+            if self.time() - oldest.opened > NEW_SECONDS:
                 self._drop(oldest)
         if len(self._all) > self._most:
             self._drop(next((each for each in self._dispensable() if each is not connection), connection))
@@ -124,7 +124,7 @@ class ConnectionTable:
 
     def check(self) -> None:
         """Drop what is overdue, and those who keep the most waiting for them when it is too much in all."""
-        now, held = self._now(), 0
+        now, held = self.time(), 0
         for connection in list(self._all):
             if connection.overdue(now):
                 self._drop(connection)

@@ -6,6 +6,7 @@ version.
 """
 
 import asyncio
+from functools import lru_cache
 from typing import Any
 
 import uvicorn
@@ -13,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from fogbank.frontend.http import refusals
-from fogbank.frontend.http.targets import BadTargetError, RequestTarget, read_authority, read_target
+from fogbank.frontend.http.targets import BadTargetError, is_path, read_authority, read_target
 from fogbank.limits import (
     BODY_SECONDS,
     HEAD_LIMIT,
@@ -44,14 +45,15 @@ class Http1(HttpToolsProtocol):
         below: asyncio.Transport | None = None,
     ) -> None:
         super().__init__(config, state, {}, asyncio.get_running_loop())
-        self._table, self._below = table, below
+        self._table, self._below, self._time = table, below, table.time
         self._unread = 0
         self._progress = False
         self._in_head = False
         self._in_body = self._requested = False
         self._heard = self._began = 0.0
         self._stalled: float | None = None
-        self._target = RequestTarget(b"/")
+        self._hosts: list[bytes] = []
+        self._asks_server = False
         self.opened = 0.0
         self._proven = False
 
@@ -87,7 +89,7 @@ class Http1(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._heard = self._table.now
+        self._heard = self._time()
         for start in range(0, len(data), SLICE):
             if self.transport.is_closing():
                 return
@@ -118,30 +120,44 @@ class Http1(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._in_head, self._began = True, self._heard
+        self._hosts, self._asks_server = [], False
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:  # a trailer is no header: the request was judged without it
-            super().on_header(name, value)
+            name = name.lower()
+            if name == b"host":
+                self._hosts.append(value)
+            elif name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._progress = True
         self._in_head, self._in_body = False, True
-        method = self.parser.get_method().decode("ascii")
         if self.parser.get_http_version() not in _VERSIONS:
             raise BadTargetError("not HTTP/1.0 or HTTP/1.1")
-        target = read_target(method, self.url)
-        if target.host is not None:  # RFC 9112, section 3.2.2: it stands above the header
-            self.headers[:] = [(n, v) for n, v in self.headers if n != b"host"]
-            self.headers.append((b"host", target.host))
-        check_head(self.headers)
-        self.url = b"/" if target.path == b"*" else target.render()
-        self._proven = True
-        self._table.prove(self)
+        if not is_path(self.url):
+            self._read_other_form()
+        if self._hosts:
+            check_hosts(tuple(self._hosts))
+        if not self._proven:
+            self._proven = True
+            self._table.prove(self)
         super().on_headers_complete()
         self._requested = True
-        if target.path == b"*":
+        if self._asks_server:
             self.scope["path"], self.scope["raw_path"] = "*", b"*"
+
+    def _read_other_form(self) -> None:
+        """Read a target that is no path: what the rest sees is one, and the host that goes with it."""
+        target = read_target(self.parser.get_method().decode("ascii"), self.url)
+        if target.host is not None:  # RFC 9112, section 3.2.2: it stands above the header
+            self._hosts = [target.host]
+            self.headers[:] = [(n, v) for n, v in self.headers if n != b"host"]
+            self.headers.append((b"host", target.host))
+        self._asks_server = target.path == b"*"
+        self.url = b"/" if self._asks_server else target.render()
 
     def on_body(self, body: bytes) -> None:
         self._progress = True
@@ -166,15 +182,12 @@ class Http1(HttpToolsProtocol):
         self.transport.close()
 
 
-def check_head(headers: Headers) -> None:
-    """Refuse what is no host or no length, or more than one; BadTargetError (RFC 9112, 3.2 and 6.3)."""
-    lengths = [value for name, value in headers if name == b"content-length"]
-    if len(lengths) > 1 or (lengths and not (lengths[0].isdigit() and len(lengths[0]) < 19)):
-        raise BadTargetError("not the length of a body")
-    hosts = [value for name, value in headers if name == b"host"]
+@lru_cache(1024)
+def check_hosts(hosts: tuple[bytes, ...]) -> None:
+    """Refuse what is no host, or more than one; BadTargetError (RFC 9112, section 3.2)."""
     if len(hosts) > 1:
         raise BadTargetError("more than one host")
-    if hosts and hosts[0]:
+    if hosts[0]:
         read_authority(hosts[0].decode("latin-1"))
 
 

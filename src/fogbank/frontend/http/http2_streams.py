@@ -9,11 +9,13 @@ from h2.errors import ErrorCodes
 
 from fogbank.frontend.http import refusals
 from fogbank.frontend.http.asgi import Application, Message, Scope, path_text
-from fogbank.frontend.http.http1 import Headers, check_head
+from fogbank.frontend.http.http1 import Headers, check_hosts
 from fogbank.frontend.http.targets import BadTargetError, read_target
 from fogbank.limits import BODY_SECONDS, STALL_SECONDS
 
 _NO_BODY = frozenset({204, 304})
+_LONGEST_LENGTH = 18
+"""Digits."""
 _log = logging.getLogger(__name__)
 
 
@@ -163,9 +165,8 @@ def read_scope(headers: Headers, *, ended: bool = False) -> Scope:
     plain = [(name, value) for name, value in headers if not name.startswith(b":")]
     if b":authority" in pseudo:
         plain = [(b"host", pseudo[b":authority"]), *((n, v) for n, v in plain if n != b"host")]
-    check_head(plain)
-    if ended and int(dict(plain).get(b"content-length", b"0")):
-        raise BadTargetError("the body is missing")
+    check_hosts(tuple(value for name, value in plain if name == b"host") or (b"",))
+    _check_lengths([value for name, value in plain if name == b"content-length"], ended=ended)
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -178,3 +179,13 @@ def read_scope(headers: Headers, *, ended: bool = False) -> Scope:
         "root_path": "",
         "headers": plain,
     }
+
+
+def _check_lengths(lengths: list[bytes], *, ended: bool) -> None:
+    """Refuse what is no length, or more than one, or one of a body that is missing (RFC 9113, 8.1.1)."""
+    if not lengths:
+        return
+    if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > _LONGEST_LENGTH:
+        raise BadTargetError("not the length of a body")
+    if ended and int(lengths[0]):
+        raise BadTargetError("the body is missing")

@@ -34,6 +34,11 @@ class RequestTarget:
         return self.path + b"?" + self.query if self.query else self.path
 
 
+def is_path(target: bytes) -> bool:
+    """Return whether a target has the origin form, which nearly all have."""
+    return _ORIGIN.fullmatch(target) is not None
+
+
 def read_target(method: str, target: bytes) -> RequestTarget:
     """Read the target of a request; BadTargetError when it is malformed, or its form not for this method."""
     if method == "OPTIONS" and target == b"*":
