@@ -23,7 +23,7 @@ class Inside:
         command = ["nsenter", "-t", str(pid), "-n", sys.executable, "-c", _PROGRAM]
         if not Path("/proc/self/ns/user").samefile(f"/proc/{pid}/ns/user"):
             command[3:3] = ["-U", "--preserve-credentials"]
-        self._helper = subprocess.Popen(command, stdin=theirs)
+        self._helper = subprocess.Popen(command, stdin=theirs.fileno())
         theirs.close()
 
     def socket(self, *, datagrams: bool = False) -> socket.socket:

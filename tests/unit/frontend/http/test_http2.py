@@ -16,10 +16,11 @@ from fogbank.limits import BODY_SECONDS, HEAD_SECONDS, IDLE_SECONDS, STALL_SECON
 GOAWAY = 7
 
 
-class Wire:
+class Wire(asyncio.Transport):
     """The transport of the server, whose other end is a client."""
 
     def __init__(self, app):
+        super().__init__()
         self.keeps_going, self.goaway = False, b""
         self.now, self.events, self.closed, self.aborted, self.paused = 0.0, [], False, False, False
         self.table = ConnectionTable(now=lambda: self.now)
@@ -28,7 +29,7 @@ class Wire:
         self.client.initiate_connection()
         self.server.connection_made(self)
 
-    def get_extra_info(self, _name):
+    def get_extra_info(self, name, default=None):
         return ("127.0.0.1", 4242)
 
     def get_write_buffer_size(self):

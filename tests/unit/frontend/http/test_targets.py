@@ -1,5 +1,7 @@
 """Targets and hosts: what is a path, and what may never become an address."""
 
+from ipaddress import IPv4Address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from yarl import URL
 from fogbank.frontend.http.targets import BadTargetError, RequestTarget, read_authority, read_target
 from fogbank.frontend.ingress.application import upstream_url
 
-ADDRESS, PORT = "169.254.16.1", 8080
+ADDRESS, PORT = IPv4Address("169.254.16.1"), 8080
 
 
 @pytest.mark.parametrize(
@@ -79,6 +81,6 @@ def test_whatever_a_request_says_its_instance_is_the_one_that_was_leased(target)
         return
     scope = {"raw_path": read.path, "query_string": read.query, "path": ""}
     url = upstream_url(ADDRESS, PORT, scope)
-    assert (url.raw_host, url.port, url.user, url.raw_fragment) == (ADDRESS, PORT, None, "")
+    assert (url.raw_host, url.port, url.user, url.raw_fragment) == (str(ADDRESS), PORT, None, "")
     again = URL(str(url), encoded=True)
-    assert (again.raw_host, again.port) == (ADDRESS, PORT)
+    assert (again.raw_host, again.port) == (str(ADDRESS), PORT)

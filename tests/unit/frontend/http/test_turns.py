@@ -1,6 +1,7 @@
 """Requests take turns."""
 
 import asyncio
+from functools import partial
 
 from fogbank.frontend.http.turns import STARTS_PER_TURN, Turns
 
@@ -13,7 +14,7 @@ async def turns(count):
 async def test_no_more_begin_in_one_turn_of_the_loop_and_all_begin():
     made, started = Turns(), []
     for number in range(10):
-        made.add("a", lambda number=number: started.append(number))
+        made.add("a", partial(started.append, number))
     await turns(1)
     assert len(started) <= STARTS_PER_TURN
     await turns(5)
