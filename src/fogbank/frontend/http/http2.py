@@ -7,6 +7,7 @@ first. Priorities and WebSockets (RFC 8441) are not offered.
 
 import asyncio
 import logging
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -25,7 +26,6 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import GoAwayFrame
 
 from fogbank.frontend.http import refusals
 from fogbank.frontend.http.asgi import Application
@@ -52,6 +52,7 @@ CONNECTION_WINDOW = 1024 * 1024
 _ONE_CONNECTION = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )
+_GOAWAY = 0x7
 _log = logging.getLogger(__name__)
 
 
@@ -289,7 +290,8 @@ class Http2(asyncio.Protocol):
         self._requests += 1
         if self._requests == MOST_REQUESTS:
             self._leaving = True
-            self.transport.write(GoAwayFrame(0, last_stream_id=number).serialize())
+            self._flush()
+            self.transport.write(_goodbye(number))
         elif self._leaving:
             self.h2.reset_stream(number, ErrorCodes.REFUSED_STREAM)
             return
@@ -323,3 +325,11 @@ class Http2(asyncio.Protocol):
         kept = [(n.lower(), v) for n, v in headers if n.lower() not in _ONE_CONNECTION]
         self.h2.send_headers(number, [(b":status", b"%d" % status), *self._default_headers(), *kept])
         self.flush_soon()
+
+
+def _goodbye(last: int) -> bytes:
+    """Render a GOAWAY that lets streams up to ``last`` finish; h2's own would end the connection.
+
+    RFC 9113, section 6.8.
+    """
+    return struct.pack("!IBIII", 8 << 8 | _GOAWAY, 0, 0, last, ErrorCodes.NO_ERROR)

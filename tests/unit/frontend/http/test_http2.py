@@ -276,7 +276,7 @@ async def test_after_many_requests_the_client_is_sent_to_another_connection(monk
     wire.ask(5)
     await wire.settle()
     assert wire.status(5) == 200
-    assert wire.goaway
+    assert wire.goaway == b"\0\0\x08\x07\0\0\0\0\0" + b"\0\0\0\5" + bytes(4)
     assert wire.closed
 
 

@@ -12,7 +12,8 @@ async def turns(count):
 
 
 async def test_no_more_begin_in_one_turn_of_the_loop_and_all_begin():
-    made, started = Turns(), []
+    made = Turns()
+    started: list[int] = []
     for number in range(10):
         made.add("a", partial(started.append, number))
     await turns(1)
