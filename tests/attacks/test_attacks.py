@@ -12,6 +12,7 @@ WANTED = [each for each in ATTACKS if each.quick or os.environ.get("FOGBANK_ATTA
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:ssl.OP_NO_TLS:DeprecationWarning")
+@pytest.mark.slow(3)
 @pytest.mark.netns
 @pytest.mark.xdist_group("attacks")
 @pytest.mark.parametrize("attack", WANTED, ids=str)
