@@ -29,11 +29,13 @@ from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.control.operation_retention import forget_operations
 from fogbank.control.operator import OperatorApi
+from fogbank.control.periodic import every
 from fogbank.control.request_queue import NoCapacity
 from fogbank.dataplane.driver import Drifted, Event, WorkloadExited, WorkloadWrote
 from fogbank.dataplane.linux.containers.runtime import CrunRuntime
 from fogbank.dataplane.linux.driver import LinuxDriver
 from fogbank.dataplane.linux.images.builtin import open_store
+from fogbank.dataplane.linux.memory import LOOK_SECONDS, Trimmer
 from fogbank.dataplane.linux.net.capture import probe
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
 from fogbank.dataplane.linux.world import Entered
@@ -102,6 +104,7 @@ class Region:
         self._spawn(self.instances.run())
         self._spawn(self.connectors.run())
         self._spawn(forget_operations(self.store, self._clock))
+        self._spawn(every(LOOK_SECONDS, Trimmer().trim))
         await self.proxy.serve(self._entered.proxy)
         self._spawn(http_server(OperatorApi(self.operator_service))(None, self._entered.operator))
         self.operator_service.ready = True
