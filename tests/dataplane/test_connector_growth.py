@@ -63,7 +63,7 @@ async def grow(lab: Lab, folder: Path) -> None:
     connectors = Connectors(store, loop, lab.driver, clock, logbook, seconds=SECONDS)
     changes = tuple(Put(each) for members in world.collections.values() for each in members.values())
     await store.commit(lambda _world: Decision(changes))
-    loop.set_fleet(fleet)
+    loop.set_fleet("run", fleet.instances)
     await loop.turn()
     assert loop.explain() == []
 

@@ -18,9 +18,10 @@ from typing import Any
 
 from fogbank.clock import Clock
 from fogbank.control.instance_state import InstanceState
-from fogbank.control.loop import ControlLoop, Failure
+from fogbank.control.loop import ControlLoop
 from fogbank.control.periodic import every
 from fogbank.control.probing import passes
+from fogbank.control.progress import Failure
 from fogbank.control.request_queue import RequestQueue
 from fogbank.control.scaling import Limits, Load, desired_instances
 from fogbank.dataplane.driver import WorkloadExited
@@ -30,7 +31,7 @@ from fogbank.network.topology import NetnsName
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import REVISIONS, SERVICES, Readiness, Revision, read_revision, read_service
-from fogbank.resources.world import Change, Fleet, Instance, Resource, World
+from fogbank.resources.world import Change, Instance, Resource, World
 from fogbank.services.run import convergence
 from fogbank.services.run.objects import log_url
 from fogbank.store.store import Store
@@ -241,7 +242,7 @@ class Instances:
         """Tell the loop which instances should run, when that has changed."""
         instances = {state.instance.id: state.instance for state in self._living()}
         if instances != self._loop.fleet.instances:
-            self._loop.set_fleet(Fleet(instances))
+            self._loop.set_fleet("run", instances)
 
     def _redraw_pool(self) -> None:
         now = self._clock.seconds()

@@ -8,14 +8,13 @@ the next.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 
 from immutables import Map
 
 from fogbank.clock import Clock
+from fogbank.control.progress import Failure, Pass, Progress
 from fogbank.dataplane.driver import Driver, Outcome
 from fogbank.lowering.fragments import Lowered
 from fogbank.network.topology import Key, Topology
@@ -24,7 +23,7 @@ from fogbank.planning.words import words
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
-from fogbank.resources.world import Change, Fleet, PutOperation, Resource, World
+from fogbank.resources.world import Change, Fleet, Instance, PutOperation, Resource, World
 from fogbank.services.contract import Service
 from fogbank.store.store import Store
 
@@ -33,37 +32,10 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0)
 """Pauses before a failed action is tried again; the last one repeats."""
 
-PASSES_KEPT = 50
-
 _PASS: Key = ("pass",)
 """Where a failure of the loop's own is kept, beside those of elements."""
 
 Lower = Callable[[World, Fleet, Topology], Lowered]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Something that could not be made as promised: what, why, how often it was tried, since when.
-
-    It has no owners when it belongs to the region itself.
-    """
-
-    what: str
-    why: str
-    attempts: int
-    since: datetime
-    owners: frozenset[ResourceName]
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """A record of one turn of the loop."""
-
-    at: datetime
-    version: int
-    seconds: float
-    plan: Plan
-    failures: Mapping[Key, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +72,6 @@ def after(observed: Topology, outcomes: Iterable[Outcome]) -> Topology:
     return Topology(elements)
 
 
-@dataclass
-class Progress:
-    """What is known about convergence now: read by the operator's status and by the front end."""
-
-    applied_version: int = -1
-    failures: dict[Key, Failure] = field(default_factory=dict)
-    passes: deque[Pass] = field(default_factory=lambda: deque(maxlen=PASSES_KEPT))
-
-    def failing(self) -> frozenset[ResourceName]:
-        """Name every resource that waits for something that fails."""
-        return frozenset(owner for failure in self.failures.values() for owner in failure.owners)
-
-
 class ControlLoop:
     """Keeps the kernel in step with the World, and tells those who wait."""
 
@@ -133,6 +92,7 @@ class ControlLoop:
         self._after_pass: list[Callable[[], None]] = []
         self.observed = Topology()
         self.lowered = Lowered(Topology())
+        self._shares: dict[str, Mapping[str, Instance]] = {}
         self.fleet = Fleet()
         self.progress = Progress()
         store.watch(self._world_changed)
@@ -144,9 +104,17 @@ class ControlLoop:
             if operation is not None and operation.status == "DONE":
                 self.settled(path)
 
-    def set_fleet(self, fleet: Fleet) -> None:
-        """Take the fleet's newest decision; the next pass builds it."""
-        self.fleet = fleet
+    def set_fleet(self, controller: str, instances: Mapping[str, Instance]) -> None:
+        """Take what ``controller`` wants to run now, by id; the next pass builds it.
+
+        The fleet is the union of what all controllers want; two must not claim one id (ValueError).
+        ``instances`` must not be changed afterwards.
+        """
+        shares = self._shares | {controller: instances}
+        fleet = {key: instance for share in shares.values() for key, instance in share.items()}
+        if len(fleet) < sum(map(len, shares.values())):
+            raise ValueError(f"{controller} claims instances that another controller runs")
+        self._shares, self.fleet = shares, Fleet(fleet)
         self._wake.set()
 
     def after_pass(self, tell: Callable[[], None]) -> None:

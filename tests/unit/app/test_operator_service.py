@@ -71,7 +71,7 @@ async def setup(tmp_path: Path) -> AsyncIterator[Room]:
     world, fleet = worlds.article()
     changes = tuple(Put(each) for members in world.collections.values() for each in members.values())
     await setup.store.commit(lambda _world: Decision(changes))
-    setup.loop.set_fleet(fleet)
+    setup.loop.set_fleet("run", fleet.instances)
     yield setup
     setup.logbook.close()
     setup.access_log.close()

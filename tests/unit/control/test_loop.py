@@ -21,7 +21,7 @@ from fogbank.planning.plan import Action, Create, Plan, Remove, element_of, plan
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
-from fogbank.resources.world import Change, Delete, Fleet, Put, PutOperation, Resource, World
+from fogbank.resources.world import Change, Delete, Fleet, Instance, Put, PutOperation, Resource, World
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
 
@@ -154,7 +154,7 @@ async def test_once_converged_the_machine_is_left_alone(
     await store.commit(lambda _world: insert("a"))
     await loop.settle("projects/p/global/operations/a", 5)
     asked = len(machine.asked)
-    loop.set_fleet(Fleet())
+    loop.set_fleet("run", {})
     await asyncio.sleep(0.05)
     assert len(machine.asked) == asked
 
@@ -265,3 +265,17 @@ async def test_whoever_waits_for_what_never_settles_gets_their_time_back(loop: C
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
     assert loop._settled == {}
+
+
+async def test_the_fleet_is_what_all_controllers_want_and_each_replaces_only_its_share(
+    loop: ControlLoop,
+) -> None:
+    revision = Resource(network("r"), 1, NOW, {})
+    vm, container = Instance("vm-1", revision, 1, 0), Instance("container-1", revision, 2, 0)
+    loop.set_fleet("compute", {vm.id: vm})
+    loop.set_fleet("run", {container.id: container})
+    assert loop.fleet.instances == {vm.id: vm, container.id: container}
+    loop.set_fleet("run", {})
+    assert loop.fleet.instances == {vm.id: vm}
+    with pytest.raises(ValueError, match="another controller"):
+        loop.set_fleet("run", {vm.id: vm})
