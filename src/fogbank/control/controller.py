@@ -50,9 +50,9 @@ class TraceSource:
 
 
 class Controller(Protocol):
-    """One API's part of the control plane.
+    """One API's part of the control plane; all but ``run`` is called in the event loop and returns soon.
 
-    Everything but ``run`` is called in the event loop and returns soon. A class that inherits from this one implements what it needs; the rest does nothing.
+    A class that inherits from this one implements what it needs; the rest does nothing.
     """
 
     name: str
