@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from fogbank.network.topology import Key
@@ -37,14 +37,21 @@ class Pass:
     failures: Mapping[Key, str]
 
 
-@dataclass
 class Progress:
-    """The newest World that was applied, what fails, and the last passes that did something."""
+    """The newest World that was applied, what fails, and the last passes that did something.
 
-    applied_version: int = -1
-    failures: dict[Key, Failure] = field(default_factory=dict)
-    passes: deque[Pass] = field(default_factory=lambda: deque(maxlen=PASSES_KEPT))
+    ``failing`` names every resource that waits for something that fails; it is the same object while the
+    failures are.
+    """
 
-    def failing(self) -> frozenset[ResourceName]:
-        """Name every resource that waits for something that fails."""
-        return frozenset(owner for failure in self.failures.values() for owner in failure.owners)
+    def __init__(self) -> None:
+        self.applied_version = -1
+        self.failures: Mapping[Key, Failure] = {}
+        self.failing: frozenset[ResourceName] = frozenset()
+        self.passes: deque[Pass] = deque(maxlen=PASSES_KEPT)
+
+    def set_failures(self, failures: Mapping[Key, Failure]) -> None:
+        """Replace what fails."""
+        if failures or self.failures:
+            self.failures = failures
+            self.failing = frozenset(owner for failure in failures.values() for owner in failure.owners)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fogbank.clock import Clock
+from fogbank.control import builder
 from fogbank.control import loop as control
 from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.driver import Outcome
@@ -171,7 +172,7 @@ async def test_what_changes_no_network_ends_without_a_plan_and_drift_after_it_is
         planned.append(desired)
         return plan(observed, desired)
 
-    monkeypatch.setattr(control, "plan", count)
+    monkeypatch.setattr(builder, "plan", count)
     await store.commit(lambda _world: reserve("b"))
     await loop.settle("projects/p/global/operations/reserve-b", 5)
     assert (status(store, "reserve-b"), planned) == ("DONE", [])
@@ -214,7 +215,7 @@ async def test_a_bug_that_stays_shows_as_the_regions_own_until_it_is_gone(
         raise RuntimeError("a bug")
 
     with monkeypatch.context() as broken:
-        broken.setattr(loop, "_lower", fail)
+        broken.setattr(loop._builder, "_lower", fail)
         await store.commit(lambda _world: insert("a"))
         await asyncio.sleep(0.05)
         ((owner, failure),) = loop.explain()

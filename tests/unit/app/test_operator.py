@@ -1,22 +1,26 @@
-"""What the operator is told while something cannot be made, and after it was repaired."""
+"""What a person at the terminal is told, also while something cannot be made and after it was repaired."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests import worlds
 
-from fogbank.app.operator_service import OperatorService
+from fogbank.app.operator.clock import ClockApi
+from fogbank.app.operator.internet import InternetApi
+from fogbank.app.operator.logs import LogsApi
+from fogbank.app.operator.plan import PlanApi
+from fogbank.app.operator.status import StatusApi
 from fogbank.clock import Clock
-from fogbank.control.connectors import Connectors
+from fogbank.control.controller import Runtime
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
+from fogbank.control.operator import OperatorApi, Question
 from fogbank.dataplane.simulated import SimulatedDriver, never
 from fogbank.errors import OperatorError
 from fogbank.lowering.lower import lower
@@ -25,44 +29,46 @@ from fogbank.planning.plan import Action, Create
 from fogbank.resources.decisions import Decision
 from fogbank.resources.world import Put
 from fogbank.servers.access_log import AccessLog, AccessLogEntry
+from fogbank.services.run.controller import make_controller as make_run_controller
+from fogbank.services.vpcaccess.controller import Connectors
 from fogbank.settings import Settings
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
 
 
 class Room:
-    """A desk over a driver that only remembers, in a region with article 000."""
+    """The operator's topics over a driver that only remembers, in a region with article 000."""
 
     def __init__(self, folder: Path) -> None:
         clock, self.driver = Clock(), SimulatedDriver()
+        self.region_clock = clock
         self.store = Store(Journal(folder / "world.sqlite"))
         self.logbook = Logbook(folder / "log.jsonl", clock)
         self.access_log = AccessLog(folder / "witness.jsonl")
         self.loop = ControlLoop(self.store, self.driver, lower, (), clock)
-        unused: Any = None
-        self.operator_service = OperatorService(
-            settings=Settings(),
-            variables=dict,
-            user_document=unused,
-            store=self.store,
-            loop=self.loop,
-            instances=SimpleNamespace(states={}, explain=list, reconcile=lambda: None),  # type: ignore[arg-type]
-            connectors=Connectors(self.store, self.loop, self.driver, clock, self.logbook),
-            region_clock=clock,
-            tracer=unused,
-            access_log=self.access_log,
-            logbook=self.logbook,
-            registry=unused,
-            drops_in=unused,
-            advance_conntrack_timeouts=self.driver.advance_conntrack_timeouts,
-            new_id=lambda: 1,
-            stop=lambda: None,
-            started=time.monotonic(),
+        runtime = Runtime(self.store, self.loop, self.driver, clock, self.logbook, str)
+        controllers = (make_run_controller(runtime), Connectors(runtime))
+        started = time.monotonic()
+        topics = (
+            StatusApi(Settings(), self.store, self.loop, controllers, started, lambda: True),
+            InternetApi(self.store, self.loop, clock, self.access_log, lambda: 1),
+            LogsApi(self.logbook, controllers),
+            ClockApi(self.store, clock, controllers, self.driver.advance_conntrack_timeouts, lambda: 1),
+            PlanApi(self.loop),
         )
+        self.operator = OperatorApi(route for topic in topics for route in topic.routes())
 
-    def converging(self) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = self.operator_service.status()["converging"]
-        return rows
+    async def ask(self, method: str, path: str, body: Any = None, **query: str) -> Any:
+        """Ask as the command line does; the lines of a stream are collected."""
+        found = self.operator.find(method, path)
+        assert found, path
+        route, names = found
+        answer = route.answer(Question(body or {}, query, names))
+        answer = await answer if isinstance(answer, Awaitable) else answer
+        return [line async for line in answer] if isinstance(answer, AsyncIterator) else answer
+
+    async def converging(self) -> list[dict[str, Any]]:
+        return list((await self.ask("GET", "status"))["converging"])
 
 
 @pytest.fixture
@@ -73,6 +79,7 @@ async def setup(tmp_path: Path) -> AsyncIterator[Room]:
     await setup.store.commit(lambda _world: Decision(changes))
     setup.loop.set_fleet("run", fleet.instances)
     yield setup
+    await setup.loop.close()
     setup.logbook.close()
     setup.access_log.close()
     await setup.store.close()
@@ -87,28 +94,28 @@ async def test_a_container_that_cannot_start_shows_until_it_can(setup: Room) -> 
     setup.driver.failure = no_container
     await setup.loop.turn()
     await setup.loop.turn()
-    (row,) = setup.converging()
+    (row,) = await setup.converging()
     assert row["resource"] == "projects/demo/locations/asia-northeast3/revisions/production-00001-abc"
     assert row["what"].startswith("container production-00001-abc-0002 in instance/")
     assert (row["why"], row["attempts"]) == ("crun is not installed. See: fogbank doctor", 2)
     assert row["since"].endswith("Z")
-    (pending,) = setup.operator_service.plan()["pending"]
+    (pending,) = (await setup.ask("GET", "plan"))["pending"]
     assert (pending["action"], pending["kind"]) == ("create", "workload")
     setup.driver.failure = never
     await setup.loop.turn()
-    assert setup.converging() == []
-    assert setup.operator_service.plan()["pending"] == []
+    assert await setup.converging() == []
+    assert (await setup.ask("GET", "plan"))["pending"] == []
 
 
 async def test_time_that_is_skipped_passes_for_the_flows_of_gateways_too(setup: Room) -> None:
-    told = await setup.operator_service.advance({"advanceSeconds": 90})
+    told = await setup.ask("POST", "clock", {"advanceSeconds": 90})
     assert (told["advancedSeconds"], setup.driver.aged) == (90.0, 90)
 
 
 async def test_what_nobody_asked_for_shows_as_the_regions_own(setup: Room) -> None:
     setup.driver.failure = lambda action: "too many open files" if "site/ident.me" in str(action) else None
     await setup.loop.turn()
-    rows = setup.converging()
+    rows = await setup.converging()
     assert (rows[0]["resource"], rows[0]["what"], rows[0]["why"]) == (
         None, "namespace site/ident.me", "too many open files",
     )  # fmt: skip
@@ -121,38 +128,37 @@ async def test_a_partner_that_cannot_be_made_is_no_success(setup: Room) -> None:
     )
     turning = asyncio.create_task(setup.loop.run())
     with pytest.raises(OperatorError, match=r"namespace site/p.example.com.*too many open files"):
-        await setup.operator_service.add_site({"host": "p.example.com"})
+        await setup.ask("POST", "internet/sites", {"host": "p.example.com"})
     turning.cancel()
     await asyncio.wait([turning])
 
 
 async def test_logs_of_what_is_there_but_silent_are_empty_and_of_nothing_are_refused(setup: Room) -> None:
-    connector = setup.operator_service.logs("cloud-run-connector", follow=False)
-    assert [line async for line in connector] == []
+    assert await setup.ask("GET", "logs", resource="cloud-run-connector") == []
     with pytest.raises(OperatorError, match=r"There is: connector/cloud-run-connector\."):
-        setup.operator_service.logs("nothing", follow=False)
+        await setup.ask("GET", "logs", resource="nothing")
 
 
 async def test_skipped_time_is_no_uptime(setup: Room) -> None:
-    setup.operator_service.region_clock.advance(timedelta(days=400))
-    assert 0 <= setup.operator_service.status()["uptimeSeconds"] < 60
+    setup.region_clock.advance(timedelta(days=400))
+    assert 0 <= (await setup.ask("GET", "status"))["uptimeSeconds"] < 60
 
 
-@pytest.mark.parametrize("follow", [False, True])
+@pytest.mark.parametrize("follow", ["0", "1"])
 async def test_the_log_of_a_host_that_never_was_is_refused_as_its_removal_is(
-    setup: Room, follow: bool
+    setup: Room, follow: str
 ) -> None:
     with pytest.raises(OperatorError) as unknown:
-        await setup.operator_service.site_access_log("nosuch.example", follow=follow)
+        await setup.ask("GET", "internet/log", host="nosuch.example", follow=follow)
     with pytest.raises(OperatorError) as unremovable:
-        await setup.operator_service.remove_site("nosuch.example")
+        await setup.ask("DELETE", "internet/sites/nosuch.example")
     assert str(unknown.value) == str(unremovable.value)
 
 
 @pytest.mark.parametrize("host", ["", "ifconfig.me", "Ifconfig.ME.", "removed.example.com"])
 async def test_hosts_that_are_there_or_were_seen_have_a_log(setup: Room, host: str) -> None:
     seen = AccessLogEntry(
-        setup.operator_service.region_clock.now(),
+        setup.region_clock.now(),
         IPv4Address("203.0.113.5"),
         1024,
         "removed.example.com",
@@ -161,6 +167,6 @@ async def test_hosts_that_are_there_or_were_seen_have_a_log(setup: Room, host: s
         200,
     )
     setup.access_log.append(seen)
-    log = await setup.operator_service.site_access_log(host, follow=False)
+    log = await setup.ask("GET", "internet/log", host=host)
     expected = [] if "ifconfig" in host.lower() else ["removed.example.com"]
-    assert [entry["host"] async for entry in log] == expected
+    assert [entry["host"] for entry in log] == expected
