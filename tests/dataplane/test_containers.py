@@ -88,11 +88,11 @@ class Room:
 
     def exits(self) -> list[int]:
         """Return the status of those that ended by themselves."""
-        return [e.status for e in self.events if isinstance(e, WorkloadExited) and not e.told]
+        return [e.status for e in self.events if isinstance(e, WorkloadExited) and not e.requested]
 
     def stopped(self) -> list[int]:
         """Return the status of those that ended because they were told to."""
-        return [e.status for e in self.events if isinstance(e, WorkloadExited) and e.told]
+        return [e.status for e in self.events if isinstance(e, WorkloadExited) and e.requested]
 
     def run(self, text: str) -> list[str]:
         """Run a program to its end; give what it printed."""
