@@ -6,17 +6,18 @@ and gets values back.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar, TypeVarTuple
 
 from immutables import Map
 
+from fogbank.control.existing import Existing
 from fogbank.dataplane.driver import Driver, Outcome
 from fogbank.lowering.fragments import Lowered
 from fogbank.network.topology import Topology
-from fogbank.planning.plan import Create, Plan, Remove, Replace, plan
+from fogbank.planning.plan import Plan, plan
 from fogbank.resources.world import Fleet, Resource, World
 
 Lower = Callable[[World, Fleet, Topology], Lowered]
@@ -57,7 +58,7 @@ class Builder:
     def __init__(self, driver: Driver, lower: Lower) -> None:
         self._driver, self._lower = driver, lower
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="builder")
-        self._observed = Topology()
+        self._existing = Existing(Topology())
         self._lowered: Lowered | None = None
         self._converged: _Inputs | None = None
         """What the last pass without actions was made of: the very same needs no other."""
@@ -67,7 +68,7 @@ class Builder:
 
         With ``observe`` the driver is asked first what exists.
         """
-        inputs = _Inputs(world.collections, fleet, self._observed)
+        inputs = _Inputs(world.collections, fleet, self._existing.topology)
         if not observe and self._converged is not None and inputs.same(self._converged):
             return None
         return await self._in_thread(self._build, world, fleet, observe)
@@ -85,35 +86,20 @@ class Builder:
 
     def _build(self, world: World, fleet: Fleet, observe: bool) -> Built:
         if observe:
-            self._observed, self._converged = self._driver.observe(), None
-        before, lowered = self._lowered, self._lower(world, fleet, self._observed)
+            self._existing, self._converged = Existing(self._driver.observe()), None
+        before, lowered = self._lowered, self._lower(world, fleet, self._existing.topology)
         self._lowered = lowered
         # While nothing was built since, what gives the same network has nothing to do either.
-        unchanged = self._converged and self._observed is self._converged.observed and lowered is before
-        actions = () if unchanged else plan(self._observed, lowered.topology)
+        unchanged = (
+            self._converged and self._existing.topology is self._converged.observed and lowered is before
+        )
+        actions = () if unchanged else plan(self._existing.topology, lowered.topology)
         if not actions:
-            self._converged = _Inputs(world.collections, fleet, self._observed)
-            return Built(lowered, (), (), self._observed)
+            self._converged = _Inputs(world.collections, fleet, self._existing.topology)
+            return Built(lowered, (), (), self._existing.topology)
         outcomes = self._driver.apply(actions)
-        self._observed = after(self._observed, outcomes)
-        return Built(lowered, actions, outcomes, self._observed)
+        self._existing.take(outcomes)
+        return Built(lowered, actions, outcomes, self._existing.topology)
 
     def _preview(self, world: World, fleet: Fleet) -> Plan:
-        return plan(self._observed, self._lower(world, fleet, self._observed).topology)
-
-
-def after(observed: Topology, outcomes: Iterable[Outcome]) -> Topology:
-    """Return what exists once ``outcomes`` have happened; a removed namespace takes its elements along."""
-    elements = dict(observed.elements)
-    for outcome in outcomes:
-        if outcome.error is not None:
-            continue
-        match outcome.action:
-            case Create(element) | Replace(new=element):
-                elements[element.key] = element
-            case Remove(element):
-                elements.pop(element.key, None)
-                if element.key[0] == "netns":
-                    for lost in observed.by_netns.get(element.key[1], ()):  # type: ignore[call-overload]
-                        elements.pop(lost.key, None)
-    return Topology(elements)
+        return plan(self._existing.topology, self._lower(world, fleet, self._existing.topology).topology)
