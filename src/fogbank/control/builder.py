@@ -1,14 +1,15 @@
 """The builder: lowers, plans and applies in one worker thread, and keeps what it observed.
 
-What has been remembered of lowering is no other thread's business, so a preview (`fogbank plan`) is made in
-this thread, too, between two passes. The event loop hands in a World and a fleet, which never change,
-and gets values back.
+A small network is lowered and planned where we are, which takes less time than to wake another thread; then
+only what there is to apply goes there. What lowering remembers must not be used by two at a time, so a
+preview (`fogbank plan`) is made in the thread, too, and while it is, nothing is done elsewhere. The event loop
+hands in a World and a fleet, which never change, and gets values back.
 """
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar, TypeVarTuple
 
 from immutables import Map
@@ -19,6 +20,9 @@ from fogbank.lowering.fragments import Lowered
 from fogbank.network.topology import Topology
 from fogbank.planning.plan import Plan, plan
 from fogbank.resources.world import Fleet, Resource, World
+
+SMALL = 1000
+"""A network of so many elements is lowered and planned in the event loop: it takes a millisecond."""
 
 Lower = Callable[[World, Fleet, Topology], Lowered]
 R = TypeVar("R")
@@ -58,6 +62,7 @@ class Builder:
     def __init__(self, driver: Driver, lower: Lower) -> None:
         self._driver, self._lower = driver, lower
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="builder")
+        self._jobs = 0
         self._existing = Existing(Topology())
         self._lowered: Lowered | None = None
         self._converged: _Inputs | None = None
@@ -71,7 +76,10 @@ class Builder:
         inputs = _Inputs(world.collections, fleet, self._existing.topology)
         if not observe and self._converged is not None and inputs.same(self._converged):
             return None
-        return await self._in_thread(self._build, world, fleet, observe)
+        if observe or self._jobs or len(inputs.observed) > SMALL:
+            return await self._in_thread(self._build, world, fleet, observe)
+        made = self._decide(world, fleet)
+        return await self._in_thread(self._apply, made) if made.plan else made
 
     async def preview(self, world: World, fleet: Fleet) -> Plan:
         """Return what :meth:`build` would do now; nothing is done."""
@@ -82,24 +90,34 @@ class Builder:
         self._thread.shutdown(cancel_futures=True)
 
     async def _in_thread(self, work: Callable[[*Ts], R], *args: *Ts) -> R:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+        self._jobs += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+        finally:
+            self._jobs -= 1
 
     def _build(self, world: World, fleet: Fleet, observe: bool) -> Built:
         if observe:
             self._existing, self._converged = Existing(self._driver.observe()), None
-        before, lowered = self._lowered, self._lower(world, fleet, self._existing.topology)
-        self._lowered = lowered
+        made = self._decide(world, fleet)
+        return self._apply(made) if made.plan else made
+
+    def _decide(self, world: World, fleet: Fleet) -> Built:
+        """Lower and plan; nothing is done yet."""
+        observed, before = self._existing.topology, self._lowered
+        lowered = self._lowered = self._lower(world, fleet, observed)
         # While nothing was built since, what gives the same network has nothing to do either.
-        unchanged = (
-            self._converged and self._existing.topology is self._converged.observed and lowered is before
-        )
-        actions = () if unchanged else plan(self._existing.topology, lowered.topology)
+        unchanged = self._converged and observed is self._converged.observed and lowered is before
+        actions = () if unchanged else plan(observed, lowered.topology)
         if not actions:
-            self._converged = _Inputs(world.collections, fleet, self._existing.topology)
-            return Built(lowered, (), (), self._existing.topology)
-        outcomes = self._driver.apply(actions)
+            self._converged = _Inputs(world.collections, fleet, observed)
+        return Built(lowered, actions, (), observed)
+
+    def _apply(self, made: Built) -> Built:
+        """Do what is planned."""
+        outcomes = self._driver.apply(made.plan)
         self._existing.take(outcomes)
-        return Built(lowered, actions, outcomes, self._existing.topology)
+        return replace(made, outcomes=outcomes, observed=self._existing.topology)
 
     def _preview(self, world: World, fleet: Fleet) -> Plan:
         return plan(self._existing.topology, self._lower(world, fleet, self._existing.topology).topology)

@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
-from fogbank.control.builder import Builder
+from fogbank.control.builder import SMALL, Builder
 from fogbank.dataplane.driver import Outcome
 from fogbank.dataplane.simulated import SimulatedDriver
 from fogbank.lowering.fragments import Lowered
@@ -17,10 +17,12 @@ WANTED = Lowered(Topology.of([NETNS]))
 
 
 class Machine(SimulatedDriver):
-    """Notes in which threads it works, and waits until it may apply."""
+    """Notes in which threads it works, and waits until it may apply; ``wanted`` is what lowering gives."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.wanted = WANTED
+        self.lowered_in: list[int] = []
         self.threads: set[int] = set()
         self.applying, self.go_on = threading.Event(), threading.Event()
 
@@ -36,7 +38,8 @@ class Machine(SimulatedDriver):
 
     def lower(self, _world: World, _fleet: Fleet, _observed: Topology) -> Lowered:
         self.threads.add(threading.get_ident())
-        return WANTED
+        self.lowered_in.append(threading.get_ident())
+        return self.wanted
 
 
 async def test_the_event_loop_goes_on_while_a_pass_is_made_and_a_preview_waits_for_its_end() -> None:
@@ -74,4 +77,18 @@ async def test_the_very_same_is_not_looked_at_again() -> None:
     assert second
     assert second.plan == ()
     assert await builder.build(world, fleet, observe=False) is None
+    builder.close()
+
+
+async def test_a_small_network_is_lowered_in_the_event_loop_and_a_large_one_is_not() -> None:
+    machine, here = Machine(), threading.get_ident()
+    machine.go_on.set()
+    builder = Builder(machine, machine.lower)
+    await builder.build(World(), Fleet(), observe=True)
+    many = [NetworkNamespace(NetnsName(f"vpc/{number}")) for number in range(SMALL + 1)]
+    machine.wanted = Lowered(Topology.of(many))
+    await builder.build(World(), Fleet(), observe=False)
+    await builder.build(World(version=1), Fleet(), observe=False)
+    assert [thread == here for thread in machine.lowered_in] == [False, True, False]
+    assert here not in machine.threads - set(machine.lowered_in)
     builder.close()
