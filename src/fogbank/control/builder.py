@@ -2,8 +2,8 @@
 
 A small network is lowered and planned where we are, which takes less time than to wake another thread; then
 only what there is to apply goes there. What lowering remembers must not be used by two at a time, so a
-preview (`fogbank plan`) is made in the thread, too, and while it is, nothing is done elsewhere. The event loop
-hands in a World and a fleet, which never change, and gets values back.
+preview (`fogbank plan`) is made in the thread, too, and while it is, nothing is done elsewhere. The event
+loop hands in a World and a fleet, which never change, and gets values back.
 """
 
 import asyncio
