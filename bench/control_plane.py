@@ -7,7 +7,7 @@ what is left is what Fogbank itself computes.
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import count
@@ -53,16 +53,19 @@ BEAT_SECONDS = 0.001
 ELEMENTS, NETWORKS = 100_000, 8000
 OWNER = "me@example.com"
 
+Sides = tuple[list[float], list[float]]
+"""Figures of the subject and of the baseline, round by round."""
+
 
 def measure_control_plane(wanted: Sequence[Aim]) -> Iterator[Row]:
     """Measure the wanted rows."""
-    measures: dict[Aim, Callable[[], Awaitable[tuple[list[float], list[float]]]]] = {
+    measures: dict[Aim, Callable[[], Coroutine[Any, Any, Sides]]] = {
         REQUEST: _requests,
         CREATE: _creations,
         STALL: _stalls,
     }
     for aim in wanted:
-        subjects, baselines = uvloop.run(measures[aim]())  # type: ignore[arg-type]
+        subjects, baselines = uvloop.run(measures[aim]())
         yield compare(aim, subjects, baselines)
 
 
@@ -141,7 +144,7 @@ async def _control_plane() -> Any:
             plane.logbook.close()
 
 
-async def _requests() -> tuple[list[float], list[float]]:
+async def _requests() -> Sides:
     pairs = [(await _microseconds_a_request(1000), await _microseconds_a_request(10)) for _ in range(ROUNDS)]
     return [many for many, _ in pairs], [few for _, few in pairs]
 
@@ -164,7 +167,7 @@ async def _microseconds_a_request(instances: int) -> float:
     return (time.perf_counter() - started) / REQUESTS * 1e6
 
 
-async def _creations() -> tuple[list[float], list[float]]:
+async def _creations() -> Sides:
     rounds = [await _creation_times() for _ in range(ROUNDS)]
     return [_around(times, 256) for times in rounds], [_around(times, 9) for times in rounds]
 
@@ -184,7 +187,7 @@ def _around(times: Sequence[float], place: int) -> float:
     return median(times[place - NEIGHBOURS : place + NEIGHBOURS + 1])
 
 
-async def _stalls() -> tuple[list[float], list[float]]:
+async def _stalls() -> Sides:
     """Find the longest wait of a heartbeat while a firewall rule is written in a large region."""
     sys.setswitchinterval(SWITCH_SECONDS)
     async with _control_plane() as plane:

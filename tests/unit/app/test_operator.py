@@ -63,8 +63,8 @@ class Room:
         found = self.operator.find(method, path)
         assert found, path
         route, names = found
-        answer = route.answer(Question(body or {}, query, names))
-        answer = await answer if isinstance(answer, Awaitable) else answer
+        given = route.answer(Question(body or {}, query, names))
+        answer = await given if isinstance(given, Awaitable) else given
         return [line async for line in answer] if isinstance(answer, AsyncIterator) else answer
 
     async def converging(self) -> list[dict[str, Any]]:

@@ -258,8 +258,6 @@ def _check_probe(probe: Json) -> None:
     for key, (least, most) in limits.items():
         if not least <= int(probe.get(key, least)) <= most:
             raise bad_request(f"startupProbe.{key} must be between {least} and {most}.")
-    if probe["timeoutSeconds"] > probe["periodSeconds"]:
-        raise bad_request("startupProbe.timeoutSeconds must not be greater than startupProbe.periodSeconds.")
     path = probe.get("httpGet", {}).get("path", "/")
     if not path.startswith("/"):
         raise bad_request(f"startupProbe.httpGet.path '{path}' must begin with '/'.")

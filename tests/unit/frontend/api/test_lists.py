@@ -75,6 +75,7 @@ def _sealed(value):
 
 def _seal():
     token = make_page([subnet(n) for n in "abc"], {}, 1, "a list").token
+    assert token is not None
     return json.loads(urlsafe_b64decode(token))[0]
 
 

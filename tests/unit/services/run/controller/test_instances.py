@@ -5,13 +5,14 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 from socket import AF_INET, SocketKind, socket
 
 import pytest
 from tests.cloud_calls import PLACE, PROJECT, REGION, Cloud
+from tests.passes import Passes
 
 from fogbank.clock import Clock
 from fogbank.control import restarts
@@ -58,15 +59,30 @@ class Machine:
         return socket(AF_INET, kind)
 
 
+class RefusingJournal(Journal):
+    """A journal whose disk refuses to note that a revision is ready, as often as ``refusals`` says."""
+
+    refusals = 0
+
+    def append(self, version: int, changes: Iterable[Change], *, synced: bool = True) -> None:
+        changes = tuple(changes)
+        if self.refusals and any(map(_shows_ready, changes)):
+            self.refusals -= 1
+            raise sqlite3.OperationalError("disk full")
+        super().append(version, changes, synced=synced)
+
+
 class Region:
     """A store, a loop and a fleet whose containers all listen on this machine's loopback."""
 
     def __init__(self, folder: Path) -> None:
         self.cloud = Cloud()
         self.clock = Clock()
-        self.store = Store(Journal(folder / "world.sqlite"))
+        self.journal = RefusingJournal(folder / "world.sqlite")
+        self.store = Store(self.journal)
         self.machine = Machine()
         self.loop = ControlLoop(self.store, self.machine, lower, (run.SERVICE,), self.clock)  # type: ignore[arg-type]
+        self.passes = Passes(self.loop)
         self.images = {"image": DIGEST}
         self.logbook = Logbook(folder / "log.jsonl", self.clock)
         runtime = Runtime(self.store, self.loop, self.machine, self.clock, self.logbook, self._resolve)  # type: ignore[arg-type]
@@ -187,7 +203,6 @@ async def test_a_new_ready_revision_takes_the_place_of_the_old_one(region: Regio
     await region.until(Readiness.READY)
     await region.deploy(port, timeoutSeconds=7)
     await region.until(Readiness.READY)
-    await asyncio.sleep(0.05)
     region.instances.reconcile()
     names = [instance.revision.name for instance in region.instances.running.values()]
     assert names == [region.latest().name]
@@ -226,7 +241,7 @@ async def test_a_deleted_service_leaves_its_instances_their_network_until_they_a
     (old,) = region.instances.running.values()
     async with region.instances.lease(old.revision.name):
         await region.delete()
-        await asyncio.sleep(0.05)
+        await region.passes.until(lambda: region.loop.progress.applied_version == region.store.world.version)
         assert ("workload", old.id) in region.loop.observed.elements, "somebody still waits for it"
     region.instances.reconcile()
     await retires_gently(region, old)
@@ -288,13 +303,14 @@ async def test_a_ready_revision_whose_instances_die_shows_until_one_lives(
     monkeypatch.setattr(restarts, "RESTART_PAUSES", (0.0,))
     await region.deploy(port)
     await region.until(Readiness.READY)
-    since = []
+    since: list[datetime] = []
     for status in (-9, 1):
         region.instances.exited(WorkloadExited(next(iter(region.instances.running)), status))
         ((name, failure),) = region.instances.explain()
         assert (name, failure.attempts) == (region.latest().name, len(since) + 1)
         since.append(failure.since)
         region.instances.reconcile()
+    ((_, failure),) = region.instances.explain()
     assert failure.why == "The container exited with status 1 before it listened."
     assert since[0] == since[1]
     await eventually(lambda: [instance.phase for instance in region.instances.running.values()] == ["ready"])
@@ -312,26 +328,18 @@ async def test_a_probe_outlives_a_machine_that_is_short_of_sockets_for_a_while(
 async def test_a_revision_is_shown_ready_later_when_the_disk_refused_to_note_it(
     region: Region, port: int
 ) -> None:
-    append, refused = region.store._journal.append, list[int]()
-
-    def refuse(version: int, changes: Iterable[Change], *, synced: bool = True) -> None:
-        changes = tuple(changes)
-        if not refused and any(map(_shows_ready, changes)):
-            refused.append(version)
-            raise sqlite3.OperationalError("disk full")
-        append(version, changes, synced=synced)
-
-    region.store._journal.append = refuse  # type: ignore[method-assign]
+    region.journal.refusals = 1
     await region.deploy(port)
-    await eventually(lambda: bool(refused))
+    await eventually(lambda: region.journal.refusals == 0)
     ticking = asyncio.create_task(region.instances.run())
     await region.until(Readiness.READY)
     ticking.cancel()
 
 
 def _shows_ready(change: Change) -> bool:
-    revision = isinstance(change, Put) and change.resource.name.collection == "run.revisions"
-    return revision and read_revision(change.resource).readiness is Readiness.READY
+    if not isinstance(change, Put) or change.resource.name.collection != "run.revisions":
+        return False
+    return read_revision(change.resource).readiness is Readiness.READY
 
 
 async def test_an_instance_that_goes_is_not_probed_any_more(region: Region) -> None:
@@ -371,7 +379,7 @@ async def test_those_who_wait_are_served_in_the_order_in_which_they_came(region:
         for _ in range(3):
             await leases.enter_async_context(region.instances.lease(revision))
         waiting = [asyncio.create_task(request(number)) for number in range(20)]
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # each of them takes its first step: into the queue
         waiting[3].cancel()
     waiting += [asyncio.create_task(request(number)) for number in range(20, 30)]
     await asyncio.gather(*waiting, return_exceptions=True)
@@ -390,7 +398,7 @@ async def test_whoever_leaves_in_the_moment_of_their_turn_gives_the_instance_bac
         for _ in range(3):
             await leases.enter_async_context(region.instances.lease(revision))
         waiting = asyncio.create_task(leases.enter_async_context(region.instances.lease(revision)))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # it takes its first step: into the queue
         await leases.aclose()
         waiting.cancel()
         await asyncio.wait([waiting])
