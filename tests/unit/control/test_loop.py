@@ -324,3 +324,12 @@ async def test_the_fleet_is_what_all_controllers_want_and_each_replaces_only_its
     assert loop.fleet.instances == {vm.id: vm}
     with pytest.raises(ValueError, match="another controller"):
         loop.set_fleet("run", {vm.id: vm})
+
+
+async def test_a_version_is_applied_in_time_or_it_is_not(
+    store: Store, loop: ControlLoop, machine: Machine
+) -> None:
+    committed = await store.commit(lambda _world: insert("a"))
+    assert await loop.applied(committed.world.version, 5)
+    assert NetworkNamespace(NetnsName("vpc/a")).key in machine.built
+    assert not await loop.applied(store.world.version + 100, 0.01)

@@ -75,7 +75,7 @@ class RefusingJournal(Journal):
 class Region:
     """A store, a loop and a fleet whose containers all listen on this machine's loopback."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, places: int = 100) -> None:
         self.cloud = Cloud()
         self.clock = Clock()
         self.journal = RefusingJournal(folder / "world.sqlite")
@@ -86,7 +86,7 @@ class Region:
         self.images = {"image": DIGEST}
         self.logbook = Logbook(folder / "log.jsonl", self.clock)
         runtime = Runtime(self.store, self.loop, self.machine, self.clock, self.logbook, self._resolve)  # type: ignore[arg-type]
-        self.instances = Instances("run", runtime, address_of=lambda _place: LOCAL)
+        self.instances = Instances("run", runtime, address_of=lambda _place: LOCAL, places=places)
 
     def _resolve(self, reference: str) -> str:
         if reference not in self.images:
@@ -145,9 +145,8 @@ async def eventually(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-@pytest.fixture
-async def region(tmp_path: Path) -> AsyncIterator[Region]:
-    region = Region(tmp_path)
+@contextlib.asynccontextmanager
+async def running(region: Region) -> AsyncIterator[Region]:
     turning = asyncio.create_task(region.loop.run())
     yield region
     turning.cancel()
@@ -156,6 +155,12 @@ async def region(tmp_path: Path) -> AsyncIterator[Region]:
     await region.loop.close()
     await region.store.close()
     region.logbook.close()
+
+
+@pytest.fixture
+async def region(tmp_path: Path) -> AsyncIterator[Region]:
+    async with running(Region(tmp_path)) as region:
+        yield region
 
 
 @pytest.fixture
@@ -435,3 +440,25 @@ async def test_a_request_that_no_instance_takes_in_time_is_told(
         with pytest.raises(NoCapacity):
             async with region.instances.lease(revision):
                 pass
+
+
+async def test_an_instance_without_a_place_shows_and_starts_when_one_is_left(
+    tmp_path: Path, port: int
+) -> None:
+    async with running(Region(tmp_path, places=1)) as region:
+        await region.deploy(port)
+        await region.until(Readiness.READY)
+        first = region.latest().name
+        await region.deploy(port, timeoutSeconds=7)
+        await eventually(lambda: len(region.instances.explain()) == 1)
+        ((name, failure),) = region.instances.explain()
+        assert (name, failure.why) == (
+            region.latest().name,
+            "All 1 addresses of the serverless fabric are in use.",
+        )
+        (only,) = region.instances.running.values()
+        assert only.revision.name == first
+        region.instances.exited(WorkloadExited(only.id, -9))
+        region.instances.reconcile()
+        await region.until(Readiness.READY)
+        assert only.id not in region.instances.running
