@@ -51,7 +51,7 @@ class Tracer:
         start = find_source(source, self.sources(), services, self.project).netns
         destination, port = destination_of(url, world)
         flow = Flow(start, destination, port)
-        trace = predict(self.loop.observed, flow)
+        trace = await asyncio.to_thread(predict, self.loop.observed, flow)
         owners = self.loop.lowered.owners
         answer: Json = {
             "predicted": {"disposition": disposition(trace), **to_json(trace, owners)},

@@ -17,16 +17,18 @@ from fogbank.app.operator.logs import LogsApi
 from fogbank.app.operator.plan import PlanApi
 from fogbank.app.operator.status import StatusApi
 from fogbank.clock import Clock
-from fogbank.control.controller import Runtime
+from fogbank.control.controller import Controller, Runtime
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.control.operator import OperatorApi, Question
+from fogbank.control.progress import Failure
 from fogbank.dataplane.simulated import SimulatedDriver, never
 from fogbank.errors import OperatorError
 from fogbank.lowering.lower import lower
 from fogbank.network.topology import Workload
 from fogbank.planning.plan import Action, Create
 from fogbank.resources.decisions import Decision
+from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Put
 from fogbank.servers.access_log import AccessLog, AccessLogEntry
 from fogbank.services.run.controller import make_controller as make_run_controller
@@ -36,10 +38,44 @@ from fogbank.store.journal import Journal
 from fogbank.store.store import Store
 
 
+class Toy(Controller):
+    """A controller that does what it must and shows what it can."""
+
+    name = "toy"
+
+    def __init__(self) -> None:
+        self.reconciled = 0
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    def reconcile(self) -> None:
+        self.reconciled += 1
+
+    def status(self) -> dict[str, list[dict[str, Any]]]:
+        return {"toys": [{"name": "ball"}]}
+
+    def explain(self) -> list[tuple[ResourceName, Failure]]:
+        owner = ResourceName("toy.balls", "projects/demo/balls/ball")
+        return [(owner, Failure("its air", "it is flat", 3, worlds.NOW, frozenset({owner})))]
+
+    def log_names(self) -> list[str]:
+        return ["toy/ball"]
+
+
+class Bare(Controller):
+    """A controller that only runs."""
+
+    name = "bare"
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+
 class Room:
     """The operator's topics over a driver that only remembers, in a region with article 000."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *more: Controller) -> None:
         clock, self.driver = Clock(), SimulatedDriver()
         self.region_clock = clock
         self.store = Store(Journal(folder / "world.sqlite"))
@@ -47,7 +83,7 @@ class Room:
         self.access_log = AccessLog(folder / "witness.jsonl")
         self.loop = ControlLoop(self.store, self.driver, lower, (), clock)
         runtime = Runtime(self.store, self.loop, self.driver, clock, self.logbook, str)
-        controllers = (make_run_controller(runtime), Connectors(runtime))
+        controllers = (make_run_controller(runtime), Connectors(runtime), *more)
         started = time.monotonic()
         topics = (
             StatusApi(Settings(), self.store, self.loop, controllers, started, lambda: True),
@@ -170,3 +206,21 @@ async def test_hosts_that_are_there_or_were_seen_have_a_log(setup: Room, host: s
     log = await setup.ask("GET", "internet/log", host=host)
     expected = [] if "ifconfig" in host.lower() else ["removed.example.com"]
     assert [entry["host"] for entry in log] == expected
+
+
+async def test_whatever_controllers_there_are_have_their_say(tmp_path: Path) -> None:
+    toy = Toy()
+    setup = Room(tmp_path, toy, Bare())
+    status = await setup.ask("GET", "status")
+    assert (status["toys"], status["instances"], status["connectors"]) == ([{"name": "ball"}], [], [])
+    (row,) = status["converging"]
+    assert (row["resource"], row["what"], row["why"]) == (
+        "projects/demo/balls/ball", "its air", "it is flat",
+    )  # fmt: skip
+    assert await setup.ask("GET", "logs", resource="toy/ball") == []
+    await setup.ask("POST", "clock", {"advanceSeconds": 1})
+    assert toy.reconciled == 1
+    setup.logbook.close()
+    setup.access_log.close()
+    await setup.loop.close()
+    await setup.store.close()
