@@ -85,7 +85,7 @@ class ServingRevisions:
         else:
             self._of_service.pop(service, None)
         for revision in before - now:
-            del self._service[revision]
+            self._service.pop(revision, None)
             self._read.pop(revision, None)
         for revision in now:
             self._service[revision] = service

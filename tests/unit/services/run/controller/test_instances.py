@@ -5,6 +5,7 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -27,10 +28,10 @@ from fogbank.network.topology import NetnsName, Topology, Workload
 from fogbank.planning.plan import Action, element_of
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
-from fogbank.resources.run import Readiness, read_revision, read_service
+from fogbank.resources.run import Readiness, RunService, read_revision, read_service, service_name
 from fogbank.resources.world import Change, Delete, Put, Resource
 from fogbank.services import run
-from fogbank.services.run.controller import Instances, request_queue
+from fogbank.services.run.controller import Instances, request_queue, serving
 from fogbank.services.run.controller.instance_state import InstanceState
 from fogbank.services.run.controller.request_queue import NoCapacity
 from fogbank.store.journal import Journal
@@ -462,3 +463,29 @@ async def test_an_instance_without_a_place_shows_and_starts_when_one_is_left(
         region.instances.reconcile()
         await region.until(Readiness.READY)
         assert only.id not in region.instances.running
+
+
+async def test_a_change_has_only_the_services_looked_at_that_it_is_about(
+    region: Region, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await region.deploy(port)
+    await region.until(Readiness.READY)
+    mine = region.service()
+    others = [
+        replace(mine.with_body(status={}), name=service_name(PROJECT, REGION, f"o{n}")) for n in range(20)
+    ]
+    await region.store.commit(lambda _world: Decision(tuple(map(Put, others))))
+    looked_at: list[ResourceName] = []
+
+    def read(resource: Resource) -> RunService:
+        looked_at.append(resource.name)
+        return read_service(resource)
+
+    monkeypatch.setattr(serving, "read_service", read)
+    region_wide = ResourceName("compute.networks", f"projects/{PROJECT}/global/networks/n")
+    await region.store.commit(lambda _world: Decision((Put(replace(mine, name=region_wide)),)))
+    assert looked_at == []
+    await region.store.commit(lambda _world: Decision((Put(others[7].with_body(kind="Service")),)))
+    assert looked_at == [others[7].name]
+    region.instances.reconcile()
+    assert set(looked_at) == {mine.name, *(each.name for each in others)}
