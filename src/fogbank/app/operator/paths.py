@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fogbank.app.tracing import Tracer
 from fogbank.control.loop import ControlLoop
 from fogbank.control.operator import Json, Question, Route
-from fogbank.network.topology import NetnsName, NetworkNamespace
+from fogbank.network.topology import NetnsName, NetworkNamespace, Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,12 @@ class PathsApi:
 
     async def drops(self, _: Question) -> Json:
         """Count dropped packets, by namespace and reason."""
-        namespaces = sorted(netns.name for netns in self.loop.observed.of_kind(NetworkNamespace))
-        counted = await asyncio.to_thread(lambda: [(netns, self.drops_in(netns)) for netns in namespaces])
-        rows = [
+        return {"drops": await asyncio.to_thread(self._count, self.loop.observed)}
+
+    def _count(self, observed: Topology) -> list[Json]:
+        namespaces = sorted(netns.name for netns in observed.of_kind(NetworkNamespace))
+        return [
             {"netns": netns, "reason": reason, "packets": packets}
-            for netns, reasons in counted
-            for reason, packets in reasons.items()
+            for netns in namespaces
+            for reason, packets in self.drops_in(netns).items()
         ]
-        return {"drops": rows}

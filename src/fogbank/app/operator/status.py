@@ -3,6 +3,7 @@
 The region's own sections are made here; what runs is told by the controllers.
 """
 
+import asyncio
 import resource
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -34,8 +35,10 @@ class StatusApi:
         """List what can be asked."""
         yield Route("GET", "status", self.status)
 
-    def status(self, _: Question) -> Json:
+    async def status(self, _: Question) -> Json:
         """Return what is up, what is converging, and why."""
+        observed = self.loop.observed
+        namespaces = await asyncio.to_thread(observed.of_kind, NetworkNamespace)
         world, loop = self.store.world, self.loop
         sections = {name: rows for each in self.controllers for name, rows in each.status().items()}
         return {
@@ -47,7 +50,7 @@ class StatusApi:
             "uptimeSeconds": round(time.monotonic() - self.started, 3),
             "memoryBytes": _memory_bytes(),
             "resources": {name: len(members) for name, members in sorted(world.collections.items())},
-            "namespaces": len(loop.observed.of_kind(NetworkNamespace)),
+            "namespaces": len(namespaces),
             **sections,
             "operations": [
                 {
