@@ -13,6 +13,7 @@ import pytest
 from tests.private_world import Lab
 
 from fogbank.dataplane.driver import Event, WorkloadExited, WorkloadWrote
+from fogbank.dataplane.linux import world
 from fogbank.dataplane.linux.containers import runtime as module
 from fogbank.dataplane.linux.containers.runtime import CrunRuntime
 from fogbank.dataplane.linux.containers.watcher import RunningContainer, Watcher
@@ -47,7 +48,7 @@ class Room:
         self.events: list[Event] = []
         self.images = images
         self.digest = images.registry.resolve(NETCHECK)
-        self.folder = folder / "instances"
+        self.folder = world.CONTAINERS
         self.namespaces = NetworkNamespaces(pool_size=0)
         self.namespaces.create(SPACE, forwards=False)
         self.containers = CrunRuntime(
@@ -88,11 +89,11 @@ class Room:
 
     def exits(self) -> list[int]:
         """Return the status of those that ended by themselves."""
-        return [e.status for e in self.events if isinstance(e, WorkloadExited) and not e.told]
+        return [e.status for e in self.events if isinstance(e, WorkloadExited) and not e.requested]
 
     def stopped(self) -> list[int]:
         """Return the status of those that ended because they were told to."""
-        return [e.status for e in self.events if isinstance(e, WorkloadExited) and e.told]
+        return [e.status for e in self.events if isinstance(e, WorkloadExited) and e.requested]
 
     def run(self, text: str) -> list[str]:
         """Run a program to its end; give what it printed."""

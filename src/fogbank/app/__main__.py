@@ -9,14 +9,15 @@ import sys
 from pathlib import Path
 
 from fogbank.dataplane.linux import world
-from fogbank.settings import Folders, Settings
+from fogbank.settings import Folders, Settings, cache_home
 
 
 def main() -> int:
     """Take the world over and serve until told to end."""
-    entered = world.enter()
     handed = json.loads(sys.argv[1])
     places = Folders(Path(handed.pop("root")))
+    cache_home().mkdir(parents=True, exist_ok=True, mode=0o700)
+    entered = world.enter(keep=(places.root, cache_home()))
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

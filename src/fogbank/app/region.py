@@ -35,7 +35,7 @@ from fogbank.dataplane.linux.driver import LinuxDriver
 from fogbank.dataplane.linux.images.builtin import open_store
 from fogbank.dataplane.linux.net.capture import probe
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
-from fogbank.dataplane.linux.world import Entered
+from fogbank.dataplane.linux.world import CONTAINERS, Entered
 from fogbank.frontend.api.application import Api
 from fogbank.frontend.client_environment import environment
 from fogbank.frontend.http.connections import ALPN, Connections
@@ -159,7 +159,7 @@ class Region:
         self.registry, images = open_store(places.registry, cache_home())
         self.namespaces = NetworkNamespaces()
         self.containers = CrunRuntime(
-            places.instances, images, places.bundle, network=self.namespaces.network, report=self._report
+            CONTAINERS, images, places.bundle, network=self.namespaces.network, report=self._report
         )
         self.driver = LinuxDriver(
             serve=self.servers.serve,
@@ -246,7 +246,12 @@ class Region:
 
     async def _warm(self) -> None:
         """Make what first requests would wait for, now that nobody waits; they try again what fails."""
-        for work in (self.identity.warm, _import_slow_libraries, self.namespaces.refill):
+        for work in (
+            self.containers.warm,
+            self.identity.warm,
+            _import_slow_libraries,
+            self.namespaces.refill,
+        ):
             try:
                 await asyncio.to_thread(work)
             except Exception:

@@ -20,12 +20,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fogbank.dataplane.linux import kernel
 from fogbank.dataplane.linux.net.namespaces import raise_loopback
+from fogbank.dataplane.linux.private_folders import cover, own_devices
 from fogbank.errors import OperatorError
 from fogbank.unix_sockets import address_of
 
@@ -33,6 +34,9 @@ _HANDOVER = "FOGBANK_HANDOVER"
 """The environment variable that carries the descriptors' numbers into the world."""
 
 START_SECONDS = 20.0
+
+CONTAINERS = Path("/run/fogbank/containers")
+"""Where containers' bundles and writable files are: in the world's own memory, open to pass through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,8 +302,10 @@ class Entered:
         os.close(self._ready)
 
 
-def enter() -> Entered:
+def enter(keep: Iterable[Path] = ()) -> Entered:
     """Take the world over: call this first, before threads and heavy imports.
+
+    The program finds its own code and the folders ``keep`` where they were, also below /tmp.
 
     Returns in a child: the first process of the world stays behind as its init, which collects orphans,
     passes SIGTERM and SIGINT on, and takes the world down when the program ends.
@@ -307,6 +313,7 @@ def enter() -> Entered:
     handover = json.loads(os.environ.pop(_HANDOVER))
     kernel.die_with_parent()
     prepare()
+    cover((*keep, *(Path(each) for each in (*sys.path, sys.prefix, sys.base_prefix))))
     _become_child_of_init(handover["ready"])
     os.set_inheritable(handover["ready"], False)
     return Entered(
@@ -322,11 +329,12 @@ def _private(descriptor: int) -> int:
 
 
 def prepare() -> None:
-    """Set the world's own namespaces up: loopback, a private /run, no host control groups."""
+    """Set the world's own namespaces up: loopback, a private /run and /dev, no host control groups."""
     raise_loopback()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every namespace keeps a few descriptors open
     kernel.mount("fogbank", "/run", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755,size=64m")
+    own_devices()
     _hide_control_groups()
     socket.sethostname("fogbank")
 

@@ -41,6 +41,13 @@ class UnpackedImages:
         self._lock = threading.Lock()
         self._ready: dict[str, Image] = {}
 
+    @property
+    def folder(self) -> Path:
+        """The folder that holds the root of every image; it is there from now on, for its owner alone."""
+        self._cache.mkdir(parents=True, exist_ok=True)
+        self._cache.chmod(0o700)  # images may hold programs that run as their owner
+        return self._cache
+
     def get(self, digest: str) -> Image:
         """Return the image of a manifest digest, unpacked; DriverError when that cannot be done."""
         if image := self._ready.get(digest):
@@ -57,8 +64,7 @@ class UnpackedImages:
         return image
 
     def _unpack(self, digest: str, root: Path) -> None:
-        self._cache.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=".unpack-", dir=self._cache))
+        unfinished = Path(tempfile.mkdtemp(prefix=".unpack-", dir=self.folder))
         try:
             for layer in self.registry.layers(digest):
                 unpack_layer(self.registry.blob(layer.digest), unfinished)
