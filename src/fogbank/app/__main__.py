@@ -21,10 +21,14 @@ def main() -> int:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    # Imported only now: nothing heavy may exist when the process forks.
-    from fogbank.app.region import serve
+    try:
+        # Imported only now: nothing heavy may exist when the process forks.
+        from fogbank.app.region import serve
 
-    return serve(entered, places, Settings(**handed))
+        return serve(entered, places, Settings(**handed))
+    except Exception as error:
+        entered.refuse(str(error) or type(error).__name__)
+        raise
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,8 @@ _HANDOVER = "FOGBANK_HANDOVER"
 """The environment variable that carries the descriptors' numbers into the world."""
 
 START_SECONDS = 20.0
+_KILL_SECONDS = 5.0
+"""How long the end of a killed world is waited for: the kernel takes hundreds of namespaces apart."""
 
 CONTAINERS = Path("/run/fogbank/containers")
 """Where containers' bundles and writable files are: in the world's own memory, open to pass through."""
@@ -138,14 +140,21 @@ def launch(
     detach: bool = False,
     environment: Mapping[str, str] | None = None,
     start_seconds: float = START_SECONDS,
+    held: Sequence[int] = (),
+    started: Callable[[int], None] = lambda _: None,
 ) -> Launched:
     """Start ``command`` in a world of its own and wait until it calls :meth:`Entered.ready`.
+
+    ``held`` are descriptors that the world keeps open as long as it lives: a lock. ``started`` is called with
+    the number of its process before it can be ready. When it raises, or anything else here does, the world
+    ends: nothing runs of which nobody knows. One whose starter is killed before it is ready ends itself.
 
     ``detach`` lets it outlive this process, its output going to ``log``; otherwise it dies with the calling
     thread and prints where this process prints (or to ``log``). The listeners of this process are closed.
     """
     ready, tell = os.pipe()
     handover = {"proxy": listeners.proxy.fileno(), "operator": listeners.operator.fileno(), "ready": tell}
+    inherited = (*handover.values(), *held)
     port = listeners.port
     output = None
     if log is not None:
@@ -157,8 +166,11 @@ def launch(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={**(os.environ if environment is None else environment), _HANDOVER: json.dumps(handover)},
-            pass_fds=tuple(handover.values()),
+            env={
+                **(os.environ if environment is None else environment),
+                _HANDOVER: json.dumps({**handover, "held": held}),
+            },
+            pass_fds=inherited,
             start_new_session=detach,
             preexec_fn=None if detach else kernel.die_with_parent,  # noqa: PLW1509  # before any thread
         )
@@ -170,7 +182,13 @@ def launch(
         listeners.close()
         if output is not None:
             output.close()
-    answer = _await_ready(process, ready, log, start_seconds)
+    try:
+        started(process.pid)
+        answer = _await_ready(process, ready, log, start_seconds)
+    except BaseException:
+        stop(process.pid, 0.0)
+        process.wait()
+        raise
     return Launched(process, port, answer)
 
 
@@ -189,6 +207,8 @@ def _await_ready(
                 break
     if heard.endswith(b"\n"):
         answer: Mapping[str, object] = json.loads(heard)
+        if why := answer.get("refused"):
+            raise OperatorError(f"the region cannot start: {why}. {_last_words(log)}")
         return answer
     late = process.poll() is None and time.monotonic() >= deadline
     stop(process.pid, 0.0)
@@ -272,6 +292,9 @@ def stop(pid: int, grace: float = 10.0) -> None:
             time.sleep(0.01)
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + _KILL_SECONDS
+    while _alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _children(pid: int) -> list[int]:
@@ -288,7 +311,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entered:
     """What the program has once it is inside: the doors that were opened on the host."""
 
@@ -297,9 +320,19 @@ class Entered:
     _ready: int
 
     def ready(self, answer: Mapping[str, object]) -> None:
-        """Report to :func:`launch` that the region serves; ``answer`` is handed to its caller."""
+        """Report to :func:`launch` that the region serves; ``answer`` is handed to its caller.
+
+        BrokenPipeError when nobody waits any more: then nobody knows of this region, and it should end.
+        """
         os.write(self._ready, json.dumps(answer).encode() + b"\n")
         os.close(self._ready)
+        self._ready = -1
+
+    def refuse(self, why: str) -> None:
+        """Report to :func:`launch`, if it waits, why there is no region: a full disk holds no log."""
+        if self._ready >= 0:
+            with contextlib.suppress(BrokenPipeError):
+                self.ready({"refused": why})
 
 
 def enter(keep: Iterable[Path] = ()) -> Entered:
@@ -315,7 +348,8 @@ def enter(keep: Iterable[Path] = ()) -> Entered:
     prepare()
     cover((*keep, *(Path(each) for each in (*sys.path, sys.prefix, sys.base_prefix))))
     _become_child_of_init(handover["ready"])
-    os.set_inheritable(handover["ready"], False)
+    for descriptor in (handover["ready"], *handover["held"]):
+        os.set_inheritable(descriptor, False)
     return Entered(
         socket.socket(fileno=_private(handover["proxy"])),
         socket.socket(fileno=_private(handover["operator"])),
