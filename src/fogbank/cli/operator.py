@@ -111,7 +111,7 @@ class OperatorClient:
                 f"Region '{self._name}' did not answer within {patience:.0f} s. "
                 f"Look at its own log: {self._path.with_name('fogbank.log')}"
             ) from error
-        except (ConnectionError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException) as error:  # its folder may have been removed
             connection.close()
             raise self._hung_up(error) from error
         if answer.status >= 400:

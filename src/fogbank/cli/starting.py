@@ -33,6 +33,8 @@ _DOWN_SECONDS = 5.0
 _DYING_SECONDS = 10.0
 """How long a killed region is waited for: the kernel takes its processes and doors away one by one."""
 _POLL_SECONDS = 0.02
+_LEAST_ROOM = 1024 * 1024
+"""Bytes that a region cannot begin without: its database, its log and its certificates."""
 
 
 def start(settings: Settings, *, detach: bool, quiet: bool = False) -> tuple[RegionNote, world.Launched]:
@@ -49,11 +51,11 @@ def start(settings: Settings, *, detach: bool, quiet: bool = False) -> tuple[Reg
         if settings.ephemeral:
             _empty(places.root)
             _sweep(places)
+        _turn_over(places)
         listeners = _open_listeners(settings.port, places, patient=killed)
         actual = replace(settings, port=listeners.port)
         region = RegionNote(settings.name, asdict(actual) | {"pid": 0, "version": version("fogbank")}, places)
         try:
-            _turn_over(places.log)
             launched = world.launch(
                 program(actual, places),
                 listeners=listeners,
@@ -67,6 +69,8 @@ def start(settings: Settings, *, detach: bool, quiet: bool = False) -> tuple[Reg
             _remove(region)  # the error has the log's last words
             if isinstance(error, OSError):
                 raise _unwritable(places, error) from error
+            if isinstance(error, OperatorError) and _is_full(places):
+                raise OperatorError(f"{error} The disk that holds {places.root} is full.") from error
             raise
     return replace(region, note=region.note | {"pid": launched.pid}), launched
 
@@ -90,10 +94,22 @@ def _unwritable(places: Folders, error: OSError) -> OperatorError:
     )
 
 
-def _turn_over(log: Path) -> None:
+def _is_full(places: Folders) -> bool:
+    """Tell whether the disk is the reason why a region did not start, which SQLite calls an I/O error."""
+    if not places.root.exists():
+        return False
+    disk = os.statvfs(places.root)
+    return disk.f_bavail * disk.f_frsize < _LEAST_ROOM
+
+
+def _turn_over(places: Folders) -> None:
     """Begin a new log when the old one has grown; one older is kept."""
-    if log.exists() and log.stat().st_size > LARGEST_BYTES:
-        log.replace(log.with_name(f"{log.name}.1"))
+    log = places.log
+    try:
+        if log.exists() and log.stat().st_size > LARGEST_BYTES:
+            log.replace(log.with_name(f"{log.name}.1"))
+    except OSError as error:
+        raise _unwritable(places, error) from error
 
 
 def program(settings: Settings, places: Folders) -> list[str]:

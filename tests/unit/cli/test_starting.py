@@ -1,10 +1,12 @@
 """Refusals of `up`, each with its remedy; what is left behind and what is not."""
 
+import errno
 import fcntl
 import json
 import os
 import socket
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from tests.unit.cli.conftest import write_note
@@ -12,6 +14,7 @@ from tests.unit.cli.conftest import write_note
 from fogbank.cli import checks, needs, starting
 from fogbank.cli.exits import Exit
 from fogbank.cli.regions import state_folders
+from fogbank.errors import OperatorError
 from fogbank.settings import Settings
 
 
@@ -31,9 +34,11 @@ def launched(monkeypatch):
     fake = Launched()
     fake.calls = []
 
-    def launch(command, *, listeners, log, detach):
+    def launch(command, *, listeners, log, detach, held, started):
         fake.calls.append((command, log, detach))
         listeners.close()
+        assert os.get_inheritable(held[0]) is False
+        started(fake.pid)
         return fake
 
     monkeypatch.setattr(starting.world, "launch", launch)
@@ -118,12 +123,77 @@ def test_a_note_of_a_killed_region_is_replaced(launched, fogbank, home):
     assert json.loads((home / "default" / "running.json").read_text())["pid"] == 4242
 
 
+def held_folder(name):
+    """Hold a region's folder as its world does."""
+    folder = state_folders(name).root
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
 def test_a_region_that_runs_but_does_not_answer_is_named(launched, fogbank, monkeypatch, home):
-    write_note(state_folders("default"), pid=os.getpid())
-    monkeypatch.setattr(starting, "is_region", lambda _: True)
+    monkeypatch.setattr(starting, "_DYING_SECONDS", 0.1)
+    held = held_folder("default")
+    done = fogbank("up", "--detach", "--port", "0")
+    os.close(held)
+    assert done.status == Exit.FAILURE
+    assert "End it: fogbank down" in done.err
+    assert launched.calls == []
+
+
+def test_a_region_that_is_dying_is_waited_for(launched, fogbank, monkeypatch, home):
+    held = held_folder("default")
+    monkeypatch.setattr(starting.time, "sleep", lambda _: os.close(held))
+    assert fogbank("up", "--detach", "--port", "0").status == 0
+
+
+def test_a_port_that_a_killed_region_still_holds_is_waited_for(launched, fogbank, monkeypatch, home):
+    write_note(state_folders("default"), pid=2**22 - 1)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr(starting.time, "sleep", lambda _: taken.close())
+        assert fogbank("up", "--detach", "--port", str(taken.getsockname()[1])).status == 0
+
+
+def test_the_note_is_there_before_the_region_is_ready(launched, fogbank, monkeypatch, home):
+    """So a region that is ready has one, whatever happened to the process that started it."""
+
+    def launch(*_, listeners, started, **__):
+        listeners.close()
+        started(77)
+        assert json.loads((home / "default/running.json").read_text())["pid"] == 77
+        raise OperatorError("it was not ready")
+
+    monkeypatch.setattr(starting.world, "launch", launch)
+    assert "it was not ready" in fogbank("up", "--detach", "--port", "0").err
+    assert not (home / "default/running.json").exists()
+
+
+def test_a_start_that_cannot_write_its_note_says_why_and_leaves_none(launched, fogbank, monkeypatch, home):
+    real = Path.write_text
+
+    def full(path, *arguments, **options):
+        if path.name.startswith("running"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "write_text", full)
     done = fogbank("up", "--detach", "--port", "0")
     assert done.status == Exit.FAILURE
-    assert f"kill -9 {os.getpid()}" in done.err
+    assert "No space left on device" in done.err
+    assert "no region was started" in done.err
+    assert [path.name for path in (home / "default").iterdir()] == []
+
+
+def test_what_ended_does_not_take_the_note_of_its_successor_along(launched, home, monkeypatch):
+    monkeypatch.setattr(starting, "_DYING_SECONDS", 0.1)
+    region, _ = starting.start(Settings(port=0), detach=True)
+    held = held_folder("default")
+    starting.forget(region)
+    assert region.folders.running.exists()
+    os.close(held)
+    starting.forget(region)
+    assert not region.folders.running.exists()
 
 
 def test_an_ephemeral_region_begins_with_nothing_and_leaves_nothing(launched, home):
