@@ -31,13 +31,18 @@ outcomes = driver.apply(plan(Topology(), Topology.of([*vpc(), guard(ALICE_IP), g
 assert not [outcome for outcome in outcomes if outcome.error]
 children = [subprocess.Popen(["sleep", "1000"]) for _ in range(2)]
 subprocess.run(["sh", "-c", "sleep 1000 & sleep 1000 &"])
-open("/run/mine", "w").close()
+for folder in ("/run", "/tmp", "/var/tmp", "/dev", "/dev/shm"):
+    open(f"{folder}/mine", "w").close()
 entered.ready({"inside": len(os.listdir("/proc/self/fd")), "pid": os.getpid()})
 while True:
     connection, _ = entered.proxy.accept()
     connection.sendall(b"hello from inside")
     connection.close()
 """
+
+
+TEMPORARY = ("/tmp", "/var/tmp", "/dev", "/dev/shm")
+DEVICES = [Path("/dev", name) for name in ("null", "zero", "full", "random", "urandom", "tty")]
 
 
 @contextlib.contextmanager
@@ -70,6 +75,8 @@ def host() -> dict[str, object]:
         "forwarding": Path("/proc/sys/net/ipv4/ip_forward").read_text(),
         "etc": {str(path): stamp(path) for path in Path("/etc").rglob("*")},
         "run": sorted(path.name for path in Path("/run").iterdir()),
+        "temporary": [str(path) for folder in TEMPORARY for path in Path(folder).glob("mine")],
+        "devices": {str(path): (path.stat().st_mode, path.stat().st_uid) for path in DEVICES},
         "groups": sorted(str(path) for path in Path("/sys/fs/cgroup").glob("*/*") if path.is_dir()),
         "hostname": socket.gethostname(),
     }

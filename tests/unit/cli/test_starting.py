@@ -245,6 +245,15 @@ def test_doctor_names_the_package_that_brings_a_missing_program(monkeypatch, fog
     assert "apt-get install -y --no-install-recommends crun" in done.out
 
 
+def test_doctor_says_when_crun_has_no_filter_of_system_calls(monkeypatch, fogbank):
+    assert "✓ system call filter" in fogbank("doctor").out
+    monkeypatch.setattr(checks, "crun_features", lambda: frozenset({"+CAP"}))
+    done = fogbank("doctor")
+    assert done.status == Exit.FAILURE
+    assert "missing in crun" in done.out
+    assert "+SECCOMP" in done.out
+
+
 def test_doctor_speaks_json(fogbank):
     listed = json.loads(fogbank("doctor", "--format", "json").out)
     assert {"what", "found", "good", "required", "remedy"} == set(listed[0])
