@@ -137,7 +137,11 @@ class Attack:
         if done.returncode and "already up" not in done.stderr:
             self.counts.failed_starts.append(f"point {turn}: {done.stderr.strip()}")
             return
-        names = self._rules()
+        try:
+            names = self._rules()
+        except (OSError, ValueError) as error:
+            self.counts.failed_starts.append(f"point {turn}: it does not answer: {error}")
+            return
         self.counts.lost += sorted(f"point {turn}: {name}" for name in self.known - names)
 
     def _up(self) -> subprocess.CompletedProcess[str]:

@@ -25,9 +25,10 @@ entered = world.enter()
 from fogbank.dataplane.linux.driver import LinuxDriver
 from fogbank.network.topology import Topology
 from fogbank.planning.plan import plan
-from tests.dataplane.vpc import ALICE_IP, BOB_IP, guard, nat, vpc
+from tests.dataplane.vpc import ALICE_IP, BOB_IP, nat, port_security, vpc
 driver = LinuxDriver(serve=lambda *_: None, unserve=lambda *_: None)
-outcomes = driver.apply(plan(Topology(), Topology.of([*vpc(), guard(ALICE_IP), guard(BOB_IP), nat()])))
+elements = [*vpc(), port_security(ALICE_IP), port_security(BOB_IP), nat()]
+outcomes = driver.apply(plan(Topology(), Topology.of(elements)))
 assert not [outcome for outcome in outcomes if outcome.error]
 children = [subprocess.Popen(["sleep", "1000"]) for _ in range(2)]
 subprocess.run(["sh", "-c", "sleep 1000 & sleep 1000 &"])

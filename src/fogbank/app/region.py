@@ -114,11 +114,20 @@ class Region:
         await self.proxy.serve(self._entered.proxy)
         self._spawn(http_server(OperatorApi(self.operator_service))(None, self._entered.operator))
         self.operator_service.ready = True
-        self._entered.ready({})
+        self._tell_ready()
         log.info("ready: %d elements", len(self.loop.observed))
         self._spawn(self._warm())
         await self._ended.wait()
         await self._end()
+
+    def _tell_ready(self) -> None:
+        """Tell who started the region; when that was killed, go on if there is a note to be found by."""
+        try:
+            self._entered.ready({})
+        except BrokenPipeError:
+            if not self._places.running.exists():
+                raise
+            log.warning("whoever started the region has gone")
 
     def end(self) -> None:
         """Have :meth:`run` return."""

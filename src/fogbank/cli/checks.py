@@ -121,7 +121,7 @@ def _confinement() -> Iterator[Check]:
         "system call filter",
         f"missing in {' and '.join(lacking)}" if lacking else "in crun and in the kernel",
         not lacking,
-        "Containers start only with a filter: install a crun whose --version shows +SECCOMP, such as Debian's, "
+        "Containers start only with a filter: install a crun whose --version shows +SECCOMP (like Debian), "
         "on a kernel with CONFIG_SECCOMP_FILTER.",
     )
     namespaces = _number("/proc/sys/user/max_user_namespaces", 0) > 0

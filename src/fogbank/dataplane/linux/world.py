@@ -147,7 +147,7 @@ def launch(
 
     ``held`` are descriptors that the world keeps open as long as it lives: a lock. ``started`` is called with
     the number of its process before it can be ready. When it raises, or anything else here does, the world
-    ends: nothing runs of which nobody knows. One whose starter is killed before it is ready ends itself.
+    ends: nothing runs of which nobody knows.
 
     ``detach`` lets it outlive this process, its output going to ``log``; otherwise it dies with the calling
     thread and prints where this process prints (or to ``log``). The listeners of this process are closed.
@@ -322,7 +322,7 @@ class Entered:
     def ready(self, answer: Mapping[str, object]) -> None:
         """Report to :func:`launch` that the region serves; ``answer`` is handed to its caller.
 
-        BrokenPipeError when nobody waits any more: then nobody knows of this region, and it should end.
+        BrokenPipeError when nobody waits any more: who started it was killed.
         """
         os.write(self._ready, json.dumps(answer).encode() + b"\n")
         os.close(self._ready)
