@@ -86,6 +86,16 @@ class Attack:
 
     def run(self, points: int) -> Counts:
         before = self._host()
+        try:
+            self._attack(points)
+        finally:
+            self._down("the end")
+            shutil.rmtree(self.region.home)
+        after = self._host()
+        self.counts.leftovers += [f"{key}: {after[key]}" for key in before if before[key] != after[key]]
+        return self.counts
+
+    def _attack(self, points: int) -> None:
         self._up()
         self._point_clients_at_it()
         self._deploy()
@@ -97,11 +107,6 @@ class Attack:
             self._start_again(turn)
             self.counts.points += 1
         self.counts.writes = len(self.known)
-        self._down("the end")
-        shutil.rmtree(self.region.home)
-        after = self._host()
-        self.counts.leftovers += [f"{key}: {after[key]}" for key in before if before[key] != after[key]]
-        return self.counts
 
     def _kill_region(self, turn: int) -> None:
         """Kill a region that serves, while a client writes."""
