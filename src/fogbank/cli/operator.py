@@ -119,6 +119,19 @@ class OperatorClient:
         return answer
 
 
+def serves(path: Path, patience: float) -> bool:
+    """Tell whether a region answers requests on ``path``; one that starts or dies has only a socket."""
+    connection = _Connection(path, patience)
+    try:
+        connection.request("GET", "/clock", headers={"Connection": "close"})
+        connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
+
+
 def connect(path: Path, patience: float | None) -> socket.socket:
     """Connect to the Unix socket at ``path``, however long that is; OSError when nobody listens."""
     connection = socket.socket(socket.AF_UNIX)

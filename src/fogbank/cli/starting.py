@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fogbank.cli.checks import essentials
+from fogbank.cli.operator import serves
 from fogbank.cli.regions import RegionNote, answers, find_running, state_folders
 from fogbank.dataplane.linux import world
 from fogbank.errors import OperatorError
@@ -180,7 +181,7 @@ def _refuse_running(settings: Settings) -> None:
     """Refuse when the name is taken by a region that runs."""
     name = settings.name
     option = _option(settings)
-    if found := find_running(name):
+    if (found := find_running(name)) and serves(found.folders.socket, _DOWN_SECONDS):
         raise OperatorError(
             f"Region '{name}' is already up on port {found.port}. Use it: eval \"$(fogbank env{option})\". "
             f"Stop it: fogbank down{option}. "

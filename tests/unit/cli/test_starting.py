@@ -264,3 +264,22 @@ def test_an_ordinary_user_is_told_about_subordinate_ids(monkeypatch):
     monkeypatch.setattr(checks, "_lines", lambda _: [])
     lacking = [check.remedy for check in checks.essentials() if check.what == "subordinate ids"]
     assert "usermod --add-subuids" in lacking[0]
+
+
+def test_a_dying_region_whose_socket_is_still_open_is_not_up(launched, fogbank, monkeypatch, home):
+    """kill -9 of the outermost process: the kernel closes the others' sockets a moment later."""
+    held = held_folder("default")
+    write_note(state_folders("default"), pid=2**22 - 1)
+    door = socket.socket(socket.AF_UNIX)
+    door.bind(str(state_folders("default").socket))
+    door.listen()
+    monkeypatch.setattr(starting, "_DOWN_SECONDS", 0.05)
+    closed = []
+
+    def die(_):
+        if not closed:
+            closed.extend((door.close(), os.close(held)))
+
+    monkeypatch.setattr(starting.time, "sleep", die)
+    done = fogbank("up", "--detach", "--port", "0")
+    assert done.status == 0, done.err
