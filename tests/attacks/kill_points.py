@@ -130,12 +130,8 @@ class Attack:
         starting.wait()
         if self.chance.random() < 0.5:
             return  # the next start has to cope with whatever there is
-        deadline = time.monotonic() + GONE_SECONDS
-        while self._processes():
-            self._fogbank("down", *self._name())
-            if time.monotonic() > deadline:
-                self.counts.unstoppable.append(f"point {turn}: {self._processes()}")
-                return
+        time.sleep(self.chance.uniform(0.0, 1.0))
+        self._down(f"point {turn}, after up was killed")
 
     def _start_again(self, turn: int) -> None:
         done = self._up()
