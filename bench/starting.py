@@ -17,8 +17,10 @@ from bench.private import in_private_world
 from bench.region_network import Vpc
 from bench.table import Aim, Row, compare
 from fogbank.control.probing import passes
+from fogbank.dataplane.linux import world
 from fogbank.dataplane.linux.containers.bundle import User, render_bundle, resolver_files
 from fogbank.dataplane.linux.containers.rootfs import Roots
+from fogbank.dataplane.linux.containers.user_namespace import UserNamespace
 from fogbank.dataplane.linux.containers.runtime import CrunRuntime
 from fogbank.dataplane.linux.driver import LinuxDriver
 from fogbank.dataplane.linux.images.builtin import open_store
@@ -146,7 +148,7 @@ def _starts(folder: Path) -> tuple[list[float], list[float]]:
     image = images.get(digest)
     namespaces = NetworkNamespaces()
     containers = CrunRuntime(
-        folder / "instances", images, trusted, network=namespaces.network, report=lambda _: None
+        world.CONTAINERS, images, trusted, network=namespaces.network, report=lambda _: None
     )
     driver = LinuxDriver(
         serve=lambda _, opened: opened.close(),
@@ -155,6 +157,7 @@ def _starts(folder: Path) -> tuple[list[float], list[float]]:
         namespaces=namespaces,
     )
     namespaces.refill()
+    containers.warm()
     bare = Bare(driver, folder / "bare", image, trusted)
     subjects, baselines = [], []
     for topology, instance in _instances(STARTS, digest):
@@ -184,13 +187,20 @@ def _check(outcomes: Sequence[Any]) -> None:
         raise RuntimeError(f"the network could not be built: {refused}")
 
 
+def _without_filter(bundle: dict[str, Any]) -> None:
+    del bundle["linux"]["seccomp"]
+
+
 class Bare:
-    """Runs the same image by crun alone, with a root and a network namespace that were made before."""
+    """Runs the same image by crun alone, with a root and a network namespace that were made before.
+
+    It has no filter of system calls and no user namespace, so that the ratio shows what those cost, too.
+    """
 
     def __init__(self, driver: LinuxDriver, folder: Path, image: Image, trusted: Path) -> None:
         folder.mkdir()
         self._driver, self._folder, self._image = driver, folder, image
-        self._roots = Roots(folder / "shared", dict(resolver_files("127.0.0.1")), trusted)
+        self._roots = Roots(folder / "shared", dict(resolver_files("127.0.0.1")), trusted, owner=0)
         self._count = 0
 
     def start(self) -> float:
@@ -205,10 +215,12 @@ class Bare:
             Workload(name, netns, "", 8080, environment=(("PORT", "8080"),)),
             self._image.config,
             User(),
-            root=str(self._roots.make(self._image.root, folder)),
+            root=str(self._roots.make(self._image.root, folder, 512 * 1024 * 1024)),
             network=self._driver.namespaces.path(netns),
             open_files=1024,
+            ids=UserNamespace(),
         )
+        _without_filter(bundle)
         (folder / "config.json").write_text(json.dumps(bundle))
         state = str(self._folder / "state")
         command = ["crun", "--root", state, "--cgroup-manager=disabled", "run", "--bundle", str(folder), name]

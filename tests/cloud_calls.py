@@ -40,11 +40,17 @@ SERVICES = {
 class Cloud:
     """Calls handlers in order, each on the World that the one before left."""
 
-    def __init__(self, *changes):
+    def __init__(self, *changes, first_id=10**18):
         self.now = NOW
-        self._ids = count(10**18)
+        self._ids = count(first_id)
         project = cloudresourcemanager.new_project(PROJECT, NOW, self.new_id, owner=ME)
         self.world = World().after((*project, *changes))
+
+    def branch(self):
+        """Go on from the same World, with ids of its own: examples of a law share how they began."""
+        made = type(self)(first_id=2 * 10**18)
+        made.world, made.now = self.world, self.now
+        return made
 
     def new_id(self):
         return next(self._ids)
@@ -55,7 +61,7 @@ class Cloud:
         known = methods(f"{api}.{version}")[name]
         handlers = SERVICES[api].methods
         handler = handlers.get(f"{version}.{name}") or handlers[name]
-        body = convert_request(known.document, known.request, body or {}) if known.request else {}
+        body = convert_request(known.document, known.request, body or {}).body if known.request else {}
         call = Call(method, parameters, body, ME, self.now, self.new_id)
         match handler:
             case Read():

@@ -28,10 +28,16 @@ LINK = f"{COMPUTE_PREFIX}projects/{PROJECT}"
 class Compute:
     """Calls handlers in order, each on the World that the one before left."""
 
-    def __init__(self, *changes):
+    def __init__(self, *changes, first_id=10**18):
         self.world = World().after(changes)
         self.observed = Topology()
-        self._ids = count(10**18)
+        self._ids = count(first_id)
+
+    def branch(self) -> "Compute":
+        """Go on from the same World, with ids of its own: examples of a law share how they began."""
+        made = Compute(first_id=2 * 10**18)
+        made.world, made.observed = self.world, self.observed
+        return made
 
     def new_id(self):
         return next(self._ids)

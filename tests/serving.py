@@ -103,6 +103,9 @@ RUN = Service(
 class Region:
     """What the front end needs of a region, and what tests look at."""
 
+    port: int
+    url: str
+
     def __init__(self, folder, services=(COMPUTE, VPCACCESS, RUN)):
         self.store = Store(Journal(folder / "world.sqlite"))
         self.authority = open_authority(folder / "authority", folder / "bundle.pem", "test")

@@ -23,7 +23,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.dataplane.test_world import host
+from tests.stand_in_host import StandInHost, groups
 
 from fogbank.frontend.client_environment import applied
 from fogbank.testing import RunningRegion, short_folder
@@ -83,6 +83,8 @@ class Attack:
         self.port = free_port()
         self.known: set[str] = set()
         self.counts = Counts()
+        self.host = StandInHost()
+        self.host.groups = groups()
 
     def run(self, points: int) -> Counts:
         before = self._host()
@@ -199,7 +201,7 @@ class Attack:
         """What this machine has that a region could have left; other work may go on beside."""
         device = Path("/dev/null").stat()
         return {
-            **host(),
+            **self.host.state(),
             "processes": running(self.region.name),
             "/tmp/crun.*": sorted(str(path) for path in Path("/tmp").glob("crun.*")),
             "/dev/shm": sorted(path.name for path in Path("/dev/shm").iterdir()),

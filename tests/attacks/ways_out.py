@@ -8,6 +8,7 @@ with a /dev of its own.
 
 import ctypes
 import errno
+import functools
 import json
 import os
 import signal
@@ -81,6 +82,10 @@ def take_loopback_down():
     return "down"
 
 
+def enter_namespace(name):
+    return call("setns", os.open(f"/proc/1/ns/{name}", 0), 0)
+
+
 def own_capabilities():
     """Ask for all capabilities."""
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
@@ -112,15 +117,13 @@ WAYS = {
     "chroot and climb": lambda: os.chroot("/tmp"),
     # Namespaces.
     **{
-        f"a new {name} namespace": lambda flag=flag: call("unshare", flag)
+        f"a new {name} namespace": functools.partial(call, "unshare", flag)
         for name, flag in NEW_NAMESPACES.items()
     },
     "a child in a new user namespace": lambda: call("clone", 0x1000_0000 | SIGCHLD, 0, 0, 0, 0),
     "the same by clone3": lambda: call("clone3", None, 0),
     **{
-        f"enter the {name} namespace of pid 1": lambda name=name: call(
-            "setns", os.open(f"/proc/1/ns/{name}", 0), 0
-        )
+        f"enter the {name} namespace of pid 1": functools.partial(enter_namespace, name)
         for name in ("mnt", "net", "user")
     },
     # Files of the machine.
@@ -184,7 +187,7 @@ def attempt(way):
         try:
             text = f"OPEN: {way()}"
         except OSError as error:
-            text = errno.errorcode.get(error.errno, str(error.errno))
+            text = errno.errorcode.get(error.errno or 0, str(error.errno))
         os.write(tell, text.encode())
         os._exit(0)
     os.close(tell)

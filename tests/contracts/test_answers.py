@@ -108,7 +108,7 @@ async def region(tmp_path):
 
 
 async def test_every_answer_of_a_long_story_fits_googles_schema(region):
-    misfits = []
+    misfits: list[tuple[str, str, object] | tuple[str, str]] = []
     for verb, url, body in CALLS:
         host, _, rest = url.partition("/")
         path, _, query = rest.partition("?")

@@ -20,7 +20,7 @@ from fogbank.lowering.fragments import Lowered
 from fogbank.lowering.lower import lower
 from fogbank.lowering.netns_names import connector_netns, hub_netns, instance_netns, site_netns
 from fogbank.network.addressing import ANYWHERE
-from fogbank.network.topology import Listener, NetnsName, Topology, Workload
+from fogbank.network.topology import Listener, NetnsName, Route, Topology, Workload
 from fogbank.resources.decisions import Decision
 from fogbank.resources.sites import BUILTIN_SITES
 from fogbank.resources.vpcaccess import read_connector
@@ -82,7 +82,9 @@ async def grow(lab: Lab, folder: Path) -> None:
         await loop.turn()
         assert (machines(), connectors.status()[0]["machines"]) == (3, 3)
         assert 0 < connectors.status()[0]["megabitsPerSecond"] < 110
-        assert len(lab.driver.observe().elements["route", hub_netns(NAME), str(ANYWHERE)].hops) == 3
+        spread = lab.driver.observe().elements["route", hub_netns(NAME), str(ANYWHERE)]
+        assert isinstance(spread, Route)
+        assert len(spread.hops) == 3
         assert [alive(flow) for flow in flows] == [True] * CONNECTIONS
         assert len(server.peers) == CONNECTIONS
         flows += [lab.connect(instance, SITE.address, 9000) for _ in range(CONNECTIONS)]

@@ -1,10 +1,11 @@
 """Laws that lowering and planning keep for every World."""
 
 from ipaddress import IPv4Address
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.drawn_worlds import worlds
+from tests.drawn_worlds import Drawn, worlds
 from tests.kernel_model import apply
 
 from fogbank.lowering.lower import lower
@@ -20,14 +21,14 @@ NOTHING = Topology()
 
 
 @given(worlds())
-def test_every_world_lowers_to_a_network_that_can_be_built(drawn):
+def test_every_world_lowers_to_a_network_that_can_be_built(drawn: Drawn) -> None:
     topology = lower(*drawn, NOTHING).topology
     assert violations(topology) == ()
     assert apply(NOTHING, plan(NOTHING, topology)).elements == topology.elements
 
 
 @given(worlds(), st.randoms(use_true_random=False))
-def test_the_order_in_which_resources_came_does_not_matter(drawn, random):
+def test_the_order_in_which_resources_came_does_not_matter(drawn: Drawn, random: Random) -> None:
     world, fleet = drawn
     resources = [r for members in world.collections.values() for r in members.values()]
     random.shuffle(resources)
@@ -38,21 +39,21 @@ def test_the_order_in_which_resources_came_does_not_matter(drawn, random):
 
 
 @given(worlds())
-def test_nothing_is_to_be_done_when_the_network_is_as_desired(drawn):
+def test_nothing_is_to_be_done_when_the_network_is_as_desired(drawn: Drawn) -> None:
     lowered = lower(*drawn, NOTHING)
     assert plan(lowered.topology, lowered.topology) == ()
     assert plan(lowered.topology, lower(*drawn, lowered.topology).topology) == ()
 
 
 @given(worlds(), worlds())
-def test_a_plan_turns_any_network_into_any_other(before, after):
+def test_a_plan_turns_any_network_into_any_other(before: Drawn, after: Drawn) -> None:
     old = lower(*before, NOTHING).topology
     new = lower(*after, old).topology
     assert apply(old, plan(old, new)).elements == new.elements
 
 
 @given(worlds(), worlds())
-def test_what_exists_decides_who_holds_which_ports_but_not_who_is_served(before, after):
+def test_what_exists_decides_who_holds_which_ports_but_not_who_is_served(before: Drawn, after: Drawn) -> None:
     old = lower(*before, NOTHING).topology
     new = {e.key: e for e in lower(*after, old).topology.of_kind(SourceNat)}
     fresh = {e.key: e for e in lower(*after, NOTHING).topology.of_kind(SourceNat)}
@@ -62,7 +63,7 @@ def test_what_exists_decides_who_holds_which_ports_but_not_who_is_served(before,
 
 
 @given(worlds())
-def test_every_element_of_a_resource_has_an_owner_that_exists_or_is_referred_to(drawn):
+def test_every_element_of_a_resource_has_an_owner_that_exists_or_is_referred_to(drawn: Drawn) -> None:
     lowered = lower(*drawn, NOTHING)
     assert lowered.owners.keys() == lowered.topology.elements.keys()
 
@@ -74,7 +75,7 @@ def test_every_element_of_a_resource_has_an_owner_that_exists_or_is_referred_to(
     ),
     st.sampled_from([22, 80, 443, 8080]),
 )
-def test_every_flow_has_a_prediction_that_can_be_told(drawn, destination, port):
+def test_every_flow_has_a_prediction_that_can_be_told(drawn: Drawn, destination: str, port: int) -> None:
     world, fleet = drawn
     lowered = lower(world, fleet, NOTHING)
     for identifier in fleet.instances:

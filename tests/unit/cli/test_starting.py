@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.unit.cli.conftest import write_note
 from fogbank.cli import checks, needs, starting
 from fogbank.cli.exits import Exit
 from fogbank.cli.regions import state_folders
+from fogbank.dataplane.linux import world
 from fogbank.errors import OperatorError
 from fogbank.settings import Settings
 
@@ -23,6 +25,7 @@ class Launched:
     pid: int = 4242
     answer: dict[str, object] = field(default_factory=dict)
     stopped: bool = False
+    calls: list[tuple[list[str], Path | None, bool]] = field(default_factory=list)
 
     def stop(self) -> None:
         self.stopped = True
@@ -32,7 +35,6 @@ class Launched:
 def launched(monkeypatch):
     """No world is made: only what happens around it is looked at."""
     fake = Launched()
-    fake.calls = []
 
     def launch(command, *, listeners, log, detach, held, started):
         fake.calls.append((command, log, detach))
@@ -41,7 +43,7 @@ def launched(monkeypatch):
         started(fake.pid)
         return fake
 
-    monkeypatch.setattr(starting.world, "launch", launch)
+    monkeypatch.setattr(world, "launch", launch)
     return fake
 
 
@@ -144,14 +146,14 @@ def test_a_region_that_runs_but_does_not_answer_is_named(launched, fogbank, monk
 
 def test_a_region_that_is_dying_is_waited_for(launched, fogbank, monkeypatch, home):
     held = held_folder("default")
-    monkeypatch.setattr(starting.time, "sleep", lambda _: os.close(held))
+    monkeypatch.setattr(time, "sleep", lambda _: os.close(held))
     assert fogbank("up", "--detach", "--port", "0").status == 0
 
 
 def test_a_port_that_a_killed_region_still_holds_is_waited_for(launched, fogbank, monkeypatch, home):
     write_note(state_folders("default"), pid=2**22 - 1)
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        monkeypatch.setattr(starting.time, "sleep", lambda _: taken.close())
+        monkeypatch.setattr(time, "sleep", lambda _: taken.close())
         assert fogbank("up", "--detach", "--port", str(taken.getsockname()[1])).status == 0
 
 
@@ -164,7 +166,7 @@ def test_the_note_is_there_before_the_region_is_ready(launched, fogbank, monkeyp
         assert json.loads((home / "default/running.json").read_text())["pid"] == 77
         raise OperatorError("it was not ready")
 
-    monkeypatch.setattr(starting.world, "launch", launch)
+    monkeypatch.setattr(world, "launch", launch)
     assert "it was not ready" in fogbank("up", "--detach", "--port", "0").err
     assert not (home / "default/running.json").exists()
 
@@ -222,7 +224,7 @@ def test_what_a_killed_ephemeral_region_left_is_swept_and_one_that_starts_is_not
 
 def test_down_stops_and_says_where_the_state_is(talker, fogbank, monkeypatch):
     stopped = []
-    monkeypatch.setattr(starting.world, "stop", lambda pid, _grace: stopped.append(pid))
+    monkeypatch.setattr(world, "stop", lambda pid, _grace: stopped.append(pid))
     talker.answers["POST /down"] = (200, {})
     done = fogbank("down")
     assert done.status == 0, done.err
@@ -232,7 +234,7 @@ def test_down_stops_and_says_where_the_state_is(talker, fogbank, monkeypatch):
 
 
 def test_delete_state_forgets_everything(talker, fogbank, monkeypatch):
-    monkeypatch.setattr(starting.world, "stop", lambda *_: None)
+    monkeypatch.setattr(world, "stop", lambda *_: None)
     talker.answers["POST /down"] = (200, {})
     assert fogbank("down", "--delete-state").status == 0
     assert not talker.folders.root.exists()
@@ -274,12 +276,14 @@ def test_a_dying_region_whose_socket_is_still_open_is_not_up(launched, fogbank, 
     door.bind(str(state_folders("default").socket))
     door.listen()
     monkeypatch.setattr(starting, "_DOWN_SECONDS", 0.05)
-    closed = []
+    closed: list[str] = []
 
     def die(_):
         if not closed:
-            closed.extend((door.close(), os.close(held)))
+            door.close()
+            os.close(held)
+            closed.append("all")
 
-    monkeypatch.setattr(starting.time, "sleep", die)
+    monkeypatch.setattr(time, "sleep", die)
     done = fogbank("up", "--detach", "--port", "0")
     assert done.status == 0, done.err

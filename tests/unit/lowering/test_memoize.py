@@ -1,5 +1,7 @@
 """What is met again is not made again, and what is not met any more is let go."""
 
+from collections.abc import Callable
+
 from fogbank.lowering.memoize import begin_generation, interned, memoized
 
 
@@ -7,11 +9,11 @@ class Thing:
     """Compared by identity only, like a resource's body."""
 
 
-def counted():
-    made = []
+def counted() -> tuple[Callable[[Thing], Thing], list[Thing]]:
+    made: list[Thing] = []
 
     @memoized
-    def make(thing):
+    def make(thing: Thing) -> Thing:
         made.append(thing)
         return Thing()
 
@@ -51,7 +53,11 @@ def test_what_two_passes_do_not_meet_is_made_anew_once_as_much_again_has_come():
 
 def test_what_something_found_again_was_made_of_is_not_forgotten():
     make, made = counted()
-    whole = memoized(lambda *things: [make(thing) for thing in things])
+
+    @memoized
+    def whole(*things: Thing) -> list[Thing]:
+        return [make(thing) for thing in things]
+
     things = [Thing() for _ in range(20)]
     for _ in range(5):
         begin_generation()
@@ -83,8 +89,8 @@ def test_what_two_share_is_not_forgotten_when_one_of_them_goes():
 
 
 def test_equal_but_other_arguments_are_other_arguments():
-    make, _ = counted()
-    assert make([1]) is not make([1])
+    copied = memoized(lambda numbers: [*numbers])
+    assert copied([1]) is not copied([1])
 
 
 def test_the_same_members_are_the_same_tuple():

@@ -26,6 +26,7 @@ from fogbank.frontend.api.operation_methods import OperationMethods
 from fogbank.frontend.api.operations import RPC_CODES, check_request_id, render_operation, with_request_id
 from fogbank.frontend.api.projects import find_project, with_project
 from fogbank.frontend.api.query import bad_json, convert_query, parse_query, standard
+from fogbank.frontend.api.unknown_fields import UnknownFields
 from fogbank.frontend.http.asgi import Receive, Scope, Send, TooLargeError, plain_host, read_body
 from fogbank.frontend.http.json_bodies import BadJsonError, parse_json
 from fogbank.network.topology import Topology
@@ -72,6 +73,7 @@ class Api:
         self._operations = OperationMethods(store, settle)
         self._check_answers = check_answers
         self._handlers: dict[str, Handler | None] = {}
+        self.unknown_fields = UnknownFields()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
@@ -122,7 +124,7 @@ class Api:
         pairs = parse_query(request.query)
         query = convert_query(pairs, method.query)
         mask = _mask(method, standard(pairs, "fields"))
-        body = _body(request, match)
+        body = self._body(request, match)
         match = await self._with_project(match)
         if handler is None:
             answer = await self._operations.answer(match, query)
@@ -137,6 +139,22 @@ class Api:
             answer = with_numbers(method.document, method.response, answer)
         kept: Json = mask.apply(answer)
         return kept
+
+    def _body(self, request: ApiRequest, match: Match) -> Json:
+        method = match.method
+        if not request.body or not method.request:
+            return {}
+        try:
+            body = parse_json(request.body)
+        except BadJsonError as error:
+            raise bad_json(str(error)) from error
+        if not isinstance(body, dict):
+            raise bad_json("Root element must be a message.")
+        if not method.checked:
+            return body
+        converted = convert_request(method.document, method.request, body, match.parameters)
+        self.unknown_fields.note(method.id, converted.unknown)
+        return converted.body
 
     def _handler(self, method: DiscoveryMethod) -> Handler | None:
         known = self._handlers.get(method.id)
@@ -238,21 +256,6 @@ def _authorization(request: ApiRequest) -> str | None:
         token = standard(parse_query(request.query), "access_token")
         return f"Bearer {token}" if token else None
     return request.authorization
-
-
-def _body(request: ApiRequest, match: Match) -> Json:
-    method = match.method
-    if not request.body or not method.request:
-        return {}
-    try:
-        body = parse_json(request.body)
-    except BadJsonError as error:
-        raise bad_json(str(error)) from error
-    if not isinstance(body, dict):
-        raise bad_json("Root element must be a message.")
-    if not method.checked:
-        return body
-    return convert_request(method.document, method.request, body, match.parameters)
 
 
 async def _read(scope: Scope, receive: Receive) -> ApiRequest:

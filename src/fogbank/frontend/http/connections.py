@@ -1,23 +1,21 @@
 """HTTP on a connection that already speaks TLS: uvicorn for HTTP/1.1, hypercorn for clients that want HTTP/2.
 
 Both are maintained servers; here they only get connections that they did not accept themselves. HTTP/1.1 is
-preferred, since it costs a third; gRPC clients offer HTTP/2 alone and get it.
+preferred, since it costs a third; gRPC clients offer HTTP/2 alone and get it. This module and `http2` are the
+only ones that know the servers' internals, which is why their versions are exact.
 """
 
 import asyncio
 import socket
 import ssl
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from fogbank.frontend.http.asgi import Application
-
-if TYPE_CHECKING:
-    from hypercorn.asyncio.tcp_server import TCPServer
 
 ALPN = ("http/1.1", "h2")
 """What a server's context has to offer, best first."""
@@ -92,7 +90,9 @@ class Connections:
         if task is not None:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        await _second_server(self._app, reader, writer)
+        from fogbank.frontend.http.http2 import serve_connection  # few clients want HTTP/2
+
+        await serve_connection(self._app, reader, writer, KEEP_ALIVE_SECONDS)
 
 
 class _Arrival(asyncio.Protocol):
@@ -138,22 +138,3 @@ class _Joining(asyncio.Transport):
         if self._held:
             held, self._held = self._held, []
             self._transport.write(held[0] if len(held) == 1 else b"".join(held))
-
-
-def _second_server(
-    app: Application, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> "TCPServer":
-    """Make hypercorn's server of one connection; imported late, for few clients want HTTP/2."""
-    from hypercorn.app_wrappers import ASGIWrapper
-    from hypercorn.asyncio.tcp_server import TCPServer
-    from hypercorn.asyncio.worker_context import WorkerContext
-    from hypercorn.config import Config
-    from hypercorn.typing import LifespanState
-
-    config = Config()
-    config.include_server_header = False
-    config.keep_alive_timeout = KEEP_ALIVE_SECONDS
-    config.accesslog = None
-    state: LifespanState = {}
-    loop = asyncio.get_running_loop()
-    return TCPServer(ASGIWrapper(app), loop, config, WorkerContext(None), state, reader, writer)  # type: ignore[arg-type]

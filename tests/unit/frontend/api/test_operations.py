@@ -1,7 +1,6 @@
 """Operations as clients see them."""
 
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 import pytest
 from inline_snapshot import snapshot
@@ -11,9 +10,12 @@ from fogbank.discovery.schemas import check_response
 from fogbank.errors import ApiError
 from fogbank.frontend.api.operation_methods import OperationMethods
 from fogbank.frontend.api.operations import check_request_id, render_operation, with_request_id
+from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName, compute_name
 from fogbank.resources.operations import OperationError, compute_operation, longrunning_operation
 from fogbank.resources.world import PutOperation, World
+from fogbank.store.journal import Journal
+from fogbank.store.store import Store
 
 NOW = datetime(2026, 11, 22, 1, 2, 3, 456000, tzinfo=UTC)
 SUBNET = compute_name("subnetworks", "demo", "regions", "asia-northeast3", "s")
@@ -118,6 +120,7 @@ SUBNETS = "/compute/v1/projects/demo/regions/asia-northeast3/subnetworks"
 def test_a_request_id_stands_for_one_method_and_one_target(verb, path, name, known):
     world = World().after([PutOperation(opened())])
     match = find("compute.googleapis.com", verb, path)
+    assert match is not None
     body = {"name": name} if name else {}
     assert (with_request_id(world, match, body, "r-1") is not None) == known
     assert with_request_id(world, match, body, "r-2") is None
@@ -135,7 +138,9 @@ def test_a_request_id_stands_for_one_method_and_one_target(verb, path, name, kno
 def test_a_repeated_change_is_found_by_its_request_id(kind, verb, path):
     made = compute_operation(kind, SUBNET, 7, now=NOW, new_id=lambda: 5, user="me@x", request_id="r-1")
     world = World().after([PutOperation(made)])
-    assert with_request_id(world, find("compute.googleapis.com", verb, path), {}, "r-1") == made
+    match = find("compute.googleapis.com", verb, path)
+    assert match is not None
+    assert with_request_id(world, match, {}, "r-1") == made
 
 
 @pytest.mark.parametrize(
@@ -147,19 +152,27 @@ def test_a_request_id_is_a_uuid_but_not_zero(wrong):
         check_request_id(wrong)
 
 
+async def never(_path: str, _seconds: float) -> None:
+    raise AssertionError("nothing is waited for")
+
+
 @pytest.mark.parametrize("version", ["v1", "v1beta1"])
 @pytest.mark.parametrize(
     ("under", "listed"), [({}, True), ({"name": "operations"}, True), ({"name": "x"}, False)]
 )
-async def test_operations_without_a_project_are_listed_by_their_api(version, under, listed):
+async def test_operations_without_a_project_are_listed_by_their_api(tmp_path, version, under, listed):
     target = ResourceName("serviceusage.services", "projects/demo/services/redis.googleapis.com")
     enabled = longrunning_operation(
         "serviceusage", None, "enable", target,
         now=NOW, new_id=lambda: 6, user="me@x", project="demo", metadata_type="OperationMetadata", done=True,
     )  # fmt: skip
-    world = World().after([PutOperation(enabled), PutOperation(opened()), PutOperation(lro())])
-    methods = OperationMethods(SimpleNamespace(world=world), settle=None)
+    store = Store(Journal(tmp_path / "world.sqlite"))
+    known = (PutOperation(enabled), PutOperation(opened()), PutOperation(lro()))
+    await store.commit(lambda _world: Decision(known))
+    methods = OperationMethods(store, settle=never)
     match = find("serviceusage.googleapis.com", "GET", f"/{version}/operations")
+    assert match is not None
     answer = await methods.answer(match, under)
     assert answer == ({"operations": [render_operation(enabled)]} if listed else {})
     assert check_response(match.method.document, match.method.response, answer) == []
+    await store.close()
