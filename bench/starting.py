@@ -17,15 +17,15 @@ from bench.private import in_private_world
 from bench.region_network import Vpc
 from bench.table import Aim, Row, compare
 from fogbank.control.probing import passes
-from fogbank.dataplane.linux import world
 from fogbank.dataplane.linux.containers.bundle import User, render_bundle, resolver_files
 from fogbank.dataplane.linux.containers.rootfs import Roots
-from fogbank.dataplane.linux.containers.user_namespace import UserNamespace
 from fogbank.dataplane.linux.containers.runtime import CrunRuntime
+from fogbank.dataplane.linux.containers.user_namespace import UserNamespace
 from fogbank.dataplane.linux.driver import LinuxDriver
 from fogbank.dataplane.linux.images.builtin import open_store
 from fogbank.dataplane.linux.images.unpacked import Image
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
+from fogbank.dataplane.linux.world import CONTAINERS
 from fogbank.lowering.lower import lower
 from fogbank.lowering.netns_names import FABRIC
 from fogbank.network.addressing import fabric_address
@@ -147,9 +147,7 @@ def _starts(folder: Path) -> tuple[list[float], list[float]]:
     digest = registry.resolve(NETCHECK)
     image = images.get(digest)
     namespaces = NetworkNamespaces()
-    containers = CrunRuntime(
-        world.CONTAINERS, images, trusted, network=namespaces.network, report=lambda _: None
-    )
+    containers = CrunRuntime(CONTAINERS, images, trusted, network=namespaces.network, report=lambda _: None)
     driver = LinuxDriver(
         serve=lambda _, opened: opened.close(),
         unserve=lambda _: None,
