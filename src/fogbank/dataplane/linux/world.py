@@ -11,7 +11,6 @@ any of ours, and with that one the kernel ends every process, mount, interface a
 import contextlib
 import json
 import os
-import pwd
 import resource
 import select
 import shutil
@@ -27,6 +26,7 @@ from pathlib import Path
 from fogbank.dataplane.linux import kernel
 from fogbank.dataplane.linux.net.namespaces import raise_loopback
 from fogbank.dataplane.linux.private_folders import cover, own_devices
+from fogbank.dataplane.linux.subordinate_ids import check_subordinate_ids
 from fogbank.errors import OperatorError
 from fogbank.unix_sockets import address_of
 
@@ -253,30 +253,6 @@ def unshare_command() -> list[str]:
         return command
     check_subordinate_ids()
     return [*command, "--user", "--map-root-user", "--map-auto"]
-
-
-def check_subordinate_ids() -> None:
-    """Check that newuidmap may give this user a range of ids; OperatorError holds the one command to run."""
-    try:
-        user = pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        user = str(os.geteuid())
-    if shutil.which("newuidmap") is None or shutil.which("newgidmap") is None:
-        raise OperatorError("newuidmap is missing. Run once as root: apt-get install uidmap")
-    for table in ("/etc/subuid", "/etc/subgid"):
-        if not _names_user(Path(table), user):
-            raise OperatorError(
-                f"{table} gives no ids to the user {user}. Run once as root: "
-                f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
-            )
-
-
-def _names_user(table: Path, user: str) -> bool:
-    names = {user, str(os.geteuid())}
-    try:
-        return any(line.partition(":")[0] in names for line in table.read_text().splitlines())
-    except OSError:
-        return False
 
 
 def stop(pid: int, grace: float = 10.0) -> None:
