@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
 POOL_SECONDS = 300.0
-"""How long an idle instance keeps its address of the default egress pool (SEMANTICS 5.8)."""
+"""How long an idle instance keeps its address of the default egress pool (behaviour/cloud-run.md#egress)."""
 POOL_SIZE = 250
 RESTART_PAUSES = (0.2, 1.0, 5.0, 20.0)
 """Seconds before a copy of a ready revision is started again after it died, growing with each death."""

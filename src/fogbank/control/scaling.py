@@ -2,7 +2,7 @@
 
 Simple and honest for now: enough instances that requests in flight fill 60 % of their concurrency, never
 fewer than the minimum, never more than the maximum, and one that is kept for a revision that serves
-(SEMANTICS 5.4). An instance that is not needed stays until it has been idle for a while.
+(behaviour/cloud-run.md#scaling). An instance that is not needed stays until it has been idle for a while.
 
 A connector's machines only come, one at a time, when those there are forward too much; none ever goes.
 """
@@ -11,19 +11,22 @@ import math
 from dataclasses import dataclass
 
 TARGET_UTILISATION = 0.6
-"""The share of its concurrency that an instance should carry (SEMANTICS 5.4, unverified)."""
+"""The share of its concurrency that an instance should carry (behaviour/cloud-run.md#scaling, unverified)."""
 
 IDLE_SECONDS = 15 * 60.0
-"""How long an idle instance is kept (SEMANTICS 5.4)."""
+"""How long an idle instance is kept (behaviour/cloud-run.md#scaling)."""
 
 PENDING_SECONDS = 10.0
-"""The least time that a request waits for an instance (SEMANTICS 5.4)."""
+"""The least time that a request waits for an instance (behaviour/cloud-run.md#scaling)."""
 
 MACHINE_UTILISATION = 0.6
-"""The share of their rate that a connector's machines may forward before one more comes (SEMANTICS 4.2)."""
+"""The share of their rate that a connector's machines may forward before one more comes.
+
+See behaviour/serverless-vpc-access.md#scaling.
+"""
 
 MACHINE_SECONDS = 60.0
-"""The time over which what a connector forwards is averaged (SEMANTICS 4.2)."""
+"""The time over which what a connector forwards is averaged (behaviour/serverless-vpc-access.md#scaling)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def desired_instances(load: Load, limits: Limits, *, serves: bool) -> int:
 
 
 def pending_limit(mean_start_seconds: float) -> float:
-    """How long a request may wait for an instance before it gets a 429 (SEMANTICS 5.4)."""
+    """How long a request may wait for an instance before it gets a 429 (behaviour/cloud-run.md#scaling)."""
     return max(PENDING_SECONDS, 3.5 * mean_start_seconds)
 
 

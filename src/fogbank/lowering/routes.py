@@ -43,7 +43,7 @@ class StaticRoutes:
     def choice(self, destination: IPv4Network, marks: AbstractSet[str]) -> StaticRoute | None:
         """Choose the route for exactly ``destination`` of an endpoint with ``marks``.
 
-        The lowest priority wins, of equals the one that leads somewhere (SEMANTICS 1.4).
+        The lowest priority wins, of equals the one that leads somewhere (behaviour/vpc.md#routes).
         """
         mine = [route for route in self.static[destination] if _applies(route, marks)]
         return min(mine, key=lambda route: (route.priority, not route.to_internet), default=None)
@@ -67,7 +67,7 @@ def table_of(
 ) -> StaticRoutes:
     """Read the routes of ``network``; ``hidden`` are ranges that no subnetwork shows.
 
-    A static route inside one of the network's own ranges never wins (SEMANTICS 1.4).
+    A static route inside one of the network's own ranges never wins (behaviour/vpc.md#routes).
     """
     own = tuple(part for each in subnetworks for part in read_subnetwork(each).ranges) + hidden
     static = (route for route in map(_read, routes) if not any(route.destination.subnet_of(r) for r in own))

@@ -65,7 +65,10 @@ class RunningConnector:
 
     @property
     def hidden(self) -> Subnetwork | None:
-        """The subnetwork that Google keeps for a connector whose user named none (SEMANTICS 4.1)."""
+        """The subnetwork that Google keeps for a connector whose user named none.
+
+        See behaviour/serverless-vpc-access.md#connectors.
+        """
         if self.connector.subnet:
             return None
         name, region, within = self.connector.name, self.connector.region, self.connector.range
@@ -115,7 +118,8 @@ def running_connector(resource: Resource) -> RunningConnector | None:
 def hub_fragment(connector: ResourceName, machines: tuple[IPv4Address, ...]) -> Fragment:
     """Lower a connector's hub over the ``machines`` at these addresses; without any, what comes there dies.
 
-    So a connector that was deleted while revisions use it keeps a hub, and nothing answers (SEMANTICS 4.3).
+    So a connector that was deleted while revisions use it keeps a hub, and nothing answers
+    (behaviour/serverless-vpc-access.md#data-path).
     """
     return Fragment.of(_hub(hub_netns(connector), machines), connector)
 

@@ -1,7 +1,8 @@
 """Workloads: an instance of a revision is a machine in the fabric, its ways out, and a container in it.
 
-What a container finds in its environment is Google's contract (SEMANTICS 5.5). A revision's status changes
-often while what its instances are does not, so instances are lowered from their :class:`Shape` alone.
+What a container finds in its environment is Google's contract (behaviour/cloud-run.md#container). A
+revision's status changes often while what its instances are does not, so instances are lowered from their
+:class:`Shape` alone.
 """
 
 from collections.abc import Iterator

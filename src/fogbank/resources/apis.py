@@ -105,7 +105,7 @@ def api_name(project: str, api: str) -> ResourceName:
 
 
 def check_enabled(world: World, project: str, api: str) -> None:
-    """Refuse a call of ``api`` for a project that has disabled it (SEMANTICS 13.3)."""
+    """Refuse a call of ``api`` for a project that has disabled it (behaviour/api.md#enabling-apis)."""
     if api not in IMPLEMENTED or state(world, project, api) == "ENABLED":
         return
     number = project_number(world, project)

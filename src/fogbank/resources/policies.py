@@ -15,7 +15,7 @@ NEVER_SET: Json = {"etag": "ACAB"}
 """What Google shows for a policy that nobody has set."""
 
 INVOKE = "run.routes.invoke"
-"""The permission to send a request to a Cloud Run service (SEMANTICS 5.6)."""
+"""The permission to send a request to a Cloud Run service (behaviour/cloud-run.md#invokers)."""
 
 _EVERYTHING = ("",)
 _SET_POLICY = ".setIamPolicy"
@@ -97,7 +97,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
         "iap.tunnelDestGroups.accessViaIAP",
     ),
 }
-"""Role to permissions, each a whole name or a beginning that ends in a dot (SEMANTICS 10)."""
+"""Role to permissions, each a whole name or a beginning that ends in a dot (behaviour/iam.md#roles)."""
 
 _BASIC_ROLES = frozenset({"roles/owner", "roles/editor"})
 _WITHOUT_SET_POLICY = frozenset({"roles/editor", "roles/run.developer"})

@@ -1,6 +1,6 @@
 """Headers on their way through the ingress: what a container is told of its caller, and the caller of it.
 
-SEMANTICS 5.5 lists them. Those that concern one connection only are dropped at each side.
+behaviour/cloud-run.md#container lists them. Those that concern one connection only are dropped at each side.
 """
 
 import secrets
@@ -81,7 +81,7 @@ def response_headers(raw: Iterable[tuple[bytes, bytes]], trace: TraceContext) ->
     dropped = _ONE_CONNECTION | _OURS
     kept = [(name.lower(), value) for name, value in raw if name.decode("latin-1").lower() not in dropped]
     if any(name == b"set-cookie" for name, _ in kept):
-        # SEMANTICS 5.5: an answer that sets a cookie must not be shared by a cache.
+        # An answer that sets a cookie must not be shared by a cache (behaviour/cloud-run.md#container).
         kept = [(name, value) for name, value in kept if name != b"cache-control"]
         kept.append((b"cache-control", b"private"))
     return [

@@ -107,13 +107,13 @@ def new_identifier(body: Json) -> str:
 
 
 def check_name(field: str, value: object) -> None:
-    """Refuse what is no name in compute (SEMANTICS 1.1)."""
+    """Refuse what is no name in compute (behaviour/vpc.md#networks)."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise invalid_value(field, value, f"Must be a match of regex '{NAME_PATTERN}'")
 
 
 def check_labels(labels: Mapping[str, str]) -> None:
-    """Refuse labels that break Google's rules (SEMANTICS 13.6)."""
+    """Refuse labels that break Google's rules (behaviour/api.md#labels)."""
     if len(labels) > 64:
         raise invalid_value("resource.labels", len(labels), "A resource has at most 64 labels.")
     for key, value in labels.items():

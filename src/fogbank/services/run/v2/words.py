@@ -14,7 +14,10 @@ from fogbank.resources import run
 from fogbank.services.run.objects import bad_request
 
 SYSTEM = ("run.googleapis.com/", "cloud.googleapis.com/", "serving.knative.dev/", "autoscaling.knative.dev/")
-"""Labels and annotations with these beginnings are not seen in v2, and refused (SEMANTICS 5.1)."""
+"""Labels and annotations with these beginnings are not seen in v2, and refused.
+
+See behaviour/cloud-run.md#revisions.
+"""
 
 
 @dataclass(frozen=True, slots=True)
