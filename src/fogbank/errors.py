@@ -58,7 +58,7 @@ def shown(value: object) -> str:
 
 
 def required_field(field_name: str) -> ApiError:
-    """Refuse because ``field_name`` is absent (behaviour/api.md#errors, unverified wording)."""
+    """Refuse because ``field_name`` is absent (behaviour/api.md#errors; unverified)."""
     return ApiError(400, f"Required field '{field_name}' not specified", "INVALID_ARGUMENT", "required")
 
 

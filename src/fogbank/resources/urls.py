@@ -51,8 +51,7 @@ REGION_CODES = {
     "us-west3": "wm",
     "us-west4": "wn",
 }
-"""Two letters for each region. behaviour/cloud-run.md#urls has three of them, unverified; the rest are as
-unverified."""
+"""Two letters for each region; all unverified (behaviour/cloud-run.md#urls)."""
 
 _DIGITS = "abcdefghijklmnopqrstuvwxyz234567"
 _MARK_LENGTH = 10

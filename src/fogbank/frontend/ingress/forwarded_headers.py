@@ -1,6 +1,7 @@
 """Headers on their way through the ingress: what a container is told of its caller, and the caller of it.
 
-behaviour/cloud-run.md#container lists them. Those that concern one connection only are dropped at each side.
+The list is in behaviour/cloud-run.md#container. Those that concern one connection only are dropped at each
+side.
 """
 
 import secrets

@@ -155,7 +155,7 @@ def _take_addresses(
 ) -> Iterator[tuple[str, Resource]]:
     """Take an address for each automatic gateway that has none yet.
 
-    See behaviour/cloud-nat.md#addresses: one at once.
+    One at once, when the gateway is made (behaviour/cloud-nat.md#addresses).
     """
     tiers = {nat["name"]: nat["autoNetworkTier"] for nat in router.body.get("nats", ())}
     region, project = router.name.region or "", router.name.project
