@@ -40,6 +40,19 @@ def test_generated_pages_are_current(page: str):
     assert (ROOT / page).read_text() == generate_docs.PAGES[page](), "run: make docs"
 
 
+@pytest.mark.parametrize("record", generate_docs.decision_records(), ids=lambda r: r.path.name[:4])
+def test_a_decision_record_has_a_title_a_date_a_status_and_a_group(record: generate_docs.Record):
+    assert record.path.read_text().startswith(f"# {record.path.name[:4]} {record.title}\n\nDate: ")
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d", record.date)
+    assert record.status.partition(";")[0].partition(" by ")[0] in {"accepted", "superseded"}
+    assert record.group in generate_docs.GROUPS
+
+
+def test_the_number_of_a_decision_record_is_its_own():
+    numbers = [record.path.name[:4] for record in generate_docs.decision_records()]
+    assert sorted(set(numbers)) == numbers
+
+
 def test_the_readme_names_the_two_commands():
     text = (ROOT / "README.md").read_text()
     assert "make demo" in text
