@@ -112,7 +112,7 @@ def decision_records() -> list[Record]:
 
 
 def read_record(path: Path) -> Record:
-    """Read a record's title and its lines `Date:`, `Status:` and `Group:`; a missing one is empty or UNGROUPED."""
+    """Read a title and the lines `Date:`, `Status:` and `Group:` below it, each of which may be missing."""
     title, *lines = path.read_text().splitlines()
     head = dict(line.split(": ", 1) for line in lines[:6] if ": " in line)
     return Record(

@@ -339,11 +339,13 @@ def serve(entered: Entered, places: Folders, settings: Settings) -> int:
     """Run a region until SIGTERM, SIGINT or ``fogbank down``."""
 
     async def main() -> None:
+        gc.disable()  # start-up, above all the reading of a large World, makes little but what stays
         region = Region(entered, places, settings)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, region.end)
-        gc.freeze()  # what start-up made stays; collections need not look at it again
+        gc.freeze()  # what start-up made need not be looked at by any collection
+        gc.enable()
         await region.run()
 
     os.umask(0o077)

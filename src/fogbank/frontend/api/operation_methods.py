@@ -71,10 +71,11 @@ class OperationMethods:
 
     def _list(self, match: Match, under: str, query: Mapping[str, Any]) -> Json:
         method = match.method
-        if method.name.endswith(".aggregatedList"):
+        aggregated = method.name.endswith(".aggregatedList")
+        if aggregated:
             under = f"projects/{match.parameters['project']}/"
         elif under and method.api != "compute" and not under.endswith("operations"):
             under = f"{under}/operations/"
         found = operations_under(self._store.world, method.api, under.replace("/-/", "/"))
         field = "items" if method.api == "compute" else "operations"
-        return render_list(match, (render_operation(o) for o in found), field, query)
+        return render_list(match, list(found) if aggregated else found, field, query)

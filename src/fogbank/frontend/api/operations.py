@@ -12,6 +12,8 @@ from http import HTTPStatus
 from fogbank.discovery.routes import DiscoveryMethod, Match
 from fogbank.errors import ApiError, invalid_value, not_found
 from fogbank.frontend.api.lists import list_path
+from fogbank.resources.indexes import OPERATIONS, Index, by_id
+from fogbank.resources.listings import Listing
 from fogbank.resources.names import COMPUTE_PREFIX
 from fogbank.resources.operations import Operation, rfc3339
 from fogbank.resources.places import REGIONS, ZONES
@@ -127,18 +129,21 @@ def find_operation(world: World, api: str, path: str) -> Operation:
     if api == "compute":
         place, _, identifier = path.rpartition("/")
         if identifier.isdigit():
-            for operation in operations_under(world, api, f"{place}/"):
-                if str(operation.id) == identifier:
+            same: Iterator[Operation] = world.by(by_id(OPERATIONS), identifier)
+            for operation in same:
+                if operation.name.path.startswith(f"{place}/"):
                     return operation
         raise not_found(path)
     raise ApiError(404, f"Operation not found: {path}", "NOT_FOUND", "notFound")
 
 
-def operations_under(world: World, api: str, under: str) -> Iterator[Operation]:
-    """Find the operations of ``api`` whose path starts with ``under``."""
-    for path, operation in world.operations.items():
-        if operation.name.service == api and path.startswith(under):
-            yield operation
+def operations_under(world: World, api: str, under: str) -> Listing[Operation]:
+    """List the operations of ``api`` whose path starts with ``under``."""
+
+    def members(after: str) -> Iterator[Operation]:
+        return (each for each in world.operations_under(under, after) if each.name.service == api)
+
+    return Listing(members, render_operation)
 
 
 def with_request_id(world: World, match: Match, body: Json, request_id: str) -> Operation | None:
@@ -151,11 +156,18 @@ def with_request_id(world: World, match: Match, body: Json, request_id: str) -> 
     verb = match.method.name.rpartition(".")[2]
     path = list_path(match)
     called = f"{path}/{body.get('name')}" if verb == "insert" else path.removesuffix(f"/{verb}")
-    for operation in world.operations.values():
-        same = operation.request_id == request_id and operation.type.rpartition(".")[2] == verb
+    for operation in world.by(_BY_REQUEST, request_id):
+        same = operation.type.rpartition(".")[2] == verb
         if same and called in {operation.target.path, _numbered(operation)}:
             return operation
     return None
+
+
+def _request_of(operation: Operation) -> tuple[str, ...]:
+    return (operation.request_id,) if operation.request_id else ()
+
+
+_BY_REQUEST = Index(OPERATIONS, _request_of)
 
 
 def _numbered(operation: Operation) -> str:

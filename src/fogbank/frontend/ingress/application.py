@@ -38,6 +38,7 @@ from fogbank.frontend.ingress.exchange import (
 )
 from fogbank.frontend.ingress.forwarded_headers import new_trace, request_headers
 from fogbank.network.topology import NetnsName
+from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import SERVICES, Revision, Target, read_revision, read_service
 from fogbank.resources.urls import parse_host
@@ -81,7 +82,6 @@ class Ingress:
         self._world, self._identity, self._clock, self._lender = world, identity, clock, lender
         self._exhausted, self._open_socket, self._draw, self._record = exhausted, open_socket, draw, record
         self._sessions: dict[NetnsName, ClientSession] = {}
-        self._hosts: tuple[object, Mapping[str, Resource]] = (None, {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -108,15 +108,15 @@ class Ingress:
 
     def _find(self, host: str) -> tuple[Resource, str | None] | None:
         """Find the service that ``host`` names, and the tag before it."""
-        services = self._world().collections.get(SERVICES)
-        if services is not self._hosts[0]:
-            self._hosts = (services, _by_host(services.values() if services else ()))
-        if host in self._hosts[1]:
-            return self._hosts[1][host], None
+        world = self._world()
+        found = next(world.by(_BY_HOST, host), None)
+        if found is not None:
+            return found, None
         parsed = parse_host(host)
-        if parsed is None or parsed.tag is None or parsed.service not in self._hosts[1]:
+        if parsed is None or parsed.tag is None:
             return None
-        return self._hosts[1][parsed.service], parsed.tag
+        found = next(world.by(_BY_HOST, parsed.service), None)
+        return None if found is None else (found, parsed.tag)
 
     async def _serve(self, exchange: Exchange, resource: Resource, tag: str | None) -> None:
         began = self._clock.seconds()
@@ -269,13 +269,12 @@ def _broken(exchange: Exchange, error: Exception) -> HttpResponse | None:
     return None if exchange.started else html_answer(error_pages.unavailable(), 503)
 
 
-def _by_host(services: Iterable[Resource]) -> Mapping[str, Resource]:
-    return {
-        url.removeprefix("https://"): resource
-        for resource in services
-        for url in (*read_service(resource).urls, read_service(resource).url)
-        if url
-    }
+def _hosts_of(resource: Resource) -> list[str]:
+    service = read_service(resource)
+    return [url.removeprefix("https://") for url in (*service.urls, service.url) if url]
+
+
+_BY_HOST = Index(SERVICES, _hosts_of)
 
 
 async def _answer(exchange: Exchange, answer: HttpResponse) -> None:

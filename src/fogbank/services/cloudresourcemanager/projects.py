@@ -50,7 +50,7 @@ def get(world: World, call: Call) -> Json:
 def list_(world: World, call: Call) -> Iterable[Json]:
     """List the projects that pass the call's filter."""
     keep = parse_filter(str(call.parameters.get("filter") or ""))
-    return [r.body for r in sorted(world.all(PROJECTS), key=lambda r: r.name) if keep(r.body)]
+    return [r.body for r in world.all(PROJECTS) if keep(r.body)]
 
 
 def creator(provision_default_network: Furnish) -> Method:

@@ -47,7 +47,7 @@ def get(world: World, call: Call) -> Json:
 
 def list_(world: World, call: Call) -> Iterable[Json]:
     """List the projects under a parent."""
-    shown = [render(r) for r in sorted(world.all(PROJECTS), key=lambda r: r.name)]
+    shown = [render(r) for r in world.all(PROJECTS)]
     parent, deleted = call.parameters.get("parent"), call.parameters.get("showDeleted")
     return [
         project
@@ -59,7 +59,7 @@ def list_(world: World, call: Call) -> Iterable[Json]:
 def search(world: World, call: Call) -> Iterable[Json]:
     """Find projects by the fields that a query names (``id:a* state:ACTIVE``)."""
     keep = parse_filter(str(call.parameters.get("query") or ""))
-    return [render(r) for r in sorted(world.all(PROJECTS), key=lambda r: r.name) if keep(r.body)]
+    return [render(r) for r in world.all(PROJECTS) if keep(r.body)]
 
 
 def creator(provision_default_network: Furnish) -> Method:

@@ -6,19 +6,21 @@ here is done at once. Addresses that a gateway made for itself (purpose NAT_AUTO
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address
+from itertools import chain
 
 from fogbank.errors import in_use, invalid_value, required_field, stale_fingerprint
 from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.compute import address_choice
-from fogbank.services.compute.address_users import show, user_of, users_of_addresses
+from fogbank.services.compute.address_users import show, user_of
 from fogbank.services.compute.common import (
     bad_request,
     check_free,
     check_labels,
     deleted,
     find_referred,
+    in_place,
     inputs,
     is_current,
     made,
@@ -26,10 +28,8 @@ from fogbank.services.compute.common import (
     new_identifier,
     one_of,
     permission_tester,
-    place_path,
     put,
     refuse_unbuilt,
-    sorted_by_name,
     without_nulls,
 )
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
@@ -142,19 +142,15 @@ def automatic(call: Call, region: str, project: str, address: IPv4Address, tier:
 
 def _get(kind: str) -> Read:
     def get(world: World, call: Call) -> Json:
-        address = world.get(named(world, call, kind, call["address"]))
-        user = user_of(world, address.name)
-        return show(address, {address.name: user} if user else {})
+        return show(world, world.get(named(world, call, kind, call["address"])))
 
     return Read(get)
 
 
 def _list(*kinds: str) -> List:
     def listed(world: World, call: Call) -> Iterable[Json]:
-        under = place_path(world, call)
-        users = users_of_addresses(world, under)
-        found = (each for kind in kinds for each in world.all(f"compute.{kind}", under))
-        return [show(each, users) for each in sorted_by_name(found)]
+        found = [in_place(world, call, kind, show) for kind in kinds]
+        return found[0] if len(found) == 1 else chain(*found)
 
     return List(listed)
 
@@ -190,7 +186,7 @@ def _set_labels(kind: str) -> Write:
 METHODS: dict[str, Method] = {
     "addresses.insert": Write(insert),
     "globalAddresses.insert": Write(insert_global),
-    "addresses.aggregatedList": _list("addresses", "globalAddresses"),
+    "addresses.aggregatedList": _list("globalAddresses", "addresses"),
 }
 for _kind in ("addresses", "globalAddresses"):
     METHODS |= {

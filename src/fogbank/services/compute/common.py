@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
 from fogbank.errors import (
@@ -20,6 +21,7 @@ from fogbank.errors import (
 )
 from fogbank.resources.compute import DEFAULT_GATEWAY
 from fogbank.resources.fingerprints import fingerprint
+from fogbank.resources.listings import listing
 from fogbank.resources.names import COMPUTE_PREFIX, ResourceName, Scope, compute_name, parse_compute_reference
 from fogbank.resources.operations import compute_operation
 from fogbank.resources.places import REGIONS
@@ -86,8 +88,8 @@ def by_id(world: World, name: ResourceName) -> ResourceName:
     if not name.id.isdigit():  # a name begins with a letter
         return name
     place = name.path.rpartition("/")[0] + "/"
-    found = (each.name for each in world.all(name.collection, place) if str(each.id) == name.id)
-    return next(found, name)
+    found = world.with_id(name.collection, name.id, place)
+    return name if found is None else found.name
 
 
 def place_path(world: World, call: Call) -> str:
@@ -337,10 +339,16 @@ def lister(kind: str, render: Render = as_stored) -> Callable[[World, Call], Ite
     """Make the handler of ``list`` and ``aggregatedList``: everything in the call's region or project."""
 
     def listed(world: World, call: Call) -> Iterable[Json]:
-        under = place_path(world, call)
-        return [render(world, each) for each in sorted_by_name(world.all(f"compute.{kind}", under))]
+        return in_place(world, call, kind, render)
 
     return listed
+
+
+def in_place(world: World, call: Call, kind: str, render: Render = as_stored) -> Iterable[Json]:
+    """List everything of ``kind`` in the call's region or project."""
+    items = listing(world, f"compute.{kind}", place_path(world, call), partial(render, world))
+    # Those of several regions are not in the order of their names.
+    return list(items) if call.method.endswith(".aggregatedList") else items
 
 
 def sorted_by_name(resources: Iterable[Resource]) -> list[Resource]:

@@ -49,7 +49,7 @@ def get(world: World, call: Call) -> Json:
 
 def _quota(world: World, project: str, metric: str) -> Json:
     kind, limit = _QUOTAS[metric]
-    count = sum(1 for _ in world.all(f"compute.{kind}", f"projects/{project}/"))
+    count = world.count(f"compute.{kind}", f"projects/{project}/")
     return {"metric": metric, "limit": limit, "usage": float(count)}
 
 

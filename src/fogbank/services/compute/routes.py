@@ -9,6 +9,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 from fogbank.errors import invalid_value, not_built, not_found, required_field
 from fogbank.resources.compute import DEFAULT_GATEWAY, Subnetwork, refer
+from fogbank.resources.compute_indexes import in_network
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.compute.common import (
@@ -49,7 +50,7 @@ _OUTPUTS = (
 
 def subnet_routes(world: World, project: str) -> Iterator[Resource]:
     """Derive the routes of a project's subnetworks, one for every range."""
-    for resource in sorted_by_name(world.all("compute.subnetworks", f"projects/{project}/")):
+    for resource in world.all("compute.subnetworks", f"projects/{project}/"):
         network = world.find(refer(resource.body["network"], "networks"))
         if network is not None:
             for each in Subnetwork.of(resource).ranges:
@@ -182,10 +183,7 @@ def _gateway(project: str, value: object) -> str:
 
 
 def _subnetworks(world: World, network: Resource) -> Iterator[Subnetwork]:
-    link = network.name.self_link
-    for each in world.all("compute.subnetworks", f"projects/{network.name.project}/"):
-        if each.body["network"] == link:
-            yield Subnetwork.of(each)
+    yield from map(Subnetwork.of, in_network(world, "subnetworks", network.name))
 
 
 def delete(world: World, call: Call) -> Decision:

@@ -9,6 +9,7 @@ from typing import Any
 
 from fogbank.errors import in_use, invalid_value, required_field, stale_fingerprint
 from fogbank.resources.compute import Network, Router, Subnetwork, refer
+from fogbank.resources.compute_indexes import addresses_in_subnetwork, routers_serving
 from fogbank.resources.names import ResourceName, compute_name
 from fogbank.resources.places import REGIONS
 from fogbank.resources.vpcaccess import connectors_in
@@ -35,7 +36,6 @@ from fogbank.services.compute.common import (
     put,
     refuse_unbuilt,
     same_reference,
-    sorted_by_name,
     unchanged,
 )
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
@@ -211,7 +211,7 @@ def _new_secondary(world: World, resource: Resource, entries: Sequence[Json]) ->
     found = _secondary(world, subnetwork.network, resource.name, subnetwork.range, entries)
     kept = {each["rangeName"] for each in found}
     gone = {each.name for each in subnetwork.secondary} - kept
-    for router in world.all("compute.routers", f"projects/{resource.name.project}/"):
+    for router in routers_serving(world, resource.name):
         for nat in Router.of(router).nats:
             for served in nat.subnetworks:
                 if served.subnetwork == resource.name and gone.intersection(served.secondary):
@@ -270,17 +270,11 @@ def delete(world: World, call: Call) -> Decision:
 
 def users(world: World, resource: Resource) -> Iterator[ResourceName]:
     """List what has addresses in a subnetwork, or serves it by name."""
-    link, place = resource.name.self_link, resource.name.path.rpartition("/subnetworks/")[0] + "/"
-    for address in sorted_by_name(world.all("compute.addresses", place)):
-        if address.body.get("subnetwork") == link:
-            yield address.name
+    yield from (address.name for address in addresses_in_subnetwork(world, resource.name))
     for connector in connectors_in(world, refer(resource.body["network"], "networks")):
         if connector.subnet == resource.name:
             yield connector.name
-    for router in sorted_by_name(world.all("compute.routers", place)):
-        served = (each.subnetwork for nat in Router.of(router).nats for each in nat.subnetworks)
-        if resource.name in served:
-            yield router.name
+    yield from (router.name for router in routers_serving(world, resource.name))
 
 
 _USABLE_FIELDS = ("ipCidrRange", "network", "purpose", "role", "stackType", "secondaryIpRanges")
@@ -288,7 +282,7 @@ _USABLE_FIELDS = ("ipCidrRange", "network", "purpose", "role", "stackType", "sec
 
 def list_usable(world: World, call: Call) -> Iterable[Json]:
     """List the subnetworks of a project that its members may use: all."""
-    found = sorted_by_name(world.all("compute.subnetworks", f"projects/{project_of(world, call)}/"))
+    found = world.all("compute.subnetworks", f"projects/{project_of(world, call)}/")
     return [
         {"subnetwork": each.name.self_link} | {k: v for k, v in each.body.items() if k in _USABLE_FIELDS}
         for each in found

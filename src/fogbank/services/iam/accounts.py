@@ -9,11 +9,13 @@ from dataclasses import replace
 
 from fogbank.errors import ApiError
 from fogbank.resources.fingerprints import fingerprint
+from fogbank.resources.listings import listing
 from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import (
     ACCOUNT_KEYS,
     ACCOUNT_POLICIES,
     SERVICE_ACCOUNTS,
+    find_account,
     service_account,
     service_account_name,
 )
@@ -38,9 +40,9 @@ def find(world: World, call: Call) -> Resource:
     if found is not None:
         return found
     under = "" if project == "-" else f"projects/{project}/"
-    for account in world.all(SERVICE_ACCOUNTS, under):
-        if reference in {account.body["email"], account.body["uniqueId"]}:
-            return account
+    account = find_account(world, reference, under)
+    if account is not None:
+        return account
     raise ApiError(404, "Unknown service account", "NOT_FOUND", "notFound")
 
 
@@ -57,7 +59,7 @@ def get(world: World, call: Call) -> Json:
 def list_(world: World, call: Call) -> Iterable[Json]:
     """List the accounts of a project."""
     under = f"projects/{project_of(world, call)}/"
-    return [show(r) for r in sorted(world.all(SERVICE_ACCOUNTS, under), key=lambda r: r.name)]
+    return listing(world, SERVICE_ACCOUNTS, under, show)
 
 
 def create(world: World, call: Call) -> Decision:

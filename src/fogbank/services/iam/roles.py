@@ -125,7 +125,7 @@ def get(world: World, call: Call) -> Json:
 def list_(world: World, call: Call) -> Iterable[Json]:
     """List a project's roles."""
     under, deleted = f"projects/{project_of(world, call)}/", call.parameters.get("showDeleted")
-    found = [show(r) for r in sorted(world.all(CUSTOM, under), key=lambda r: r.name)]
+    found = [show(r) for r in world.all(CUSTOM, under)]
     shown = [role for role in found if deleted or not role.get("deleted")]
     hidden = () if _full(call) else ("includedPermissions",)
     return [{key: value for key, value in role.items() if key not in hidden} for role in shown]

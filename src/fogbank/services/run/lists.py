@@ -72,16 +72,21 @@ def _open(token: str) -> _Place:
 
 
 def in_place(world: World, call: Call, collection: str) -> list[Resource]:
-    """Find everything of ``collection`` in the call's project and location, newest first.
+    """Find everything of ``collection`` in the call's project and location, newest first."""
+    return sorted(world.all(collection, under_place(world, call)), key=_place, reverse=True)
+
+
+def under_place(world: World, call: Call) -> str:
+    """Return the beginning of the paths of everything in the call's project and location.
 
     A location that does not exist is a 404; ``-`` is all of them.
     """
     under = f"projects/{project_of(world, call)}/locations/"
     location = location_of(call)
-    if location != "-":
-        check_location(location)
-        under += f"{location}/"
-    return sorted(world.all(collection, under), key=_place, reverse=True)
+    if location == "-":
+        return under
+    check_location(location)
+    return f"{under}{location}/"
 
 
 def selects(selector: str, labels: Mapping[str, str]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from fogbank.errors import ApiError, not_built
 from fogbank.resources.images import parse_image
 from fogbank.resources.names import ResourceName
-from fogbank.resources.projects import SERVICE_ACCOUNTS, compute_account, project_number
+from fogbank.resources.projects import compute_account, find_account, project_number
 from fogbank.resources.quantities import cpu_millis
 from fogbank.resources.run import (
     CONNECTOR,
@@ -269,7 +269,7 @@ def _check_probe(probe: Json) -> None:
 def _check_account(world: World, service: ResourceName, email: str) -> None:
     if email == compute_account(project_number(world, service.project)):
         return
-    if not any(account.body["email"] == email for account in world.all(SERVICE_ACCOUNTS)):
+    if find_account(world, email) is None:
         raise ApiError(
             403,
             f"Permission 'iam.serviceaccounts.actAs' denied on service account {email} "

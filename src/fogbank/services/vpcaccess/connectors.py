@@ -8,9 +8,11 @@ into the VPC (behaviour/serverless-vpc-access.md#data-path).
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from fogbank.errors import ApiError
 from fogbank.resources import run
+from fogbank.resources.listings import listing
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation, OperationError, longrunning_operation
 from fogbank.resources.places import REGIONS
@@ -100,7 +102,7 @@ def list_(world: World, call: Call) -> Iterable[Json]:
     if location != "-":
         _check_location(location)
         under += f"{location}/"
-    return [show(world, r) for r in sorted(world.all(CONNECTORS, under), key=lambda r: r.name)]
+    return listing(world, CONNECTORS, under, partial(show, world))
 
 
 def _check_location(location: str) -> None:
@@ -163,11 +165,7 @@ def _find(world: World, call: Call) -> Resource:
 
 def show(world: World, resource: Resource) -> Json:
     """Render a connector, with the projects whose services use it."""
-    users = {
-        revision.name.project
-        for revision in map(run.read_revision, world.all(run.REVISIONS))
-        if revision.connector == resource.name
-    }
+    users = {revision.name.project for revision in run.revisions_with_connector(world, resource.name)}
     return resource.body | ({"connectedProjects": sorted(users)} if users else {})
 
 

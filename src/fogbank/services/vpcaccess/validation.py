@@ -11,8 +11,9 @@ from ipaddress import IPv4Network
 
 from fogbank.errors import ApiError
 from fogbank.resources.compute import StaticAddress, Subnetwork
+from fogbank.resources.compute_indexes import addresses_in_subnetwork, in_network
 from fogbank.resources.names import ResourceName, compute_name, parse_compute_reference
-from fogbank.resources.vpcaccess import CONNECTORS, RATES, connectors_in, read_connector
+from fogbank.resources.vpcaccess import RATES, connectors_in, connectors_with_subnet
 from fogbank.resources.world import Json, World
 
 ID_PATTERN = r"^[a-z][-a-z0-9]{0,23}[a-z0-9]$"
@@ -142,12 +143,8 @@ def _in_subnet(world: World, reference: Json, project: str, location: str) -> Pl
 
 
 def _users(world: World, subnet: Subnetwork) -> Iterator[ResourceName]:
-    for resource in world.all(CONNECTORS):
-        if read_connector(resource).subnet == subnet.name:
-            yield resource.name
-    for resource in world.all("compute.addresses", f"projects/{subnet.name.project}/"):
-        if StaticAddress.of(resource).subnetwork == subnet.name:
-            yield resource.name
+    yield from connectors_with_subnet(world, subnet.name)
+    yield from (address.name for address in addresses_in_subnetwork(world, subnet.name))
 
 
 def _in_range(world: World, body: Json, project: str) -> Place:
@@ -183,13 +180,9 @@ def is_taken(world: World, place: Place) -> bool:
 
 
 def _ranges_in(world: World, network: ResourceName) -> Iterator[IPv4Network]:
-    under = f"projects/{network.project}/"
-    for resource in world.all("compute.subnetworks", under):
-        subnet = Subnetwork.of(resource)
-        if subnet.network == network:
-            yield from subnet.ranges
-    for resource in world.all("compute.globalAddresses", under):
-        address = StaticAddress.of(resource)
-        if address.network == network and not address.external:
+    for resource in in_network(world, "subnetworks", network):
+        yield from Subnetwork.of(resource).ranges
+    for address in map(StaticAddress.of, in_network(world, "globalAddresses", network)):
+        if not address.external:
             yield address.range
     yield from (c.range for c in connectors_in(world, network) if c.subnet is None)
