@@ -35,6 +35,18 @@ def test_every_link_between_pages_leads_somewhere(page: Path):
     assert sorted(link for link in links if not (page.parent / link).exists()) == []
 
 
+def test_the_examples_of_the_code_style_exist():
+    text = (ROOT / "STYLE.md").read_text()
+    examples = re.findall(r"`([\w/.]+\.py)`(?:: `([\w.]+)`)?", text)
+    assert len(examples) > 8
+    for file, name in examples:
+        found = [p for p in (ROOT / "src/fogbank" / file, ROOT / file) if p.exists()]
+        assert found, file
+        assert name in found[0].read_text(), file
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+    assert all(f"def {name}(" in tests for name in re.findall(r"`(test_\w+)`", text))
+
+
 @pytest.mark.parametrize("page", generate_docs.PAGES)
 def test_generated_pages_are_current(page: str):
     assert (ROOT / page).read_text() == generate_docs.PAGES[page](), "run: make docs"
