@@ -20,7 +20,8 @@ from statistics import median
 from tests import worlds
 
 from bench.table import Aim, Row, compare
-from fogbank.frontend.api.application import Api
+from fogbank.frontend.api.application import ApiApplication
+from fogbank.frontend.api.invoke import Api
 from fogbank.frontend.api.messages import ApiRequest
 from fogbank.resources.decisions import Decision
 from fogbank.resources.world import Put, PutOperation, Resource
@@ -99,15 +100,15 @@ class PopulatedApi:
         journal.append(1, map(Put, resources))
         self.store = Store(journal)
         ids = count(10**18)
-        self.api = Api(
+        api = Api(
             store=self.store,
             services=services,
-            identity=self,
             now=lambda: datetime.now(UTC),
             new_id=lambda: next(ids),
             ensure_project=_as_is,
             settle=self._end_operation,
         )
+        self.api = ApiApplication(api, self)
 
     def authenticate(self, authorization: str | None) -> str:
         """Believe everybody to be the operator."""

@@ -17,12 +17,15 @@ from fogbank.resources.operations import Operation
 from fogbank.resources.projects import project_name
 from fogbank.resources.world import Put, Resource, World
 from fogbank.services.compute import SERVICE, default_network
-from fogbank.services.contract import Call, List, Read, Write
+from fogbank.services.contract import Call, List, Read, Write, catalogue_of
 
 PROJECT = "demo"
 REGION = "asia-northeast3"
 NOW = datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)
 LINK = f"{COMPUTE_PREFIX}projects/{PROJECT}"
+
+
+APIS = catalogue_of([SERVICE])
 
 
 class Compute:
@@ -53,6 +56,7 @@ class Compute:
             NOW,
             self.new_id,
             self.observed,
+            APIS,
         )
         match found:
             case Read():

@@ -4,10 +4,10 @@ Its argument is one JSON object: the settings, and ``root``, the region's folder
 """
 
 import json
-import logging
 import sys
 from pathlib import Path
 
+from fogbank.app.logs import write_log
 from fogbank.dataplane.linux import world
 from fogbank.settings import Folders, Settings, cache_home
 
@@ -18,9 +18,7 @@ def main() -> int:
     places = Folders(Path(handed.pop("root")))
     cache_home().mkdir(parents=True, exist_ok=True, mode=0o700)
     entered = world.enter(keep=(places.root, cache_home()))
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    write_log()
     try:
         # Imported only now: nothing heavy may exist when the process forks.
         from fogbank.app.region import serve

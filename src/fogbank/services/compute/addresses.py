@@ -14,24 +14,20 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.compute import address_choice
 from fogbank.services.compute.address_users import show, user_of
-from fogbank.services.compute.common import (
+from fogbank.services.compute.bodies import (
     bad_request,
-    check_free,
     check_labels,
-    deleted,
-    find_referred,
-    in_place,
     inputs,
     is_current,
-    made,
-    named,
-    new_identifier,
     one_of,
-    permission_tester,
-    put,
     refuse_unbuilt,
     without_nulls,
 )
+from fogbank.services.compute.decisions import deleted, put
+from fogbank.services.compute.factories import check_free, made
+from fogbank.services.compute.handlers import in_place, permission_tester
+from fogbank.services.compute.names import named, new_identifier
+from fogbank.services.compute.references import find_referred
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 
 NAT_AUTO = "NAT_AUTO"
@@ -141,7 +137,7 @@ def _get(kind: str) -> Read:
     def get(world: World, call: Call) -> Json:
         return show(world, world.get(named(world, call, kind, call["address"])))
 
-    return Read(get)
+    return Read(get, f"compute.{kind}.get")
 
 
 def _list(*kinds: str) -> List:
@@ -149,7 +145,7 @@ def _list(*kinds: str) -> List:
         found = [in_place(world, call, kind, show) for kind in kinds]
         return found[0] if len(found) == 1 else chain(*found)
 
-    return List(listed)
+    return List(listed, permission=f"compute.{kinds[-1]}.list")
 
 
 def _delete(kind: str) -> Write:
@@ -164,7 +160,7 @@ def _delete(kind: str) -> Write:
             )
         return deleted(call, address, done=True)
 
-    return Write(delete)
+    return Write(delete, f"compute.{kind}.delete")
 
 
 def _set_labels(kind: str) -> Write:
@@ -177,12 +173,12 @@ def _set_labels(kind: str) -> Write:
         changed = address.with_body(labels=labels or None, labelFingerprint=fingerprint(labels))
         return put(call, "setLabels", changed, done=True)
 
-    return Write(set_labels)
+    return Write(set_labels, f"compute.{kind}.setLabels")
 
 
 METHODS: dict[str, Method] = {
-    "addresses.insert": Write(insert),
-    "globalAddresses.insert": Write(insert_global),
+    "addresses.insert": Write(insert, "compute.addresses.create"),
+    "globalAddresses.insert": Write(insert_global, "compute.globalAddresses.create"),
     "addresses.aggregatedList": _list("globalAddresses", "addresses"),
 }
 for _kind in ("addresses", "globalAddresses"):

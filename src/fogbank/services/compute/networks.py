@@ -12,25 +12,11 @@ from fogbank.resources.names import COMPUTE_PREFIX, ResourceName
 from fogbank.resources.vpcaccess import connectors_in
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.compute import subnetworks
-from fogbank.services.compute.common import (
-    bad_request,
-    check_free,
-    committed,
-    deleted,
-    gateway_link,
-    getter,
-    in_place,
-    inputs,
-    made,
-    named,
-    new_identifier,
-    number,
-    one_of,
-    policy_name,
-    put,
-    refuse_unbuilt,
-    unchanged,
-)
+from fogbank.services.compute.bodies import bad_request, inputs, number, one_of, refuse_unbuilt, unchanged
+from fogbank.services.compute.decisions import committed, deleted, policy_name, put
+from fogbank.services.compute.factories import check_free, made
+from fogbank.services.compute.handlers import getter, in_place
+from fogbank.services.compute.names import gateway_link, named, new_identifier
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 
 ROUTING_MODES = ("REGIONAL", "GLOBAL")
@@ -193,11 +179,11 @@ def effective_firewalls(world: World, call: Call) -> Json:
 
 
 METHODS: dict[str, Method] = {
-    "networks.insert": Write(insert),
-    "networks.get": Read(getter("networks", "network", show)),
-    "networks.list": List(list_networks),
-    "networks.patch": Write(patch),
-    "networks.switchToCustomMode": Write(switch_to_custom_mode),
-    "networks.delete": Write(delete),
-    "networks.getEffectiveFirewalls": Read(effective_firewalls),
+    "networks.insert": Write(insert, "compute.networks.create"),
+    "networks.get": Read(getter("networks", "network", show), "compute.networks.get"),
+    "networks.list": List(list_networks, permission="compute.networks.list"),
+    "networks.patch": Write(patch, "compute.networks.update"),
+    "networks.switchToCustomMode": Write(switch_to_custom_mode, "compute.networks.switchToCustomMode"),
+    "networks.delete": Write(delete, "compute.networks.delete"),
+    "networks.getEffectiveFirewalls": Read(effective_firewalls, "compute.networks.getEffectiveFirewalls"),
 }

@@ -8,7 +8,8 @@ from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.names import COMPUTE_PREFIX
 from fogbank.resources.projects import compute_account, project_name
 from fogbank.resources.world import Json, World
-from fogbank.services.compute.common import project_of, timestamp
+from fogbank.services.compute.factories import timestamp
+from fogbank.services.compute.names import project_of
 from fogbank.services.contract import Call, Method, Read
 
 _QUOTAS = {
@@ -50,4 +51,4 @@ def _quota(world: World, project: str, metric: str) -> Json:
     return {"metric": metric, "limit": limit, "usage": float(count)}
 
 
-METHODS: dict[str, Method] = {"projects.get": Read(get)}
+METHODS: dict[str, Method] = {"projects.get": Read(get, "compute.projects.get")}

@@ -16,29 +16,13 @@ from fogbank.resources.vpcaccess import connectors_in
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.access import iam_methods
 from fogbank.services.compute import ranges
-from fogbank.services.compute.common import (
-    bad_request,
-    check_free,
-    check_name,
-    deleted,
-    find_referred,
-    fingerprinted,
-    getter,
-    inputs,
-    is_current,
-    lister,
-    made,
-    named,
-    new_identifier,
-    one_of,
-    policy_name,
-    project_of,
-    put,
-    refuse_unbuilt,
-    same_reference,
-    unchanged,
-)
-from fogbank.services.contract import Call, Decision, List, Method, Read, Write
+from fogbank.services.compute.bodies import bad_request, inputs, is_current, one_of, refuse_unbuilt, unchanged
+from fogbank.services.compute.decisions import deleted, policy_name, put
+from fogbank.services.compute.factories import check_free, fingerprinted, made
+from fogbank.services.compute.handlers import readers
+from fogbank.services.compute.names import check_name, named, new_identifier, project_of
+from fogbank.services.compute.references import find_referred, same_reference
+from fogbank.services.contract import Call, Decision, List, Method, Write
 
 AUTOMATIC = "automatic"
 AUTO_LARGEST = 16
@@ -291,14 +275,14 @@ def _policy(world: World, call: Call) -> ResourceName:
 
 
 METHODS: dict[str, Method] = {
-    "subnetworks.insert": Write(insert),
-    "subnetworks.get": Read(getter("subnetworks", "subnetwork")),
-    "subnetworks.list": List(lister("subnetworks")),
-    "subnetworks.aggregatedList": List(lister("subnetworks")),
-    "subnetworks.listUsable": List(list_usable),
-    "subnetworks.patch": Write(patch),
-    "subnetworks.expandIpCidrRange": Write(expand),
-    "subnetworks.setPrivateIpGoogleAccess": Write(set_google_access),
-    "subnetworks.delete": Write(delete),
-    **iam_methods("subnetworks.", _policy),
+    "subnetworks.insert": Write(insert, "compute.subnetworks.create"),
+    **readers("subnetworks", "subnetwork", aggregated=True),
+    "subnetworks.listUsable": List(list_usable, permission="compute.subnetworks.list"),
+    "subnetworks.patch": Write(patch, "compute.subnetworks.update"),
+    "subnetworks.expandIpCidrRange": Write(expand, "compute.subnetworks.expandIpCidrRange"),
+    "subnetworks.setPrivateIpGoogleAccess": Write(
+        set_google_access, "compute.subnetworks.setPrivateIpGoogleAccess"
+    ),
+    "subnetworks.delete": Write(delete, "compute.subnetworks.delete"),
+    **iam_methods("subnetworks.", _policy, "compute.subnetworks"),
 }

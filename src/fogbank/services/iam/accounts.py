@@ -20,17 +20,13 @@ from fogbank.resources.projects import (
     service_account_name,
 )
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
+from fogbank.services.collections import bad_request, check_etag
 from fogbank.services.contract import Call, Decision
 from fogbank.services.segments import project_of, segments
 
 _ID = re.compile(r"^[a-z][-a-z0-9]{4,28}[a-z0-9]$")
 _WRITABLE = {"displayName": 100, "description": 256}
 """Fields that can be changed, and their greatest length in bytes."""
-
-
-def bad_request(message: str) -> ApiError:
-    """Refuse an argument."""
-    return ApiError(400, message, "INVALID_ARGUMENT", "badRequest")
 
 
 def find(world: World, call: Call) -> Resource:
@@ -106,9 +102,7 @@ def update(world: World, call: Call) -> Decision:
 
 
 def _changed(account: Resource, wanted: Json, names: Iterable[str]) -> Decision:
-    etag = wanted.get("etag")
-    if etag and etag != show(account)["etag"]:
-        raise ApiError(409, "There were concurrent changes of the service account.", "ABORTED", "aborted")
+    check_etag(wanted, account.body, "service account")
     changed = account.with_body(**_fields(wanted, names))
     return Decision((Put(changed),), answer=show(changed))
 

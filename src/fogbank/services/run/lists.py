@@ -20,7 +20,9 @@ _Place = tuple[str, int]
 _SELECTOR = re.compile(r"^\s*(!?)([\w./-]+)\s*(?:(==?|!=|in|notin)\s*(.*?))?\s*$")
 
 
-def listing(collection: str, kind: str, show: Callable[[Json], Json] = lambda body: body) -> Method:
+def listing(
+    collection: str, kind: str, permission: str, show: Callable[[Json], Json] = lambda body: body
+) -> Method:
     """Make a method that lists ``collection`` as a Knative list of ``kind``, by label.
 
     ``limit`` bounds a page (0: everything), ``continue`` is the token of the page before; else a 400.
@@ -38,7 +40,7 @@ def listing(collection: str, kind: str, show: Callable[[Json], Json] = lambda bo
             "items": [body for _, body in items],
         }
 
-    return Read(list_)
+    return Read(list_, permission)
 
 
 def _place(resource: Resource) -> _Place:

@@ -4,20 +4,18 @@ Nearly all of it is refused at once. One thing Google finds only while building:
 such a connector stays in state ERROR until it is deleted (SEMANTICS 4.1).
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
-from fogbank.errors import ApiError
 from fogbank.resources.compute import StaticAddress, Subnetwork
 from fogbank.resources.compute_indexes import addresses_in_subnetwork, in_network
 from fogbank.resources.names import ResourceName, compute_name, parse_compute_reference
 from fogbank.resources.vpcaccess import RATES, connectors_in, connectors_with_subnet
 from fogbank.resources.world import Json, World
+from fogbank.services.collections import bad_request
 
 ID_PATTERN = r"^[a-z][-a-z0-9]{0,23}[a-z0-9]$"
-_ID = re.compile(ID_PATTERN)
 
 # SEMANTICS 1.2.3: private ranges that a subnet may have, and so a connector.
 _USABLE = tuple(
@@ -65,17 +63,6 @@ class Place:
     network: ResourceName
     subnet: ResourceName | None
     range: IPv4Network
-
-
-def bad_request(message: str) -> ApiError:
-    """Refuse an argument."""
-    return ApiError(400, message, "INVALID_ARGUMENT", "badRequest")
-
-
-def check_id(identifier: str) -> None:
-    """Refuse an id that no connector may have."""
-    if not _ID.match(identifier):
-        raise bad_request(f"Connector ID must follow the pattern {ID_PATTERN}.")
 
 
 def read_size(body: Json) -> Size:

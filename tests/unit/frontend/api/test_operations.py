@@ -14,6 +14,7 @@ from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName, compute_name
 from fogbank.resources.operations import OperationError, compute_operation, longrunning_operation
 from fogbank.resources.world import PutOperation, World
+from fogbank.services.serviceusage import SERVICE
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
 
@@ -36,7 +37,7 @@ def lro(**more):
 
 
 def test_a_running_compute_operation_has_every_field_that_clients_read():
-    rendered = render_operation(opened())
+    rendered = render_operation(opened(), "compute")
     assert rendered == snapshot(
         {
             "kind": "compute#operation",
@@ -60,7 +61,7 @@ def test_a_running_compute_operation_has_every_field_that_clients_read():
 
 def test_a_failed_compute_operation_is_done_and_says_why():
     failed = opened().done(NOW, error=OperationError(400, "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", "in use"))
-    rendered = render_operation(failed)
+    rendered = render_operation(failed, "compute")
     assert (rendered["status"], rendered["progress"]) == ("DONE", 100)
     assert rendered["error"] == {
         "errors": [{"code": "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", "message": "in use"}]
@@ -70,7 +71,7 @@ def test_a_failed_compute_operation_is_done_and_says_why():
 
 
 def test_a_longrunning_operation_has_the_name_that_gcloud_can_read():
-    rendered = render_operation(lro())
+    rendered = render_operation(lro(), "longrunning")
     assert rendered == snapshot(
         {
             "name": "projects/demo/locations/asia-northeast3/operations/1a716cd3-6aa5-4e5d-a6d5-7e600e4e6ebf",
@@ -87,18 +88,18 @@ def test_a_longrunning_operation_has_the_name_that_gcloud_can_read():
 
 def test_a_finished_longrunning_operation_has_a_typed_response():
     response = {"@type": "type.googleapis.com/google.cloud.vpcaccess.v1.Connector", "name": CONNECTOR.path}
-    rendered = render_operation(lro().done(NOW, response=response))
+    rendered = render_operation(lro().done(NOW, response=response), "longrunning")
     assert rendered["done"] is True
     assert rendered["response"] == response
     assert rendered["metadata"]["endTime"] == "2026-11-22T01:02:03.456000Z"
-    assert render_operation(lro(done=True))["response"] == {
+    assert render_operation(lro(done=True), "longrunning")["response"] == {
         "@type": "type.googleapis.com/google.protobuf.Empty"
     }
 
 
 def test_a_failed_longrunning_operation_has_an_rpc_status():
     error = OperationError(400, "INVALID_ARGUMENT", "the range conflicts")
-    rendered = render_operation(lro().done(NOW, error=error))
+    rendered = render_operation(lro().done(NOW, error=error), "longrunning")
     assert rendered["error"] == {"code": 3, "message": "the range conflicts"}
     assert "response" not in rendered
 
@@ -169,10 +170,10 @@ async def test_operations_without_a_project_are_listed_by_their_api(tmp_path, ve
     store = Store(Journal(tmp_path / "world.sqlite"))
     known = (PutOperation(enabled), PutOperation(opened()), PutOperation(lro()))
     await store.commit(lambda _world: Decision(known))
-    methods = OperationMethods(store, settle=never)
+    methods = OperationMethods(store, settle=never, services={"serviceusage": SERVICE})
     match = find("serviceusage.googleapis.com", "GET", f"/{version}/operations")
     assert match is not None
     answer = await methods.answer(match, under)
-    assert answer == ({"operations": [render_operation(enabled)]} if listed else {})
+    assert answer == ({"operations": [render_operation(enabled, "longrunning")]} if listed else {})
     assert check_response(match.method.document, match.method.response, answer) == []
     await store.close()

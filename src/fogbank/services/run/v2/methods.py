@@ -195,14 +195,14 @@ def operation_response(_world: World, operation: Operation) -> Mapping[str, obje
 _PARENT = "v2.projects.locations.services."
 
 METHODS: Mapping[str, Method] = {
-    f"{_PARENT}create": Write(create),
-    f"{_PARENT}patch": Write(patch),
-    f"{_PARENT}delete": Write(delete),
-    f"{_PARENT}get": Read(get),
-    f"{_PARENT}list": List(list_, "services"),
-    f"{_PARENT}revisions.get": Read(get_revision),
-    f"{_PARENT}revisions.list": List(list_revisions, "revisions"),
-    f"{_PARENT}revisions.delete": Write(delete_one_revision),
-    **iam_methods(_PARENT, _guarded),
+    f"{_PARENT}create": Write(create, "run.services.create"),
+    f"{_PARENT}patch": Write(patch, "run.services.update"),
+    f"{_PARENT}delete": Write(delete, "run.services.delete"),
+    f"{_PARENT}get": Read(get, "run.services.get"),
+    f"{_PARENT}list": List(list_, "services", permission="run.services.list"),
+    f"{_PARENT}revisions.get": Read(get_revision, "run.revisions.get"),
+    f"{_PARENT}revisions.list": List(list_revisions, "revisions", permission="run.revisions.list"),
+    f"{_PARENT}revisions.delete": Write(delete_one_revision, "run.revisions.delete"),
+    **iam_methods(_PARENT, _guarded, "run.services"),
 }
 """The v2 methods."""

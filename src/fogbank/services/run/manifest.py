@@ -1,0 +1,6 @@
+"""What the region is given of Cloud Run."""
+
+from fogbank.app.manifest import Manifest
+from fogbank.services.run import SERVICE
+
+MANIFEST = Manifest(SERVICE)
