@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.api import API_AIMS, measure_api
 from bench.article import ARTICLE_AIMS, measure_article
+from bench.control_plane import CONTROL_AIMS, measure_control_plane
 from bench.paths import PATH_AIMS, SCALE_AIMS, measure_paths, measure_scales
 from bench.populated import POPULATED_AIMS, measure_populated
 from bench.starting import START_AIMS, measure_starting
@@ -20,7 +21,7 @@ from bench.table import Aim, Row, render, render_json
 from fogbank.cli import needs
 from fogbank.testing import end_region, short_folder, start_region
 
-AIMS = (*PATH_AIMS, *SCALE_AIMS, *API_AIMS, *POPULATED_AIMS, *START_AIMS, *ARTICLE_AIMS)
+AIMS = (*PATH_AIMS, *SCALE_AIMS, *API_AIMS, *POPULATED_AIMS, *START_AIMS, *CONTROL_AIMS, *ARTICLE_AIMS)
 
 FOOTNOTES = """\
 Subject and baseline are medians of interleaved rounds, the ratio is the median of the rounds' own ratios:
@@ -66,6 +67,7 @@ def _measure(wanted: Sequence[Aim]) -> Iterator[Row]:
         (API_AIMS, _in_region),
         (POPULATED_AIMS, measure_populated),
         (START_AIMS, measure_starting),
+        (CONTROL_AIMS, measure_control_plane),
         (ARTICLE_AIMS, measure_article),
     ):
         mine = [aim for aim in wanted if aim in aims]

@@ -13,7 +13,7 @@ from tests import worlds
 from tests.private_world import Lab
 
 from fogbank.clock import Clock
-from fogbank.control.connectors import Connectors
+from fogbank.control.controller import Runtime
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.lowering.fragments import Lowered
@@ -25,6 +25,7 @@ from fogbank.resources.decisions import Decision
 from fogbank.resources.sites import BUILTIN_SITES
 from fogbank.resources.vpcaccess import read_connector
 from fogbank.resources.world import Fleet, Put, World
+from fogbank.services.vpcaccess.controller import Connectors
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
 
@@ -60,10 +61,10 @@ async def grow(lab: Lab, folder: Path) -> None:
     clock, store = Clock(), Store(Journal(folder / "world.sqlite"))
     logbook = Logbook(folder / "log.jsonl", clock)
     loop = ControlLoop(store, lab.driver, only_network, (), clock)
-    connectors = Connectors(store, loop, lab.driver, clock, logbook, seconds=SECONDS)
+    connectors = Connectors(Runtime(store, loop, lab.driver, clock, logbook, str), seconds=SECONDS)
     changes = tuple(Put(each) for members in world.collections.values() for each in members.values())
     await store.commit(lambda _world: Decision(changes))
-    loop.set_fleet(fleet)
+    loop.set_fleet("run", fleet.instances)
     await loop.turn()
     assert loop.explain() == []
 
@@ -73,15 +74,15 @@ async def grow(lab: Lab, folder: Path) -> None:
     with lab.listen(site_netns(SITE.host), SITE.address, 9000) as server:
         flows = [lab.connect(instance, SITE.address, 9000) for _ in range(CONNECTIONS)]
         await connectors.sample()
-        assert (machines(), connectors.status()[0]["machines"]) == (2, 2)
+        assert (machines(), connectors.status()["connectors"][0]["machines"]) == (2, 2)
         for _ in range(5):  # a machine with little time to spare floods less than it could
             await asyncio.to_thread(flood, lab, instance, SECONDS)
             await connectors.sample()
             if machines() > 2:
                 break
         await loop.turn()
-        assert (machines(), connectors.status()[0]["machines"]) == (3, 3)
-        assert 0 < connectors.status()[0]["megabitsPerSecond"] < 110
+        assert (machines(), connectors.status()["connectors"][0]["machines"]) == (3, 3)
+        assert 0 < connectors.status()["connectors"][0]["megabitsPerSecond"] < 110
         spread = lab.driver.observe().elements["route", hub_netns(NAME), str(ANYWHERE)]
         assert isinstance(spread, Route)
         assert len(spread.hops) == 3
@@ -92,7 +93,7 @@ async def grow(lab: Lab, folder: Path) -> None:
     clock.advance(timedelta(hours=1))
     await connectors.sample()
     assert machines() == 3
-    assert connectors.status()[0]["megabitsPerSecond"] < 0.1
+    assert connectors.status()["connectors"][0]["megabitsPerSecond"] < 0.1
     logbook.close()
     await store.close()
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fogbank.control.controller import Controller, Runtime
 from fogbank.services.contract import Service
 
 
@@ -21,5 +22,5 @@ class Manifest:
 
     service: Service
     features: tuple[Any, ...] = ()
-    controller: Callable[..., Any] | None = None
+    controller: Callable[[Runtime], Controller] | None = None
     servers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)

@@ -1,11 +1,10 @@
 """The operator's API refuses bodies that it will not read."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
 
-from fogbank.control.operator import BODY_LIMIT, OperatorApi
+from fogbank.control.operator import BODY_LIMIT, OperatorApi, Route
 
 
 async def post(chunks):
@@ -18,7 +17,7 @@ async def post(chunks):
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/trace", "query_string": b""}
-    await OperatorApi(SimpleNamespace(trace=None))(scope, receive, send)
+    await OperatorApi([Route("POST", "trace", lambda _: {})])(scope, receive, send)
     return sent[0]["status"], json.loads(sent[1]["body"])["error"]
 
 

@@ -2,5 +2,6 @@
 
 from fogbank.app.manifest import Manifest
 from fogbank.services.run import SERVICE
+from fogbank.services.run.controller import make_controller
 
-MANIFEST = Manifest(SERVICE)
+MANIFEST = Manifest(SERVICE, controller=make_controller)

@@ -2,5 +2,6 @@
 
 from fogbank.app.manifest import Manifest
 from fogbank.services.vpcaccess import SERVICE
+from fogbank.services.vpcaccess.controller import make_controller
 
-MANIFEST = Manifest(SERVICE)
+MANIFEST = Manifest(SERVICE, controller=make_controller)

@@ -5,6 +5,7 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -15,12 +16,10 @@ from tests.cloud_calls import PLACE, PROJECT, REGION, Cloud
 from tests.passes import Passes
 
 from fogbank.clock import Clock
-from fogbank.control import instances as control
-from fogbank.control import request_queue as leasing
-from fogbank.control.instance_state import InstanceState
-from fogbank.control.instances import Instances
+from fogbank.control import restarts
+from fogbank.control.controller import Runtime
+from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
-from fogbank.control.request_queue import NoCapacity
 from fogbank.dataplane.driver import Outcome, WorkloadExited
 from fogbank.errors import DriverError
 from fogbank.lowering.lower import lower
@@ -29,9 +28,12 @@ from fogbank.network.topology import NetnsName, Topology, Workload
 from fogbank.planning.plan import Action, element_of
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
-from fogbank.resources.run import Readiness, read_revision, read_service
+from fogbank.resources.run import Readiness, RunService, read_revision, read_service, service_name
 from fogbank.resources.world import Change, Delete, Put, Resource
 from fogbank.services import run
+from fogbank.services.run.controller import Instances, request_queue, serving
+from fogbank.services.run.controller.instance_state import InstanceState
+from fogbank.services.run.controller.request_queue import NoCapacity
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
 
@@ -47,6 +49,15 @@ class Machine:
 
     def apply(self, actions: Sequence[Action]) -> tuple[Outcome, ...]:
         return tuple(Outcome(action) for action in actions)
+
+    def __init__(self) -> None:
+        self.refusals: list[Exception] = []
+
+    def open_socket(self, netns: NetnsName, kind: SocketKind) -> socket:
+        assert netns == FABRIC
+        if self.refusals:
+            raise self.refusals.pop()
+        return socket(AF_INET, kind)
 
 
 class RefusingJournal(Journal):
@@ -65,25 +76,18 @@ class RefusingJournal(Journal):
 class Region:
     """A store, a loop and a fleet whose containers all listen on this machine's loopback."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, places: int = 100) -> None:
         self.cloud = Cloud()
         self.clock = Clock()
         self.journal = RefusingJournal(folder / "world.sqlite")
         self.store = Store(self.journal)
-        self.loop = ControlLoop(self.store, Machine(), lower, (run.SERVICE,), self.clock)  # type: ignore[arg-type]
+        self.machine = Machine()
+        self.loop = ControlLoop(self.store, self.machine, lower, (run.SERVICE,), self.clock)  # type: ignore[arg-type]
         self.passes = Passes(self.loop)
         self.images = {"image": DIGEST}
-        self.refusals: list[Exception] = []
-        self.instances = Instances(
-            self.store, self.loop, self.clock,
-            open_socket=self._open, resolve=self._resolve, address_of=lambda _instance: LOCAL, fabric=FABRIC,
-        )  # fmt: skip
-
-    def _open(self, netns: NetnsName, kind: SocketKind) -> socket:
-        assert netns == FABRIC
-        if self.refusals:
-            raise self.refusals.pop()
-        return socket(AF_INET, kind)
+        self.logbook = Logbook(folder / "log.jsonl", self.clock)
+        runtime = Runtime(self.store, self.loop, self.machine, self.clock, self.logbook, self._resolve)  # type: ignore[arg-type]
+        self.instances = Instances("run", runtime, address_of=lambda _place: LOCAL, places=places)
 
     def _resolve(self, reference: str) -> str:
         if reference not in self.images:
@@ -142,15 +146,22 @@ async def eventually(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-@pytest.fixture
-async def region(tmp_path: Path) -> AsyncIterator[Region]:
-    region = Region(tmp_path)
+@contextlib.asynccontextmanager
+async def running(region: Region) -> AsyncIterator[Region]:
     turning = asyncio.create_task(region.loop.run())
     yield region
     turning.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await turning
+    await region.loop.close()
     await region.store.close()
+    region.logbook.close()
+
+
+@pytest.fixture
+async def region(tmp_path: Path) -> AsyncIterator[Region]:
+    async with running(Region(tmp_path)) as region:
+        yield region
 
 
 @pytest.fixture
@@ -165,7 +176,7 @@ async def port() -> AsyncIterator[int]:
 async def test_a_revision_is_ready_when_its_first_instance_listens(region: Region, port: int) -> None:
     await region.deploy(port)
     await region.until(Readiness.READY)
-    assert [state.phase for state in region.instances.states.values()] == ["ready"]
+    assert [instance.phase for instance in region.instances.running.values()] == ["ready"]
     async with region.instances.lease(region.latest().name) as lent:
         assert lent == (FABRIC, LOCAL, port)
 
@@ -174,7 +185,7 @@ async def test_an_image_that_nobody_knows_fails_the_revision(region: Region, por
     await region.deploy(port, image="nowhere")
     await region.until(Readiness.FAILED)
     assert "Image 'nowhere' not found." in str(region.latest().body["status"]["conditions"])
-    assert region.instances.states == {}
+    assert region.instances.running == {}
 
 
 async def test_a_container_that_exits_before_it_listens_fails_the_revision_and_the_old_one_serves_on(
@@ -184,13 +195,13 @@ async def test_a_container_that_exits_before_it_listens_fails_the_revision_and_t
     await region.until(Readiness.READY)
     good = region.latest().name.id
     await region.deploy(9)
-    await eventually(lambda: len(region.instances.states) == 2)
-    young = next(c for c in region.instances.states.values() if c.phase == "starting")
-    region.instances.exited(WorkloadExited(young.instance.id, 1))
+    await eventually(lambda: len(region.instances.running) == 2)
+    young = next(instance for instance in region.instances.running.values() if instance.phase == "starting")
+    region.instances.exited(WorkloadExited(young.id, 1))
     await region.until(Readiness.FAILED)
     assert "failed to start and listen on the port" in str(region.latest().body["status"]["conditions"])
     assert [(t.revision, t.percent) for t in read_service(region.service()).traffic] == [(good, 100)]
-    assert [c.revision.name.id for c in region.instances.states.values()] == [good]
+    assert [instance.revision.name.id for instance in region.instances.running.values()] == [good]
 
 
 async def test_a_new_ready_revision_takes_the_place_of_the_old_one(region: Region, port: int) -> None:
@@ -199,21 +210,21 @@ async def test_a_new_ready_revision_takes_the_place_of_the_old_one(region: Regio
     await region.deploy(port, timeoutSeconds=7)
     await region.until(Readiness.READY)
     region.instances.reconcile()
-    names = [state.revision.name for state in region.instances.states.values()]
+    names = [instance.revision.name for instance in region.instances.running.values()]
     assert names == [region.latest().name]
     await eventually(lambda: activity(region) == ["False", "True"])
 
 
 async def retires_gently(region: Region, old: InstanceState) -> None:
     """See the container of ``old`` end before its network does."""
-    setup = ("netns", instance_netns(old.instance.id))
-    await eventually(lambda: ("workload", old.instance.id) not in region.loop.observed.elements)
-    assert old.instance.id not in region.instances.states
+    setup = ("netns", instance_netns(old.id))
+    await eventually(lambda: ("workload", old.id) not in region.loop.observed.elements)
+    assert old.id not in region.instances.running
     assert setup in region.loop.observed.elements
-    assert region.instances.at(old.instance.index) is old
-    region.instances.exited(WorkloadExited(old.instance.id, 0, requested=True))
+    assert region.instances.at(old.place) is old
+    region.instances.exited(WorkloadExited(old.id, 0, requested=True))
     await eventually(lambda: setup not in region.loop.observed.elements)
-    assert region.instances.at(old.instance.index) is None
+    assert region.instances.at(old.place) is None
 
 
 async def test_a_retired_instance_keeps_its_network_until_its_container_is_gone(
@@ -221,7 +232,7 @@ async def test_a_retired_instance_keeps_its_network_until_its_container_is_gone(
 ) -> None:
     await region.deploy(port)
     await region.until(Readiness.READY)
-    (old,) = region.instances.states.values()
+    (old,) = region.instances.running.values()
     await region.deploy(port, timeoutSeconds=7)
     await region.until(Readiness.READY)
     region.instances.reconcile()
@@ -233,16 +244,16 @@ async def test_a_deleted_service_leaves_its_instances_their_network_until_they_a
 ) -> None:
     await region.deploy(port)
     await region.until(Readiness.READY)
-    (old,) = region.instances.states.values()
+    (old,) = region.instances.running.values()
     async with region.instances.lease(old.revision.name):
         await region.delete()
         await region.passes.until(lambda: region.loop.progress.applied_version == region.store.world.version)
-        assert ("workload", old.instance.id) in region.loop.observed.elements, "somebody still waits for it"
+        assert ("workload", old.id) in region.loop.observed.elements, "somebody still waits for it"
     region.instances.reconcile()
     await retires_gently(region, old)
 
 
-async def test_a_instance_retired_while_it_is_being_built_ends_as_gently(
+async def test_an_instance_retired_while_it_is_being_built_ends_as_gently(
     region: Region, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_work, go_on = threading.Event(), threading.Event()
@@ -256,14 +267,14 @@ async def test_a_instance_retired_while_it_is_being_built_ends_as_gently(
     monkeypatch.setattr(Machine, "apply", apply)
     await region.deploy(port)
     await eventually(at_work.is_set)
-    (old,) = region.instances.states.values()
+    (old,) = region.instances.running.values()
     await region.delete()
     go_on.set()
     await eventually(lambda: region.loop.progress.applied_version == region.store.world.version)
     await retires_gently(region, old)
 
 
-async def test_a_instance_retired_before_it_was_built_leaves_nothing(
+async def test_an_instance_retired_before_it_was_built_leaves_nothing(
     region: Region, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse = DriverError("no room")
@@ -271,36 +282,36 @@ async def test_a_instance_retired_before_it_was_built_leaves_nothing(
         Machine, "apply", lambda _self, actions: tuple(Outcome(action, refuse) for action in actions)
     )
     await region.deploy(port)
-    await eventually(lambda: bool(region.instances.states))
-    (old,) = region.instances.states.values()
+    await eventually(lambda: bool(region.instances.running))
+    (old,) = region.instances.running.values()
     await region.delete()
-    await eventually(lambda: region.instances.find(old.instance.id) is None)
+    await eventually(lambda: region.instances.find(old.id) is None)
     await eventually(lambda: region.loop.fleet.instances == {})
 
 
-async def test_a_instance_that_dies_while_it_serves_is_replaced(
+async def test_an_instance_that_dies_while_it_serves_is_replaced(
     region: Region, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "RESTART_PAUSES", (0.0,))
+    monkeypatch.setattr(restarts, "RESTART_PAUSES", (0.0,))
     await region.deploy(port)
     await region.until(Readiness.READY)
-    first = next(iter(region.instances.states))
+    first = next(iter(region.instances.running))
     region.instances.exited(WorkloadExited(first, -9))
     region.instances.reconcile()
-    await eventually(lambda: [c.phase for c in region.instances.states.values()] == ["ready"])
-    assert first not in region.instances.states
+    await eventually(lambda: [instance.phase for instance in region.instances.running.values()] == ["ready"])
+    assert first not in region.instances.running
     assert read_revision(region.latest()).readiness is Readiness.READY
 
 
 async def test_a_ready_revision_whose_instances_die_shows_until_one_lives(
     region: Region, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "RESTART_PAUSES", (0.0,))
+    monkeypatch.setattr(restarts, "RESTART_PAUSES", (0.0,))
     await region.deploy(port)
     await region.until(Readiness.READY)
     since: list[datetime] = []
     for status in (-9, 1):
-        region.instances.exited(WorkloadExited(next(iter(region.instances.states)), status))
+        region.instances.exited(WorkloadExited(next(iter(region.instances.running)), status))
         ((name, failure),) = region.instances.explain()
         assert (name, failure.attempts) == (region.latest().name, len(since) + 1)
         since.append(failure.since)
@@ -308,14 +319,14 @@ async def test_a_ready_revision_whose_instances_die_shows_until_one_lives(
     ((_, failure),) = region.instances.explain()
     assert failure.why == "The container exited with status 1 before it listened."
     assert since[0] == since[1]
-    await eventually(lambda: [c.phase for c in region.instances.states.values()] == ["ready"])
+    await eventually(lambda: [instance.phase for instance in region.instances.running.values()] == ["ready"])
     assert region.instances.explain() == []
 
 
 async def test_a_probe_outlives_a_machine_that_is_short_of_sockets_for_a_while(
     region: Region, port: int
 ) -> None:
-    region.refusals = [OSError(24, "Too many open files"), DriverError("there is no space fabric")]
+    region.machine.refusals = [OSError(24, "Too many open files"), DriverError("there is no space fabric")]
     await region.deploy(port)
     await region.until(Readiness.READY)
 
@@ -337,14 +348,14 @@ def _shows_ready(change: Change) -> bool:
     return read_revision(change.resource).readiness is Readiness.READY
 
 
-async def test_a_instance_that_goes_is_not_probed_any_more(region: Region) -> None:
+async def test_an_instance_that_goes_is_not_probed_any_more(region: Region) -> None:
     await region.deploy(9)
-    await eventually(lambda: any(state.probe for state in region.instances.states.values()))
-    (state,) = region.instances.states.values()
-    region.instances.exited(WorkloadExited(state.instance.id, 1))
-    assert state.probe
-    await asyncio.wait([state.probe], timeout=1)
-    assert state.probe.cancelled()
+    await eventually(lambda: any(instance.probe for instance in region.instances.running.values()))
+    (instance,) = region.instances.running.values()
+    region.instances.exited(WorkloadExited(instance.id, 1))
+    assert instance.probe
+    await asyncio.wait([instance.probe], timeout=1)
+    assert instance.probe.cancelled()
 
 
 async def test_a_place_in_the_fabric_is_not_given_to_the_next_instance_at_once(
@@ -352,12 +363,12 @@ async def test_a_place_in_the_fabric_is_not_given_to_the_next_instance_at_once(
 ) -> None:
     await region.deploy(port)
     await region.until(Readiness.READY)
-    (first,) = region.instances.states.values()
+    (first,) = region.instances.running.values()
     await region.deploy(port, timeoutSeconds=7)
     await region.until(Readiness.READY)
     await region.deploy(port, timeoutSeconds=8)
     await region.until(Readiness.READY)
-    assert first.instance.index not in [c.instance.index for c in region.instances.states.values()]
+    assert first.place not in [instance.place for instance in region.instances.running.values()]
 
 
 async def test_those_who_wait_are_served_in_the_order_in_which_they_came(region: Region, port: int) -> None:
@@ -379,7 +390,7 @@ async def test_those_who_wait_are_served_in_the_order_in_which_they_came(region:
     waiting += [asyncio.create_task(request(number)) for number in range(20, 30)]
     await asyncio.gather(*waiting, return_exceptions=True)
     assert served == [number for number in range(30) if number != 3]
-    assert {state.in_flight for state in region.instances.states.values()} == {0}
+    assert {instance.in_flight for instance in region.instances.running.values()} == {0}
     assert region.instances._request_queue._waiting == {}
 
 
@@ -398,7 +409,7 @@ async def test_whoever_leaves_in_the_moment_of_their_turn_gives_the_instance_bac
         waiting.cancel()
         await asyncio.wait([waiting])
     assert waiting.cancelled()
-    assert {state.in_flight for state in region.instances.states.values()} == {0}
+    assert {instance.in_flight for instance in region.instances.running.values()} == {0}
 
 
 async def test_load_brings_more_instances_up_to_the_maximum_and_time_takes_them_away(
@@ -410,17 +421,17 @@ async def test_load_brings_more_instances_up_to_the_maximum_and_time_takes_them_
     async with contextlib.AsyncExitStack() as leases, asyncio.timeout(5):
         for _ in range(3):
             await leases.enter_async_context(region.instances.lease(revision))
-        assert len(region.instances.states) == 3
-        assert {state.in_flight for state in region.instances.states.values()} == {1}
+        assert len(region.instances.running) == 3
+        assert {instance.in_flight for instance in region.instances.running.values()} == {1}
     region.clock.advance(timedelta(minutes=16))
     region.instances.reconcile()
-    assert len(region.instances.states) == 1
+    assert len(region.instances.running) == 1
 
 
 async def test_a_request_that_no_instance_takes_in_time_is_told(
     region: Region, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leasing, "pending_limit", lambda _seconds: 0.05)
+    monkeypatch.setattr(request_queue, "pending_limit", lambda _seconds: 0.05)
     await region.deploy(port, containerConcurrency=1)
     await region.until(Readiness.READY)
     revision = region.latest().name
@@ -430,3 +441,51 @@ async def test_a_request_that_no_instance_takes_in_time_is_told(
         with pytest.raises(NoCapacity):
             async with region.instances.lease(revision):
                 pass
+
+
+async def test_an_instance_without_a_place_shows_and_starts_when_one_is_left(
+    tmp_path: Path, port: int
+) -> None:
+    async with running(Region(tmp_path, places=1)) as region:
+        await region.deploy(port)
+        await region.until(Readiness.READY)
+        first = region.latest().name
+        await region.deploy(port, timeoutSeconds=7)
+        await eventually(lambda: len(region.instances.explain()) == 1)
+        ((name, failure),) = region.instances.explain()
+        assert (name, failure.why) == (
+            region.latest().name,
+            "All 1 addresses of the serverless fabric are in use.",
+        )
+        (only,) = region.instances.running.values()
+        assert only.revision.name == first
+        region.instances.exited(WorkloadExited(only.id, -9))
+        region.instances.reconcile()
+        await region.until(Readiness.READY)
+        assert only.id not in region.instances.running
+
+
+async def test_a_change_has_only_the_services_looked_at_that_it_is_about(
+    region: Region, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await region.deploy(port)
+    await region.until(Readiness.READY)
+    mine = region.service()
+    others = [
+        replace(mine.with_body(status={}), name=service_name(PROJECT, REGION, f"o{n}")) for n in range(20)
+    ]
+    await region.store.commit(lambda _world: Decision(tuple(map(Put, others))))
+    looked_at: list[ResourceName] = []
+
+    def read(resource: Resource) -> RunService:
+        looked_at.append(resource.name)
+        return read_service(resource)
+
+    monkeypatch.setattr(serving, "read_service", read)
+    region_wide = ResourceName("compute.networks", f"projects/{PROJECT}/global/networks/n")
+    await region.store.commit(lambda _world: Decision((Put(replace(mine, name=region_wide)),)))
+    assert looked_at == []
+    await region.store.commit(lambda _world: Decision((Put(others[7].with_body(kind="Service")),)))
+    assert looked_at == [others[7].name]
+    region.instances.reconcile()
+    assert set(looked_at) == {mine.name, *(each.name for each in others)}

@@ -1,8 +1,9 @@
-"""Connectors: measures what their machines forward, and gives one that is busy another machine.
+"""Measures what the machines of connectors forward, and gives a connector that is busy another machine.
 
-Every few seconds the kernel's counters are read; the rule in `scaling` looks at their mean over a minute of
-the region's clock. A machine more is a promise, so it goes through the store like a client's change, and a
-restart keeps it. The rate of a machine holds in each direction, so the busier direction counts.
+Every few seconds the kernel's counters are read; the rule looks at their mean over a minute of the region's
+clock. A machine more is a promise, so it goes through the store like a client's change, and a restart keeps
+it. The rate of a machine holds in each direction, so the busier direction counts. Machines only come, one at
+a time, when those there are forward too much; none ever goes.
 """
 
 import asyncio
@@ -12,12 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fogbank.clock import Clock
-from fogbank.control.logbook import Logbook
-from fogbank.control.loop import ControlLoop
+from fogbank.control.controller import Controller, Runtime
 from fogbank.control.periodic import every
-from fogbank.control.scaling import MACHINE_SECONDS, desired_machines
-from fogbank.dataplane.driver import Driver
 from fogbank.errors import DriverError
 from fogbank.lowering.netns_names import ETH0, ETH1, connector_netns
 from fogbank.network.topology import DeviceName, NetnsName, Port
@@ -25,11 +22,30 @@ from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.vpcaccess import CONNECTORS, Connector, read_connector
 from fogbank.services.vpcaccess.connectors import scale_out
-from fogbank.store.store import Store
 
 log = logging.getLogger(__name__)
 
 SAMPLE_SECONDS = 5.0
+
+MACHINE_UTILISATION = 0.6
+"""The share of their rate that a connector's machines may forward before one more comes (SEMANTICS 4.2)."""
+
+MACHINE_SECONDS = 60.0
+"""The time over which what a connector forwards is averaged (SEMANTICS 4.2)."""
+
+
+def make_controller(runtime: Runtime) -> "Connectors":
+    """Make the controller of connectors."""
+    return Connectors(runtime)
+
+
+def desired_machines(machines: int, maximum: int, bits_per_second: float, rate: int) -> int:
+    """Decide how many machines a connector should have.
+
+    ``bits_per_second`` is what all of them forwarded on average, ``rate`` what one of them can.
+    """
+    crowded = bits_per_second > MACHINE_UTILISATION * machines * rate
+    return max(machines, min(machines + 1, maximum)) if crowded else machines
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +88,14 @@ class Meter:
         return busier * 8 / max(self._seconds, now - first.at)
 
 
-class Connectors:
+class Connectors(Controller):
     """The load of every connector, and its growth. ``seconds`` is what the mean is taken over."""
 
-    def __init__(
-        self,
-        store: Store,
-        loop: ControlLoop,
-        driver: Driver,
-        clock: Clock,
-        logbook: Logbook,
-        *,
-        seconds: float = MACHINE_SECONDS,
-    ) -> None:
-        self._store, self._loop, self._driver = store, loop, driver
-        self._clock, self._logbook, self._seconds = clock, logbook, seconds
+    name = "vpcaccess"
+
+    def __init__(self, runtime: Runtime, *, seconds: float = MACHINE_SECONDS) -> None:
+        self._store, self._loop, self._driver = runtime.store, runtime.loop, runtime.driver
+        self._clock, self._logbook, self._seconds = runtime.clock, runtime.logbook, seconds
         self._meters: dict[ResourceName, Meter] = {}
 
     async def run(self) -> None:
@@ -111,10 +120,10 @@ class Connectors:
             if len(found) == each.instances:
                 await self._scale(each, meter.bits_per_second(now))
 
-    def status(self) -> list[dict[str, Any]]:
+    def status(self) -> Mapping[str, list[dict[str, Any]]]:
         """List the connectors with the machines that exist and what they forward."""
         now = self._clock.seconds()
-        return [
+        rows = [
             {
                 "name": each.name.path,
                 "machines": len(self._machines(each)),
@@ -123,6 +132,11 @@ class Connectors:
             }
             for each in self._connectors()
         ]
+        return {"connectors": rows}
+
+    def log_names(self) -> Iterable[str]:
+        """Name every connector: what it scaled out to is in its log."""
+        return [_log_name(resource.name) for resource in self._store.world.all(CONNECTORS)]
 
     def _megabits(self, name: ResourceName, now: float) -> float:
         meter = self._meters.get(name)
@@ -160,9 +174,13 @@ class Connectors:
         committed = await self._store.commit(lambda world: Decision(scale_out(world, connector.name, wanted)))
         if committed.decision.changes:
             self._logbook.append(
-                f"connector/{connector.name.id}",
+                _log_name(connector.name),
                 "system",
                 f"Scaled out to {wanted} of at most {maximum} machines: "
                 f"{bits_per_second / 1e6:.1f} Mbit/s on average are too much for {machines}.",
                 "INFO",
             )
+
+
+def _log_name(connector: ResourceName) -> str:
+    return f"connector/{connector.id}"

@@ -1,10 +1,8 @@
-"""How many instances a revision should have, and how many machines a connector: pure rules over the load.
+"""How many instances a revision should have: pure rules over the load.
 
 Simple and honest for now: enough instances that requests in flight fill 60 % of their concurrency, never
 fewer than the minimum, never more than the maximum, and one that is kept for a revision that serves
 (SEMANTICS 5.4). An instance that is not needed stays until it has been idle for a while.
-
-A connector's machines only come, one at a time, when those there are forward too much; none ever goes.
 """
 
 import math
@@ -18,12 +16,6 @@ IDLE_SECONDS = 15 * 60.0
 
 PENDING_SECONDS = 10.0
 """The least time that a request waits for an instance (SEMANTICS 5.4)."""
-
-MACHINE_UTILISATION = 0.6
-"""The share of their rate that a connector's machines may forward before one more comes (SEMANTICS 4.2)."""
-
-MACHINE_SECONDS = 60.0
-"""The time over which what a connector forwards is averaged (SEMANTICS 4.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +39,24 @@ def desired_instances(load: Load, limits: Limits, *, serves: bool) -> int:
     """Decide how many instances a revision should have; ``serves``: it gets traffic or is checked."""
     if not serves:
         return 0
-    floor = max(1, limits.minimum)
-    needed = math.ceil(load.in_flight / (TARGET_UTILISATION * limits.concurrency))
-    running = len(load.idle_seconds)
     lately_used = sum(idle < IDLE_SECONDS for idle in load.idle_seconds)
-    kept = min(running, max(needed, lately_used))
-    return min(max(floor, needed, kept), max(limits.maximum, 1))
+    kept = min(len(load.idle_seconds), max(_needed(load.in_flight, limits), lately_used))
+    return max(required_instances(load.in_flight, limits), min(kept, max(limits.maximum, 1)))
+
+
+def required_instances(in_flight: int, limits: Limits) -> int:
+    """Decide how many instances a serving revision needs at least, whatever it has now.
+
+    Only `desired_instances`, which looks at each of them, can decide that there are too many.
+    """
+    floor = max(1, limits.minimum)
+    return min(max(floor, _needed(in_flight, limits)), max(limits.maximum, 1))
+
+
+def _needed(in_flight: int, limits: Limits) -> int:
+    return math.ceil(in_flight / (TARGET_UTILISATION * limits.concurrency))
 
 
 def pending_limit(mean_start_seconds: float) -> float:
     """How long a request may wait for an instance before it gets a 429 (SEMANTICS 5.4)."""
     return max(PENDING_SECONDS, 3.5 * mean_start_seconds)
-
-
-def desired_machines(machines: int, maximum: int, bits_per_second: float, rate: int) -> int:
-    """Decide how many machines a connector should have.
-
-    ``bits_per_second`` is what all of them forwarded on average, ``rate`` what one of them can.
-    """
-    crowded = bits_per_second > MACHINE_UTILISATION * machines * rate
-    return max(machines, min(machines + 1, maximum)) if crowded else machines

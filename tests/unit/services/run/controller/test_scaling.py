@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fogbank.control.scaling import (
+from fogbank.services.run.controller.scaling import (
     IDLE_SECONDS,
     Limits,
     Load,
     desired_instances,
-    desired_machines,
     pending_limit,
+    required_instances,
 )
 
 limits = st.builds(
@@ -53,31 +53,10 @@ def test_a_request_waits_at_least_ten_seconds_for_an_instance() -> None:
     assert pending_limit(10) == 35
 
 
-machines = st.integers(2, 10)
-loads_in_bits = st.floats(0, 40e9)
-rates = st.sampled_from([50_000_000, 100_000_000, 1_600_000_000])
-
-
-@given(machines, machines, loads_in_bits, rates)
-def test_a_connector_never_shrinks_and_grows_by_one_at_most(
-    now: int, most: int, load: float, rate: int
+@given(loads, limits)
+def test_what_a_request_has_started_is_what_a_look_at_all_instances_would_have(
+    load: Load, limits: Limits
 ) -> None:
-    assert now <= desired_machines(now, most, load, rate) <= now + 1
-
-
-@given(machines, machines, loads_in_bits, rates)
-def test_a_connector_never_grows_past_its_maximum(now: int, most: int, load: float, rate: int) -> None:
-    assert desired_machines(now, most, load, rate) <= max(now, most)
-
-
-@given(machines, machines, loads_in_bits, loads_in_bits, rates)
-def test_more_traffic_never_means_fewer_machines(
-    now: int, most: int, one: float, two: float, rate: int
-) -> None:
-    less, more = sorted((one, two))
-    assert desired_machines(now, most, less, rate) <= desired_machines(now, most, more, rate)
-
-
-def test_a_connector_grows_when_more_than_sixty_percent_is_used() -> None:
-    assert desired_machines(2, 3, 120_000_000, 100_000_000) == 2
-    assert desired_machines(2, 3, 120_000_001, 100_000_000) == 3
+    now = len(load.idle_seconds)
+    wanted = desired_instances(load, limits, serves=True)
+    assert max(now, wanted) == max(now, required_instances(load.in_flight, limits))

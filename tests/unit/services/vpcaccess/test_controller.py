@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests import worlds
 
 from fogbank.clock import Clock
-from fogbank.control.connectors import Connectors, Meter
+from fogbank.control.controller import Runtime
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.driver import InterfaceCounters
@@ -21,6 +21,7 @@ from fogbank.network.topology import NetnsName, Port
 from fogbank.resources.decisions import Decision
 from fogbank.resources.vpcaccess import read_connector
 from fogbank.resources.world import Put
+from fogbank.services.vpcaccess.controller import Connectors, Meter, desired_machines
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
 
@@ -75,7 +76,8 @@ class Lab:
         self.store = Store(Journal(folder / "world.sqlite"))
         self.logbook = Logbook(folder / "log.jsonl", self.clock)
         self.loop = ControlLoop(self.store, self.driver, lower, (), self.clock)
-        self.connectors = Connectors(self.store, self.loop, self.driver, self.clock, self.logbook)
+        runtime = Runtime(self.store, self.loop, self.driver, self.clock, self.logbook, str)
+        self.connectors = Connectors(runtime)
 
     async def forwards(self, megabits_per_second: float) -> None:
         """Skip half a minute in which each machine forwards that much."""
@@ -123,9 +125,8 @@ async def test_a_busy_connector_grows_says_so_and_stays_when_idle(lab: Lab) -> N
     for _ in range(5):
         await lab.forwards(0)
     assert lab.machines == 3
-    assert lab.connectors.status() == [
-        {"name": CONNECTOR.name.path, "machines": 3, "maximum": 10, "megabitsPerSecond": 0.0}
-    ]
+    row = {"name": CONNECTOR.name.path, "machines": 3, "maximum": 10, "megabitsPerSecond": 0.0}
+    assert lab.connectors.status() == {"connectors": [row]}
 
 
 async def test_a_connector_does_not_grow_while_a_machine_is_missing(lab: Lab) -> None:
@@ -134,7 +135,7 @@ async def test_a_connector_does_not_grow_while_a_machine_is_missing(lab: Lab) ->
     for _ in range(6):
         await lab.forwards(100)
     assert lab.machines == 3
-    assert lab.connectors.status()[0]["machines"] == 2
+    assert lab.connectors.status()["connectors"][0]["machines"] == 2
     lab.driver.failure = lambda _action: None
     await lab.forwards(100)
     await lab.forwards(100)
@@ -153,3 +154,37 @@ async def test_what_it_has_grown_to_survives_a_restart(lab: Lab, tmp_path: Path)
     again = Store(Journal(tmp_path / "world.sqlite"))
     assert read_connector(again.world.get(CONNECTOR.name)).instances == 3
     await again.close()
+
+
+machines = st.integers(2, 10)
+loads_in_bits = st.floats(0, 40e9)
+rates = st.sampled_from([50_000_000, 100_000_000, 1_600_000_000])
+
+
+@given(machines, machines, loads_in_bits, rates)
+def test_a_connector_never_shrinks_and_grows_by_one_at_most(
+    now: int, most: int, load: float, rate: int
+) -> None:
+    assert now <= desired_machines(now, most, load, rate) <= now + 1
+
+
+@given(machines, machines, loads_in_bits, rates)
+def test_a_connector_never_grows_past_its_maximum(now: int, most: int, load: float, rate: int) -> None:
+    assert desired_machines(now, most, load, rate) <= max(now, most)
+
+
+@given(machines, machines, loads_in_bits, loads_in_bits, rates)
+def test_more_traffic_never_means_fewer_machines(
+    now: int, most: int, one: float, two: float, rate: int
+) -> None:
+    less, more = sorted((one, two))
+    assert desired_machines(now, most, less, rate) <= desired_machines(now, most, more, rate)
+
+
+def test_a_connector_grows_when_more_than_sixty_percent_is_used() -> None:
+    assert desired_machines(2, 3, 120_000_000, 100_000_000) == 2
+    assert desired_machines(2, 3, 120_000_001, 100_000_000) == 3
+
+
+async def test_a_connector_has_a_log_before_anything_is_in_it(lab: Lab) -> None:
+    assert list(lab.connectors.log_names()) == ["connector/c"]
