@@ -85,11 +85,6 @@ class Folders:
         return self.root / "registry"
 
     @property
-    def instances(self) -> Path:
-        """Bundles and writable layers of running containers; emptied at start."""
-        return self.root / "instances"
-
-    @property
     def site_access_log(self) -> Path:
         """What third parties saw: one JSON object a line."""
         return self.root / "witness.jsonl"

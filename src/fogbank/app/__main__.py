@@ -9,19 +9,24 @@ from pathlib import Path
 
 from fogbank.app.logs import write_log
 from fogbank.dataplane.linux import world
-from fogbank.settings import Folders, Settings
+from fogbank.settings import Folders, Settings, cache_home
 
 
 def main() -> int:
     """Take the world over and serve until told to end."""
-    entered = world.enter()
     handed = json.loads(sys.argv[1])
     places = Folders(Path(handed.pop("root")))
+    cache_home().mkdir(parents=True, exist_ok=True, mode=0o700)
+    entered = world.enter(keep=(places.root, cache_home()))
     write_log()
-    # Imported only now: nothing heavy may exist when the process forks.
-    from fogbank.app.region import serve
+    try:
+        # Imported only now: nothing heavy may exist when the process forks.
+        from fogbank.app.region import serve
 
-    return serve(entered, places, Settings(**handed))
+        return serve(entered, places, Settings(**handed))
+    except Exception as error:
+        entered.refuse(str(error) or type(error).__name__)
+        raise
 
 
 if __name__ == "__main__":

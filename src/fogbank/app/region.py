@@ -43,7 +43,7 @@ from fogbank.dataplane.linux.images.builtin import open_store
 from fogbank.dataplane.linux.memory import LOOK_SECONDS, Trimmer
 from fogbank.dataplane.linux.net.capture import probe
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
-from fogbank.dataplane.linux.world import Entered
+from fogbank.dataplane.linux.world import CONTAINERS, Entered
 from fogbank.frontend.api.application import ApiApplication
 from fogbank.frontend.api.invoke import Api
 from fogbank.frontend.client_environment import environment
@@ -118,11 +118,20 @@ class Region:
         await self.proxy.serve(self._entered.proxy)
         self._spawn(http_server(self.operator_api)(None, self._entered.operator))
         self._ready = True
-        self._entered.ready({})
+        self._tell_ready()
         log.info("ready: %d elements", len(self.loop.observed))
         self._spawn(self._warm())
         await self._ended.wait()
         await self._end()
+
+    def _tell_ready(self) -> None:
+        """Tell who started the region; when that was killed, go on if there is a note to be found by."""
+        try:
+            self._entered.ready({})
+        except BrokenPipeError:
+            if not self._places.running.exists():
+                raise
+            log.warning("whoever started the region has gone")
 
     def end(self) -> None:
         """Have :meth:`run` return."""
@@ -164,7 +173,7 @@ class Region:
         self.registry, images = open_store(places.registry, cache_home())
         self.namespaces = NetworkNamespaces()
         self.containers = CrunRuntime(
-            places.instances, images, places.bundle, network=self.namespaces.network, report=self._report
+            CONTAINERS, images, places.bundle, network=self.namespaces.network, report=self._report
         )
         self.driver = LinuxDriver(
             serve=self.servers.serve,
@@ -248,7 +257,12 @@ class Region:
 
     async def _warm(self) -> None:
         """Make what first requests would wait for, now that nobody waits; they try again what fails."""
-        for work in (self.identity.warm, _import_slow_libraries, self.namespaces.refill):
+        for work in (
+            self.containers.warm,
+            self.identity.warm,
+            _import_slow_libraries,
+            self.namespaces.refill,
+        ):
             try:
                 await asyncio.to_thread(work)
             except Exception:
