@@ -22,9 +22,10 @@ from fogbank.lowering.netns_names import connector_netns, hub_netns, instance_ne
 from fogbank.network.addressing import ANYWHERE
 from fogbank.network.topology import Listener, NetnsName, Topology, Workload
 from fogbank.resources.decisions import Decision
+from fogbank.resources.fleet import Fleet
 from fogbank.resources.sites import BUILTIN_SITES
 from fogbank.resources.vpcaccess import read_connector
-from fogbank.resources.world import Fleet, Put, World
+from fogbank.resources.world import Put, World
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
 

@@ -40,7 +40,7 @@ class Traced:
         self.start = instance_netns(instance.id)
         lowered = lower(world, fleet, lab.driver.observe())
         lab.build(*(each for each in lowered.topology if not isinstance(each, Workload)))
-        state = InstanceState(instance, read_revision(instance.revision), 0.0, "ready")
+        state = InstanceState(instance, read_revision(instance.definition), 0.0, "ready")
         instances: Any = SimpleNamespace(states={instance.id: state})
         loop: Any = SimpleNamespace(observed=lowered.topology, lowered=lowered)
         self._tracer = Tracer(lambda: world, loop, instances, self._send, lab.driver.drops, worlds.P)

@@ -178,7 +178,7 @@ class Region:
             self._clock,
             open_socket=self.driver.open_socket,
             resolve=self.registry.resolve,
-            address_of=lambda instance: fabric_address(instance.index),
+            address_of=lambda instance: fabric_address(instance.fabric.index),
             fabric=FABRIC,
         )
         self.connectors = Connectors(self.store, self.loop, self.driver, self._clock, self.logbook)

@@ -28,10 +28,12 @@ from fogbank.errors import DriverError
 from fogbank.network.addressing import FABRIC_INSTANCES
 from fogbank.network.topology import NetnsName
 from fogbank.resources.decisions import Decision
+from fogbank.resources.fleet import Fleet, Instance
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import REVISIONS, SERVICES, Readiness, Revision, read_revision, read_service
-from fogbank.resources.world import Change, Fleet, Instance, Resource, World
+from fogbank.resources.world import Change, Resource, World
 from fogbank.services.run import convergence
+from fogbank.services.run.instances import instance_of, with_pool
 from fogbank.services.run.objects import log_url
 from fogbank.store.store import Store
 
@@ -203,12 +205,12 @@ class Instances:
         index = self._place()
         identifier = f"{revision.name.id}-{secrets.token_hex(4)}"
         now = self._clock.seconds()
-        instance = Instance(identifier, resource, index, secrets.randbelow(POOL_SIZE))
+        instance = instance_of(identifier, resource, index, secrets.randbelow(POOL_SIZE))
         self.states[identifier] = InstanceState(instance, revision, now, idle_since=now, dealt=now)
 
     def _place(self) -> int:
         """Take the next place in the fabric, in turn: what comes too late for one instance meets no other."""
-        taken = {state.instance.index for state in self._living()}
+        taken = {state.instance.fabric.index for state in self._living()}
         last = self._last_index
         places = (*range(last + 1, FABRIC_INSTANCES.num_addresses), *range(1, last + 1))
         self._last_index = next(place for place in places if place not in taken)
@@ -216,7 +218,7 @@ class Instances:
 
     def at(self, index: int) -> InstanceState | None:
         """Find who has a place in the fabric, also when it is about to end."""
-        return next((state for state in self._living() if state.instance.index == index), None)
+        return next((state for state in self._living() if state.instance.fabric.index == index), None)
 
     def find(self, identifier: str) -> InstanceState | None:
         """Find an instance, also when it is about to end."""
@@ -248,7 +250,7 @@ class Instances:
         for state in self.states.values():
             if now - state.dealt > POOL_SECONDS and not state.in_flight:
                 state.dealt = now
-                state.instance = replace(state.instance, pool=secrets.randbelow(POOL_SIZE))
+                state.instance = with_pool(state.instance, secrets.randbelow(POOL_SIZE))
 
     def _resolve_image(self, revision: Revision) -> None:
         if revision.name not in self._resolving:

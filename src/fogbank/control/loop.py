@@ -22,9 +22,10 @@ from fogbank.network.topology import Key, Topology
 from fogbank.planning.plan import Create, Plan, Remove, Replace, element_of, plan
 from fogbank.planning.words import words
 from fogbank.resources.decisions import Decision
+from fogbank.resources.fleet import Fleet
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
-from fogbank.resources.world import Change, Fleet, PutOperation, Resource, World
+from fogbank.resources.world import Change, PutOperation, Resource, World
 from fogbank.services.contract import Service
 from fogbank.store.store import Store
 

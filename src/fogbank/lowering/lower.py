@@ -25,13 +25,14 @@ from fogbank.lowering.serverless_connector import (
 )
 from fogbank.lowering.serverless_fabric import fabric_fragment
 from fogbank.lowering.vpc import network_fragment, read_subnetwork, subnetwork_fragment
-from fogbank.lowering.workloads import instance_fragment, shape_of
+from fogbank.lowering.workloads import instance_fragment
 from fogbank.network.topology import Topology
 from fogbank.resources.compute import Subnetwork
+from fogbank.resources.fleet import ConnectorAttachment, Fleet
 from fogbank.resources.names import ResourceName
 from fogbank.resources.sites import SITES
 from fogbank.resources.vpcaccess import CONNECTORS
-from fogbank.resources.world import Fleet, Resource, World
+from fogbank.resources.world import Resource, World
 
 Resources = tuple[Resource, ...]
 
@@ -119,10 +120,10 @@ def _serverless(world: World, fleet: Fleet) -> Iterator[Fragment]:
         found = running_connector(resource)
         hubs[resource.name] = found.addresses if found else ()
     for instance in fleet.instances.values():
-        shape = shape_of(instance.revision)
-        if shape.connector:
-            hubs.setdefault(shape.connector, ())
-        yield instance_fragment(instance, shape)
+        for each in instance.attachments:
+            if isinstance(each, ConnectorAttachment):
+                hubs.setdefault(each.connector, ())
+        yield instance_fragment(instance)
     for connector, machines in hubs.items():
         yield hub_fragment(connector, machines)
 

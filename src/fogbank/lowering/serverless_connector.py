@@ -47,9 +47,10 @@ from fogbank.network.topology import (
     SourceNat,
 )
 from fogbank.resources.compute import Subnetwork
+from fogbank.resources.fleet import Instance
 from fogbank.resources.names import ResourceName
 from fogbank.resources.vpcaccess import Connector, read_connector
-from fogbank.resources.world import Instance, Resource
+from fogbank.resources.world import Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ def vpc_egress(
 ) -> Iterator[Element]:
     """Lower an instance's second interface, which takes ``destinations`` to the connector's hub."""
     netns, hub = instance_netns(instance.id), hub_netns(connector)
-    address = fabric_address(instance.index)
+    address = fabric_address(instance.fabric.index)
     yield Link(Port(hub, device_to(address)), Port(netns, ETH1))
     yield Route(hub, host(address), (Hop(device_to(address)),))
     for destination in destinations:

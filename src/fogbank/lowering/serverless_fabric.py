@@ -45,7 +45,7 @@ from fogbank.network.topology import (
     SourceNat,
     StatefulFirewall,
 )
-from fogbank.resources.world import Instance
+from fogbank.resources.fleet import Instance
 
 METADATA_SERVICE = "metadata"
 RESOLVER_SERVICE = "resolver"
@@ -82,7 +82,7 @@ def _fabric() -> Iterator[Element]:
 
 def instance_attachment(instance: Instance) -> Iterator[Element]:
     """Lower the machine of ``instance`` and its place in the fabric."""
-    netns, address = instance_netns(instance.id), fabric_address(instance.index)
+    netns, address = instance_netns(instance.id), fabric_address(instance.fabric.index)
     device = device_to(address)
     yield NetworkNamespace(netns)
     yield Link(Port(FABRIC, device), Port(netns, ETH0))
@@ -94,6 +94,6 @@ def instance_attachment(instance: Instance) -> Iterator[Element]:
 
 def public_egress(instance: Instance) -> Iterator[Element]:
     """Lower the way out by the pool: for what no VPC takes."""
-    address = fabric_address(instance.index)
+    address = fabric_address(instance.fabric.index)
     yield Route(instance_netns(instance.id), ANYWHERE, (Hop(ETH0, FABRIC_ROUTER),), address)
-    yield SourceNat(FABRIC, UPLINK, host(address), pool_address(instance.pool))
+    yield SourceNat(FABRIC, UPLINK, host(address), pool_address(instance.fabric.pool))

@@ -4,7 +4,7 @@ A resource keeps the JSON that its API speaks (so nothing a client wrote is lost
 of it is read into real types by `lowering` and by the services. A World never changes: the store replaces it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -124,26 +124,3 @@ class World:
                     if name.path in running:
                         running = running.delete(name.path)
         return World(self.version + 1, collections, operations, running)
-
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """A running copy of a workload, which the fleet decides and no client made.
-
-    ``revision`` is what it runs, as it was when it started: here it outlives a deletion. ``index`` is its
-    place in the serverless fabric (1 …), which gives the address; ``pool`` which address of the default
-    egress pool it was dealt. One that is ``ending`` was told so, and keeps its network until it has.
-    """
-
-    id: str
-    revision: Resource
-    index: int
-    pool: int
-    ending: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """The instances that should run now. It is not stored: after a restart instances start anew."""
-
-    instances: Mapping[str, Instance] = field(default_factory=dict)

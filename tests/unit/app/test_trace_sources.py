@@ -8,7 +8,7 @@ from fogbank.app.trace_sources import find_source
 from fogbank.control.instance_state import InstanceState
 from fogbank.errors import OperatorError
 from fogbank.resources.run import Revision, read_revision, service_name
-from fogbank.resources.world import Instance
+from fogbank.services.run.instances import instance_of
 
 
 def state(project: str, service: str, number: int, region: str = worlds.R) -> InstanceState:
@@ -17,7 +17,7 @@ def state(project: str, service: str, number: int, region: str = worlds.R) -> In
     stored = worlds.resource(type(stored.name)(stored.name.collection, path), stored.body)
     revision: Revision = read_revision(stored)
     return InstanceState(
-        Instance(f"{service}-00001-abc-{number:04x}", stored, number, 0), revision, 0.0, "ready"
+        instance_of(f"{service}-00001-abc-{number:04x}", stored, number, 0), revision, 0.0, "ready"
     )
 
 

@@ -70,7 +70,7 @@ class Room:
         world, fleet = worlds.article()
         lowered = lower(world, fleet, Topology())
         states = {
-            each.id: InstanceState(each, read_revision(each.revision), 0.0, "ready")
+            each.id: InstanceState(each, read_revision(each.definition), 0.0, "ready")
             for each in fleet.instances.values()
         }
         loop: Any = SimpleNamespace(observed=lowered.topology, lowered=lowered)

@@ -195,10 +195,10 @@ async def retires_gently(region: Region, old: InstanceState) -> None:
     await eventually(lambda: ("workload", old.instance.id) not in region.loop.observed.elements)
     assert old.instance.id not in region.instances.states
     assert setup in region.loop.observed.elements
-    assert region.instances.at(old.instance.index) is old
+    assert region.instances.at(old.instance.fabric.index) is old
     region.instances.exited(WorkloadExited(old.instance.id, 0, requested=True))
     await eventually(lambda: setup not in region.loop.observed.elements)
-    assert region.instances.at(old.instance.index) is None
+    assert region.instances.at(old.instance.fabric.index) is None
 
 
 async def test_a_retired_instance_keeps_its_network_until_its_container_is_gone(
@@ -349,7 +349,9 @@ async def test_a_place_in_the_fabric_is_not_given_to_the_next_instance_at_once(
     await region.until(Readiness.READY)
     await region.deploy(port, timeoutSeconds=8)
     await region.until(Readiness.READY)
-    assert first.instance.index not in [c.instance.index for c in region.instances.states.values()]
+    assert first.instance.fabric.index not in [
+        c.instance.fabric.index for c in region.instances.states.values()
+    ]
 
 
 async def test_those_who_wait_are_served_in_the_order_in_which_they_came(region: Region, port: int) -> None:

@@ -19,9 +19,10 @@ from fogbank.lowering.fragments import Lowered
 from fogbank.network.topology import Element, Key, NetnsName, NetworkNamespace, Topology
 from fogbank.planning.plan import Action, Create, Plan, Remove, element_of, plan
 from fogbank.resources.decisions import Decision
+from fogbank.resources.fleet import Fleet
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
-from fogbank.resources.world import Change, Delete, Fleet, Put, PutOperation, Resource, World
+from fogbank.resources.world import Change, Delete, Put, PutOperation, Resource, World
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
 

@@ -39,7 +39,8 @@ from fogbank.network.topology import (
     Topology,
     Workload,
 )
-from fogbank.resources.world import Delete, Fleet, Put
+from fogbank.resources.fleet import Fleet
+from fogbank.resources.world import Delete, Put
 
 NOTHING = Topology()
 VPC = "vpc/demo/default"
