@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.lowered import lower
 from tests.worlds import fleet, world
 
 from bench.private import in_private_world
@@ -24,7 +25,6 @@ from fogbank.dataplane.linux.driver import LinuxDriver
 from fogbank.dataplane.linux.images.builtin import open_store
 from fogbank.dataplane.linux.images.unpacked import Image
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
-from fogbank.lowering.lower import lower
 from fogbank.lowering.netns_names import FABRIC
 from fogbank.network.addressing import fabric_address
 from fogbank.network.topology import NetnsName, NetworkNamespace, Topology, Workload

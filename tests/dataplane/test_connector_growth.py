@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests import worlds
+from tests.lowered import lower
 from tests.private_world import Lab
 
 from fogbank.clock import Clock
@@ -17,7 +18,6 @@ from fogbank.control.connectors import Connectors
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.lowering.fragments import Lowered
-from fogbank.lowering.lower import lower
 from fogbank.lowering.netns_names import connector_netns, hub_netns, instance_netns, site_netns
 from fogbank.network.addressing import ANYWHERE
 from fogbank.network.topology import Listener, NetnsName, Topology, Workload

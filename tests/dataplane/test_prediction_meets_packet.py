@@ -19,9 +19,9 @@ from ipaddress import IPv4Address
 import pytest
 from hypothesis import Phase, given, settings
 from tests.drawn_worlds import worlds
+from tests.lowered import lower
 from tests.private_world import Lab
 
-from fogbank.lowering.lower import lower
 from fogbank.network.addressing import EGRESS_POOL, EXTERNAL_ADDRESSES
 from fogbank.network.filtering import UDP
 from fogbank.network.topology import Listener, NetnsName, Topology, Workload

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from tests import worlds
+from tests.lowered import lower
 from tests.private_world import Lab
 
 from fogbank.app.tracing import Tracer
 from fogbank.control.instance_state import InstanceState
 from fogbank.dataplane.linux.net.capture import probe
-from fogbank.lowering.lower import lower
 from fogbank.lowering.netns_names import instance_netns
 from fogbank.network.packet_captures import ProbeResult
 from fogbank.network.topology import NetnsName, Workload

@@ -18,6 +18,7 @@ from typing import Any
 
 import uvloop
 
+from fogbank.app.features import FEATURES
 from fogbank.app.operator_service import OperatorService
 from fogbank.app.projects import Projects
 from fogbank.app.tracing import Tracer
@@ -48,7 +49,7 @@ from fogbank.frontend.iam.oauth import oauth_application
 from fogbank.frontend.ingress.application import Ingress
 from fogbank.frontend.ingress.exchange import RequestRecord
 from fogbank.frontend.pki.authority import open_authority
-from fogbank.lowering.lower import lower
+from fogbank.lowering.compiler import Compiler
 from fogbank.lowering.netns_names import FABRIC
 from fogbank.network.addressing import FABRIC_INSTANCES, fabric_address
 from fogbank.network.packet_captures import ProbeResult
@@ -171,7 +172,7 @@ class Region:
 
     def _make_control(self) -> None:
         self.logbook = Logbook(self._places.root / "log.jsonl", self._clock)
-        self.loop = ControlLoop(self.store, self.driver, lower, SERVICES, self._clock)
+        self.loop = ControlLoop(self.store, self.driver, Compiler(FEATURES), SERVICES, self._clock)
         self.instances = Instances(
             self.store,
             self.loop,

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from immutables import Map
 
@@ -39,7 +40,12 @@ PASSES_KEPT = 50
 _PASS: Key = ("pass",)
 """Where a failure of the loop's own is kept, beside those of elements."""
 
-Lower = Callable[[World, Fleet, Topology], Lowered]
+
+class Compiler(Protocol):
+    """What turns Worlds into networks: `fogbank.lowering.compiler.Compiler`."""
+
+    def compile(self, world: World, fleet: Fleet, observed: Topology) -> Lowered: ...
+    def preview(self, world: World, fleet: Fleet, observed: Topology) -> Lowered: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +124,11 @@ class ControlLoop:
     """Keeps the kernel in step with the World, and tells those who wait."""
 
     def __init__(
-        self, store: Store, driver: Driver, lower: Lower, services: Sequence[Service], clock: Clock
+        self, store: Store, driver: Driver, compiler: Compiler, services: Sequence[Service], clock: Clock
     ) -> None:
         self._store = store
         self._driver = driver
-        self._lower = lower
+        self._compiler = compiler
         self._services = {service.name: service for service in services}
         self._clock = clock
         self._wake = asyncio.Event()
@@ -133,7 +139,7 @@ class ControlLoop:
         self._settled: dict[str, list[asyncio.Future[None]]] = {}
         self._after_pass: list[Callable[[], None]] = []
         self.observed = Topology()
-        self.lowered = Lowered(Topology())
+        self.lowered = Lowered()
         self.fleet = Fleet()
         self.progress = Progress()
         store.watch(self._world_changed)
@@ -215,7 +221,7 @@ class ControlLoop:
 
     async def _build(self, world: World, fleet: Fleet, started: float) -> None:
         """Make what ``world`` and ``fleet`` ask for, and remember it when there was nothing to do."""
-        before, self.lowered = self.lowered, self._lower(world, fleet, self.observed)
+        before, self.lowered = self.lowered, self._compiler.compile(world, fleet, self.observed)
         # While nothing was built since, what gives the same network has nothing to do either.
         idle = self._converged and self.observed is self._converged.observed and self.lowered is before
         actions = () if idle else plan(self.observed, self.lowered.topology)
@@ -314,7 +320,7 @@ class ControlLoop:
 
     def pending(self) -> Plan:
         """List what the next pass would do; empty when everything is as promised."""
-        lowered = self._lower(self._store.world, self.fleet, self.observed)
+        lowered = self._compiler.preview(self._store.world, self.fleet, self.observed)
         return plan(self.observed, lowered.topology)
 
     def explain(self) -> list[tuple[ResourceName | None, Failure]]:

@@ -125,6 +125,12 @@ class Feature:
         del source, network, endpoints
         return None
 
-    def shared(self, name: ResourceName, resource: Resource | None) -> Fragment:
-        """Lower what the sources that name ``name`` share; ``resource`` is None when it does not exist."""
+    def shared(
+        self, name: ResourceName, resource: Resource | None, endpoints: tuple[Endpoint, ...]
+    ) -> Fragment:
+        """Lower what the sources that name ``name`` share.
+
+        ``resource`` is None when it does not exist; ``endpoints`` are those that it has in VPC networks.
+        """
+        del resource, endpoints
         raise NotImplementedError(f"{type(self).__name__} lowers nothing that is shared: {name}")

@@ -13,9 +13,7 @@ from typing import Literal
 
 from fogbank.lowering.endpoints import Endpoint, account_mark, tag_mark
 from fogbank.lowering.fragments import Fragment
-from fogbank.lowering.memoize import memoized
 from fogbank.lowering.netns_names import device_to, vpc_netns
-from fogbank.lowering.reading import grouped
 from fogbank.network.topology import AddressSetMember, Element, FirewallPolicy, PortSecurity, Rule
 from fogbank.resources.compute import FirewallRule
 from fogbank.resources.names import ResourceName
@@ -47,32 +45,33 @@ class RuleSet:
     targets: frozenset[str]
     address_sets: frozenset[str]
 
+    @property
+    def marks(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Everything that the port security of endpoints depends on."""
+        return self.targets, self.address_sets
+
     def profile(self, endpoint: Endpoint) -> frozenset[str]:
         """Return which marks of ``endpoint`` matter here: endpoints of one profile share policies."""
         return endpoint.marks & self.targets
 
 
-@memoized
-def rule_sets(firewalls: tuple[Resource, ...]) -> Mapping[ResourceName, RuleSet]:
-    """Read the rules in force in every network that has any."""
-    ready = (each for resource in firewalls if (each := _ready(resource)))
-    return {
-        network: _rule_set(members) for network, members in grouped(ready, lambda each: each.network).items()
-    }
+NO_RULES = RuleSet(ResourceName("compute.networks", ""), (), frozenset(), frozenset())
+"""The rule set of a network without endpoints."""
 
 
-@memoized
-def _rule_set(rules: tuple[EffectiveRule, ...]) -> RuleSet:
+def rule_set(network: ResourceName, rules: Iterable[EffectiveRule]) -> RuleSet:
+    """Put the ``rules`` in force in ``network`` in order."""
+    ordered = tuple(sorted(rules, key=lambda each: each.order))
     return RuleSet(
-        rules[0].network,
-        tuple(sorted(rules, key=lambda each: each.order)),
-        frozenset(mark for each in rules for mark in each.targets),
-        frozenset(address_set for each in rules for address_set in each.rule.address_sets),
+        network,
+        ordered,
+        frozenset(mark for each in ordered for mark in each.targets),
+        frozenset(address_set for each in ordered for address_set in each.rule.address_sets),
     )
 
 
-@memoized
-def _ready(resource: Resource) -> EffectiveRule | None:
+def effective_rule(resource: Resource) -> EffectiveRule | None:
+    """Read a firewall rule; None when it is disabled."""
     read = FirewallRule.of(resource)
     if read.disabled:
         return None
@@ -89,16 +88,9 @@ def _ready(resource: Resource) -> EffectiveRule | None:
     return EffectiveRule(read.name, read.network, read.direction, targets, rule, order)
 
 
-@memoized
-def no_rules(network: Resource) -> RuleSet:
-    """Make the rule set of a network in which only the implied rules are in force."""
-    return RuleSet(network.name, (), frozenset(), frozenset())
-
-
-@memoized
-def port_security_fragment(rules: RuleSet, endpoints: tuple[Endpoint, ...], owner: ResourceName) -> Fragment:
-    """Lower the guards of ``endpoints`` and their places in the groups that rules name."""
-    return Fragment.of((element for each in endpoints for element in _port_security(rules, each)), owner)
+def port_security_fragment(rules: RuleSet, endpoints: Iterable[Endpoint]) -> Fragment:
+    """Lower the port security of ``endpoints`` and their places in the address sets that rules name."""
+    return Fragment.joined(Fragment.of(_port_security(rules, each), each.owner) for each in endpoints)
 
 
 def _port_security(rules: RuleSet, endpoint: Endpoint) -> Iterator[Element]:
@@ -114,18 +106,9 @@ def _port_security(rules: RuleSet, endpoint: Endpoint) -> Iterator[Element]:
         yield AddressSetMember(netns, address_set, endpoint.address)
 
 
-def policy_fragments(rules: RuleSet, endpoints: Iterable[Endpoint]) -> Iterator[Fragment]:
-    """Lower the policies that ``endpoints`` of one network need."""
-    made = _made(rules)
-    for profile in sorted({rules.profile(each) for each in endpoints}, key=sorted):
-        if profile not in made:
-            made[profile] = tuple(_policy_fragment(rules, direction, profile) for direction in DIRECTIONS)
-        yield from made[profile]
-
-
-@memoized
-def _made(_rules: RuleSet) -> dict[frozenset[str], tuple[Fragment, ...]]:
-    return {}
+def policy_fragment(rules: RuleSet, profile: AbstractSet[str]) -> Fragment:
+    """Lower the policies of endpoints with ``profile``, one in each direction."""
+    return Fragment.joined(_policy_fragment(rules, direction, profile) for direction in DIRECTIONS)
 
 
 def _policy_fragment(rules: RuleSet, direction: Direction, profile: AbstractSet[str]) -> Fragment:

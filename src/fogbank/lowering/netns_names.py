@@ -66,3 +66,8 @@ def device_named(text: str) -> DeviceName:
     digest = hashlib.sha256(text.encode()).hexdigest()[:6]
     start = "".join(_PLAIN.findall(text))[: _LONGEST - 7]
     return DeviceName(f"{start}-{digest}")
+
+
+def internet_device(network: ResourceName) -> DeviceName:
+    """Name the internet's device that leads to ``network``."""
+    return device_named(f"{network.project}.{network.id}")

@@ -7,7 +7,7 @@ not in how they are built. After a restart the controllers decide anew.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource
@@ -34,15 +34,8 @@ class ConnectorAttachment:
     destinations: tuple[IPv4Network, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SubnetworkAttachment:
-    """An interface with ``address`` in ``subnetwork``, chosen when the instance was made."""
-
-    subnetwork: ResourceName
-    address: IPv4Address
-
-
-Attachment = FabricAttachment | ConnectorAttachment | SubnetworkAttachment
+Attachment = FabricAttachment | ConnectorAttachment
+"""Every way in which an instance is plugged into a network."""
 
 
 @dataclass(frozen=True, slots=True)

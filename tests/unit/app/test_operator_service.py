@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests import worlds
+from tests.lowered import compiler
 
 from fogbank.app.operator_service import OperatorService
 from fogbank.clock import Clock
@@ -19,7 +20,6 @@ from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.simulated import SimulatedDriver, never
 from fogbank.errors import OperatorError
-from fogbank.lowering.lower import lower
 from fogbank.network.topology import Workload
 from fogbank.planning.plan import Action, Create
 from fogbank.resources.decisions import Decision
@@ -38,7 +38,7 @@ class Room:
         self.store = Store(Journal(folder / "world.sqlite"))
         self.logbook = Logbook(folder / "log.jsonl", clock)
         self.access_log = AccessLog(folder / "witness.jsonl")
-        self.loop = ControlLoop(self.store, self.driver, lower, (), clock)
+        self.loop = ControlLoop(self.store, self.driver, compiler(), (), clock)
         unused: Any = None
         self.operator_service = OperatorService(
             settings=Settings(),

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from inline_snapshot import snapshot
 from tests import worlds
+from tests.lowered import lower
 
 from fogbank.app.tracing import Tracer, destination_of
 from fogbank.control.instance_state import InstanceState
 from fogbank.errors import OperatorError
-from fogbank.lowering.lower import lower
 from fogbank.network.packet_captures import CapturedPacket, ProbeResult
 from fogbank.network.topology import DeviceName, NetnsName, Topology
 from fogbank.resources.run import read_revision

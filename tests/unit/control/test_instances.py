@@ -12,6 +12,7 @@ from socket import AF_INET, SocketKind, socket
 
 import pytest
 from tests.cloud_calls import PLACE, PROJECT, REGION, Cloud
+from tests.lowered import compiler
 
 from fogbank.clock import Clock
 from fogbank.control import instances as control
@@ -22,7 +23,6 @@ from fogbank.control.loop import ControlLoop
 from fogbank.control.request_queue import NoCapacity
 from fogbank.dataplane.driver import Outcome, WorkloadExited
 from fogbank.errors import DriverError
-from fogbank.lowering.lower import lower
 from fogbank.lowering.netns_names import FABRIC, instance_netns
 from fogbank.network.topology import NetnsName, Topology, Workload
 from fogbank.planning.plan import Action, element_of
@@ -55,7 +55,7 @@ class Region:
         self.cloud = Cloud()
         self.clock = Clock()
         self.store = Store(Journal(folder / "world.sqlite"))
-        self.loop = ControlLoop(self.store, Machine(), lower, (run.SERVICE,), self.clock)  # type: ignore[arg-type]
+        self.loop = ControlLoop(self.store, Machine(), compiler(), (run.SERVICE,), self.clock)  # type: ignore[arg-type]
         self.images = {"image": DIGEST}
         self.refusals: list[Exception] = []
         self.instances = Instances(

@@ -56,8 +56,14 @@ def reserve(name: str) -> Decision:
     return Decision((Put(Resource(address, 1, NOW, {"name": name})),), replace(operation, target=address))
 
 
-def one_netns_for_each_network(world: World, _fleet: Fleet, _observed: Topology) -> Lowered:
-    return lowered(frozenset(resource.name for resource in world.all("compute.networks")))
+class OneNetnsForEachNetwork:
+    """A compiler that knows networks only."""
+
+    def compile(self, world: World, _fleet: Fleet, _observed: Topology) -> Lowered:
+        return lowered(frozenset(resource.name for resource in world.all("compute.networks")))
+
+    def preview(self, world: World, fleet: Fleet, observed: Topology) -> Lowered:
+        return self.compile(world, fleet, observed)
 
 
 @lru_cache
@@ -114,7 +120,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 @pytest.fixture
 async def loop(store: Store, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ControlLoop]:
     monkeypatch.setattr(control, "RETRY_SECONDS", (0.01, 0.01, 0.01))
-    loop = ControlLoop(store, machine, one_netns_for_each_network, (), Clock())  # type: ignore[arg-type]
+    loop = ControlLoop(store, machine, OneNetnsForEachNetwork(), (), Clock())  # type: ignore[arg-type]
     turning = asyncio.create_task(loop.run())
     yield loop
     turning.cancel()
@@ -215,7 +221,7 @@ async def test_a_bug_that_stays_shows_as_the_regions_own_until_it_is_gone(
         raise RuntimeError("a bug")
 
     with monkeypatch.context() as broken:
-        broken.setattr(loop, "_lower", fail)
+        broken.setattr(OneNetnsForEachNetwork, "compile", fail)
         await store.commit(lambda _world: insert("a"))
         await asyncio.sleep(0.05)
         ((owner, failure),) = loop.explain()

@@ -4,6 +4,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
+from tests.lowered import compiler, lower
 from tests.worlds import (
     address,
     article,
@@ -24,7 +25,6 @@ from tests.worlds import (
     world,
 )
 
-from fogbank.lowering.lower import lower
 from fogbank.lowering.netns_names import device_named
 from fogbank.network.topology import (
     FirewallPolicy,
@@ -344,9 +344,10 @@ def test_what_is_made_beside_a_network_leaves_every_element_of_it_the_same_objec
     made, running = article()
     hidden = connector("hidden", "10.8.0.0/28")
     before = made.after([Put(network("beside")), Put(hidden)])
-    dealt = topology(before, running)
-    settled = topology(before, running, dealt)  # from now on the port blocks are held
-    after = topology(before.after(map(Put, made_beside)), running, dealt)
+    remembering = compiler()
+    dealt = remembering.compile(before, running, NOTHING).topology
+    settled = remembering.compile(before, running, dealt).topology  # from now on the port blocks are held
+    after = remembering.compile(before.after(map(Put, made_beside)), running, dealt).topology
     assert settled == dealt
     assert [element for element in settled if isinstance(element, SourceNat)]
     for key, element in settled.elements.items():
