@@ -6,10 +6,13 @@ and touches no endpoint.
 """
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from immutables import Map
 
 from fogbank.lowering.endpoints import Endpoint, account_mark, tag_mark
 from fogbank.lowering.fragments import Fragment
@@ -38,12 +41,36 @@ class EffectiveRule:
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """The rules in force in a network, in order; ``targets`` and ``address_sets`` are the marks they name."""
+    """The rules in force in a network, each direction in order.
+
+    ``targets`` and ``address_sets`` are the marks that they name, ``uses`` counts how many rules do.
+    """
 
     network: ResourceName
-    rules: tuple[EffectiveRule, ...]
-    targets: frozenset[str]
-    address_sets: frozenset[str]
+    rules: Mapping[Direction, tuple[EffectiveRule, ...]] = field(default_factory=dict)
+    targets: frozenset[str] = frozenset()
+    address_sets: frozenset[str] = frozenset()
+    uses: Map[tuple[str, str], int] = field(default_factory=Map)
+
+    def changed(self, gone: Iterable[EffectiveRule], come: Iterable[EffectiveRule]) -> "RuleSet":
+        """Make the rules without ``gone`` and with ``come``."""
+        rules: dict[Direction, list[EffectiveRule]] = {}
+        uses = self.uses.mutate()
+        for step, changes in ((-1, gone), (1, come)):
+            for rule in changes:
+                found = rules.setdefault(rule.direction, list(self.rules.get(rule.direction, ())))
+                place = bisect_left(found, rule.order, key=_order)
+                found[place : place + (step < 0)] = [rule] if step > 0 else []
+                for use in _uses(rule):
+                    uses[use] = uses.get(use, 0) + step
+        left = uses.finish()
+        return RuleSet(
+            self.network,
+            {**self.rules, **{direction: tuple(found) for direction, found in rules.items()}},
+            _marks("target", self.targets, self.uses, left),
+            _marks("address set", self.address_sets, self.uses, left),
+            left,
+        )
 
     @property
     def marks(self) -> tuple[frozenset[str], frozenset[str]]:
@@ -55,19 +82,23 @@ class RuleSet:
         return endpoint.marks & self.targets
 
 
-NO_RULES = RuleSet(ResourceName("compute.networks", ""), (), frozenset(), frozenset())
-"""The rule set of a network without endpoints."""
+def _order(rule: EffectiveRule) -> tuple[int, bool, str]:
+    return rule.order
 
 
-def rule_set(network: ResourceName, rules: Iterable[EffectiveRule]) -> RuleSet:
-    """Put the ``rules`` in force in ``network`` in order."""
-    ordered = tuple(sorted(rules, key=lambda each: each.order))
-    return RuleSet(
-        network,
-        ordered,
-        frozenset(mark for each in ordered for mark in each.targets),
-        frozenset(address_set for each in ordered for address_set in each.rule.address_sets),
-    )
+def _uses(rule: EffectiveRule) -> Iterator[tuple[str, str]]:
+    yield from (("target", mark) for mark in rule.targets)
+    yield from (("address set", mark) for mark in rule.rule.address_sets)
+
+
+def _marks(
+    kind: str, known: frozenset[str], before: Map[tuple[str, str], int], after: Map[tuple[str, str], int]
+) -> frozenset[str]:
+    """Name the marks that are used; the same object when they are as before."""
+    if before is after:
+        return known
+    found = frozenset(mark for (found, mark), count in after.items() if found == kind and count)
+    return known if found == known else found
 
 
 def effective_rule(resource: Resource) -> EffectiveRule | None:
@@ -106,17 +137,14 @@ def _port_security(rules: RuleSet, endpoint: Endpoint) -> Iterator[Element]:
         yield AddressSetMember(netns, address_set, endpoint.address)
 
 
-def policy_fragment(rules: RuleSet, profile: AbstractSet[str]) -> Fragment:
-    """Lower the policies of endpoints with ``profile``, one in each direction."""
-    return Fragment.joined(_policy_fragment(rules, direction, profile) for direction in DIRECTIONS)
+def applies(rule: EffectiveRule, profile: AbstractSet[str]) -> bool:
+    """Return whether ``rule`` chooses endpoints with ``profile``."""
+    return not rule.targets or not rule.targets.isdisjoint(profile)
 
 
-def _policy_fragment(rules: RuleSet, direction: Direction, profile: AbstractSet[str]) -> Fragment:
-    chosen = [
-        each
-        for each in rules.rules
-        if each.direction == direction and (not each.targets or not each.targets.isdisjoint(profile))
-    ]
+def policy_fragment(rules: RuleSet, direction: Direction, profile: AbstractSet[str]) -> Fragment:
+    """Lower the policy of endpoints with ``profile`` in one direction."""
+    chosen = [each for each in rules.rules.get(direction, ()) if applies(each, profile)]
     policy = FirewallPolicy(
         vpc_netns(rules.network),
         policy_name(direction, profile),

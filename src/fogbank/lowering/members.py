@@ -49,16 +49,20 @@ class Members:
         yield from (source for source, _ in self.subnetworks)
         yield from (source for source, _ in self.interfaces)
 
+    def attaches(self, source: SourceKey) -> bool:
+        """Return whether ``source`` adds subnetworks or interfaces."""
+        return bool(added(self.subnetworks, source)) or bool(added(self.interfaces, source))
+
 
 def values(lane: Lane[T]) -> Iterator[T]:
     """List what all sources add of one kind."""
     return (each for _, added in lane for each in added)
 
 
-def has(lane: Lane[T], source: SourceKey) -> bool:
-    """Return whether ``source`` adds something of one kind."""
+def added(lane: Lane[T], source: SourceKey) -> tuple[T, ...]:
+    """Return what ``source`` adds of one kind."""
     place = bisect_left(lane, (source,))
-    return place < len(lane) and lane[place][0] == source
+    return lane[place][1] if place < len(lane) and lane[place][0] == source else ()
 
 
 def _values(membership: Membership | None, kind: str) -> tuple[Any, ...]:
@@ -70,6 +74,6 @@ def _values(membership: Membership | None, kind: str) -> tuple[Any, ...]:
 
 def _replaced(lane: Lane[T], source: SourceKey, added: tuple[T, ...]) -> Lane[T]:
     place = bisect_left(lane, (source,))
-    known = has(lane, source)
+    known = place < len(lane) and lane[place][0] == source
     entry: Iterable[tuple[SourceKey, tuple[T, ...]]] = ((source, added),) if added else ()
     return (*lane[:place], *entry, *lane[place + known :])

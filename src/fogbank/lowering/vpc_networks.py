@@ -12,9 +12,17 @@ from ipaddress import IPv4Address, IPv4Network
 from fogbank.lowering.cloud_nat import held_blocks, nat_fragments
 from fogbank.lowering.endpoints import Endpoint
 from fogbank.lowering.feature import NetworkContext
-from fogbank.lowering.firewall import NO_RULES, RuleSet, policy_fragment, port_security_fragment, rule_set
+from fogbank.lowering.firewall import (
+    DIRECTIONS,
+    Direction,
+    EffectiveRule,
+    RuleSet,
+    applies,
+    policy_fragment,
+    port_security_fragment,
+)
 from fogbank.lowering.fragments import Fragment, UnitKey
-from fogbank.lowering.members import Members, SourceKey, has, values
+from fogbank.lowering.members import Members, SourceKey, added, values
 from fogbank.lowering.netns_names import device_to, vpc_netns
 from fogbank.lowering.routes import StaticRoutes, route_fragment, routes_of
 from fogbank.lowering.vpc import network_fragment
@@ -77,7 +85,7 @@ def lower_network(
     if not members.itself:
         return None, _removed(name, before)
     endpoints = _endpoints(name, members, before, around)
-    rules = _rules(name, members, before, endpoints)
+    rules = _rules(name, members, before, changed, endpoints)
     profiles = _profiles(rules, endpoints, before)
     made = VpcNetwork(members, _context(name, members, before), endpoints, rules, profiles)
     changes: Changes = {}
@@ -87,7 +95,8 @@ def lower_network(
         changes[_unit(name, _ROUTES)] = route_fragment(made.context.routes)
     moved = _moved(made, before)
     _attachments(made, before, changed | moved, around.inside, changes)
-    _firewall(made, before, moved, changes)
+    _port_security(made, before, moved, changes)
+    _policies(made, before, changed, changes)
     _gateways(made, before, around, changes)
     return made, changes
 
@@ -102,7 +111,7 @@ def _removed(name: ResourceName, before: VpcNetwork | None) -> Changes:
     units = [_unit(name, _NETWORK), _unit(name, _ROUTES)]
     units += [_attachment_unit(name, source) for source in before.members.attached]
     units += [_unit(name, _PORT_SECURITY, _text(source)) for source in before.endpoints]
-    units += [_policy_unit(name, profile) for profile in before.profiles]
+    units += [_policy_unit(name, profile, each) for profile in before.profiles for each in DIRECTIONS]
     units += [_gateway_unit(name, each.router.name) for each in values(before.members.gateways)]
     return dict.fromkeys(units)
 
@@ -186,17 +195,35 @@ def _held_addresses(
     return found
 
 
-def _rules(name: ResourceName, members: Members, before: VpcNetwork | None, endpoints: Endpoints) -> RuleSet:
+def _rules(
+    name: ResourceName,
+    members: Members,
+    before: VpcNetwork | None,
+    changed: AbstractSet[SourceKey],
+    endpoints: Endpoints,
+) -> RuleSet:
     """Put the rules in order; nobody asks for them where there is no endpoint."""
     if not endpoints:
-        return NO_RULES
-    if before and before.endpoints and before.members.rules is members.rules:
-        return before.rules
-    return rule_set(name, values(members.rules))
+        return RuleSet(name)
+    if not before or not before.endpoints:
+        return RuleSet(name).changed((), values(members.rules))
+    gone, come = _changed_rules(members, before, changed)
+    return before.rules.changed(gone, come) if gone or come else before.rules
+
+
+def _changed_rules(
+    members: Members, before: VpcNetwork, changed: AbstractSet[SourceKey]
+) -> tuple[list[EffectiveRule], list[EffectiveRule]]:
+    """List the rules that are gone, and those that came."""
+    if members.rules is before.members.rules:
+        return [], []
+    gone = [rule for source in changed for rule in added(before.members.rules, source)]
+    come = [rule for source in changed for rule in added(members.rules, source)]
+    return gone, come
 
 
 def _profiles(rules: RuleSet, endpoints: Endpoints, before: VpcNetwork | None) -> frozenset[Profile]:
-    if before and endpoints is before.endpoints and rules.targets == before.rules.targets:
+    if before and endpoints is before.endpoints and rules.targets is before.rules.targets:
         return before.profiles
     return frozenset(rules.profile(each) for found in endpoints.values() for each in found)
 
@@ -223,7 +250,7 @@ def _attachments(
     every = set(members.attached) if before is None or before.context is not context else set()
     for source in every | changed:
         fragment = None
-        if has(members.subnetworks, source) or has(members.interfaces, source):
+        if members.attaches(source):
             fragment = inside(source, context, made.endpoints.get(source, ()))
         changes[_attachment_unit(context.name, source)] = fragment
 
@@ -232,7 +259,7 @@ def _attachment_unit(network: ResourceName, source: SourceKey) -> UnitKey:
     return _unit(network, _SUBNETWORKS if source[1] == "compute.subnetworks" else _INTERFACES, _text(source))
 
 
-def _firewall(
+def _port_security(
     made: VpcNetwork, before: VpcNetwork | None, moved: AbstractSet[SourceKey], changes: Changes
 ) -> None:
     name, rules = made.context.name, made.rules
@@ -241,16 +268,27 @@ def _firewall(
         endpoints = made.endpoints.get(source)
         unit = _unit(name, _PORT_SECURITY, _text(source))
         changes[unit] = port_security_fragment(rules, endpoints) if endpoints else None
+
+
+def _policies(
+    made: VpcNetwork, before: VpcNetwork | None, changed: AbstractSet[SourceKey], changes: Changes
+) -> None:
+    """Lower the policies whose rules changed, or that are new."""
+    name, rules = made.context.name, made.rules
     known: frozenset[Profile] = before.profiles if before else frozenset()
-    kept = known if before and before.rules is rules else frozenset()
-    for profile in made.profiles - kept:
-        changes[_policy_unit(name, profile)] = policy_fragment(rules, profile)
+    gone, come = _changed_rules(made.members, before, changed) if before else ([], [])
+    for profile in made.profiles:
+        for direction in DIRECTIONS:
+            if profile not in known or any(
+                rule.direction == direction and applies(rule, profile) for rule in (*gone, *come)
+            ):
+                changes[_policy_unit(name, profile, direction)] = policy_fragment(rules, direction, profile)
     for profile in known - made.profiles:
-        changes[_policy_unit(name, profile)] = None
+        changes |= {_policy_unit(name, profile, direction): None for direction in DIRECTIONS}
 
 
-def _policy_unit(network: ResourceName, profile: Profile) -> UnitKey:
-    return _unit(network, _POLICIES, " ".join(sorted(profile)))
+def _policy_unit(network: ResourceName, profile: Profile, direction: Direction) -> UnitKey:
+    return _unit(network, _POLICIES, f"{' '.join(sorted(profile))} {DIRECTIONS.index(direction)}")
 
 
 def _gateways(made: VpcNetwork, before: VpcNetwork | None, around: Surroundings, changes: Changes) -> None:
