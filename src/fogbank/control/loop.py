@@ -20,7 +20,8 @@ from fogbank.clock import Clock
 from fogbank.dataplane.driver import Driver, Outcome
 from fogbank.lowering.fragments import Lowered
 from fogbank.network.topology import Key, Topology
-from fogbank.planning.plan import Create, Plan, Remove, Replace, element_of, plan
+from fogbank.planning.plan import Plan, element_of, plan
+from fogbank.planning.unapplied import unapplied
 from fogbank.planning.words import words
 from fogbank.resources.decisions import Decision
 from fogbank.resources.fleet import Fleet
@@ -88,23 +89,6 @@ class _Inputs:
             and self.fleet is other.fleet
             and self.observed is other.observed
         )
-
-
-def after(observed: Topology, outcomes: Iterable[Outcome]) -> Topology:
-    """Return what exists once ``outcomes`` have happened; a removed namespace takes its elements along."""
-    elements = dict(observed.elements)
-    for outcome in outcomes:
-        if outcome.error is not None:
-            continue
-        match outcome.action:
-            case Create(element) | Replace(new=element):
-                elements[element.key] = element
-            case Remove(element):
-                elements.pop(element.key, None)
-                if element.key[0] == "netns":
-                    for lost in observed.by_netns.get(element.key[1], ()):  # type: ignore[call-overload]
-                        elements.pop(lost.key, None)
-    return Topology(elements)
 
 
 @dataclass
@@ -230,7 +214,8 @@ class ControlLoop:
         if not actions:
             self._converged = _Inputs(world.collections, fleet, self.observed)
             return
-        self.observed = after(self.observed, outcomes)
+        refused = [outcome.action for outcome in outcomes if outcome.error is not None]
+        self.observed = unapplied(self.observed, self.lowered.topology, refused)
         failed = {element_of(o.action).key: str(o.error) for o in outcomes if o.error}
         took = self._clock.seconds() - started
         self.progress.passes.append(Pass(self._clock.now(), world.version, took, actions, failed))

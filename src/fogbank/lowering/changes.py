@@ -1,6 +1,6 @@
 """What changed between two Worlds, or two fleets."""
 
-from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 from immutables import Map
 
@@ -11,8 +11,11 @@ from fogbank.resources.world import Resource, World
 _NONE: Map[str, Resource] = Map()
 
 
-def changed_resources(before: World, after: World, collections: Iterable[str]) -> set[ResourceName]:
-    """Name the resources of ``collections`` that are new, gone or not the same object."""
+def changed_resources(before: World, after: World, collections: AbstractSet[str]) -> set[ResourceName]:
+    """Name the resources of ``collections`` that are new, gone or not the same object, and perhaps others."""
+    known = after.changed_since(before)
+    if known is not None:
+        return {name for name in known if name.collection in collections}
     found: set[ResourceName] = set()
     for collection in collections:
         old, new = before.collections.get(collection, _NONE), after.collections.get(collection, _NONE)

@@ -121,7 +121,10 @@ class Feature:
     def inside(
         self, source: Source, network: NetworkContext, endpoints: tuple[Endpoint, ...]
     ) -> Fragment | None:
-        """Lower what ``source`` is in a network to which it adds subnetworks or ``endpoints``."""
+        """Lower what ``source`` is in a network to which it adds subnetworks or ``endpoints``.
+
+        Without endpoints it must not depend on ``network`` but for its name.
+        """
         del source, network, endpoints
         return None
 

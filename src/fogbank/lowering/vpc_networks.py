@@ -245,10 +245,15 @@ def _attachments(
     inside: Inside,
     changes: Changes,
 ) -> None:
-    """Lower what sources are inside the network: those that changed, or all when its context did."""
+    """Lower what sources are inside the network: those that changed, and when its context did those with
+    interfaces.
+    """
     members, context = made.members, made.context
-    every = set(members.attached) if before is None or before.context is not context else set()
-    for source in every | changed:
+    if before is None:
+        changed = changed | set(members.attached)
+    elif before.context is not context:
+        changed = changed | made.endpoints.keys()
+    for source in changed:
         fragment = None
         if members.attaches(source):
             fragment = inside(source, context, made.endpoints.get(source, ()))

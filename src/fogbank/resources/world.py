@@ -12,6 +12,7 @@ from typing import Any
 from immutables import Map
 
 from fogbank.errors import not_found
+from fogbank.resources.history import History
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
 
@@ -80,6 +81,13 @@ class World:
     collections: Map[str, Map[str, Resource]] = field(default_factory=Map)
     operations: Map[str, Operation] = field(default_factory=Map)
     running: Map[str, Operation] = field(default_factory=Map)
+    history: History = field(default_factory=History, repr=False, compare=False)
+
+    def changed_since(self, earlier: "World") -> set[ResourceName] | None:
+        """Name the resources that changed after ``earlier``; None when the two must be compared to know."""
+        if earlier.collections is self.collections:
+            return set()
+        return self.history.since(earlier.collections)
 
     def find(self, name: ResourceName) -> Resource | None:
         """Look a resource up; None when it does not exist."""
@@ -100,6 +108,7 @@ class World:
 
     def after(self, changes: Iterable[Change]) -> "World":
         """Make the World that follows when ``changes`` are made, in order."""
+        changes = tuple(changes)
         collections, operations, running = self.collections, self.operations, self.running
         for change in changes:
             match change:
@@ -123,4 +132,18 @@ class World:
                         operations = operations.delete(name.path)
                     if name.path in running:
                         running = running.delete(name.path)
-        return World(self.version + 1, collections, operations, running)
+        history = self.history
+        if collections is not self.collections:
+            history = history.after(self.collections, _touched(changes))
+        return World(self.version + 1, collections, operations, running, history)
+
+
+def _touched(changes: Iterable[Change]) -> Iterator[ResourceName]:
+    for change in changes:
+        match change:
+            case Put(resource):
+                yield resource.name
+            case Delete(name):
+                yield name
+            case PutOperation() | DeleteOperation():
+                continue

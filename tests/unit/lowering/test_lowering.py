@@ -313,8 +313,13 @@ def test_devices_have_readable_names_that_fit():
     assert device_named("demo.default") == "demo.default"
     long = device_named("a-long-project-id.a-network")
     assert len(long) == 15
-    assert long.startswith("a-long-p-")
+    assert long.startswith("a-lon-")
     assert long != device_named("a-long-project-id.b-network")
+
+
+def test_devices_of_many_networks_have_different_names():
+    names = [f"a-project-of-many.network-{number}" for number in range(20_000)]
+    assert len({device_named(name) for name in names}) == len(names)
 
 
 def test_the_router_waits_for_its_translations_and_the_revision_for_its_instance():
