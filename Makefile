@@ -9,11 +9,12 @@ PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 ARGS ?=
+NAME ?=
 
-.PHONY: help demo test quick check netns articles bench golden generate docs pins wheel clean setup-run setup-test setup-bench
+.PHONY: help demo test quick check netns attack articles bench golden generate new-service docs pins wheel clean setup-run setup-test setup-bench
 
 help: ## show this menu
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup-run ## run article 000 and show, hop by hop, what the third party saw
 	@$(BIN)/fogbank demo
@@ -33,6 +34,9 @@ check: setup-test ## format, lint, types
 netns: setup-test ## the tests that make network namespaces
 	@$(PYTEST) -n auto --dist loadgroup -m netns $(ARGS)
 
+attack: setup-test ## every attack on a region, with figures
+	@FOGBANK_ATTACKS=all $(PYTEST) -n0 -q -p no:randomly tests/attacks $(ARGS)
+
 articles: setup-test ## the articles, word for word, with real clients
 	@$(PYTEST) tests/articles $(ARGS)
 
@@ -43,7 +47,10 @@ golden: setup-test ## rewrite the golden files from what the code says now; read
 	@UPDATE_GOLDEN=1 $(PYTEST) -n0 -p no:randomly --inline-snapshot=fix tests/golden tests/unit $(ARGS)
 
 generate: setup-test ## compile Google's discovery documents to the tables in the package
-	@$(BIN)/python -m fogbank.discovery.compile
+	@$(BIN)/python tools/generate_discovery.py
+
+new-service: setup-test ## begin an API: make new-service NAME=redis
+	@$(BIN)/python tools/new_service.py "$(NAME)"
 
 docs: setup-test ## rewrite the generated pages of docs/reference
 	@$(BIN)/python tools/generate_docs.py

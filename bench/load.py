@@ -14,6 +14,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 from fogbank.dataplane.linux import kernel
@@ -48,7 +49,7 @@ def served(driver: LinuxDriver, ways: list[Way]) -> Iterator[None]:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((address, PORT))
         listening.listen(1024)
-        servers.append(_fork(lambda opened=listening: _serve(opened), core=-1))
+        servers.append(_fork(partial(_serve, listening), core=-1))
         listening.close()
     try:
         yield

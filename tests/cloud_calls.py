@@ -3,19 +3,21 @@
 Requests and answers are checked against Google's schemas on the way, as the front end does.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 
 import pytest
 from tests import worlds
 
+from fogbank.app import registry
 from fogbank.discovery.routes import methods
 from fogbank.discovery.schemas import check_response, convert_request, fields_of
 from fogbank.errors import ApiError
 from fogbank.resources.operations import Operation
 from fogbank.resources.world import Put, PutOperation, World
-from fogbank.services import cloudresourcemanager, iam, run, serviceusage, vpcaccess
-from fogbank.services.contract import Call, List, Read, Write
+from fogbank.services import cloudresourcemanager, iam
+from fogbank.services.contract import Call, List, Read, Write, catalogue_of
 
 PROJECT = "demo-project"
 REGION = "asia-northeast3"
@@ -26,25 +28,32 @@ PLACE = f"projects/{PROJECT}/locations/{REGION}"
 SERVICES = {
     service.name: service
     for service in (
-        cloudresourcemanager.with_default_network(
-            lambda project, _now, _new_id: (Put(worlds.network(project)),)
-        ),
+        *registry.services(),
         iam.with_keys(lambda account: iam.NewKey("k1", b"public", b"certificate", b'{"for": "me"}')),
-        run.SERVICE,
-        serviceusage.SERVICE,
-        vpcaccess.SERVICE,
     )
 }
+
+
+APIS = replace(
+    catalogue_of(SERVICES.values()),
+    new_project=lambda project, _now, _new_id: (Put(worlds.network(project)),),
+)
 
 
 class Cloud:
     """Calls handlers in order, each on the World that the one before left."""
 
-    def __init__(self, *changes):
+    def __init__(self, *changes, first_id=10**18):
         self.now = NOW
-        self._ids = count(10**18)
+        self._ids = count(first_id)
         project = cloudresourcemanager.new_project(PROJECT, NOW, self.new_id, owner=ME)
         self.world = World().after((*project, *changes))
+
+    def branch(self):
+        """Go on from the same World, with ids of its own: examples of a law share how they began."""
+        made = type(self)(first_id=2 * 10**18)
+        made.world, made.now = self.world, self.now
+        return made
 
     def new_id(self):
         return next(self._ids)
@@ -55,8 +64,8 @@ class Cloud:
         known = methods(f"{api}.{version}")[name]
         handlers = SERVICES[api].methods
         handler = handlers.get(f"{version}.{name}") or handlers[name]
-        body = convert_request(known.document, known.request, body or {}) if known.request else {}
-        call = Call(method, parameters, body, ME, self.now, self.new_id)
+        body = convert_request(known.document, known.request, body or {}).body if known.request else {}
+        call = Call(method, parameters, body, ME, self.now, self.new_id, apis=APIS)
         match handler:
             case Read():
                 return self._checked(known, handler.read(self.world, call))

@@ -17,7 +17,7 @@ from fogbank.resources.operations import Operation
 from fogbank.resources.projects import project_name
 from fogbank.resources.world import Put, Resource, World
 from fogbank.services.compute import SERVICE, default_network
-from fogbank.services.contract import Call, List, Read, Write
+from fogbank.services.contract import Call, List, Read, Write, catalogue_of
 
 PROJECT = "demo"
 REGION = "asia-northeast3"
@@ -25,13 +25,22 @@ NOW = datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)
 LINK = f"{COMPUTE_PREFIX}projects/{PROJECT}"
 
 
+APIS = catalogue_of([SERVICE])
+
+
 class Compute:
     """Calls handlers in order, each on the World that the one before left."""
 
-    def __init__(self, *changes):
+    def __init__(self, *changes, first_id=10**18):
         self.world = World().after(changes)
         self.observed = Topology()
-        self._ids = count(10**18)
+        self._ids = count(first_id)
+
+    def branch(self) -> "Compute":
+        """Go on from the same World, with ids of its own: examples of a law share how they began."""
+        made = Compute(first_id=2 * 10**18)
+        made.world, made.observed = self.world, self.observed
+        return made
 
     def new_id(self):
         return next(self._ids)
@@ -47,6 +56,7 @@ class Compute:
             NOW,
             self.new_id,
             self.observed,
+            APIS,
         )
         match found:
             case Read():

@@ -3,7 +3,9 @@
 import os
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
+from tests import scheduling
 
 pytest_plugins = ["fogbank.testing"]
 
@@ -16,3 +18,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.ge
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background by a script: what the tests start would not hear Ctrl-C either.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    return scheduling.workers()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # one process alone keeps each module's tests together
+        items[:] = scheduling.longest_first(items)

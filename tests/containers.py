@@ -20,6 +20,8 @@ class NoInstanceError(Exception):
 class Container:
     """A server on the loopback that answers each connection with ``script`` and keeps what it was sent."""
 
+    port: int
+
     def __init__(self, script):
         self.script, self.seen, self.leases, self.serving = script, [], 0, set()
 

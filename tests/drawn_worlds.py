@@ -1,5 +1,8 @@
 """Random small Worlds for laws: all that the region's networking knows, in few enough variants to collide."""
 
+from collections.abc import Sequence
+from random import Random
+
 from hypothesis import strategies as st
 from tests.worlds import (
     R,
@@ -17,6 +20,11 @@ from tests.worlds import (
     subnetwork,
     world,
 )
+
+from fogbank.resources.fleet import Fleet
+from fogbank.resources.world import World
+
+Drawn = tuple[World, Fleet]
 
 OTHER_REGION = "us-central1"
 SITES = (("partner.example", "192.0.2.40", (8080,)), ("bank.example", "192.0.2.41", ()))
@@ -37,7 +45,7 @@ PEERS = (["0.0.0.0/0"], ["10.0.0.0/8"], ["10.1.0.2/32"], ["192.0.2.40/32"], ["19
 PORT_COUNTS = (2, 50, 64, 1024, 32768)
 
 
-def worlds(port_counts=PORT_COUNTS, *, even=False):
+def worlds(port_counts: Sequence[int] = PORT_COUNTS, *, even: bool = False) -> st.SearchStrategy[Drawn]:
     """Draw a World and its fleet; gateways give their clients one of ``port_counts``.
 
     Hypothesis likes small and repeated values, which makes good failures; ``even`` draws are as likely as
@@ -46,7 +54,7 @@ def worlds(port_counts=PORT_COUNTS, *, even=False):
     return st.randoms(use_true_random=even).map(lambda random: _world(random, port_counts))
 
 
-def _world(random, port_counts):
+def _world(random: Random, port_counts: Sequence[int]) -> Drawn:
     networks = ["default", "other"][: random.choice([1, 1, 2])]
     subnets = [
         (f"s{n}", cidr, random.choice(networks), random.choice([R, R, R, OTHER_REGION]))

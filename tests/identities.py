@@ -60,7 +60,7 @@ class Region:
 def region_in(folder: Path) -> Region:
     """Open a region's identity in ``folder``."""
     skipped: list[float] = []
-    worlds = []
+    worlds: list[Region] = []
     directory = WorldDirectory(lambda: worlds[0].world, operator_account("demo"))
     identity = open_identity(
         folder, folder / "credentials.json", "demo", directory, lambda: time.time() + sum(skipped)

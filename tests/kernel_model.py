@@ -2,6 +2,8 @@
 
 from fogbank.network.topology import (
     Address,
+    Element,
+    Key,
     Link,
     NetworkNamespace,
     Port,
@@ -10,10 +12,10 @@ from fogbank.network.topology import (
     Topology,
     namespaces_of,
 )
-from fogbank.planning.plan import Create, Remove, Replace
+from fogbank.planning.plan import Create, Plan, Remove, Replace
 
 
-def apply(observed, actions):
+def apply(observed: Topology, actions: Plan) -> Topology:
     """Do ``actions`` on ``observed``; AssertionError where a machine would refuse."""
     elements = dict(observed.elements)
     for action in actions:
@@ -28,15 +30,17 @@ def apply(observed, actions):
             case Replace(old, new):
                 assert elements[old.key] == old
                 assert old.key == new.key
-                assert not isinstance(new, Link) or (old.left, old.right) == (new.left, new.right)
+                if isinstance(new, Link):
+                    assert isinstance(old, Link)
+                    assert (old.left, old.right) == (new.left, new.right)
                 del elements[old.key]
                 _check_ground(elements, new)
                 elements[new.key] = new
     return Topology(elements)
 
 
-def _lose(elements, gone):
-    ports = set()
+def _lose(elements: dict[Key, Element], gone: Element) -> None:
+    ports: set[Port] = set()
     if isinstance(gone, NetworkNamespace):
         for key, element in tuple(elements.items()):
             if gone.name in namespaces_of(element):
@@ -50,7 +54,7 @@ def _lose(elements, gone):
             del elements[key]
 
 
-def _devices(element):
+def _devices(element: Element) -> set[Port]:
     match element:
         case Address(port=port) | Shaper(port=port):
             return {port}
@@ -60,7 +64,7 @@ def _devices(element):
             return set()
 
 
-def _check_ground(elements, element):
+def _check_ground(elements: dict[Key, Element], element: Element) -> None:
     for netns in namespaces_of(element):
         assert isinstance(element, NetworkNamespace) or ("netns", netns) in elements, (
             f"no space for {element}"

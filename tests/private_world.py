@@ -29,8 +29,10 @@ import traceback
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.stand_in_host import StandInHost
 
 from fogbank.dataplane.driver import Event
 from fogbank.dataplane.linux import kernel, world
@@ -65,11 +67,21 @@ class Lab:
             )
         return self._driver
 
+    def prepare(self) -> None:
+        """Set up the namespaces in which the test runs."""
+        world.prepare()
+
     def _serve(self, listener: Listener, opened: socket.socket) -> None:
         self.served[listener.key] = opened
 
     def _unserve(self, listener: Listener) -> None:
         self.served.pop(listener.key).close()
+
+    def use(self, **options: Any) -> LinuxDriver:
+        """Use a driver with further options, closing the one before."""
+        self.fresh()
+        self._driver = LinuxDriver(serve=self._serve, unserve=self._unserve, **options)
+        return self._driver
 
     def fresh(self) -> None:
         """Start from nothing."""
@@ -149,6 +161,7 @@ class Server:
         opened.bind((address, port))
         opened.listen(1024)
         self.peers: list[tuple[str, int]] = []
+        self._heard = threading.Event()
         self._connections: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -157,8 +170,14 @@ class Server:
             while True:
                 connection, peer = self._socket.accept()
                 self.peers.append(peer)
+                self._heard.set()
                 self._connections.append(connection)
                 threading.Thread(target=self._echo, args=(connection,), daemon=True).start()
+
+    def first_peer(self) -> tuple[str, int]:
+        """Wait until somebody has connected, and tell who was first."""
+        assert self._heard.wait(5), "nobody connected"
+        return self.peers[0]
 
     def _echo(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -182,15 +201,19 @@ def lab() -> Lab:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    found = next((value for value in arguments.values() if isinstance(value, Lab)), None)
+    found = next((value for value in arguments.values() if isinstance(value, (Lab, StandInHost))), None)
     if found is None:
         return None
-    run_in_private_world(lambda: pyfuncitem.obj(**arguments), on_failure=found.diagnose)
+    run_in_private_world(lambda: pyfuncitem.obj(**arguments), found.prepare, found.diagnose)
     return True
 
 
-def run_in_private_world(test: Callable[[], object], on_failure: Callable[[], str] = str) -> None:
-    """Call ``test`` as root of fresh namespaces; a failure there is a failure here."""
+def run_in_private_world(
+    test: Callable[[], object],
+    prepare: Callable[[], None] = world.prepare,
+    on_failure: Callable[[], str] = str,
+) -> None:
+    """Call ``test`` as root of fresh namespaces that ``prepare`` furnishes; a failure there is one here."""
     read, write = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -199,7 +222,7 @@ def run_in_private_world(test: Callable[[], object], on_failure: Callable[[], st
         os.close(read)
         status = 97
         try:
-            status = _run_outer(test, on_failure, write)
+            status = _run_outer(test, prepare, on_failure, write)
         finally:
             os._exit(status)
     os.close(write)
@@ -215,7 +238,9 @@ def run_in_private_world(test: Callable[[], object], on_failure: Callable[[], st
         pytest.fail(complaint or f"the private world ended with status {status}", pytrace=False)
 
 
-def _run_outer(test: Callable[[], object], on_failure: Callable[[], str], write: int) -> int:
+def _run_outer(
+    test: Callable[[], object], prepare: Callable[[], None], on_failure: Callable[[], str], write: int
+) -> int:
     kernel.die_with_parent()
     own = kernel.CLONE_NEWNET | kernel.CLONE_NEWNS | kernel.CLONE_NEWPID
     enter_user_namespace_if_needed()
@@ -229,7 +254,7 @@ def _run_outer(test: Callable[[], object], on_failure: Callable[[], str], write:
     try:
         kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
         kernel.mount("proc", "/proc", "proc")
-        world.prepare()
+        prepare()
         test()
     except BaseException:  # noqa: BLE001  # whatever it was, the parent reports it
         report = traceback.format_exc()

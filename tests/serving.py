@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from itertools import count
 
 from fogbank.errors import ApiError
-from fogbank.frontend.api.application import Api
+from fogbank.frontend.api.application import ApiApplication
+from fogbank.frontend.api.invoke import Api
 from fogbank.frontend.http.connections import ALPN, Connections
 from fogbank.frontend.http.proxy import Proxy
 from fogbank.frontend.http.virtual_hosts import Hosts
@@ -85,6 +86,9 @@ COMPUTE = Service(
         "subnetworks.aggregatedList": List(_list),
         "projects.get": Read(_broken),
     },
+    title="Compute Engine API",
+    errors="reasons",
+    operations="compute",
 )
 VPCACCESS = Service(
     "vpcaccess",
@@ -103,6 +107,9 @@ RUN = Service(
 class Region:
     """What the front end needs of a region, and what tests look at."""
 
+    port: int
+    url: str
+
     def __init__(self, folder, services=(COMPUTE, VPCACCESS, RUN)):
         self.store = Store(Journal(folder / "world.sqlite"))
         self.authority = open_authority(folder / "authority", folder / "bundle.pem", "test")
@@ -110,16 +117,17 @@ class Region:
         self.projects = []
         self.settles = True
         ids = count(1000)
-        self.api = Api(
+        api = Api(
             store=self.store,
             services=services,
-            identity=FakeIdentity(),
             now=lambda: NOW,
             new_id=lambda: next(ids),
             ensure_project=self.ensure_project,
             settle=self.settle,
             check_answers=True,
         )
+        self.calls = api
+        self.api = ApiApplication(api, FakeIdentity())
         self.connections = Connections(Hosts({"api": self.api, "run": echo}))
         self.proxy = Proxy(self.connections, lambda host: self.authority.tls_context(host, ALPN))
 

@@ -157,11 +157,11 @@ def site(host, ip, ports=()):
     return resource(name, {"host": host, "address": ip, "ports": list(ports)})
 
 
-def world(*resources):
+def world(*resources: Resource) -> World:
     return World().after(Put(each) for each in resources)
 
 
-def fleet(*revisions, pool=7):
+def fleet(*revisions: Resource, pool: int = 7) -> Fleet:
     instances = [
         instance_of(f"{each.name.id}-{number:04x}", each, number, pool)
         for number, each in enumerate(revisions, start=2)
@@ -197,7 +197,7 @@ def automatic_rules(name, cidr, of="default", region=R):
     )
 
 
-def article(egress="all-traffic", nats=True):
+def article(egress: str = "all-traffic", nats: bool = True) -> tuple[World, Fleet]:
     """Article 000: a connector in a subnet that a gateway with a reserved address serves."""
     gateway = nat("cloud-run-nat", ["cloud-run-origin-ip"], ["cloud-run-subnet"])
     deployed = revision("production-00001-abc", "cloud-run-connector", egress, service="production")

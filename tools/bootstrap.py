@@ -24,11 +24,19 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from fogbank.cli import needs  # noqa: E402 - the package is not installed yet
 
-GROUPS = {"run": (), "test": ("test", "lint", "generate"), "bench": ("test", "bench")}
-USES = {"run": ("run",), "test": ("run", "test"), "bench": ("run", "test", "bench")}
+GROUPS: dict[needs.Use, tuple[str, ...]] = {
+    "run": (),
+    "test": ("test", "lint", "generate"),
+    "bench": ("test", "bench"),
+}
+USES: dict[needs.Use, tuple[needs.Use, ...]] = {
+    "run": ("run",),
+    "test": ("run", "test"),
+    "bench": ("run", "test", "bench"),
+}
 
 
-def main(purpose: str) -> None:
+def main(purpose: needs.Use) -> None:
     """Install what ``purpose`` needs and is not there."""
     ensure_debian_packages(purpose)
     if not (VENV / "bin" / "python").exists():
@@ -37,7 +45,7 @@ def main(purpose: str) -> None:
     ensure_python_packages(purpose)
 
 
-def ensure_debian_packages(purpose: str) -> None:
+def ensure_debian_packages(purpose: needs.Use) -> None:
     """Install missing Debian packages as root; otherwise print the one command and stop."""
     missing = list(needs.missing(USES[purpose]))
     if not (VENV / "bin" / "python").exists() and importlib.util.find_spec("ensurepip") is None:
@@ -57,7 +65,7 @@ def ensure_debian_packages(purpose: str) -> None:
         run(install, environment)
 
 
-def ensure_python_packages(purpose: str) -> None:
+def ensure_python_packages(purpose: needs.Use) -> None:
     """Install the package and its groups into `.venv` unless the stamp says that they are there."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras = "[clients]" if purpose != "run" or shutil.which("gcloud") is None else ""
@@ -100,6 +108,7 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] not in (["run"], ["test"], ["bench"]):
+    chosen = next((purpose for purpose in GROUPS if sys.argv[1:] == [purpose]), None)
+    if chosen is None:
         sys.exit(__doc__)
-    main(sys.argv[1])
+    main(chosen)

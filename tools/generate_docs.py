@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from fogbank.app.region import SERVICES
+from fogbank.app.registry import services
 from fogbank.cli.entry import root
 from fogbank.cli.exits import MEANINGS
 from fogbank.cli.needs import NEEDS
@@ -91,7 +91,7 @@ def decisions() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "docs/reference/coverage.md": lambda: _NOTE + render_coverage(SERVICES),
+    "docs/reference/coverage.md": lambda: _NOTE + render_coverage(services()),
     "docs/reference/cli.md": command_line,
     "docs/reference/settings.md": settings,
     "docs/reference/machine.md": machine,

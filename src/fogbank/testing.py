@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import jwt
 import pytest
 
 from fogbank.frontend.client_environment import applied
+from fogbank.frontend.iam import jwt
 
 START_SECONDS = 60.0
 COMMAND_SECONDS = 120.0
@@ -91,12 +91,8 @@ class RunningRegion:
         key = json.loads(Path(self.environment["GOOGLE_APPLICATION_CREDENTIALS"]).read_text())
         now = int(time.time())
         claims = {"iss": key["client_email"], "sub": key["client_email"], "aud": f"https://{host}/"}
-        return jwt.encode(
-            claims | {"iat": now, "exp": now + 3600},
-            key["private_key"],
-            algorithm="RS256",
-            headers={"kid": key["private_key_id"]},
-        )
+        lifetime = {"iat": now, "exp": now + 3600}
+        return jwt.sign_with_pem(key["private_key"].encode(), key["private_key_id"], claims | lifetime)
 
     def site_access_log(self, host: str = "") -> list[dict[str, Any]]:
         """List what third parties saw, oldest first."""

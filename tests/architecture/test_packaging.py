@@ -1,7 +1,10 @@
 """Set-up: every declared package has a pin, the menu's targets exist, CI runs what a person runs."""
 
+import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from tools import bootstrap, renew_pins
@@ -51,7 +54,7 @@ def test_every_purpose_of_set_up_is_declared():
 
 
 def test_a_group_may_include_another():
-    groups = {"a": ["x"], "b": ["y", {"include-group": "a"}]}
+    groups: dict[str, list[str | dict[str, str]]] = {"a": ["x"], "b": ["y", {"include-group": "a"}]}
     assert bootstrap.expand(groups, "b") == ["y", "x"]
 
 
@@ -75,3 +78,24 @@ def test_a_debian_package_is_listed_once_and_this_machine_has_those_for_tests():
 def test_the_wheel_carries_the_licence():
     assert PROJECT["project"]["license-files"] == ["LICENSE"]
     assert "Apache License" in (ROOT / "LICENSE").read_text()
+
+
+def imported(path: Path) -> set[str]:
+    """List the top-level packages that a module imports, wherever it does so."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    return {name.partition(".")[0] for name in names}
+
+
+def test_what_the_package_imports_is_what_it_declares():
+    """A package that only the tests install would be missing where Fogbank alone is installed."""
+    source = ROOT / "src" / "fogbank"
+    used = {name for path in source.rglob("*.py") if path.name != "testing.py" for name in imported(path)}
+    foreign = used - set(sys.stdlib_module_names) - {"fogbank"}
+    providers = {name: set(packages_distributions()[name]) for name in foreign}
+    lines = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["clients"]]
+    known = {requirement_name(line) for line in lines}
+    assert {
+        name for name, found in providers.items() if known.isdisjoint(map(requirement_name, found))
+    } == set()

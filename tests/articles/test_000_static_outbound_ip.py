@@ -30,7 +30,7 @@ DELETE_NAT = (
     "compute", "routers", "nats", "delete", "cloud-run-nat", "--router=cloud-run-router", f"--region={AN3}",
 )  # fmt: skip
 
-pytestmark = [pytest.mark.slow, pytest.mark.netns, pytest.mark.xdist_group("article-000")]
+pytestmark = [pytest.mark.slow(6), pytest.mark.netns, pytest.mark.xdist_group("article-000")]
 
 
 def netcheck(region: RunningRegion, path: str) -> Any:

@@ -1,5 +1,6 @@
 """The command line against real regions: starting, refusing, being killed, and the demo by every client."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ import pytest
 
 from fogbank.cli.exits import Exit
 
-pytestmark = [pytest.mark.netns, pytest.mark.slow]
+pytestmark = [pytest.mark.netns, pytest.mark.slow(5)]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 READY_SECONDS = 30.0
 
@@ -194,6 +195,17 @@ def test_the_wheel_works_alone(tmp_path, path_without_gcloud):
     assert "It is the address that was reserved." in done.stdout
 
 
+def is_connected(pid: int) -> bool:
+    """Wait until a process has opened a socket: these open one alone, the operator's."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            if any(str(each.readlink()).startswith("socket:") for each in Path(f"/proc/{pid}/fd").iterdir()):
+                return True
+        time.sleep(0.01)
+    return False
+
+
 def follow(home: Path, *words: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "XDG_STATE_HOME": str(home)}
     command = [sys.executable, "-m", "fogbank.cli", *words, "-f"]
@@ -208,7 +220,8 @@ def test_following_ends_with_ctrl_c_and_says_when_the_region_goes_down(tmp_path)
     assert done.returncode == 0, done.stderr
     followers = [follow(tmp_path, *words, "--name", "followed") for words in (("logs",), ("internet", "log"))]
     abandoned = follow(tmp_path, "logs", "--name", "followed")
-    time.sleep(1)
+    for each in (*followers, abandoned):
+        assert is_connected(each.pid)
     abandoned.send_signal(signal.SIGINT)
     _, complaint = abandoned.communicate(timeout=10)
     assert (abandoned.returncode, complaint.strip()) == (Exit.INTERRUPTED, "")

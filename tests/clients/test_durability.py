@@ -16,7 +16,7 @@ from fogbank.testing import RunningRegion, end_region, short_folder
 
 KILLS = 50
 COMPUTE = "https://compute.googleapis.com/compute/v1/projects/demo"
-pytestmark = [pytest.mark.slow, pytest.mark.netns, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow(60), pytest.mark.netns, pytest.mark.timeout(400)]
 
 
 class Writer(threading.Thread):

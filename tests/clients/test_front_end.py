@@ -180,7 +180,10 @@ async def test_a_batch_answers_each_part(call, region):
         async with session.post(url, proxy=region.url, data=f"{parts}--B--\r\n") as response:
             assert response.status == 200
             reader = aiohttp.MultipartReader.from_response(response)
-            answers = [(part.headers["Content-ID"], (await part.text())) async for part in reader]
+            answers = []
+            async for part in reader:
+                assert isinstance(part, aiohttp.BodyPartReader)
+                answers.append((part.headers["Content-ID"], await part.text()))
     assert [i for i, _ in answers] == ["<response-x+0>", "<response-x+1>", "<response-x+2>"]
     assert [text.split()[1] for _, text in answers] == ["200", "200", "409"]
     assert {r.name.id for r in region.store.world.all("compute.subnetworks")} == {"a", "b"}

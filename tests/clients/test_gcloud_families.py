@@ -1,14 +1,17 @@
-"""Every family of gcloud commands that the region's services answer, with the real gcloud.
+"""Every family of gcloud commands that the region's services answer, with the real gcloud, loaded once.
 
-One call takes gcloud about a second, so a test walks through the life of one kind of resource and reads
-what gcloud prints. Egress, credentials and refusals of what is in use have their own tests.
+A test walks through the life of one kind of resource and reads what gcloud prints. Egress, credentials and
+refusals of what is in use have their own tests.
 """
 
 import json
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.loaded_gcloud import LoadedGcloud, LoadedRegion, load_gcloud
 
 from fogbank.testing import RunningRegion
 
@@ -18,7 +21,19 @@ NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck"
 HELLO = "us-docker.pkg.dev/cloudrun/container/hello"
 V1 = "https://www.googleapis.com/compute/v1/projects/demo"
 
-pytestmark = [pytest.mark.slow, pytest.mark.netns, pytest.mark.xdist_group("gcloud-families")]
+pytestmark = [pytest.mark.slow(12), pytest.mark.netns]
+
+
+@pytest.fixture(scope="module")
+def gcloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedGcloud]:
+    with load_gcloud(tmp_path_factory.mktemp("gcloud")) as loaded:
+        yield loaded
+
+
+@pytest.fixture
+def region(region: RunningRegion, gcloud: LoadedGcloud) -> LoadedRegion:
+    """Give the session's region with a gcloud that need not start anew for each command."""
+    return LoadedRegion(region.name, region.home, region.environment, gcloud)
 
 
 def values(region: RunningRegion, *command: str) -> list[list[str]]:
@@ -322,11 +337,8 @@ def test_service_accounts_and_their_keys(region: RunningRegion, tmp_path: Path) 
     number = json.loads(key.read_text())["private_key_id"]
     keys = ("keys", "list", f"--iam-account={email}", "--format=value(name.basename())")
     assert [number] in values(region, *accounts, *keys)
-    as_robot = type(region)(
-        region.name,
-        region.home,
-        {**region.environment, "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": str(key)},
-    )
+    credentials = {"CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": str(key)}
+    as_robot = replace(region, environment={**region.environment, **credentials})
     assert values(as_robot, "compute", "networks", "list", "--filter=name=default", "--format=value(name)")
     region.gcloud(*accounts, "keys", "delete", number, f"--iam-account={email}")
     # gcloud keeps tokens for an hour; without them it has to prove who it is again.

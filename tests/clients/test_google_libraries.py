@@ -10,7 +10,7 @@ from fogbank.testing import RunningRegion
 COMPUTE = "https://compute.googleapis.com/compute/v1/projects/demo"
 NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck"
 
-pytestmark = [pytest.mark.slow, pytest.mark.netns]
+pytestmark = [pytest.mark.slow(3), pytest.mark.netns]
 
 PRELUDE = """
 import json, time

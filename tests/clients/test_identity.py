@@ -3,19 +3,19 @@
 import json
 import stat
 import sys
+import time
 from pathlib import Path
 
 import jwt
 import pytest
 
-from fogbank.clock import Clock
 from fogbank.frontend.iam.accounts import GCLOUD_CLIENT
 from fogbank.frontend.iam.tokens import Tokens
 
 NETWORKS = "https://compute.googleapis.com/compute/v1/projects/demo/global/networks"
 NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck"
 PLACE = "--region=asia-northeast3"
-pytestmark = [pytest.mark.slow, pytest.mark.netns]
+pytestmark = [pytest.mark.slow(4), pytest.mark.netns]
 
 
 def _authority(region):
@@ -61,7 +61,7 @@ def test_the_identity_token_that_gcloud_prints_verifies(region):
 
 def test_a_user_logs_in_with_a_refresh_token(region, tmp_path):
     secret = (_authority(region) / "token.secret").read_bytes()
-    refresh = Tokens(secret, tmp_path / "revoked", Clock()).issue_refresh("me@example.com")
+    refresh = Tokens(secret, tmp_path / "revoked", time.time).issue_refresh("me@example.com")
     environment = {**region.environment, "CLOUDSDK_CONFIG": str(tmp_path / "gcloud")}
     del environment["CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE"]
     user = type(region)(region.name, region.home, environment)

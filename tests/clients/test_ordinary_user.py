@@ -38,7 +38,7 @@ fogbank trace run/netcheck http://ifconfig.me --probe >&2
 
 
 @pytest.mark.netns
-@pytest.mark.slow
+@pytest.mark.slow(4)
 def test_an_ordinary_user_deploys_a_service_whose_egress_is_seen_and_predicted() -> None:
     home = short_folder()
     (home / "subordinate").write_text(f"{USER}:300000:65536\n")

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.dataplane.test_world import family, gone, host
+from tests.dataplane.test_world import family, gone
+from tests.stand_in_host import StandInHost, group_of
 
 from fogbank.frontend.client_environment import applied
-from fogbank.testing import RunningRegion
+from fogbank.testing import RunningRegion, end_region, short_folder, start_region
 
 AN3 = "asia-northeast3"
 NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck"
@@ -25,7 +26,7 @@ COMPUTE = "https://compute.googleapis.com/compute/v1/projects"
 RUN_V2 = f"https://run.googleapis.com/v2/projects/demo/locations/{AN3}/services"
 PATIENCE = 20.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.netns]
+pytestmark = [pytest.mark.slow(4), pytest.mark.netns]
 NewRegion = Callable[..., RunningRegion]
 
 
@@ -168,23 +169,27 @@ def test_a_region_listens_on_loopback_alone(region: RunningRegion) -> None:
 
 @pytest.mark.parametrize("end", ["down", "kill -9"])
 def test_the_host_is_as_it_was_while_a_region_serves_and_after_it_ended(
-    new_region: NewRegion, end: str
+    machine: StandInHost, end: str
 ) -> None:
-    before = host()
-    region = new_region()
-    assert egress(region, deploy(region, "guest"))["ok"]
-    assert host() == before
-    pids = family(process_of(region))
-    assert len(pids) > 3
-    if end == "down":
-        region.fogbank("down")
-    else:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):  # the death of one takes the others along
-                os.kill(pid, signal.SIGKILL)
-    assert gone(pids)
-    assert host() == before
-    assert not [line for line in processes() if region.name in line]
+    before = machine.state()
+    region = start_region(short_folder())
+    try:
+        assert egress(region, deploy(region, "guest"))["ok"]
+        assert machine.state() == before
+        pids = family(process_of(region))
+        assert len(pids) > 3
+        assert {group_of(pid) for pid in pids} == {group_of(os.getpid())}
+        if end == "down":
+            region.fogbank("down")
+        else:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):  # the death of one takes the others along
+                    os.kill(pid, signal.SIGKILL)
+        assert gone(pids)
+        assert machine.state() == before
+        assert not [line for line in processes() if region.name in line]
+    finally:
+        end_region(region)
 
 
 def processes() -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from fogbank.testing import RunningRegion
 
-pytestmark = [pytest.mark.slow, pytest.mark.netns]
+pytestmark = [pytest.mark.slow(10), pytest.mark.netns]
 
 
 def instances(region: RunningRegion) -> list[str]:

@@ -6,10 +6,11 @@ import pytest
 from tests.serving import NOW, OPERATOR, TOKEN, Region
 
 from fogbank.app.projects import Projects
+from fogbank.app.registry import services
 from fogbank.discovery.routes import find
 from fogbank.discovery.schemas import check_response
 from fogbank.frontend.api.messages import ApiRequest
-from fogbank.frontend.api.service_registry import registered
+from fogbank.services.contract import catalogue_of
 
 COMPUTE = "compute.googleapis.com/compute/v1/projects/demo"
 REGIONAL = f"{COMPUTE}/regions/asia-northeast3"
@@ -99,16 +100,19 @@ CALLS = [
 
 @pytest.fixture
 async def region(tmp_path):
-    made = Region(tmp_path, registered())
+    made = Region(tmp_path, services())
     ids = iter(range(10**18, 10**18 + 100000))
-    projects = Projects(made.store, owner=OPERATOR, strict=False, now=lambda: NOW, new_id=lambda: next(ids))
+    projects = Projects(
+        made.store, owner=OPERATOR, strict=False, defaults=catalogue_of(services()).new_project,
+        now=lambda: NOW, new_id=lambda: next(ids),
+    )  # fmt: skip
     await projects.ensure("demo")
     yield made
     await made.store.close()
 
 
 async def test_every_answer_of_a_long_story_fits_googles_schema(region):
-    misfits = []
+    misfits: list[tuple[str, str, object] | tuple[str, str]] = []
     for verb, url, body in CALLS:
         host, _, rest = url.partition("/")
         path, _, query = rest.partition("?")

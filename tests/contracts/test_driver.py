@@ -36,7 +36,7 @@ from fogbank.network.topology import (
     Workload,
     namespaces_of,
 )
-from fogbank.planning.plan import Create, plan
+from fogbank.planning.plan import Create, element_of, plan
 
 NAMES = [NetnsName(name) for name in ("vpc/demo/default", "internet", "instance/a", "instance/b")]
 ROUTER, OUTSIDE, A, B = NAMES
@@ -207,7 +207,7 @@ def a_netns_takes_everything_inside_along(driver: Driver) -> None:
         e for e in small() if A not in namespaces_of(e) and not isinstance(e, Route | PortSecurity)
     )
     actions = plan(driver.observe(), rest)
-    assert [type(action.element) for action in actions] == [PortSecurity, Route, NetworkNamespace]
+    assert [type(element_of(action)) for action in actions] == [PortSecurity, Route, NetworkNamespace]
     assert [outcome.error for outcome in driver.apply(actions)] == [None, None, None]
     assert driver.observe().elements == rest.elements
     converge(driver, Topology())
@@ -225,7 +225,7 @@ def a_failure_stops_nothing_else(driver: Driver) -> None:
     asked = [Create(e) for e in (good, bad, no_device, fine, StatefulFirewall(A), no_policy, workload)]
     outcomes = driver.apply(asked)
     assert [outcome.action for outcome in outcomes] == asked
-    failed = {outcome.action.element.key for outcome in outcomes if outcome.error}
+    failed = {element_of(outcome.action).key for outcome in outcomes if outcome.error}
     assert failed == {bad.key, no_device.key, no_policy.key, workload.key}
     assert set(driver.observe().elements) == {good.key, fine.key, ("stateful-firewall", A)}
     converge(driver, Topology())
@@ -263,7 +263,7 @@ def test_the_linux_driver_keeps_the_contract(lab: Lab) -> None:
 
 def test_the_simulated_driver_fails_on_request() -> None:
     driver = SimulatedDriver(
-        failure=lambda action: "no luck" if isinstance(action.element, NetworkNamespace) else None
+        failure=lambda action: "no luck" if isinstance(element_of(action), NetworkNamespace) else None
     )
     (outcome,) = driver.apply([Create(NetworkNamespace(A))])
     assert str(outcome.error) == "no luck"

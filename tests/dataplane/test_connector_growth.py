@@ -20,7 +20,7 @@ from fogbank.control.loop import ControlLoop
 from fogbank.lowering.fragments import Lowered
 from fogbank.lowering.netns_names import connector_netns, hub_netns, instance_netns, site_netns
 from fogbank.network.addressing import ANYWHERE
-from fogbank.network.topology import Listener, NetnsName, Topology, Workload
+from fogbank.network.topology import Listener, NetnsName, Route, Topology, Workload
 from fogbank.resources.decisions import Decision
 from fogbank.resources.fleet import Fleet
 from fogbank.resources.sites import BUILTIN_SITES
@@ -43,11 +43,16 @@ def slow_article() -> tuple[World, Fleet]:
     return world.after([Put(connector.with_body(machineType="f1-micro"))]), fleet
 
 
-def only_network(world: World, fleet: Fleet, observed: Topology) -> Lowered:
-    """Lower without containers and servers, which this world has not."""
-    lowered = lower(world, fleet, observed)
-    kept = [e for e in lowered.topology if not isinstance(e, Workload | Listener)]
-    return replace(lowered, topology=Topology.of(kept))
+class OnlyNetwork:
+    """Compiles without containers and servers, which this world has not."""
+
+    def compile(self, world: World, fleet: Fleet, observed: Topology) -> Lowered:
+        lowered = lower(world, fleet, observed)
+        kept = [e for e in lowered.topology if not isinstance(e, Workload | Listener)]
+        return replace(lowered, topology=Topology.of(kept))
+
+    def preview(self, world: World, fleet: Fleet, observed: Topology) -> Lowered:
+        return self.compile(world, fleet, observed)
 
 
 @pytest.mark.netns
@@ -60,7 +65,7 @@ async def grow(lab: Lab, folder: Path) -> None:
     (instance,) = (instance_netns(each) for each in fleet.instances)
     clock, store = Clock(), Store(Journal(folder / "world.sqlite"))
     logbook = Logbook(folder / "log.jsonl", clock)
-    loop = ControlLoop(store, lab.driver, only_network, (), clock)
+    loop = ControlLoop(store, lab.driver, OnlyNetwork(), (), clock)
     connectors = Connectors(store, loop, lab.driver, clock, logbook, seconds=SECONDS)
     changes = tuple(Put(each) for members in world.collections.values() for each in members.values())
     await store.commit(lambda _world: Decision(changes))
@@ -83,7 +88,9 @@ async def grow(lab: Lab, folder: Path) -> None:
         await loop.turn()
         assert (machines(), connectors.status()[0]["machines"]) == (3, 3)
         assert 0 < connectors.status()[0]["megabitsPerSecond"] < 110
-        assert len(lab.driver.observe().elements["route", hub_netns(NAME), str(ANYWHERE)].hops) == 3
+        spread = lab.driver.observe().elements["route", hub_netns(NAME), str(ANYWHERE)]
+        assert isinstance(spread, Route)
+        assert len(spread.hops) == 3
         assert [alive(flow) for flow in flows] == [True] * CONNECTIONS
         assert len(server.peers) == CONNECTIONS
         flows += [lab.connect(instance, SITE.address, 9000) for _ in range(CONNECTIONS)]

@@ -26,6 +26,7 @@ from tests.dataplane.vpc import (
 from tests.private_world import Lab
 
 from fogbank.network.topology import Address, AddressSetMember, FirewallPolicy, Port, Traffic
+from fogbank.planning.plan import Create, element_of
 
 pytestmark = pytest.mark.netns
 
@@ -153,12 +154,10 @@ def test_icmp_is_a_protocol_of_its_own(lab: Lab) -> None:
 
 def test_a_policy_stays_when_its_neighbour_is_refused(lab: Lab) -> None:
     """A rule set that the kernel refuses costs only its own element."""
-    from fogbank.planning.plan import Create
-
     lab.build(*vpc())
     missing = port_security(BOB_IP, ingress="never made")
     outcomes = lab.driver.apply([Create(port_security(ALICE_IP)), Create(missing), Create(policy(allow(80)))])
-    assert [outcome.action.element for outcome in outcomes if outcome.error] == [missing]
+    assert [element_of(outcome.action) for outcome in outcomes if outcome.error] == [missing]
     assert CLOSED in lab.driver.observe()
     assert port_security(ALICE_IP) in lab.driver.observe()
 

@@ -1,8 +1,11 @@
 """Links, routes, shapers and listeners with real packets."""
 
+import contextlib
+import select
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -10,10 +13,13 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 import pytest
 from tests.private_world import Lab
 
-from fogbank.dataplane.driver import Drifted
+from fogbank.dataplane.driver import Drifted, Report
+from fogbank.dataplane.linux import driver
 from fogbank.dataplane.linux.firewall.libnft import Nft
-from fogbank.dataplane.linux.net import rtnetlink
+from fogbank.dataplane.linux.net import drift, rtnetlink
 from fogbank.dataplane.linux.net.capture import probe
+from fogbank.dataplane.linux.net.drift import DriftWatch
+from fogbank.dataplane.linux.net.rtnetlink import BURST_BYTES
 from fogbank.network.topology import (
     Address,
     DeviceName,
@@ -30,7 +36,7 @@ from fogbank.network.topology import (
     Topology,
     namespaces_of,
 )
-from fogbank.planning.plan import plan
+from fogbank.planning.plan import element_of, plan
 
 pytestmark = pytest.mark.netns
 
@@ -43,7 +49,7 @@ ANY = IPv4Network("0.0.0.0/0")
 
 def line(ways: int = 1) -> list[Element]:
     """A and a site, with a hub and as many forwarding machines between them as there are ways."""
-    elements = [
+    elements: list[Element] = [
         NetworkNamespace(A),
         NetworkNamespace(HUB, forwards=True),
         NetworkNamespace(SITE),
@@ -85,6 +91,7 @@ def test_flows_spread_over_equal_ways_and_each_keeps_its_own(lab: Lab) -> None:
     assert min(counts) >= 1
 
 
+@pytest.mark.slow(4)
 def test_what_is_sent_again_takes_the_same_way(lab: Lab) -> None:
     machines = [NetnsName(f"machine/{n}") for n in range(4)]
     onward = [element for element in line(ways=4) if element.key[:2] not in {("route", m) for m in machines}]
@@ -111,13 +118,20 @@ def test_a_route_without_hops_swallows_silently(lab: Lab) -> None:
         assert lab.reaches(A, SITE_IP, 80)
 
 
-def test_a_shaper_holds_its_rate(lab: Lab) -> None:
-    lab.build(*line(), Shaper(Port(HUB, DeviceName("m0")), 100_000_000))
-    megabits = upload(lab, seconds=1.0)
-    assert 85 <= megabits <= 115, f"{megabits:.0f} Mbit/s"
-    lab.build(*line(), Shaper(Port(HUB, DeviceName("m0")), 20_000_000))
-    megabits = upload(lab, seconds=1.0)
-    assert 5 <= megabits <= 28, f"{megabits:.0f} Mbit/s"
+@pytest.mark.parametrize("megabits", [100, 20])
+def test_a_shaper_holds_its_rate(lab: Lab, megabits: int) -> None:
+    """However busy this machine is, no more passes; and when it finds the time, nearly as much does."""
+    port, rate = Port(HUB, DeviceName("m0")), megabits * 1_000_000 / 8
+    lab.build(*line(), Shaper(port, megabits * 1_000_000))
+    full = 0
+    with flooded(lab):
+        for _ in range(40):
+            sent, seconds = passed(lab, port)
+            assert sent <= 1.02 * rate * seconds + BURST_BYTES
+            full += sent >= 0.85 * rate * seconds
+            if full == 3:
+                return
+    pytest.fail(f"it passed {megabits} Mbit/s in {full} of 40 windows")
 
 
 def test_changes_are_made_in_place(lab: Lab) -> None:
@@ -137,7 +151,7 @@ def test_a_link_may_lead_elsewhere(lab: Lab) -> None:
     other = NetnsName("other")
     moved = [e for e in line() if not (isinstance(e, Link) and e.left == Port(A, ETH0))]
     moved = [e for e in moved if e != Route(HUB, IPv4Network(A_IP), (Hop(DeviceName("a")),))]
-    far = [
+    far: list[Element] = [
         NetworkNamespace(other, forwards=True),
         Link(Port(A, ETH0), Port(other, DeviceName("a"))),
         Address(Port(other, LO), IPv4Interface(GATEWAY)),
@@ -167,7 +181,7 @@ def test_what_others_take_away_is_built_again(lab: Lab) -> None:
     routes = lab.driver.namespaces.routes(HUB)
     routes.ask(rtnetlink.delete_route(IPv4Network(SITE_IP)))
     (lost,) = plan(lab.driver.observe(), wanted)
-    assert lost.element.key == ("route", HUB, f"{SITE_IP}/32")
+    assert element_of(lost).key == ("route", HUB, f"{SITE_IP}/32")
     index = lab.driver._links_and_routes._indexes[Port(A, ETH0)]
     lab.driver.namespaces.routes(A).ask(rtnetlink.delete_link(index))
     with lab.driver.namespaces.inside(NetnsName("machine/0")):
@@ -175,22 +189,49 @@ def test_what_others_take_away_is_built_again(lab: Lab) -> None:
     lab.build(*line())
     with lab.listen(SITE, SITE_IP, 80) as site:
         assert lab.reaches(A, SITE_IP, 80)
-        time.sleep(0.05)
-        assert site.peers[0][0] == "10.0.5.1"
+        assert site.first_peer()[0] == "10.0.5.1"
 
 
-def test_changes_by_others_are_reported_and_our_own_are_not(lab: Lab) -> None:
+class Looks:
+    """Counts the looks for drift; a look is finished when what it found has been reported too."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._begun = threading.Semaphore(0)
+        monkeypatch.setattr(drift, "LOOK_SECONDS", 0.05)
+        monkeypatch.setattr(driver, "DriftWatch", self._watch)
+
+    def _watch(self, reports: select.epoll, look: Callable[[], str | None], report: Report) -> DriftWatch:
+        def counted() -> str | None:
+            self._begun.release()
+            return look()
+
+        return DriftWatch(reports, counted, report)
+
+    def pass_by(self) -> None:
+        """Return when a look that began after this call is finished: a third one has begun."""
+        while self._begun.acquire(blocking=False):
+            pass
+        for _ in range(3):
+            assert self._begun.acquire(timeout=5)
+
+
+def test_changes_by_others_are_reported_and_our_own_are_not(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = Looks(monkeypatch)
     lab.watches_drift = True
     lab.build(*line(ways=2))
     lab.build(*line(ways=1))
-    time.sleep(0.3)
+    looks.pass_by()
     assert lab.events == []
     lab.driver.namespaces.routes(HUB).ask(rtnetlink.delete_route(IPv4Network(SITE_IP)))
-    time.sleep(0.3)
-    assert [type(event) for event in lab.events] == [Drifted]
+    looks.pass_by()
+    assert set(lab.events) == {Drifted(f"route, {HUB}, {SITE_IP}/32 is gone")}
     lab.build(*line(ways=1))
-    time.sleep(0.3)
-    assert len(lab.events) == 1
+    looks.pass_by()
+    lab.events.clear()
+    looks.pass_by()
+    assert lab.events == []
 
 
 def test_a_listener_is_a_socket_in_its_namespace(lab: Lab) -> None:
@@ -215,34 +256,48 @@ def touches(element: Element, namespaces: set[NetnsName]) -> bool:
     )
 
 
-def upload(lab: Lab, seconds: float) -> float:
-    """Send as fast as it goes and give the rate at which the other side received, in Mbit/s."""
-    received = 0
+@contextlib.contextmanager
+def flooded(lab: Lab) -> Iterator[None]:
+    """Send to the site as fast as it goes."""
+    ending = threading.Event()
 
     def drain(connection: socket.socket) -> None:
-        nonlocal received
-        while data := connection.recv(1 << 20):
-            received += len(data)
+        with contextlib.suppress(OSError):
+            while connection.recv(1 << 20):
+                pass
 
-    server = lab.driver.open_socket(SITE, socket.SOCK_STREAM)
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    server.bind((str(SITE_IP), 5001))
-    server.listen()
-    client = lab.connect(A, SITE_IP, 5001)
-    accepted, _ = server.accept()
-    thread = threading.Thread(target=drain, args=(accepted,), daemon=True)
-    thread.start()
-    client.settimeout(None)
-    block = b"x" * 65536
-    send_until(client, block, time.monotonic() + 0.3)  # past the bucket's first burst
-    before, started = received, time.monotonic()
-    send_until(client, block, started + seconds)
-    rate = (received - before) * 8 / (time.monotonic() - started) / 1e6
-    client.close()
-    server.close()
-    return rate
+    def send(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while not ending.is_set():
+                connection.send(b"x" * 65536)
+
+    with lab.driver.open_socket(SITE, socket.SOCK_STREAM) as server:
+        server.bind((str(SITE_IP), 5001))
+        server.listen()
+        client = lab.connect(A, SITE_IP, 5001)
+        accepted, _ = server.accept()
+        threads = [
+            threading.Thread(target=work, args=(end,), daemon=True)
+            for work, end in ((drain, accepted), (send, client))
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            ending.set()
+            for end in (client, accepted):
+                end.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join()
+            for end in (client, accepted):
+                end.close()
 
 
-def send_until(client: socket.socket, block: bytes, deadline: float) -> None:
-    while time.monotonic() < deadline:
-        client.send(block)
+def passed(lab: Lab, port: Port) -> tuple[int, float]:
+    """Return the bytes that ``port`` sent in some 0.2 s, and the seconds around both readings."""
+    began = time.monotonic()
+    before = lab.driver.interface_counters(port.netns)[port.device].sent
+    time.sleep(0.2)
+    sent = lab.driver.interface_counters(port.netns)[port.device].sent - before
+    return sent, time.monotonic() - began

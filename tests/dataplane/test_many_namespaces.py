@@ -16,7 +16,7 @@ from fogbank.network.topology import (
 
 
 @pytest.mark.netns
-@pytest.mark.slow
+@pytest.mark.slow(1)
 def test_rules_are_loaded_beside_six_hundred_other_namespaces(lab: Lab) -> None:
     many = [NetworkNamespace(NetnsName(f"instance/{n}")) for n in range(600)]
     router = NetnsName("vpc/demo/last")

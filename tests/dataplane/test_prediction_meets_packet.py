@@ -13,23 +13,25 @@ import selectors
 import socket
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 import pytest
 from hypothesis import Phase, given, settings
-from tests.drawn_worlds import worlds
+from tests.drawn_worlds import Drawn, worlds
 from tests.lowered import lower
 from tests.private_world import Lab
 
 from fogbank.network.addressing import EGRESS_POOL, EXTERNAL_ADDRESSES
-from fogbank.network.filtering import UDP
-from fogbank.network.topology import Listener, NetnsName, Topology, Workload
+from fogbank.network.filtering import TCP, UDP
+from fogbank.network.topology import Key, Listener, NetnsName, Topology, Workload
 from fogbank.paths.compare import Observation, compare
 from fogbank.paths.explain import explain
 from fogbank.paths.predict import predict
 from fogbank.paths.trace import Flow
 from fogbank.planning.plan import plan
+from fogbank.resources.names import ResourceName
 
 EXAMPLES = 200
 QUICK, PATIENT = 0.08, 1.5
@@ -39,24 +41,24 @@ MANY_PORTS = (1024, 32768)
 """So many that connections of earlier examples never use them up."""
 
 DESTINATIONS = (
-    ("192.0.2.40", 80),
+    ("192.0.2.40", 80, TCP),
     ("192.0.2.40", 53, UDP),
     ("10.1.0.9", 53, UDP),
-    ("192.0.2.40", 8080),
-    ("192.0.2.41", 443),
-    ("192.0.2.41", 81),
-    ("192.0.2.2", 80),
-    ("8.8.8.8", 80),
-    ("10.1.0.2", 80),
-    ("10.1.0.3", 22),
-    ("10.1.0.1", 80),
-    ("10.1.0.9", 80),
-    ("10.8.0.2", 443),
-    ("172.16.3.2", 80),
-    ("10.50.0.1", 80),
-    ("203.0.113.2", 80),
-    ("169.254.169.254", 80),
-    ("169.254.16.3", 8080),
+    ("192.0.2.40", 8080, TCP),
+    ("192.0.2.41", 443, TCP),
+    ("192.0.2.41", 81, TCP),
+    ("192.0.2.2", 80, TCP),
+    ("8.8.8.8", 80, TCP),
+    ("10.1.0.2", 80, TCP),
+    ("10.1.0.3", 22, TCP),
+    ("10.1.0.1", 80, TCP),
+    ("10.1.0.9", 80, TCP),
+    ("10.8.0.2", 443, TCP),
+    ("172.16.3.2", 80, TCP),
+    ("10.50.0.1", 80, TCP),
+    ("203.0.113.2", 80, TCP),
+    ("169.254.169.254", 80, TCP),
+    ("169.254.16.3", 8080, TCP),
 )
 
 
@@ -78,7 +80,7 @@ class Region:
 
     lab: Lab
     topology: Topology
-    owners: object
+    owners: Mapping[Key, frozenset[ResourceName]]
 
     def send(self, flows: list[Flow], patience: float) -> dict[Flow, Observation]:
         """Open all ``flows`` at once and tell what became of each after at most ``patience`` seconds."""
@@ -89,11 +91,13 @@ class Region:
             end = time.monotonic() + patience
             while any(a.seen is None for a in attempts) and (left := end - time.monotonic()) > 0:
                 for key, _ in ready.select(left):
+                    opened = key.fileobj
+                    assert isinstance(opened, socket.socket)
                     if key.data is None:
-                        _answer(key.fileobj)
+                        _answer(opened)
                     else:
-                        key.data.seen = _take_answer(key.fileobj)
-                        ready.unregister(key.fileobj)
+                        key.data.seen = _take_answer(opened)
+                        ready.unregister(opened)
             for attempt in attempts:
                 attempt.opened.close()
             return {a.flow: a.seen or Observation("dropped") for a in attempts}
@@ -131,7 +135,7 @@ def _take_answer(opened: socket.socket) -> Observation:
         return Observation("dropped")
 
 
-def _build(lab: Lab, drawn) -> Region:
+def _build(lab: Lab, drawn: Drawn) -> Region:
     world, fleet = drawn
     observed = lab.driver.observe()
     lowered = lower(world, fleet, observed)
@@ -156,10 +160,14 @@ def _complain(region: Region, flow: Flow, seen: Observation) -> str:
     )
 
 
-def _check(lab: Lab, drawn, tally: Counter) -> None:
+def _check(lab: Lab, drawn: Drawn, tally: Counter[str]) -> None:
     region = _build(lab, drawn)
     starts = [NetnsName(f"instance/{identifier}") for identifier in drawn[1].instances]
-    flows = [Flow(start, IPv4Address(to), *rest) for start in starts for to, *rest in DESTINATIONS]
+    flows = [
+        Flow(start, IPv4Address(to), port, protocol)
+        for start in starts
+        for to, port, protocol in DESTINATIONS
+    ]
     predicted = {flow: predict(region.topology, flow) for flow in flows}
     seen = region.send(flows, QUICK)
     if doubtful := [flow for flow in flows if compare(predicted[flow], seen[flow])]:
@@ -180,7 +188,7 @@ def _kind(seen: Observation) -> str:
 
 
 @pytest.mark.netns
-@pytest.mark.slow
+@pytest.mark.slow(26)
 def test_a_real_packet_does_what_was_predicted(lab: Lab) -> None:
     tally: Counter = Counter()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from tests.private_world import Lab
 
-from fogbank.dataplane.linux.driver import LinuxDriver
+from fogbank.dataplane.linux.net.links_and_routes import LinksAndRoutes
 from fogbank.network.topology import NetnsName, NetworkNamespace, Workload
 from fogbank.planning.plan import Create
 
@@ -25,8 +25,10 @@ class Containers:
     bug: Exception | None = None
     seconds: float = 0.0
     events: list[str] = field(default_factory=list)
+    at_work: threading.Event = field(default_factory=threading.Event)
 
     def start(self, workload: Workload) -> None:
+        self.at_work.set()
         time.sleep(self.seconds)
         self.events.append(f"started {workload.name}")
         if self.bug:
@@ -42,26 +44,21 @@ class Containers:
         self.events.append("closed")
 
 
-def with_containers(lab: Lab, containers: Containers) -> LinuxDriver:
-    lab._driver = LinuxDriver(serve=lab._serve, unserve=lab._unserve, containers=containers)
-    return lab._driver
-
-
 def test_a_namespace_that_the_machine_refused_half_way_can_be_made_later(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_netns: NetnsName) -> None:
+    def refuse(_self: LinksAndRoutes, _netns: NetnsName) -> None:
         raise OSError(24, "Too many open files")
 
     with monkeypatch.context() as patch:
-        patch.setattr(lab.driver._links_and_routes, "watch", refuse)
+        patch.setattr(LinksAndRoutes, "watch", refuse)
         (outcome,) = lab.driver.apply([Create(ROOM)])
         assert "Too many open files" in str(outcome.error)
     lab.build(ROOM)
 
 
 def test_a_bug_in_one_action_shows_on_it_and_stops_no_other(lab: Lab) -> None:
-    driver = with_containers(lab, Containers(bug=KeyError("config")))
+    driver = lab.use(containers=Containers(bug=KeyError("config")))
     other = NetworkNamespace(NetnsName("instance/b"))
     outcomes = driver.apply([Create(ROOM), Create(WORKLOAD), Create(other)])
     assert [str(outcome.error) if outcome.error else None for outcome in outcomes] == [
@@ -74,11 +71,10 @@ def test_a_bug_in_one_action_shows_on_it_and_stops_no_other(lab: Lab) -> None:
 
 def test_a_driver_that_is_closed_first_ends_what_it_does(lab: Lab) -> None:
     containers = Containers(seconds=0.2)
-    driver = with_containers(lab, containers)
+    driver = lab.use(containers=containers)
     working = threading.Thread(target=driver.apply, args=([Create(ROOM), Create(WORKLOAD)],))
     working.start()
-    time.sleep(0.1)
+    assert containers.at_work.wait(5)
     driver.close()
-    lab._driver = None
     working.join()
     assert containers.events == ["started a", "closed"]

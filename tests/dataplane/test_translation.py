@@ -101,14 +101,16 @@ def test_a_connection_in_time_wait_keeps_its_port(lab: Lab) -> None:
 
 
 def test_a_connection_in_time_wait_frees_its_port_when_its_time_is_over(lab: Lab) -> None:
-    lab.build(*vpc(), *GUARDED, nat(ports=PortRange(1024, 1025), timeouts=NatTimeouts(tcp_time_wait=6)))
+    lab.build(*vpc(), *GUARDED, nat(ports=PortRange(1024, 1025), timeouts=NatTimeouts(tcp_time_wait=60)))
     with lab.listen(SITE, SITE_IP, 80):
         for _ in range(2):
             # The second may choose the first one's port and must then send its SYN again, one second later
             # and two more: less than the first one's port is held.
             close(lab.connect(ALICE, SITE_IP, 80, timeout=5))
+        wait_until(lambda: {flow.state for flow in lab.driver.flows(ROUTER)} == {"TIME_WAIT"})
+        assert 40 <= time_left(lab, socket.IPPROTO_TCP, 80) <= 60
         assert not lab.reaches(ALICE, SITE_IP, 80, timeout=0.2)
-        time.sleep(6.2)
+        lab.driver.advance_conntrack_timeouts(60)
         assert lab.reaches(ALICE, SITE_IP, 80)
 
 

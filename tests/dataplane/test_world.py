@@ -6,12 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.stand_in_host import SCRATCH, StandInHost, bind, group_of
 
 from fogbank.dataplane.linux import world
 from fogbank.errors import OperatorError
@@ -25,9 +25,10 @@ entered = world.enter()
 from fogbank.dataplane.linux.driver import LinuxDriver
 from fogbank.network.topology import Topology
 from fogbank.planning.plan import plan
-from tests.dataplane.vpc import ALICE_IP, BOB_IP, guard, nat, vpc
+from tests.dataplane.vpc import ALICE_IP, BOB_IP, nat, port_security, vpc
 driver = LinuxDriver(serve=lambda *_: None, unserve=lambda *_: None)
-outcomes = driver.apply(plan(Topology(), Topology.of([*vpc(), guard(ALICE_IP), guard(BOB_IP), nat()])))
+guards = map(port_security, (ALICE_IP, BOB_IP))
+outcomes = driver.apply(plan(Topology(), Topology.of([*vpc(), *guards, nat()])))
 assert not [outcome for outcome in outcomes if outcome.error]
 children = [subprocess.Popen(["sleep", "1000"]) for _ in range(2)]
 subprocess.run(["sh", "-c", "sleep 1000 & sleep 1000 &"])
@@ -58,35 +59,6 @@ def running(folder: Path, *, detach: bool = True) -> Iterator[world.Launched]:
         launched.wait()
 
 
-def host() -> dict[str, object]:
-    """Everything of this machine that a world could have changed."""
-    return {
-        "interfaces": run("ip", "-o", "link"),
-        "addresses": run("ip", "-o", "address"),
-        "routes": run("ip", "route", "show", "table", "all"),
-        "rules": run("nft", "list", "ruleset"),
-        "named namespaces": run("ip", "netns"),
-        "mounts": Path("/proc/self/mountinfo").read_text(),
-        "forwarding": Path("/proc/sys/net/ipv4/ip_forward").read_text(),
-        "etc": {str(path): stamp(path) for path in Path("/etc").rglob("*")},
-        "run": sorted(path.name for path in Path("/run").iterdir()),
-        "groups": sorted(str(path) for path in Path("/sys/fs/cgroup").glob("*/*") if path.is_dir()),
-        "hostname": socket.gethostname(),
-    }
-
-
-def stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.lstat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_mode
-
-
-def run(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
-
-
 def hear(port: int) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
         return connection.recv(100)
@@ -111,6 +83,15 @@ def gone(pids: list[int], seconds: float = 5.0) -> bool:
     return True
 
 
+def collected(pid: int, seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while Path(f"/proc/{pid}").exists():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -118,22 +99,25 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_the_host_is_reached_from_inside_only_by_the_doors_and_stays_as_it_was(tmp_path: Path) -> None:
-    before = host()
+def test_the_host_is_reached_from_inside_only_by_the_doors_and_stays_as_it_was(
+    machine: StandInHost, tmp_path: Path
+) -> None:
+    before = machine.state()
     with running(tmp_path) as launched:
         assert hear(launched.port) == b"hello from inside"
         assert launched.answer["pid"] == 2
-        assert host() == before
+        assert machine.state() == before
         pids = family(launched.pid)
         assert len(pids) >= 7
+        assert {group_of(pid) for pid in pids} == {group_of(os.getpid())}
         launched.stop()
         assert gone(pids)
-    assert host() == before
+    assert machine.state() == before
 
 
 @pytest.mark.parametrize("victim", range(3), ids=["outermost", "init", "program"])
-def test_killing_any_one_process_ends_them_all(tmp_path: Path, victim: int) -> None:
-    before = host()
+def test_killing_any_one_process_ends_them_all(machine: StandInHost, tmp_path: Path, victim: int) -> None:
+    before = machine.state()
     with running(tmp_path) as launched:
         pids = family(launched.pid)
         os.kill(pids[victim], signal.SIGKILL)
@@ -141,7 +125,7 @@ def test_killing_any_one_process_ends_them_all(tmp_path: Path, victim: int) -> N
         launched.wait()
         with pytest.raises(ConnectionRefusedError):
             hear(launched.port)
-    assert host() == before
+    assert machine.state() == before
 
 
 def test_a_world_that_is_not_detached_dies_with_its_starter(tmp_path: Path) -> None:
@@ -172,8 +156,7 @@ def test_orphans_inside_are_collected(tmp_path: Path) -> None:
         assert len(orphans) == 2
         os.kill(orphans[0], signal.SIGKILL)
         assert gone(orphans[:1])
-        time.sleep(0.05)
-        assert not Path(f"/proc/{orphans[0]}").exists(), "a zombie stayed"
+        assert collected(orphans[0]), "a zombie stayed"
         assert hear(launched.port) == b"hello from inside"
 
 
@@ -183,15 +166,6 @@ def children(pid: int) -> list[int]:
 
 NOBODY = 65534
 AS_NOBODY = """
-set -e
-echo nobody:200000:65536 > "$1/ids"
-for table in /etc/subuid /etc/subgid; do mount --bind "$1/ids" $table; done
-for part in src tests python; do mkdir "$1/$part"; done
-mount --bind src "$1/src"; mount --bind tests "$1/tests"; mount --bind "$2" "$1/python"
-cd "$1"
-export HOME="$1" PYTHONPATH=src:. PYTHONDONTWRITEBYTECODE=1
-exec setpriv --reuid 65534 --regid 65534 --clear-groups \
-    python/bin/python -c "
 import sys
 from pathlib import Path
 from tests.dataplane.test_world import children, gone, family, hear, running
@@ -201,27 +175,35 @@ with running(Path('mine')) as launched:
     pids = family(launched.pid)
     launched.stop()
     assert gone(pids)
-"
 """
 
 
-def test_an_ordinary_user_gets_the_same_world() -> None:
-    """The subordinate ids of ``nobody`` stand in a mount namespace of the test's, not in the host's /etc."""
-    before = host()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "mine").mkdir()
-        for each in (folder, folder / "mine"):
-            os.chown(each, NOBODY, NOBODY)
-        done = subprocess.run(
-            ["unshare", "--mount", "sh", "-c", AS_NOBODY, "sh", name, sys.prefix],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+def test_an_ordinary_user_gets_the_same_world(machine: StandInHost) -> None:
+    """The subordinate ids of ``nobody`` stand in the stand-in's /etc only."""
+    for table in ("/etc/subuid", "/etc/subgid"):
+        Path(table).write_text("nobody:200000:65536\n")
+    folder = SCRATCH / "nobody"
+    for part, source in (("src", "src"), ("tests", "tests"), ("python", sys.prefix)):
+        (folder / part).mkdir(parents=True)
+        bind(Path(source).absolute(), folder / part)
+    (folder / "mine").mkdir()
+    for each in (folder, folder / "mine"):
+        os.chown(each, NOBODY, NOBODY)
+    before = machine.state()
+    done = subprocess.run(
+        ["python/bin/python", "-c", AS_NOBODY],
+        cwd=folder,
+        env={**os.environ, "HOME": str(folder), "PYTHONPATH": "src:.", "PYTHONDONTWRITEBYTECODE": "1"},
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["hello", "from", "inside", "0", "65534", "1", "1", "200000", "65535"]
-    assert host() == before
+    assert machine.state() == before
 
 
 def test_a_user_without_subordinate_ids_is_told_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,11 @@
 """Laws that lowering and planning keep for every World."""
 
 from ipaddress import IPv4Address
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.drawn_worlds import worlds
+from tests.drawn_worlds import Drawn, worlds
 from tests.kernel_model import apply
 from tests.lowered import compiler, lower
 
@@ -21,14 +22,14 @@ NOTHING = Topology()
 
 
 @given(worlds())
-def test_every_world_lowers_to_a_network_that_can_be_built(drawn):
+def test_every_world_lowers_to_a_network_that_can_be_built(drawn: Drawn) -> None:
     topology = lower(*drawn, NOTHING).topology
     assert violations(topology) == ()
     assert apply(NOTHING, plan(NOTHING, topology)).elements == topology.elements
 
 
 @given(worlds(), st.randoms(use_true_random=False))
-def test_the_order_in_which_resources_came_does_not_matter(drawn, random):
+def test_the_order_in_which_resources_came_does_not_matter(drawn: Drawn, random: Random) -> None:
     world, fleet = drawn
     resources = [r for members in world.collections.values() for r in members.values()]
     random.shuffle(resources)
@@ -39,21 +40,21 @@ def test_the_order_in_which_resources_came_does_not_matter(drawn, random):
 
 
 @given(worlds())
-def test_nothing_is_to_be_done_when_the_network_is_as_desired(drawn):
+def test_nothing_is_to_be_done_when_the_network_is_as_desired(drawn: Drawn) -> None:
     lowered = lower(*drawn, NOTHING)
     assert plan(lowered.topology, lowered.topology) == ()
     assert plan(lowered.topology, lower(*drawn, lowered.topology).topology) == ()
 
 
 @given(worlds(), worlds())
-def test_a_plan_turns_any_network_into_any_other(before, after):
+def test_a_plan_turns_any_network_into_any_other(before: Drawn, after: Drawn) -> None:
     old = lower(*before, NOTHING).topology
     new = lower(*after, old).topology
     assert apply(old, plan(old, new)).elements == new.elements
 
 
 @given(worlds(), worlds())
-def test_what_exists_decides_who_holds_which_ports_but_not_who_is_served(before, after):
+def test_what_exists_decides_who_holds_which_ports_but_not_who_is_served(before: Drawn, after: Drawn) -> None:
     old = lower(*before, NOTHING).topology
     new = {e.key: e for e in lower(*after, old).topology.of_kind(SourceNat)}
     fresh = {e.key: e for e in lower(*after, NOTHING).topology.of_kind(SourceNat)}
@@ -94,22 +95,22 @@ def test_a_compiler_that_saw_each_resource_come_and_go_gives_what_a_new_one_give
 @given(worlds(), worlds())
 def test_a_preview_is_the_next_pass_and_advances_nothing(before, after):
     remembering = compiler()
-    first = remembering.compile(*before, NOTHING)
-    preview = remembering.preview(*after, first.topology)
-    assert remembering.compile(*before, first.topology) is first
-    assert remembering.compile(*after, first.topology).topology == preview.topology
+    first = remembering.compile(before[0], before[1], NOTHING)
+    preview = remembering.preview(after[0], after[1], first.topology)
+    assert remembering.compile(before[0], before[1], first.topology) is first
+    assert remembering.compile(after[0], after[1], first.topology).topology == preview.topology
 
 
 @given(worlds(), worlds())
 def test_a_plan_is_the_same_whether_two_networks_share_what_is_equal_or_not(before, after):
     remembering = compiler()
-    old = remembering.compile(*before, NOTHING).topology
-    new = remembering.compile(*after, old).topology
+    old = remembering.compile(before[0], before[1], NOTHING).topology
+    new = remembering.compile(after[0], after[1], old).topology
     assert plan(old, new) == plan(Topology(dict(old.elements)), Topology(dict(new.elements)))
 
 
 @given(worlds())
-def test_every_element_of_a_resource_has_an_owner_that_exists_or_is_referred_to(drawn):
+def test_every_element_of_a_resource_has_an_owner_that_exists_or_is_referred_to(drawn: Drawn) -> None:
     lowered = lower(*drawn, NOTHING)
     assert lowered.owners.keys() == lowered.topology.elements.keys()
 
@@ -121,7 +122,7 @@ def test_every_element_of_a_resource_has_an_owner_that_exists_or_is_referred_to(
     ),
     st.sampled_from([22, 80, 443, 8080]),
 )
-def test_every_flow_has_a_prediction_that_can_be_told(drawn, destination, port):
+def test_every_flow_has_a_prediction_that_can_be_told(drawn: Drawn, destination: str, port: int) -> None:
     world, fleet = drawn
     lowered = lower(world, fleet, NOTHING)
     for identifier in fleet.instances:

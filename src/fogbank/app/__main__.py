@@ -4,10 +4,10 @@ Its argument is one JSON object: the settings, and ``root``, the region's folder
 """
 
 import json
-import logging
 import sys
 from pathlib import Path
 
+from fogbank.app.logs import write_log
 from fogbank.dataplane.linux import world
 from fogbank.settings import Folders, Settings
 
@@ -17,9 +17,7 @@ def main() -> int:
     entered = world.enter()
     handed = json.loads(sys.argv[1])
     places = Folders(Path(handed.pop("root")))
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    write_log()
     # Imported only now: nothing heavy may exist when the process forks.
     from fogbank.app.region import serve
 

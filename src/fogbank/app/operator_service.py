@@ -2,13 +2,11 @@
 
 import asyncio
 import re
-import resource
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from fogbank.app.tracing import Tracer
@@ -18,6 +16,7 @@ from fogbank.control.instances import Instances
 from fogbank.control.logbook import Logbook, resolve_log_name
 from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.linux.images.store import ImageStore
+from fogbank.dataplane.linux.memory import resident
 from fogbank.errors import OperatorError
 from fogbank.network.topology import NetnsName, NetworkNamespace
 from fogbank.planning.words import action_json
@@ -71,7 +70,7 @@ class OperatorService:
             "project": self.settings.project,
             "ready": self.ready,
             "uptimeSeconds": round(time.monotonic() - self.started, 3),
-            "memoryBytes": _memory_bytes(),
+            "memoryBytes": resident(),
             "resources": {name: len(members) for name, members in sorted(world.collections.items())},
             "namespaces": len(self.loop.observed.of_kind(NetworkNamespace)),
             "instances": [
@@ -246,9 +245,3 @@ def _site_json(site: Site) -> Json:
         "ports": list(site.all_ports),
         "allow": [str(network) for network in site.allow],
     }
-
-
-def _memory_bytes() -> int:
-    """Return how much memory this process holds."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize()

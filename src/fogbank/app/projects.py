@@ -9,7 +9,6 @@ from fogbank.resources.decisions import Decision
 from fogbank.resources.projects import is_usable_id, project_id, project_name, unusable_project
 from fogbank.resources.world import Change, Put, World
 from fogbank.services.cloudresourcemanager import new_project
-from fogbank.services.compute import default_network
 from fogbank.store.store import Store
 
 _PROVISIONED = "furnished"
@@ -17,7 +16,10 @@ _PROVISIONED = "furnished"
 
 
 class Projects:
-    """Makes sure that the project of a call exists; with ``strict`` only created ones do."""
+    """Makes sure that the project of a call exists; with ``strict`` only created ones do.
+
+    ``defaults`` makes what the region's APIs put into a new one (``Catalogue.new_project``).
+    """
 
     def __init__(
         self,
@@ -25,10 +27,12 @@ class Projects:
         *,
         owner: str,
         strict: bool,
+        defaults: Callable[[str, datetime, Callable[[], int]], tuple[Change, ...]],
         now: Callable[[], datetime],
         new_id: Callable[[], int],
     ) -> None:
         self._store, self._owner, self._strict = store, owner, strict
+        self._defaults = defaults
         self._now, self._new_id = now, new_id
 
     async def ensure(self, reference: str) -> str:
@@ -57,7 +61,7 @@ class Projects:
             if _PROVISIONED in found.private:
                 return Decision()
             marked = replace(found, private=found.private | {_PROVISIONED: True})
-            return Decision((*made, Put(marked), *default_network(project, now, self._new_id)))
+            return Decision((*made, Put(marked), *self._defaults(project, now, self._new_id)))
 
         await self._store.commit(decide)
 

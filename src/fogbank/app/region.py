@@ -12,15 +12,16 @@ import random
 import secrets
 import signal
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from ipaddress import IPv4Address
 from typing import Any
 
 import uvloop
 
-from fogbank.app.features import FEATURES
+from fogbank.app.features import features
 from fogbank.app.operator_service import OperatorService
 from fogbank.app.projects import Projects
+from fogbank.app.registry import services
 from fogbank.app.tracing import Tracer
 from fogbank.clock import Clock
 from fogbank.control.connectors import Connectors
@@ -29,20 +30,23 @@ from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.control.operation_retention import forget_operations
 from fogbank.control.operator import OperatorApi
+from fogbank.control.periodic import every
 from fogbank.control.request_queue import NoCapacity
 from fogbank.dataplane.driver import Drifted, Event, WorkloadExited, WorkloadWrote
 from fogbank.dataplane.linux.containers.runtime import CrunRuntime
 from fogbank.dataplane.linux.driver import LinuxDriver
 from fogbank.dataplane.linux.images.builtin import open_store
+from fogbank.dataplane.linux.memory import LOOK_SECONDS, Trimmer
 from fogbank.dataplane.linux.net.capture import probe
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
 from fogbank.dataplane.linux.world import Entered
-from fogbank.frontend.api.application import Api
+from fogbank.frontend.api.application import ApiApplication
+from fogbank.frontend.api.invoke import Api
 from fogbank.frontend.client_environment import environment
 from fogbank.frontend.http.connections import ALPN, Connections
 from fogbank.frontend.http.proxy import Proxy
 from fogbank.frontend.http.virtual_hosts import Hosts
-from fogbank.frontend.iam.accounts import WorldDirectory, make_key, operator_account
+from fogbank.frontend.iam.accounts import WorldDirectory, operator_account
 from fogbank.frontend.iam.iamcredentials import iamcredentials_application
 from fogbank.frontend.iam.identity import open_identity
 from fogbank.frontend.iam.oauth import oauth_application
@@ -63,23 +67,12 @@ from fogbank.servers.dns import DnsServer, world_answers
 from fogbank.servers.listeners import ListenerServers, http_server
 from fogbank.servers.metadata import InstanceFacts, metadata_application
 from fogbank.servers.sites import Sites
-from fogbank.services import cloudresourcemanager, compute, iam, run, serviceusage, vpcaccess
-from fogbank.services.contract import Service
+from fogbank.services.contract import catalogue_of
 from fogbank.settings import Folders, Settings, cache_home
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
 
 log = logging.getLogger(__name__)
-
-SERVICES: Sequence[Service] = (
-    compute.SERVICE,
-    vpcaccess.SERVICE,
-    run.SERVICE,
-    serviceusage.SERVICE,
-    cloudresourcemanager.with_default_network(compute.default_network),
-    iam.with_keys(make_key),
-)
-"""Every Google API that the region answers."""
 
 PROBE_SECONDS = 2.0
 
@@ -112,6 +105,7 @@ class Region:
         self._spawn(self.instances.run())
         self._spawn(self.connectors.run())
         self._spawn(forget_operations(self.store, self._clock))
+        self._spawn(every(LOOK_SECONDS, Trimmer().trim))
         await self.proxy.serve(self._entered.proxy)
         self._spawn(http_server(OperatorApi(self.operator_service))(None, self._entered.operator))
         self.operator_service.ready = True
@@ -136,6 +130,7 @@ class Region:
             self.store,
             owner=operator,
             strict=settings.strict_projects,
+            defaults=catalogue_of(services()).new_project,
             now=self._clock.now,
             new_id=_new_id,
         )
@@ -172,7 +167,7 @@ class Region:
 
     def _make_control(self) -> None:
         self.logbook = Logbook(self._places.root / "log.jsonl", self._clock)
-        self.loop = ControlLoop(self.store, self.driver, Compiler(FEATURES), SERVICES, self._clock)
+        self.loop = ControlLoop(self.store, self.driver, Compiler(features()), services(), self._clock)
         self.instances = Instances(
             self.store,
             self.loop,
@@ -187,8 +182,7 @@ class Region:
     def _make_front_end(self) -> None:
         api = Api(
             store=self.store,
-            services=SERVICES,
-            identity=self.identity,
+            services=services(),
             now=self._clock.now,
             new_id=_new_id,
             ensure_project=self.projects.ensure,
@@ -207,7 +201,7 @@ class Region:
         )
         hosts = Hosts(
             {
-                "api": api,
+                "api": ApiApplication(api, self.identity),
                 "accounts": oauth_application(self.identity),
                 "iamcredentials": iamcredentials_application(self.identity),
                 "run": self.ingress,
@@ -340,11 +334,13 @@ def serve(entered: Entered, places: Folders, settings: Settings) -> int:
     """Run a region until SIGTERM, SIGINT or ``fogbank down``."""
 
     async def main() -> None:
+        gc.disable()  # start-up, above all the reading of a large World, makes little but what stays
         region = Region(entered, places, settings)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, region.end)
-        gc.freeze()  # what start-up made stays; collections need not look at it again
+        gc.freeze()  # what start-up made need not be looked at by any collection
+        gc.enable()
         await region.run()
 
     os.umask(0o077)

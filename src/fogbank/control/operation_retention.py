@@ -5,10 +5,13 @@ Unfinished operations stay, however old.
 """
 
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from fogbank.clock import Clock
 from fogbank.control.periodic import every
 from fogbank.resources.decisions import Decision
+from fogbank.resources.indexes import OPERATIONS, Index
+from fogbank.resources.operations import Operation
 from fogbank.resources.world import DeleteOperation, World
 from fogbank.store.store import Store
 
@@ -26,14 +29,21 @@ PAUSE_SECONDS = 60.0
 
 def outdated(world: World, now: datetime) -> tuple[DeleteOperation, ...]:
     """Choose the operations to forget, oldest first."""
-    ended = [(operation.ended, operation.name) for operation in world.operations.values() if operation.ended]
-    ended.sort()
-    surplus = len(ended) - MOST
-    return tuple(
-        DeleteOperation(name)
-        for place, (moment, name) in enumerate(ended)
-        if now - moment > (AT_LEAST if place < surplus else KEPT)
-    )
+    surplus = len(world.operations) - len(world.running) - MOST
+
+    def is_outdated(ended: tuple[int, tuple[datetime, Operation]]) -> bool:
+        place, (moment, _) = ended
+        return now - moment > (AT_LEAST if place < surplus else KEPT)
+
+    oldest_first = enumerate(world.ordered(_BY_END))
+    return tuple(DeleteOperation(each.name) for _, (_, each) in takewhile(is_outdated, oldest_first))
+
+
+def _end_of(operation: Operation) -> tuple[datetime, ...]:
+    return (operation.ended,) if operation.ended else ()
+
+
+_BY_END = Index(OPERATIONS, _end_of)
 
 
 async def forget_operations(store: Store, clock: Clock) -> None:

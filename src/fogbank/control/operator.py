@@ -15,6 +15,7 @@ from fogbank.errors import ApiError, DriverError, OperatorError
 
 log = logging.getLogger(__name__)
 
+BODY_LIMIT = 1024 * 1024
 Json = dict[str, Any]
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -103,13 +104,18 @@ class OperatorApi:
 
 
 async def _body(receive: Receive) -> Json:
-    text = b""
+    text = bytearray()
     while True:
         message = await receive()
         text += message.get("body", b"")
+        if len(text) > BODY_LIMIT:
+            raise OperatorError(f"the request's body is longer than {BODY_LIMIT} bytes")
         if not message.get("more_body"):
             break
-    body = json.loads(text or b"{}")
+    try:
+        body = json.loads(text or b"{}")
+    except RecursionError:
+        raise OperatorError("the request's body is nested too deeply") from None
     if not isinstance(body, dict):
         raise OperatorError("the request's body must be a JSON object")
     return body

@@ -1,76 +1,17 @@
 """Compile Google's discovery documents into the tables that ship with Fogbank.
 
-Run by hand (``python -m fogbank.discovery.compile``) with google-api-python-client installed, which brings
-the documents. Descriptions stay behind: what is left is a method per line and a schema per line, so that
-loading is fast, a schema nobody asks for is never parsed, and a difference between two revisions can be read.
+``make generate`` writes them (``tools/generate_discovery.py``). Descriptions stay behind: what is left is a
+method per line and a schema per line, so that loading is fast, a schema nobody asks for is never parsed, and
+a difference between two revisions can be read.
 ``routes.py`` and ``schemas.py`` read the tables; their docstrings tell the format.
 """
 
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-TABLES = Path(__file__).parent / "tables"
-
-WITH_SCHEMAS = (
-    "compute.v1",
-    "run.v1",
-    "run.v2",
-    "vpcaccess.v1",
-    "vpcaccess.v1beta1",
-    "serviceusage.v1",
-    "serviceusage.v1beta1",
-    "cloudresourcemanager.v1",
-    "cloudresourcemanager.v3",
-    "iam.v1",
-    "iamcredentials.v1",
-    "oauth2.v2",
-)
-"""Documents of which something is implemented."""
-
-ROUTES_ONLY = (
-    "artifactregistry.v1",
-    "artifactregistry.v1beta2",
-    "certificatemanager.v1",
-    "cloudbilling.v1",
-    "cloudbuild.v1",
-    "cloudscheduler.v1",
-    "cloudtrace.v2",
-    "container.v1",
-    "container.v1beta1",
-    "dns.v1",
-    "dns.v1beta2",
-    "iap.v1",
-    "logging.v2",
-    "monitoring.v1",
-    "monitoring.v3",
-    "networkconnectivity.v1",
-    "networkmanagement.v1",
-    "networkservices.v1",
-    "oslogin.v1",
-    "pubsub.v1",
-    "redis.v1",
-    "redis.v1beta1",
-    "secretmanager.v1",
-    "servicenetworking.v1",
-    "spanner.v1",
-    "storage.v1",
-)
-"""Documents that are there so that a refusal can name the method."""
-
 _SCALARS = {"integer": "int32", "number": "double", "string": "string", "boolean": "boolean", "any": "any"}
-
-
-def documents() -> Path:
-    """Find the folder of documents in google-api-python-client; SystemExit when it is not installed."""
-    spec = find_spec("googleapiclient")
-    if spec is None or spec.origin is None:
-        sys.exit("google-api-python-client is missing: install the dependency group 'generate'")
-    return Path(spec.origin).parent / "discovery_cache" / "documents"
 
 
 def compile_schema(schema: Mapping[str, Any]) -> Any:
@@ -163,22 +104,3 @@ def index_entry(document: Mapping[str, Any], methods: str) -> dict[str, Any]:
     paths = (json.loads(line)[2] for line in methods.splitlines())
     prefixes = sorted({"/".join(path.split("/")[:depth]) for path in paths})
     return {"host": host, "prefixes": prefixes, "title": document["title"], "revision": document["revision"]}
-
-
-def main() -> None:
-    """Write all tables."""
-    TABLES.mkdir(exist_ok=True)
-    source = documents()
-    index = {}
-    for name in sorted(WITH_SCHEMAS + ROUTES_ONLY):
-        document = json.loads((source / f"{name}.json").read_text())
-        methods, schemas = compile_document(document)
-        (TABLES / f"{name}.methods").write_text(methods)
-        if name in WITH_SCHEMAS:
-            (TABLES / f"{name}.schemas").write_text(schemas)
-        index[name] = index_entry(document, methods)
-    (TABLES / "index.json").write_text(json.dumps(index, indent=1, sort_keys=True) + "\n")
-
-
-if __name__ == "__main__":
-    main()

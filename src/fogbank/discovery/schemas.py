@@ -9,6 +9,7 @@ become strings, numbers in strings become numbers, enums may come as integers (C
 import json
 import re
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -80,12 +81,24 @@ def enum_number(document: str, choices: Sequence[str], value: str) -> int:
     return (_LAUNCH_STAGES if choices[0] == _LAUNCH_STAGES[0] else choices).index(value)
 
 
-class _Converter:
-    """Walks a value and its schema together, collecting what does not fit."""
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A request's body as its schema has it, and the ``unknown`` fields that were left out."""
 
-    def __init__(self, document: str, ignored: Container[str] = ()) -> None:
-        self.document, self.ignored = document, ignored
+    body: dict[str, Any]
+    unknown: tuple[str, ...] = ()
+
+
+class _Converter:
+    """Walks a value and its schema together, collecting what does not fit.
+
+    A ``lenient`` one collects unknown fields apart and takes a field's name in snake case too.
+    """
+
+    def __init__(self, document: str, ignored: Container[str] = (), *, lenient: bool = False) -> None:
+        self.document, self.ignored, self.lenient = document, ignored, lenient
         self.problems: list[tuple[str, str]] = []
+        self.unknown: list[str] = []
 
     def convert(self, value: Any, node: Any, at: str) -> Any:
         """Convert ``value`` to what ``node`` says; keep it as it is where it does not fit."""
@@ -124,12 +137,19 @@ class _Converter:
             return {k: self.convert(v, node["*"], f"{prefix}{k}") for k, v in value.items()}
         converted = {}
         for key, inner in value.items():
-            if key in node:
-                if inner != "" or not _is_enum(node[key]):  # an enum may be sent empty, which says nothing
-                    converted[key] = self.convert(inner, node[key], prefix + key)
+            known = _field_name(key, node)
+            if known is not None:
+                if inner != "" or not _is_enum(node[known]):  # an enum may be sent empty, which says nothing
+                    converted[known] = self.convert(inner, node[known], prefix + known)
             elif key != "@type" and (at or key not in self.ignored):
-                self._unknown(prefix + key, "Cannot find field.")
+                self._unknown_field(prefix + key)
         return converted
+
+    def _unknown_field(self, at: str) -> None:
+        if self.lenient:
+            self.unknown.append(at)
+        else:
+            self._unknown(at, "Cannot find field.")
 
     def _scalar(self, value: Any, kind: str, at: str) -> Any:
         if isinstance(value, list):
@@ -174,6 +194,17 @@ class _Converter:
         kind = "TYPE_MESSAGE" if isinstance(node, dict) and "|" not in node else kind
         shown = json.dumps(value, ensure_ascii=False)
         self.problems.append((at, f"Invalid value at '{at}' ({kind}), {shown}"))
+
+
+def _field_name(key: str, node: Mapping[str, Any]) -> str | None:
+    """Return which field of ``node`` a client means by ``key``: its JSON name or its proto name."""
+    if key in node:
+        return key
+    if "_" not in key:
+        return None
+    first, *others = key.split("_")
+    camel = first + "".join(other[:1].upper() + other[1:] for other in others)
+    return camel if camel in node else None
 
 
 def _is_enum(node: Any) -> bool:
@@ -222,16 +253,18 @@ def bad_request(problems: Sequence[tuple[str, str]]) -> ApiError:
     return ApiError(400, message, "INVALID_ARGUMENT", "badRequest", (detail,))
 
 
-def convert_request(document: str, name: str, body: Any, ignored: Container[str] = ()) -> dict[str, Any]:
+def convert_request(document: str, name: str, body: Any, ignored: Container[str] = ()) -> Converted:
     """Check a request's body against the schema ``name`` and convert it; Google's 400 otherwise.
 
     ``ignored`` names top-level fields that are passed over: some clients repeat path parameters in the body.
+    Compute leaves out what it does not know without a word (Terraform's provider sends ``initialNatIps`` to
+    v1); the other APIs refuse it. All take proto names (``address_type``) for JSON names (``addressType``).
     """
-    converter = _Converter(document, ignored)
+    converter = _Converter(document, ignored, lenient=document.startswith("compute."))
     converted = converter.convert(body, "#" + name, "")
     if converter.problems:
         raise bad_request(converter.problems)
-    return converted if isinstance(converted, dict) else {}
+    return Converted(converted if isinstance(converted, dict) else {}, tuple(converter.unknown))
 
 
 def check_response(document: str, name: str, answer: Any) -> list[str]:

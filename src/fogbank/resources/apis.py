@@ -3,28 +3,23 @@
 An API can be enabled whether the region implements it or not; what is not implemented says so when called.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 from fogbank.errors import ApiError
 from fogbank.resources.names import ResourceName
+from fogbank.resources.policies import ROLES, RoleTable
 from fogbank.resources.projects import project_number
-from fogbank.resources.world import World
+from fogbank.resources.world import Change, World
 
 SERVICES = "serviceusage.services"
 
 State = Literal["ENABLED", "DISABLED"]
 
-IMPLEMENTED: Mapping[str, str] = {
-    "cloudresourcemanager.googleapis.com": "Cloud Resource Manager API",
-    "compute.googleapis.com": "Compute Engine API",
-    "iam.googleapis.com": "Identity and Access Management (IAM) API",
-    "iamcredentials.googleapis.com": "IAM Service Account Credentials API",
-    "run.googleapis.com": "Cloud Run Admin API",
-    "serviceusage.googleapis.com": "Service Usage API",
-    "vpcaccess.googleapis.com": "Serverless VPC Access API",
-}
-"""Name and title of the APIs that the region implements: a project has them enabled from the start."""
+NewId = Callable[[], int]
+"""Draws one of Google's numeric ids."""
 
 _OTHERS: Mapping[str, str] = {
     "aiplatform.googleapis.com": "Vertex AI API",
@@ -94,9 +89,7 @@ _OTHERS: Mapping[str, str] = {
     "trafficdirector.googleapis.com": "Traffic Director API",
     "workflows.googleapis.com": "Workflows API",
 }
-
-CATALOGUE: Mapping[str, str] = dict(sorted({**IMPLEMENTED, **_OTHERS}.items()))
-"""Name and title of every API that there is."""
+"""Name and title of Google's other APIs."""
 
 
 def api_name(project: str, api: str) -> ResourceName:
@@ -104,33 +97,55 @@ def api_name(project: str, api: str) -> ResourceName:
     return ResourceName(SERVICES, f"projects/{project}/services/{api}")
 
 
-def check_enabled(world: World, project: str, api: str) -> None:
-    """Refuse a call of ``api`` for a project that has disabled it (SEMANTICS 13.3)."""
-    if api not in IMPLEMENTED or state(world, project, api) == "ENABLED":
-        return
-    number = project_number(world, project)
-    raise ApiError(
-        403,
-        f"{CATALOGUE[api]} has not been used in project {number} before or it is disabled. Enable it by "
-        f"visiting https://console.developers.google.com/apis/api/{api}/overview?project={number} then "
-        "retry. If you enabled this API recently, wait a few minutes for the action to propagate to our "
-        "systems and retry.",
-        "PERMISSION_DENIED",
-        "accessNotConfigured",
-        (
-            {
-                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                "reason": "SERVICE_DISABLED",
-                "domain": "googleapis.com",
-                "metadata": {"consumer": f"projects/{number}", "service": api},
-            },
-        ),
-    )
+def _nothing(_project: str, _now: datetime, _new_id: NewId) -> tuple[Change, ...]:
+    return ()
 
 
-def state(world: World, project: str, api: str) -> State:
-    """Return whether ``project`` has ``api`` enabled: what somebody chose, else the start."""
-    found = world.find(api_name(project, api))
-    if found is not None:
-        return "ENABLED" if found.body["state"] == "ENABLED" else "DISABLED"
-    return "ENABLED" if api in IMPLEMENTED else "DISABLED"
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The APIs of a region, for whoever speaks about all of them (Service Usage, IAM, new projects).
+
+    ``implemented`` has the title of each API that the region implements, by host: a project has them enabled
+    from the start. ``permissions`` are those that the region knows. ``new_project`` makes what the APIs put
+    into a new project, given its id, the time and where ids come from. ``roles`` are Google's own.
+    """
+
+    implemented: Mapping[str, str] = field(default_factory=dict)
+    permissions: tuple[str, ...] = ()
+    new_project: Callable[[str, datetime, NewId], tuple[Change, ...]] = _nothing
+    roles: RoleTable = field(default_factory=lambda: ROLES)
+
+    @property
+    def titles(self) -> Mapping[str, str]:
+        """Host and title of every API that there is, in order, implemented or not."""
+        return dict(sorted({**_OTHERS, **self.implemented}.items()))
+
+    def state(self, world: World, project: str, api: str) -> State:
+        """Return whether ``project`` has ``api`` enabled: what somebody chose, else the start."""
+        found = world.find(api_name(project, api))
+        if found is not None:
+            return "ENABLED" if found.body["state"] == "ENABLED" else "DISABLED"
+        return "ENABLED" if api in self.implemented else "DISABLED"
+
+    def check_enabled(self, world: World, project: str, api: str) -> None:
+        """Refuse a call of ``api`` for a project that has disabled it (SEMANTICS 13.3)."""
+        if api not in self.implemented or self.state(world, project, api) == "ENABLED":
+            return
+        number = project_number(world, project)
+        raise ApiError(
+            403,
+            f"{self.implemented[api]} has not been used in project {number} before or it is disabled. Enable "
+            f"it by visiting https://console.developers.google.com/apis/api/{api}/overview?project={number} "
+            "then retry. If you enabled this API recently, wait a few minutes for the action to propagate to "
+            "our systems and retry.",
+            "PERMISSION_DENIED",
+            "accessNotConfigured",
+            (
+                {
+                    "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                    "reason": "SERVICE_DISABLED",
+                    "domain": "googleapis.com",
+                    "metadata": {"consumer": f"projects/{number}", "service": api},
+                },
+            ),
+        )

@@ -42,7 +42,10 @@ _MAKE_TOKENS = (
     "iam.serviceAccounts.signJwt",
 )
 
-ROLES: Mapping[str, tuple[str, ...]] = {
+RoleTable = Mapping[str, tuple[str, ...]]
+"""Role to permissions, each a whole name or a beginning that ends in a dot."""
+
+ROLES: RoleTable = {
     "roles/owner": _EVERYTHING,
     "roles/editor": _EVERYTHING,
     "roles/run.admin": ("run.", "resourcemanager.projects.get", "resourcemanager.projects.list"),
@@ -72,21 +75,6 @@ ROLES: Mapping[str, tuple[str, ...]] = {
         "iam.serviceAccounts.update",
     ),
     "roles/iam.serviceAccountKeyAdmin": ("iam.serviceAccountKeys.",),
-    "roles/vpcaccess.user": (
-        "vpcaccess.connectors.use",
-        "vpcaccess.connectors.get",
-        "vpcaccess.connectors.list",
-        "compute.networks.access",
-    ),
-    "roles/vpcaccess.admin": ("vpcaccess.",),
-    "roles/compute.admin": ("compute.",),
-    "roles/compute.networkAdmin": ("compute.",),
-    "roles/compute.networkUser": (
-        "compute.networks.access",
-        "compute.networks.use",
-        "compute.subnetworks.use",
-        "compute.subnetworks.useExternalIp",
-    ),
     "roles/artifactregistry.reader": ("artifactregistry.repositories.downloadArtifacts",),
     "roles/artifactregistry.writer": (
         "artifactregistry.repositories.downloadArtifacts",
@@ -97,7 +85,13 @@ ROLES: Mapping[str, tuple[str, ...]] = {
         "iap.tunnelDestGroups.accessViaIAP",
     ),
 }
-"""Role to permissions, each a whole name or a beginning that ends in a dot (SEMANTICS 10)."""
+"""The basic roles, those that the front end asks about itself, and those of APIs that are not built.
+
+The other roles of an API stand in its ``Service`` (SEMANTICS 10).
+"""
+
+_VIEWED = frozenset({"get", "list", "getIamPolicy", "getEffectiveFirewalls"})
+"""Last words of the permissions that roles/viewer has."""
 
 _BASIC_ROLES = frozenset({"roles/owner", "roles/editor"})
 _WITHOUT_SET_POLICY = frozenset({"roles/editor", "roles/run.developer"})
@@ -154,7 +148,11 @@ def bind(policy: Json | None, role: str, member: str, serial: int) -> Json:
 
 
 def allows(
-    policies: Iterable[Json | None], permission: str, principal: str | None, authenticated: bool = True
+    policies: Iterable[Json | None],
+    permission: str,
+    principal: str | None,
+    authenticated: bool = True,
+    roles: RoleTable = ROLES,
 ) -> bool:
     """Return whether any of ``policies`` (the resource's own and its project's) grants ``permission``.
 
@@ -162,31 +160,34 @@ def allows(
     """
     known = _names_of(principal, authenticated)
     return any(
-        grants(binding["role"], permission) and not known.isdisjoint(binding.get("members") or ())
+        grants(binding["role"], permission, roles) and not known.isdisjoint(binding.get("members") or ())
         for policy in policies
         for binding in (policy or NEVER_SET).get("bindings") or ()
     )
 
 
 def granted(
-    policies: Iterable[Json | None], permissions: Iterable[str], principal: str | None
+    policies: Iterable[Json | None],
+    permissions: Iterable[str],
+    principal: str | None,
+    roles: RoleTable = ROLES,
 ) -> tuple[str, ...]:
     """Answer testIamPermissions: those of ``permissions`` that ``principal`` has."""
     found = tuple(policies)
-    return tuple(p for p in permissions if allows(found, p, principal, principal is not None))
+    return tuple(p for p in permissions if allows(found, p, principal, principal is not None, roles))
 
 
-def grants(role: str, permission: str) -> bool:
-    """Return whether ``role`` has ``permission``."""
+def grants(role: str, permission: str, roles: RoleTable = ROLES) -> bool:
+    """Return whether ``role`` has ``permission``; ``roles`` are those that exist."""
     if permission.endswith(_SET_POLICY) and role in _WITHOUT_SET_POLICY:
         return False
     if permission in _MAKE_TOKENS and role in _BASIC_ROLES:
         return False  # owners give themselves roles/iam.serviceAccountTokenCreator first
     if role == "roles/viewer":
-        return permission.rpartition(".")[2] in {"get", "list", "getIamPolicy"}
+        return permission.rpartition(".")[2] in _VIEWED
     return any(
         permission.startswith(held) if held.endswith(".") or not held else permission == held
-        for held in ROLES.get(role, ())
+        for held in roles.get(role, ())
     )
 
 

@@ -5,11 +5,12 @@ project chooses it.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from hashlib import blake2b, sha256
 
 from fogbank.errors import ApiError
+from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource, World
 
@@ -53,10 +54,15 @@ def project_id(world: World, reference: str) -> str:
     """Return the id of a project that is called by its id or by its number; an unknown number stays."""
     if not reference.isdigit():
         return reference
-    for project in world.all(PROJECTS):
-        if project.body["projectNumber"] == reference:
-            return project.name.id
-    return reference
+    project = next(world.by(_BY_NUMBER, reference), None)
+    return reference if project is None else project.name.id
+
+
+def _number_of(project: Resource) -> tuple[str]:
+    return (str(project.body["projectNumber"]),)
+
+
+_BY_NUMBER = Index(PROJECTS, _number_of)
 
 
 def check_active(world: World, project: str) -> None:
@@ -95,6 +101,44 @@ def compute_account(number: str) -> str:
 def unique_id(email: str) -> str:
     """Return the number of an account that nobody created: twenty-one digits made from its address."""
     return str(10**20 + int.from_bytes(sha256(email.encode()).digest()[:7], "big"))
+
+
+def _account_of(project: Resource) -> tuple[str, str]:
+    email = compute_account(str(project.body["projectNumber"]))
+    return (email, unique_id(email))
+
+
+_BY_ACCOUNT = Index(PROJECTS, _account_of)
+
+
+def project_of_compute_account(world: World, reference: str) -> Resource | None:
+    """Find the project whose default account has the address or the unique id ``reference``."""
+    return next(world.by(_BY_ACCOUNT, reference), None)
+
+
+def _references_of(account: Resource) -> tuple[str, str]:
+    return (account.body["email"], account.body["uniqueId"])
+
+
+_BY_REFERENCE = Index(SERVICE_ACCOUNTS, _references_of)
+
+
+def find_account(world: World, reference: str, under: str = "") -> Resource | None:
+    """Find a service account by its address or its unique id, if its path starts with ``under``."""
+    found = (each for each in world.by(_BY_REFERENCE, reference) if each.name.path.startswith(under))
+    return next(found, None)
+
+
+def _holder_of(key: Resource) -> tuple[str]:
+    return (key.name.segment("serviceAccounts") or "",)
+
+
+_BY_HOLDER = Index(ACCOUNT_KEYS, _holder_of)
+
+
+def keys_of_account(world: World, email: str) -> Iterator[Resource]:
+    """List the keys of the service account with the address ``email``."""
+    return world.by(_BY_HOLDER, email)
 
 
 def service_account_name(project: str, email: str) -> ResourceName:

@@ -5,11 +5,12 @@ in, so the views are total. The surprising fact: what a VPC connector is called 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
+from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
 from fogbank.resources.quantities import cpu_millis, memory_bytes
 from fogbank.resources.world import Json, Resource, World
@@ -256,10 +257,29 @@ def _target(entry: Json) -> Target:
 
 def revisions_of(world: World, service: ResourceName) -> tuple[Revision, ...]:
     """Every revision of ``service``, oldest first."""
-    prefix = f"projects/{service.project}/locations/{service.region}/revisions/"
-    found = [
-        r
-        for r in world.all(REVISIONS, prefix)
-        if r.body["metadata"]["labels"].get(SERVICE_LABEL) == service.id
-    ]
+    found = stored_revisions(world, service)
     return tuple(read_revision(r) for r in sorted(found, key=lambda r: (r.created, r.name.path)))
+
+
+def stored_revisions(world: World, service: ResourceName) -> Iterator[Resource]:
+    """List the revisions of ``service`` as they are stored, by name."""
+    return world.by(_BY_SERVICE, service.path)
+
+
+def revisions_with_connector(world: World, connector: ResourceName) -> Iterator[Resource]:
+    """List the revisions that send packets through ``connector``, by name."""
+    return world.by(_BY_CONNECTOR, connector.path)
+
+
+def _service_of(revision: Resource) -> tuple[str, ...]:
+    service = revision.body["metadata"]["labels"].get(SERVICE_LABEL)
+    return (f"{revision.name.path.partition('/revisions/')[0]}/services/{service}",)
+
+
+def _connector_of(revision: Resource) -> tuple[str, ...]:
+    connector = read_revision(revision).connector
+    return (connector.path,) if connector else ()
+
+
+_BY_SERVICE = Index(REVISIONS, _service_of)
+_BY_CONNECTOR = Index(REVISIONS, _connector_of)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
+from urllib.parse import quote
 
 from fogbank.frontend.http.asgi import (
     Application,
@@ -151,7 +152,8 @@ def _folder(request: HttpRequest, tree: Tree) -> HttpResponse:
             return HttpResponse(200, _flat(tree).encode(), _PLAIN, _HEADERS)
         return _json(_value_of(tree))
     if not request.path.endswith("/"):
-        return text_answer("", 301, {**_HEADERS, "Location": f"http://{request.host}{request.path}/"})
+        location = f"http://{request.host}{quote(request.path)}/"
+        return text_answer("", 301, {**_HEADERS, "Location": location})
     names = [f"{name}/" if isinstance(value, Mapping) else name for name, value in tree.items()]
     if "email" in tree:
         names = sorted([*names, "identity", "token"])

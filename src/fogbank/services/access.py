@@ -10,15 +10,16 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.policies import NEVER_SET, granted, replaced
 from fogbank.resources.projects import policy_name
 from fogbank.resources.world import Json, Put, Resource, World
-from fogbank.services.contract import Call, Decision, Method, Read, Write
+from fogbank.services.contract import NO_PERMISSION, Call, Decision, Method, Read, Write
 
 Guarded = Callable[[World, Call], ResourceName]
 
 
-def iam_methods(prefix: str, guarded: Guarded) -> Mapping[str, Method]:
+def iam_methods(prefix: str, guarded: Guarded, kind: str) -> Mapping[str, Method]:
     """Make getIamPolicy, setIamPolicy and testIamPermissions under ``prefix`` (``projects.``).
 
-    ``guarded`` names the policy of the resource that a call is about, and refuses when that does not exist.
+    ``guarded`` names the policy of the resource that a call is about, and refuses when that does not exist;
+    ``kind`` (``run.services``) is what permissions call it.
     """
 
     def get_policy(world: World, call: Call) -> Json:
@@ -36,13 +37,13 @@ def iam_methods(prefix: str, guarded: Guarded) -> Mapping[str, Method]:
     def test_permissions(world: World, call: Call) -> Json:
         name = guarded(world, call)
         policies = (_body(world, name), _body(world, policy_name(name.project)))
-        held = granted(policies, call.body.get("permissions") or (), call.principal)
+        held = granted(policies, call.body.get("permissions") or (), call.principal, call.apis.roles)
         return {"permissions": list(held)} if held else {}
 
     return {
-        f"{prefix}getIamPolicy": Read(get_policy),
-        f"{prefix}setIamPolicy": Write(set_policy),
-        f"{prefix}testIamPermissions": Read(test_permissions),
+        f"{prefix}getIamPolicy": Read(get_policy, f"{kind}.getIamPolicy"),
+        f"{prefix}setIamPolicy": Write(set_policy, f"{kind}.setIamPolicy"),
+        f"{prefix}testIamPermissions": Read(test_permissions, NO_PERMISSION),
     }
 
 

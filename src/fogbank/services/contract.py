@@ -8,15 +8,29 @@ decides. It has no clock and no chance: ``call.now`` and ``call.new_id()`` bring
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from fogbank.network.topology import Topology
+from fogbank.resources.apis import Catalogue, NewId
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
+from fogbank.resources.policies import ROLES, RoleTable
 from fogbank.resources.world import Change, Json, World
 
-__all__ = ["Call", "Decision", "List", "Method", "Read", "Service", "Write"]
+__all__ = ["Call", "Decision", "Elsewhere", "List", "Method", "Read", "Service", "Write"]
+
+NO_PERMISSION = "none"
+"""The permission of a method that Google lets everybody call who has signed in."""
+
+ErrorDialect = Literal["status", "reasons", "both"]
+"""How an API writes an error: ``status`` and details, compute's list of ``errors`` with reasons, or both."""
+
+OperationDialect = Literal["compute", "longrunning"]
+"""How an API shows operations: as ``compute#operation`` or as ``google.longrunning.Operation``.
+
+Knative's objects have no operations: a write answers with the object (``Decision.settles``).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +39,8 @@ class Call:
 
     ``method`` is the discovery id with its version (``compute.v1.subnetworks.insert``); ``parameters``
     holds path and query parameters, typed as the discovery document says; ``principal`` is the caller's
-    e-mail address. ``observed`` is the network as the driver last saw it.
+    e-mail address. ``observed`` is the network as the driver last saw it; ``apis`` are the APIs of the
+    region, for the methods that speak about other APIs.
     """
 
     method: str
@@ -35,6 +50,7 @@ class Call:
     now: datetime
     new_id: Callable[[], int]
     observed: Topology = field(default_factory=Topology)
+    apis: Catalogue = field(default_factory=Catalogue)
 
     def __getitem__(self, parameter: str) -> str:
         """Return a path parameter, which is always there."""
@@ -46,6 +62,7 @@ class Read:
     """A method that answers with one JSON object and changes nothing."""
 
     read: Callable[[World, Call], Json]
+    permission: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +76,7 @@ class List:
     list: Callable[[World, Call], Iterable[Json]]
     items: str = "items"
     filtered: bool = False
+    permission: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +84,18 @@ class Write:
     """A method that changes something."""
 
     decide: Callable[[World, Call], Decision]
+    permission: str = ""
 
 
-Method = Read | List | Write
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A method that an application of its own answers on the API's own host (iamcredentials)."""
+
+    permission: str = ""
+
+
+Method = Read | List | Write | Elsewhere
+"""A method of an API, each with the IAM permission that it needs on its resource (NO_PERMISSION: none)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +104,10 @@ class Service:
     version.
 
     ``methods`` is keyed ``v1.subnetworks.insert`` or, when all versions agree, ``subnetworks.insert``.
+    ``title`` and ``versions`` are as in Google's discovery documents. ``permissions`` are those that other
+    resources' methods ask about, beside those of its own methods (``compute.subnetworks.use``).
+    ``roles`` are Google's predefined roles of the API.
+    ``new_project`` makes what a new project has of it: given its id, the time and where ids come from.
     ``converged`` is asked which changes follow once the kernel has what the World promises about a resource
     (a state that becomes READY). ``operation_response`` gives the message of a finished longrunning
     operation. ``finishes`` tells whether an operation is over once the network is as promised; one that
@@ -85,6 +116,44 @@ class Service:
 
     name: str
     methods: Mapping[str, Method]
+    title: str = ""
+    versions: tuple[str, ...] = ()
+    errors: ErrorDialect = "status"
+    operations: OperationDialect = "longrunning"
+    permissions: tuple[str, ...] = ()
+    roles: RoleTable = field(default_factory=dict)
+    new_project: Callable[[str, datetime, NewId], tuple[Change, ...]] = lambda _p, _t, _i: ()
     converged: Callable[[World, ResourceName, datetime], tuple[Change, ...]] = lambda _w, _n, _t: ()
     operation_response: Callable[[World, Operation], Mapping[str, Any] | None] = lambda _w, _o: None
     finishes: Callable[[World, Operation], bool] = lambda _w, _o: True
+
+    @property
+    def host(self) -> str:
+        """The API's own host, which is also its name in Service Usage; regional hosts contain it."""
+        return f"{self.name}.googleapis.com"
+
+    def method(self, version: str, name: str) -> Method | None:
+        """Find the handler of a method (``networks.insert``) of one version; None when it is not built."""
+        return self.methods.get(f"{version}.{name}") or self.methods.get(name)
+
+
+def operation_permissions(api: str, *collections: str) -> tuple[str, ...]:
+    """List the permissions of an API's methods of operations, which the front end answers."""
+    return tuple(f"{api}.{each}.{verb}" for each in collections for verb in ("delete", "get", "list"))
+
+
+def catalogue_of(services: Iterable[Service]) -> Catalogue:
+    """Gather what ``services`` say about themselves."""
+    known = tuple(services)
+    permissions = {each.permission for service in known for each in service.methods.values()}
+    permissions |= {each for service in known for each in service.permissions}
+
+    def new_project(project: str, now: datetime, new_id: NewId) -> tuple[Change, ...]:
+        return tuple(change for service in known for change in service.new_project(project, now, new_id))
+
+    return Catalogue(
+        {service.host: service.title for service in known},
+        tuple(sorted(permissions - {NO_PERMISSION, ""})),
+        new_project,
+        {**ROLES, **{role: held for service in known for role, held in service.roles.items()}},
+    )

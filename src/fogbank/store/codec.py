@@ -28,8 +28,8 @@ def decode_resource(row: tuple[str, str, str, str, str, str]) -> Resource:
         ResourceName(collection, path),
         int(identifier),
         datetime.fromisoformat(created),
-        json.loads(body),
-        json.loads(private),
+        _value(body),
+        _value(private) if private != _NOTHING else {},
     )
 
 
@@ -58,7 +58,7 @@ def encode_operation(operation: Operation) -> tuple[str, str]:
 def decode_operation(row: tuple[str, str]) -> Operation:
     """Read a row back."""
     path, text = row
-    record: dict[str, Any] = json.loads(text)
+    record = _value(text)
     return Operation(
         name=ResourceName(record["collection"], path),
         id=int(record["id"]),
@@ -77,5 +77,19 @@ def decode_operation(row: tuple[str, str]) -> Operation:
     )
 
 
+_NOTHING = "{}"
+"""What most resources have in private."""
+
+_decode = json.JSONDecoder().raw_decode
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+def _value(text: str) -> dict[str, Any]:
+    """Read what ``_text`` wrote, which has no space around it that would have to be looked for."""
+    value: dict[str, Any]
+    value, _ = _decode(text)
+    return value
+
+
 def _text(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return _encode(value)

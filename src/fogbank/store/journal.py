@@ -9,7 +9,7 @@ import math
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,16 +59,13 @@ class Journal:
 
     def load(self) -> World:
         """Read every acknowledged write."""
-        world = World().after(
-            [
-                *(Put(decode_resource(r)) for r in self._database.execute("select * from resources")),
-                *(
-                    PutOperation(decode_operation(r))
-                    for r in self._database.execute("select * from operations")
-                ),
-            ]
-        )
-        return replace(world, version=int(self.fact("version") or 0))
+        return replace(World().after(self._rows()), version=int(self.fact("version") or 0))
+
+    def _rows(self) -> Iterator[Change]:
+        for row in self._database.execute("select * from resources"):
+            yield Put(decode_resource(row))
+        for record in self._database.execute("select * from operations"):
+            yield PutOperation(decode_operation(record))
 
     def append(self, version: int, changes: Iterable[Change], *, synced: bool = True) -> None:
         """Write ``changes`` and ``version``, all or nothing; ``synced`` waits for the disk.

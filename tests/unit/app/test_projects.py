@@ -10,6 +10,7 @@ import pytest
 from fogbank.app.projects import Projects
 from fogbank.errors import ApiError
 from fogbank.resources.projects import project_name
+from fogbank.services.compute import default_network
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
 
@@ -27,6 +28,7 @@ def projects(store: Store, *, strict: bool) -> Projects:
         store,
         owner="me@example.com",
         strict=strict,
+        defaults=default_network,
         now=lambda: datetime(2026, 1, 2, tzinfo=UTC),
         new_id=lambda: next(numbers),
     )

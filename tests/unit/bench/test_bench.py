@@ -68,6 +68,8 @@ def test_every_aim_has_a_row():
     for count in ("1 connection", "4 connections"):
         assert bounds.pop(f"API insert, get, delete: {count}") == (">=", 5)
         assert bounds.pop(f"API get: {count}") == (">=", 0.3)
+    for calls in ("insert, delete", "network insert, delete", "get", "page of a list"):
+        assert bounds.pop(f"API {calls}: 2,000 firewall rules") == (">=", 0.9)
     assert bounds == {
         "up to ready, cold": ("<=", 1),
         "idle memory": ("<=", 1),

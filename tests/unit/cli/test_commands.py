@@ -161,7 +161,12 @@ a/b:latest  sha256:1
 
 
 def test_trace_ends_with_4_when_prediction_and_packet_disagree(talker, fogbank):
-    answer = {"predicted": {"traces": []}, "lines": [], "observed": None, "differences": []}
+    answer: dict[str, object] = {
+        "predicted": {"traces": []},
+        "lines": [],
+        "observed": None,
+        "differences": [],
+    }
     talker.answers["POST /trace"] = (200, answer)
     assert fogbank("trace", "run/a", "http://x", "--probe").status == Exit.OK
     answer["observed"] = {"verdict": "connected", "seconds": 0.1, "sightings": []}

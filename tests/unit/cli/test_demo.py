@@ -1,5 +1,7 @@
 """The demo's steps: the article's commands, and requests that Google's own descriptions allow."""
 
+import importlib.util
+import os
 import shlex
 from pathlib import Path
 
@@ -95,8 +97,8 @@ def test_gcloud_is_preferred_and_plain_https_is_the_last_resort(monkeypatch, tmp
     monkeypatch.setattr(callers, "which", lambda _: "/usr/bin/gcloud")
     assert callers.best_caller(environment, AN3).name == "gcloud (/usr/bin/gcloud)"
     monkeypatch.setattr(callers, "which", lambda _: None)
-    monkeypatch.setattr(callers.os, "environ", {})
-    monkeypatch.setattr(callers.importlib.util, "find_spec", lambda _: object())
+    monkeypatch.setattr(os, "environ", {})
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
     assert "Google's Python clients" in callers.best_caller(environment, AN3).name
-    monkeypatch.setattr(callers.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert "plain HTTPS" in callers.best_caller(environment, AN3).name

@@ -1,5 +1,7 @@
 """A drawn trace: one line a hop, translations in plain sight, and the real packet below."""
 
+from typing import Any
+
 import click
 from inline_snapshot import snapshot
 
@@ -12,14 +14,16 @@ STEPS = [
     {"place": "network default", "state": "NAT", "description": "10.124.0.2 becomes 203.0.113.2:1024-1087"},
     {"place": "ifconfig.me", "state": "DELIVER", "description": "192.0.2.2:80 from 203.0.113.2"},
 ]
-PREDICTED = {"traces": [{"verdict": "accepted", "source": "203.0.113.2", "steps": STEPS}]}
+PREDICTED: dict[str, list[object]] = {
+    "traces": [{"verdict": "accepted", "source": "203.0.113.2", "steps": STEPS}]
+}
 
 
 def packet(netns, device, source, microseconds):
     return {"netns": netns, "device": device, "source": source, "microseconds": microseconds}
 
 
-OBSERVED = {
+OBSERVED: dict[str, Any] = {
     "verdict": "connected",
     "seconds": 0.0021,
     "sightings": [
@@ -58,7 +62,7 @@ the real packet
 
 def test_the_packets_hops_stand_in_the_order_of_the_way_it_took():
     other = {"verdict": "accepted", "source": "203.0.113.2", "steps": [STEPS[0], *STEPS[3:]]}
-    answer = {"predicted": {"traces": [other, *PREDICTED["traces"]]}, "differences": []}
+    answer: dict[str, object] = {"predicted": {"traces": [other, *PREDICTED["traces"]]}, "differences": []}
     answer["observed"] = OBSERVED | {"sightings": OBSERVED["sightings"][::-1]}
     assert drawn(answer).partition("\n\n")[2].splitlines()[1:4] == snapshot(
         [

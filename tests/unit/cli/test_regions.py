@@ -41,8 +41,10 @@ def test_a_damaged_note_says_what_to_remove(home, fogbank):
 def test_an_ephemeral_region_is_found_by_its_name_and_apart_from_a_lasting_one(new_talker):
     lasting = new_talker("a")
     fleeting = new_talker("b")
-    assert find_running("a").folders.root == lasting.folders.root
-    assert find_running("b").folders.root == fleeting.folders.root
+    for name, talker in (("a", lasting), ("b", fleeting)):
+        found = find_running(name)
+        assert found is not None
+        assert found.folders.root == talker.folders.root
     assert state_folders("a", ephemeral=True).root != state_folders("a").root
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from tests.unit.cli.conftest import write_note
@@ -12,6 +13,7 @@ from tests.unit.cli.conftest import write_note
 from fogbank.cli import checks, needs, starting
 from fogbank.cli.exits import Exit
 from fogbank.cli.regions import state_folders
+from fogbank.dataplane.linux import world
 from fogbank.settings import Settings
 
 
@@ -20,6 +22,7 @@ class Launched:
     pid: int = 4242
     answer: dict[str, object] = field(default_factory=dict)
     stopped: bool = False
+    calls: list[tuple[list[str], Path | None, bool]] = field(default_factory=list)
 
     def stop(self) -> None:
         self.stopped = True
@@ -29,14 +32,13 @@ class Launched:
 def launched(monkeypatch):
     """No world is made: only what happens around it is looked at."""
     fake = Launched()
-    fake.calls = []
 
     def launch(command, *, listeners, log, detach):
         fake.calls.append((command, log, detach))
         listeners.close()
         return fake
 
-    monkeypatch.setattr(starting.world, "launch", launch)
+    monkeypatch.setattr(world, "launch", launch)
     return fake
 
 
@@ -152,7 +154,7 @@ def test_what_a_killed_ephemeral_region_left_is_swept_and_one_that_starts_is_not
 
 def test_down_stops_and_says_where_the_state_is(talker, fogbank, monkeypatch):
     stopped = []
-    monkeypatch.setattr(starting.world, "stop", lambda pid, _grace: stopped.append(pid))
+    monkeypatch.setattr(world, "stop", lambda pid, _grace: stopped.append(pid))
     talker.answers["POST /down"] = (200, {})
     done = fogbank("down")
     assert done.status == 0, done.err
@@ -162,7 +164,7 @@ def test_down_stops_and_says_where_the_state_is(talker, fogbank, monkeypatch):
 
 
 def test_delete_state_forgets_everything(talker, fogbank, monkeypatch):
-    monkeypatch.setattr(starting.world, "stop", lambda *_: None)
+    monkeypatch.setattr(world, "stop", lambda *_: None)
     talker.answers["POST /down"] = (200, {})
     assert fogbank("down", "--delete-state").status == 0
     assert not talker.folders.root.exists()

@@ -5,7 +5,7 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 from socket import AF_INET, SocketKind, socket
@@ -13,6 +13,7 @@ from socket import AF_INET, SocketKind, socket
 import pytest
 from tests.cloud_calls import PLACE, PROJECT, REGION, Cloud
 from tests.lowered import compiler
+from tests.passes import Passes
 
 from fogbank.clock import Clock
 from fogbank.control import instances as control
@@ -48,14 +49,29 @@ class Machine:
         return tuple(Outcome(action) for action in actions)
 
 
+class RefusingJournal(Journal):
+    """A journal whose disk refuses to note that a revision is ready, as often as ``refusals`` says."""
+
+    refusals = 0
+
+    def append(self, version: int, changes: Iterable[Change], *, synced: bool = True) -> None:
+        changes = tuple(changes)
+        if self.refusals and any(map(_shows_ready, changes)):
+            self.refusals -= 1
+            raise sqlite3.OperationalError("disk full")
+        super().append(version, changes, synced=synced)
+
+
 class Region:
     """A store, a loop and a fleet whose containers all listen on this machine's loopback."""
 
     def __init__(self, folder: Path) -> None:
         self.cloud = Cloud()
         self.clock = Clock()
-        self.store = Store(Journal(folder / "world.sqlite"))
+        self.journal = RefusingJournal(folder / "world.sqlite")
+        self.store = Store(self.journal)
         self.loop = ControlLoop(self.store, Machine(), compiler(), (run.SERVICE,), self.clock)  # type: ignore[arg-type]
+        self.passes = Passes(self.loop)
         self.images = {"image": DIGEST}
         self.refusals: list[Exception] = []
         self.instances = Instances(
@@ -182,7 +198,6 @@ async def test_a_new_ready_revision_takes_the_place_of_the_old_one(region: Regio
     await region.until(Readiness.READY)
     await region.deploy(port, timeoutSeconds=7)
     await region.until(Readiness.READY)
-    await asyncio.sleep(0.05)
     region.instances.reconcile()
     names = [state.revision.name for state in region.instances.states.values()]
     assert names == [region.latest().name]
@@ -221,7 +236,7 @@ async def test_a_deleted_service_leaves_its_instances_their_network_until_they_a
     (old,) = region.instances.states.values()
     async with region.instances.lease(old.revision.name):
         await region.delete()
-        await asyncio.sleep(0.05)
+        await region.passes.until(lambda: region.loop.progress.applied_version == region.store.world.version)
         assert ("workload", old.instance.id) in region.loop.observed.elements, "somebody still waits for it"
     region.instances.reconcile()
     await retires_gently(region, old)
@@ -283,13 +298,14 @@ async def test_a_ready_revision_whose_instances_die_shows_until_one_lives(
     monkeypatch.setattr(control, "RESTART_PAUSES", (0.0,))
     await region.deploy(port)
     await region.until(Readiness.READY)
-    since = []
+    since: list[datetime] = []
     for status in (-9, 1):
         region.instances.exited(WorkloadExited(next(iter(region.instances.states)), status))
         ((name, failure),) = region.instances.explain()
         assert (name, failure.attempts) == (region.latest().name, len(since) + 1)
         since.append(failure.since)
         region.instances.reconcile()
+    ((_, failure),) = region.instances.explain()
     assert failure.why == "The container exited with status 1 before it listened."
     assert since[0] == since[1]
     await eventually(lambda: [c.phase for c in region.instances.states.values()] == ["ready"])
@@ -307,26 +323,18 @@ async def test_a_probe_outlives_a_machine_that_is_short_of_sockets_for_a_while(
 async def test_a_revision_is_shown_ready_later_when_the_disk_refused_to_note_it(
     region: Region, port: int
 ) -> None:
-    append, refused = region.store._journal.append, list[int]()
-
-    def refuse(version: int, changes: Iterable[Change], *, synced: bool = True) -> None:
-        changes = tuple(changes)
-        if not refused and any(map(_shows_ready, changes)):
-            refused.append(version)
-            raise sqlite3.OperationalError("disk full")
-        append(version, changes, synced=synced)
-
-    region.store._journal.append = refuse  # type: ignore[method-assign]
+    region.journal.refusals = 1
     await region.deploy(port)
-    await eventually(lambda: bool(refused))
+    await eventually(lambda: region.journal.refusals == 0)
     ticking = asyncio.create_task(region.instances.run())
     await region.until(Readiness.READY)
     ticking.cancel()
 
 
 def _shows_ready(change: Change) -> bool:
-    revision = isinstance(change, Put) and change.resource.name.collection == "run.revisions"
-    return revision and read_revision(change.resource).readiness is Readiness.READY
+    if not isinstance(change, Put) or change.resource.name.collection != "run.revisions":
+        return False
+    return read_revision(change.resource).readiness is Readiness.READY
 
 
 async def test_a_instance_that_goes_is_not_probed_any_more(region: Region) -> None:
@@ -368,7 +376,7 @@ async def test_those_who_wait_are_served_in_the_order_in_which_they_came(region:
         for _ in range(3):
             await leases.enter_async_context(region.instances.lease(revision))
         waiting = [asyncio.create_task(request(number)) for number in range(20)]
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # each of them takes its first step: into the queue
         waiting[3].cancel()
     waiting += [asyncio.create_task(request(number)) for number in range(20, 30)]
     await asyncio.gather(*waiting, return_exceptions=True)
@@ -387,7 +395,7 @@ async def test_whoever_leaves_in_the_moment_of_their_turn_gives_the_instance_bac
         for _ in range(3):
             await leases.enter_async_context(region.instances.lease(revision))
         waiting = asyncio.create_task(leases.enter_async_context(region.instances.lease(revision)))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # it takes its first step: into the queue
         await leases.aclose()
         waiting.cancel()
         await asyncio.wait([waiting])

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
+from tests.passes import Passes
 
 from fogbank.clock import Clock
 from fogbank.control import loop as control
@@ -56,14 +57,40 @@ def reserve(name: str) -> Decision:
     return Decision((Put(Resource(address, 1, NOW, {"name": name})),), replace(operation, target=address))
 
 
-class OneNetnsForEachNetwork:
-    """A compiler that knows networks only."""
+class Lowering:
+    """One network namespace for each network; remembers for which fleets, and has a bug on demand."""
 
-    def compile(self, world: World, _fleet: Fleet, _observed: Topology) -> Lowered:
+    def __init__(self) -> None:
+        self.fleets: list[Fleet] = []
+        self.failures = 0
+        self.bug: Exception | None = None
+        self.failed_thrice = asyncio.Event()
+
+    def compile(self, world: World, fleet: Fleet, _observed: Topology) -> Lowered:
+        self.fleets.append(fleet)
+        if self.bug:
+            self.failures += 1
+            if self.failures >= 3:
+                self.failed_thrice.set()
+            raise self.bug
         return lowered(frozenset(resource.name for resource in world.all("compute.networks")))
 
     def preview(self, world: World, fleet: Fleet, observed: Topology) -> Lowered:
         return self.compile(world, fleet, observed)
+
+
+class RefusingJournal(Journal):
+    """A journal whose disk is full for the next ``refusals`` ends of operations."""
+
+    refusals = 0
+
+    def append(self, version: int, changes: Iterable[Change], *, synced: bool = True) -> None:
+        changes = tuple(changes)
+        ends = any(isinstance(c, PutOperation) and c.operation.status == "DONE" for c in changes)
+        if ends and self.refusals:
+            self.refusals -= 1
+            raise sqlite3.OperationalError("disk full")
+        super().append(version, changes, synced=synced)
 
 
 @lru_cache
@@ -111,19 +138,41 @@ def machine() -> Machine:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = Store(Journal(tmp_path / "world.sqlite"))
+def lowering() -> Lowering:
+    return Lowering()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> RefusingJournal:
+    return RefusingJournal(tmp_path / "world.sqlite")
+
+
+@pytest.fixture
+async def store(journal: RefusingJournal) -> AsyncIterator[Store]:
+    store = Store(journal)
     yield store
     await store.close()
 
 
 @pytest.fixture
-async def loop(store: Store, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ControlLoop]:
+async def loop(
+    store: Store, machine: Machine, lowering: Lowering, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[ControlLoop]:
     monkeypatch.setattr(control, "RETRY_SECONDS", (0.01, 0.01, 0.01))
-    loop = ControlLoop(store, machine, OneNetnsForEachNetwork(), (), Clock())  # type: ignore[arg-type]
+    loop = ControlLoop(store, machine, lowering, (), Clock())  # type: ignore[arg-type]
     turning = asyncio.create_task(loop.run())
     yield loop
     turning.cancel()
+
+
+@pytest.fixture
+async def passes(loop: ControlLoop) -> Passes:
+    return Passes(loop)
+
+
+async def at_rest(passes: Passes, loop: ControlLoop, store: Store) -> None:
+    """Return when the last pass took the newest World: nothing calls for another."""
+    await passes.until(lambda: loop.progress.applied_version == store.world.version)
 
 
 def status(store: Store, name: str) -> str:
@@ -156,22 +205,24 @@ async def test_a_failure_shows_on_its_owner_is_retried_and_holds_nobody_else(
 
 
 async def test_once_converged_the_machine_is_left_alone(
-    store: Store, loop: ControlLoop, machine: Machine
+    store: Store, loop: ControlLoop, machine: Machine, lowering: Lowering, passes: Passes
 ) -> None:
     await store.commit(lambda _world: insert("a"))
     await loop.settle("projects/p/global/operations/a", 5)
     asked = len(machine.asked)
-    loop.set_fleet(Fleet())
-    await asyncio.sleep(0.05)
+    fleet = Fleet()
+    loop.set_fleet(fleet)
+    await passes.until(lambda: lowering.fleets[-1] is fleet)
+    await at_rest(passes, loop, store)
     assert len(machine.asked) == asked
 
 
 async def test_what_changes_no_network_ends_without_a_plan_and_drift_after_it_is_repaired(
-    store: Store, loop: ControlLoop, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    store: Store, loop: ControlLoop, machine: Machine, passes: Passes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.commit(lambda _world: insert("a"))
     await loop.settle("projects/p/global/operations/a", 5)
-    await asyncio.sleep(0.05)
+    await at_rest(passes, loop, store)
     planned: list[Topology] = []
 
     def count(observed: Topology, desired: Topology) -> Plan:
@@ -181,22 +232,24 @@ async def test_what_changes_no_network_ends_without_a_plan_and_drift_after_it_is
     monkeypatch.setattr(control, "plan", count)
     await store.commit(lambda _world: reserve("b"))
     await loop.settle("projects/p/global/operations/reserve-b", 5)
+    await at_rest(passes, loop, store)
     assert (status(store, "reserve-b"), planned) == ("DONE", [])
     machine.built.clear()
     loop.drifted()
-    await asyncio.sleep(0.05)
+    await passes.until(lambda: bool(machine.built))
     assert list(machine.built.values()) == [NetworkNamespace(NetnsName("vpc/a"))]
     assert planned
 
 
 async def test_a_deletion_is_not_done_while_the_machine_still_has_what_it_was(
-    store: Store, loop: ControlLoop, machine: Machine
+    store: Store, loop: ControlLoop, machine: Machine, passes: Passes
 ) -> None:
     await store.commit(lambda _world: insert("a"))
     await loop.settle("projects/p/global/operations/a", 5)
     machine.broken.add("vpc/a")
     await store.commit(lambda _world: delete("a"))
-    await asyncio.sleep(0.05)
+    await passes.until(lambda: bool(loop.explain()))
+    await passes.next()
     assert status(store, "delete-a") == "RUNNING"
     assert [(owner, failure.why) for owner, failure in loop.explain()] == [(network("a"), "no room")]
     machine.broken.clear()
@@ -209,59 +262,47 @@ async def test_after_a_bug_of_the_driver_the_loop_believes_what_it_observes(
 ) -> None:
     machine.bug = RuntimeError("after all of the work")
     await store.commit(lambda _world: insert("a"))
-    await asyncio.sleep(0.1)
+    await loop.settle("projects/p/global/operations/a", 5)
     assert status(store, "a") == "DONE"
     assert loop.explain() == []
 
 
 async def test_a_bug_that_stays_shows_as_the_regions_own_until_it_is_gone(
-    store: Store, loop: ControlLoop, monkeypatch: pytest.MonkeyPatch
+    store: Store, loop: ControlLoop, lowering: Lowering
 ) -> None:
-    def fail(*_: object) -> Lowered:
-        raise RuntimeError("a bug")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(OneNetnsForEachNetwork, "compile", fail)
-        await store.commit(lambda _world: insert("a"))
-        await asyncio.sleep(0.05)
-        ((owner, failure),) = loop.explain()
-        assert (owner, failure.what, failure.why) == (
-            None,
-            "a pass of the control loop",
-            "RuntimeError: a bug",
-        )
-        assert failure.attempts > 1
+    lowering.bug = RuntimeError("a bug")
+    await store.commit(lambda _world: insert("a"))
+    await asyncio.wait_for(lowering.failed_thrice.wait(), 5)
+    ((owner, failure),) = loop.explain()
+    assert (owner, failure.what, failure.why) == (None, "a pass of the control loop", "RuntimeError: a bug")
+    assert failure.attempts > 1
+    lowering.bug = None
     await loop.settle("projects/p/global/operations/a", 5)
     assert loop.explain() == []
 
 
 async def test_an_operation_whose_end_the_disk_refused_ends_later_without_anybody_asking(
-    store: Store, loop: ControlLoop
+    store: Store, loop: ControlLoop, journal: RefusingJournal, passes: Passes
 ) -> None:
-    await loop.settle("projects/p/nothing", 0.03)
-    append, refusals = store._journal.append, list[int]()
-
-    def refuse(version: int, changes: Iterable[Change], *, synced: bool = True) -> None:
-        changes = tuple(changes)
-        ends = any(isinstance(c, PutOperation) and c.operation.status == "DONE" for c in changes)
-        if ends and len(refusals) < 2:
-            refusals.append(version)
-            raise sqlite3.OperationalError("disk full")
-        append(version, changes, synced=synced)
-
-    store._journal.append = refuse  # type: ignore[method-assign]
+    await at_rest(passes, loop, store)
+    journal.refusals = 2
     await store.commit(lambda _world: insert("a"))
     await loop.settle("projects/p/global/operations/a", 5)
-    assert (status(store, "a"), len(refusals)) == ("DONE", 2)
+    assert (status(store, "a"), journal.refusals) == ("DONE", 0)
 
 
-async def test_a_drift_is_observed_and_repaired(store: Store, loop: ControlLoop, machine: Machine) -> None:
+async def test_a_drift_is_observed_and_repaired(
+    store: Store, loop: ControlLoop, machine: Machine, passes: Passes
+) -> None:
     await store.commit(lambda _world: insert("a"))
     await loop.settle("projects/p/global/operations/a", 5)
+    await at_rest(passes, loop, store)
     asked = len(machine.asked)
     machine.built.clear()
     loop.drifted()
-    await asyncio.sleep(0.05)
+    await passes.until(lambda: bool(machine.built))
+    loop.set_fleet(Fleet())
+    await passes.next()
     assert len(machine.asked) == asked + 1
 
 

@@ -27,7 +27,7 @@ def test_enums_of_compute_are_hashes():
 
 def test_a_request_may_send_back_what_it_got():
     body = {"launchStage": 3, "ingress": 1}
-    converted = convert_request("run.v2", "GoogleCloudRunV2Service", body)
+    converted = convert_request("run.v2", "GoogleCloudRunV2Service", body).body
     assert converted == {"launchStage": "BETA", "ingress": "INGRESS_TRAFFIC_ALL"}
     assert with_numbers("run.v2", "GoogleCloudRunV2Service", converted) == body
 

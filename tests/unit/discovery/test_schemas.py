@@ -20,9 +20,42 @@ def test_an_unknown_field_is_named_with_its_place():
 
 
 def test_all_problems_are_told_at_once():
-    message = refusal("compute.v1", "Firewall", {"x": 1, "allowed": [{"y": 1}]})
+    message = refusal("vpcaccess.v1", "Connector", {"x": 1, "subnet": {"y": 1}})
     assert message.count("Cannot find field.") == 2
-    assert "at 'allowed[0]'" in message
+    assert "at 'subnet'" in message
+
+
+def test_compute_leaves_out_what_it_does_not_know_and_says_so():
+    body = {"name": "n", "initialNatIps": [], "logConfig": {"enable": True, "colour": "red"}}
+    converted = convert_request("compute.v1", "RouterNat", body)
+    assert converted.body == {"name": "n", "logConfig": {"enable": True}}
+    assert converted.unknown == ("initialNatIps", "logConfig.colour")
+
+
+@pytest.mark.parametrize(
+    ("document", "name", "sent", "meant"),
+    [
+        (
+            "compute.v1",
+            "Address",
+            {"address_type": "INTERNAL", "prefix_length": 24},
+            {"addressType": "INTERNAL", "prefixLength": 24},
+        ),
+        ("vpcaccess.v1", "Connector", {"ip_cidr_range": "10.8.0.0/28"}, {"ipCidrRange": "10.8.0.0/28"}),
+        (
+            "run.v2",
+            "GoogleCloudRunV2Service",
+            {"template": {"vpc_access": {"egress": "ALL_TRAFFIC"}}},
+            {"template": {"vpcAccess": {"egress": "ALL_TRAFFIC"}}},
+        ),
+    ],
+)
+def test_a_field_may_come_by_its_proto_name(document, name, sent, meant):
+    assert convert_request(document, name, sent).body == meant
+
+
+def test_an_answer_has_json_names_only():
+    assert check_response("compute.v1", "Address", {"address_type": "INTERNAL"}) != []
 
 
 def test_a_list_for_a_single_value_is_refused():
@@ -61,7 +94,7 @@ def test_what_is_no_duration_is_refused_in_googles_words(text):
 @pytest.mark.parametrize("duration", ["300s", "1.5s", "0s"])
 def test_times_stay_as_they_were_written(text, duration):
     body = {"createTime": text, "template": {"timeout": duration}}
-    assert convert_request("run.v2", SERVICE, body) == body
+    assert convert_request("run.v2", SERVICE, body).body == body
 
 
 def test_an_unknown_enum_value_is_refused_in_computes_words():
@@ -71,21 +104,25 @@ def test_an_unknown_enum_value_is_refused_in_computes_words():
 
 def test_numbers_become_what_the_schema_says():
     body = {"priority": "900", "id": 5, "disabled": "true"}
-    assert convert_request("compute.v1", "Firewall", body) == {"priority": 900, "id": "5", "disabled": True}
+    assert convert_request("compute.v1", "Firewall", body).body == {
+        "priority": 900,
+        "id": "5",
+        "disabled": True,
+    }
 
 
 def test_enums_may_come_as_integers():
     body = {"addressType": java_hash("EXTERNAL")}
     assert java_hash("EXTERNAL") == 35607499
-    assert convert_request("compute.v1", "Address", body) == {"addressType": "EXTERNAL"}
-    assert convert_request("run.v2", "GoogleCloudRunV2Service", {"ingress": 1}) == {
+    assert convert_request("compute.v1", "Address", body).body == {"addressType": "EXTERNAL"}
+    assert convert_request("run.v2", "GoogleCloudRunV2Service", {"ingress": 1}).body == {
         "ingress": "INGRESS_TRAFFIC_ALL"
     }
 
 
 def test_read_only_fields_and_nulls_pass():
     body = {"kind": "compute#router", "selfLink": "x", "creationTimestamp": "y", "nats": None}
-    assert convert_request("compute.v1", "Router", body) == body
+    assert convert_request("compute.v1", "Router", body).body == body
 
 
 def test_a_list_has_no_nulls():
@@ -95,7 +132,7 @@ def test_a_list_has_no_nulls():
 
 
 def test_a_path_parameter_in_the_body_is_passed_over():
-    assert convert_request("compute.v1", "Router", {"project": "p", "name": "r"}, {"project"}) == {
+    assert convert_request("compute.v1", "Router", {"project": "p", "name": "r"}, {"project"}).body == {
         "name": "r"
     }
 

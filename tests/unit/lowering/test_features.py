@@ -3,7 +3,6 @@
 from ipaddress import IPv4Address
 
 import pytest
-from tests.lowered import FEATURES
 from tests.worlds import (
     address,
     connector,
@@ -20,6 +19,7 @@ from tests.worlds import (
     world,
 )
 
+from fogbank.app.features import features
 from fogbank.lowering.compiler import Compiler
 from fogbank.lowering.endpoints import tag_mark
 from fogbank.lowering.feature import Contribution, Feature, Interface, Membership
@@ -85,7 +85,7 @@ class Machines(Feature):
 
 
 def compiler():
-    return Compiler((*FEATURES, Machines()))
+    return Compiler((*features(), Machines()))
 
 
 def base(*more):
@@ -163,7 +163,7 @@ class Twice(Feature):
 
 
 def test_two_features_that_claim_one_element_are_a_contradiction_and_change_nothing():
-    remembering = Compiler((*FEATURES, Twice()))
+    remembering = Compiler((*features(), Twice()))
     before = remembering.compile(base(), Fleet(), NOTHING)
     wrong = base().after([Put(resource(ResourceName("toy.twice", "projects/demo/twice/a"), {}))])
     with pytest.raises(ValueError, match="two parts claim"):

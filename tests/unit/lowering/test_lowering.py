@@ -27,6 +27,7 @@ from tests.worlds import (
 
 from fogbank.lowering.netns_names import device_named
 from fogbank.network.topology import (
+    DeviceName,
     FirewallPolicy,
     Hop,
     Link,
@@ -228,7 +229,7 @@ class TestRoutes:
         own = routes(found, "connector/demo/asia-northeast3/c/0")
         assert routes(found, VPC)["192.0.2.0/24"].hops
         assert "192.0.2.0/24" not in own
-        assert own["0.0.0.0/0"].hops == (Hop("eth1", IPv4Address("169.254.1.3")),)
+        assert own["0.0.0.0/0"].hops == (Hop(DeviceName("eth1"), IPv4Address("169.254.1.3")),)
 
     def test_a_default_route_for_another_tag_leaves_a_connector_only_its_network(self):
         theirs = route("theirs", tags=["web"], priority=1)

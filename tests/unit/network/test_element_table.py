@@ -13,7 +13,8 @@ STEPS = st.lists(st.tuples(st.dictionaries(KEYS, st.integers()), st.sets(KEYS)),
 
 @given(STEPS)
 def test_a_sharded_map_is_the_dictionary_that_the_same_changes_make(steps):
-    plain, shared = {}, ShardedMap()
+    plain: dict[int, int] = {}
+    shared: ShardedMap[int, int] = ShardedMap()
     for puts, gone in steps:
         before, snapshot = shared, dict(shared)
         there = gone & plain.keys() - puts.keys()
@@ -27,7 +28,8 @@ def test_a_sharded_map_is_the_dictionary_that_the_same_changes_make(steps):
 
 
 def test_a_sharded_map_without_changes_is_itself():
-    known = ShardedMap().changed({"a": 1})
+    empty: ShardedMap[str, int] = ShardedMap()
+    known = empty.changed({"a": 1})
     assert known.changed({}) is known
 
 
@@ -46,8 +48,8 @@ def table(*elements):
 def test_elements_come_in_their_order_whatever_came_first():
     made = ElementTable().changed({netns("b").key: Placed(netns("b"), (2,))})
     made = made.changed({netns("a").key: Placed(netns("a"), (3,)), netns("c").key: Placed(netns("c"), (1,))})
-    assert [each.name for each in made.values()] == ["c", "b", "a"]
-    assert [each.name for each in made.in_order([netns("a").key, netns("c").key])] == ["c", "a"]
+    assert list(made.values()) == [netns("c"), netns("b"), netns("a")]
+    assert made.in_order([netns("a").key, netns("c").key]) == [netns("c"), netns("a")]
 
 
 def test_a_link_is_found_by_either_end_until_it_goes_or_moves():

@@ -82,6 +82,7 @@ def test_an_egress_rule_that_denies_is_named():
     trace = predicted(more=[Put(deny)])
     assert causes(trace) == {Cause.FIREWALL_RULE}
     judged = [step for step in trace.branches[0].hops[-1].steps if isinstance(step, Judged)]
+    assert judged[-1].rule is not None
     assert judged[-1].rule.label == "no-web"
     assert predicted(port=443, more=[Put(deny)]).verdicts == {"accepted"}
 

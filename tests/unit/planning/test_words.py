@@ -8,7 +8,7 @@ from inline_snapshot import snapshot
 from tests import worlds
 from tests.lowered import lower
 
-from fogbank.network.topology import BUILD_ORDER, FirewallPolicy, Topology
+from fogbank.network.topology import BUILD_ORDER, FirewallPolicy, Listener, Topology
 from fogbank.planning.plan import Remove, Replace, plan
 from fogbank.planning.words import action_json, words
 
@@ -59,6 +59,6 @@ def test_a_program_gets_the_fields() -> None:
 
 
 def test_what_goes_is_removed() -> None:
-    listener = next(e for e in article() if e.key[0] == "listener")
+    listener = next(e for e in article() if isinstance(e, Listener))
     shown = action_json(Remove(replace(listener, address=IPv4Address("192.0.2.2"))))
     assert (shown["action"], shown["element"]["address"]) == ("remove", "192.0.2.2")

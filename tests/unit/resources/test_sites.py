@@ -50,14 +50,18 @@ def test_a_partner_is_read_back_as_it_was_added():
 
 def test_a_partner_listens_on_the_web_ports_and_its_own():
     world = with_site(World(), "partner.example.com", [8443, 443])
-    assert find_site(world, "partner.example.com").all_ports == (80, 443, 8443)
+    site = find_site(world, "partner.example.com")
+    assert site is not None
+    assert site.all_ports == (80, 443, 8443)
 
 
 def test_a_removed_partners_address_is_the_next_ones():
     world = with_site(with_site(World(), "a.example.com"), "b.example.com")
     world = world.after([remove_site(world, "a.example.com")])
     assert find_site(world, "a.example.com") is None
-    assert find_site(with_site(world, "c.example.com"), "c.example.com").address == IPv4Address("192.0.2.32")
+    site = find_site(with_site(world, "c.example.com"), "c.example.com")
+    assert site is not None
+    assert site.address == IPv4Address("192.0.2.32")
 
 
 @given(st.integers(0, 2**32 - 1))

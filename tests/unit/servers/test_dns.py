@@ -68,6 +68,7 @@ def test_no_packet_breaks_it(packet):
 
 def test_a_broken_query_is_told_so_and_an_answer_is_never_answered():
     broken = RESOLVER.reply(b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\xff", CLIENT)
+    assert broken is not None
     assert dns.message.from_wire(broken).rcode() == dns.rcode.FORMERR
     answer = dns.message.make_response(dns.message.make_query("ifconfig.me", "A"))
     assert RESOLVER.reply(answer.to_wire(), CLIENT) is None

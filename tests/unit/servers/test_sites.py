@@ -5,6 +5,7 @@ import contextlib
 import socket
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
+from typing import Literal
 
 import aiohttp
 import pytest
@@ -17,7 +18,7 @@ from fogbank.servers.sites import Sites
 LOCAL = IPv4Address("127.0.0.1")
 CLOSED = Site("closed.example.com", IPv4Address("192.0.2.33"), allow=(IPv4Network("203.0.113.0/24"),))
 OPEN = Site("open.example.com", IPv4Address("192.0.2.34"), ports=(9000,))
-SITES = BUILTIN_SITES | {CLOSED.host: CLOSED, OPEN.host: OPEN}
+SITES = {**BUILTIN_SITES, CLOSED.host: CLOSED, OPEN.host: OPEN}
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -38,7 +39,7 @@ async def serve(log):
     internet = Sites(SITES.get, no_certificate, log, lambda: NOW)
     tasks = []
 
-    async def start(host: str, port: int = 80, protocol: str = "tcp") -> int:
+    async def start(host: str, port: int = 80, protocol: Literal["tcp", "udp"] = "tcp") -> int:
         kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
         opened = socket.socket(socket.AF_INET, kind)
         opened.bind(("127.0.0.1", 0))

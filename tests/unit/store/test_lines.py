@@ -29,11 +29,11 @@ def test_a_full_disk_is_told_and_costs_only_the_lines_that_found_no_room(
     file = LineFile(tmp_path / "lines.jsonl")
     file.append({"n": 1})
     write = os.write
-    monkeypatch.setattr(lines.os, "write", lambda descriptor, text: write(descriptor, text[:4]))
+    monkeypatch.setattr(os, "write", lambda descriptor, text: write(descriptor, text[:4]))
     with pytest.raises(OSError, match="No space left") as refusal:
         file.append({"n": 2})
     assert refusal.value.errno == errno.ENOSPC
-    monkeypatch.setattr(lines.os, "write", write)
+    monkeypatch.setattr(os, "write", write)
     file.append({"n": 3})
     assert [line["n"] for line in file.read()] == [1, 3]
     file.close()

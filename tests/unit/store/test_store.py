@@ -3,9 +3,10 @@
 import asyncio
 import sqlite3
 import threading
-import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,14 +31,41 @@ def put(number: int) -> Decision:
     return Decision((Put(resource(number)),))
 
 
+def put_anyway(number: int, _world: World) -> Decision:
+    return put(number)
+
+
 def operation(number: int) -> Operation:
     name = ResourceName("compute.operations", f"projects/p/regions/r/operations/o{number}")
     return Operation(name, number, "insert", resource(number).name, number, "me@example.com", NOW)
 
 
-def disk_full(_version: int, _changes: Iterable[Change], *, synced: bool = True) -> None:
-    del synced
-    raise sqlite3.OperationalError("disk full")
+class FullDisk(Journal):
+    """A journal whose disk is full on demand."""
+
+    full = False
+
+    def append(self, version: int, changes: Iterable[Change], *, synced: bool = True) -> None:
+        if self.full:
+            raise sqlite3.OperationalError("disk full")
+        super().append(version, changes, synced=synced)
+
+
+@dataclass
+class DiskClock:
+    """What the journal measures the disk with: it stands still unless a test moves it."""
+
+    seconds: float = 0.0
+
+    def perf_counter(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def disk_clock(monkeypatch: pytest.MonkeyPatch) -> DiskClock:
+    clock = DiskClock()
+    monkeypatch.setattr("fogbank.store.journal.time", clock)
+    return clock
 
 
 @pytest.fixture
@@ -71,7 +99,7 @@ async def test_nobody_sees_a_world_that_is_not_on_the_disk(path: Path) -> None:
     store = Store(Journal(path))
     seen: list[tuple[int, int]] = []
     store.watch(lambda world: seen.append((world.version, reopened(path).version)))
-    await asyncio.gather(*(store.commit(lambda _world, n=n: put(n)) for n in range(20)))
+    await asyncio.gather(*(store.commit(partial(put_anyway, n)) for n in range(20)))
     await store.close()
     assert seen
     assert all(version <= on_disk for version, on_disk in seen)
@@ -89,21 +117,18 @@ async def test_a_conclusion_is_in_the_file_before_it_shows_though_it_waits_for_n
 
 @pytest.mark.parametrize(("pause", "own_thread"), [(0.0, False), (0.004, True)], ids=["quick", "slow"])
 async def test_only_a_disk_that_has_been_slow_is_waited_for_in_another_thread(
-    path: Path, monkeypatch: pytest.MonkeyPatch, pause: float, own_thread: bool
+    path: Path, disk_clock: DiskClock, monkeypatch: pytest.MonkeyPatch, pause: float, own_thread: bool
 ) -> None:
     threads: list[int] = []
 
     def write(self: Journal, change: Change) -> None:
         threads.append(threading.get_ident())
-        time.sleep(pause)
+        disk_clock.seconds += pause
 
     monkeypatch.setattr(Journal, "_write", write)
-    if not pause:
-        # However slow this machine's disk is today.
-        monkeypatch.setattr("fogbank.store.store.PATIENCE_SECONDS", 60)
     store = Store(Journal(path))
     for number in range(3):
-        await store.commit(lambda _world, number=number: put(number))
+        await store.commit(partial(put_anyway, number))
     await store.close()
     here = threading.get_ident()
     assert threads[0] != here, "nothing is known of the disk yet"
@@ -111,22 +136,21 @@ async def test_only_a_disk_that_has_been_slow_is_waited_for_in_another_thread(
 
 
 async def test_a_disk_that_is_slow_to_refuse_is_waited_for_in_another_thread_too(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, disk_clock: DiskClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(Journal(path))
-    monkeypatch.setattr("fogbank.store.store.PATIENCE_SECONDS", 0.5)
     await store.commit(lambda _world: put(1))
     threads: list[int] = []
 
     def write(self: Journal, change: Change) -> None:
         threads.append(threading.get_ident())
-        time.sleep(0.6)
+        disk_clock.seconds += 0.6
         raise sqlite3.OperationalError("database is locked")
 
     monkeypatch.setattr(Journal, "_write", write)
     for number in (2, 3):
         with pytest.raises(ApiError):
-            await store.commit(lambda _world, number=number: put(number))
+            await store.commit(partial(put_anyway, number))
     await store.close()
     here = threading.get_ident()
     assert [thread == here for thread in threads] == [True, False]
@@ -158,9 +182,9 @@ async def test_a_decision_that_changes_nothing_waits_for_what_it_rests_on(path: 
 
 
 async def test_a_decision_that_rests_on_what_the_disk_refused_fails_with_it(path: Path) -> None:
-    journal = Journal(path)
+    journal = FullDisk(path)
     store = Store(journal)
-    journal.append = disk_full
+    journal.full = True
     refused = await asyncio.gather(
         store.commit(lambda _world: put(1)),
         store.commit(lambda _world: Decision()),
@@ -188,13 +212,13 @@ async def test_a_refused_decision_changes_nothing(path: Path) -> None:
 
 
 async def test_when_the_disk_refuses_the_writer_hears_it_and_nothing_has_happened(path: Path) -> None:
-    journal = Journal(path)
+    journal = FullDisk(path)
     store = Store(journal)
     await store.commit(lambda _world: put(1))
-    journal.append = disk_full
+    journal.full = True
     with pytest.raises(sqlite3.OperationalError):
         await store.commit(lambda _world: put(2))
-    del journal.append
+    journal.full = False
     assert store.world.find(resource(2).name) is None
     await store.commit(lambda _world: put(3))
     await store.close()

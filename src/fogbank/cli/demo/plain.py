@@ -14,12 +14,11 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-import jwt
-
 from fogbank.cli.demo.steps import DemoRequest
 from fogbank.discovery.routes import methods
 from fogbank.discovery.tables import documents
 from fogbank.errors import OperatorError
+from fogbank.frontend.iam import jwt
 
 _SECONDS = 60.0
 _TOKEN_LIFE = 3600
@@ -97,8 +96,8 @@ class PlainHttps:
                 "iat": now,
                 "exp": now + _TOKEN_LIFE,
             }
-            header = {"kid": self._key["private_key_id"]}
-            assertion = jwt.encode(claims, self._key["private_key"], algorithm="RS256", headers=header)
+            pem = self._key["private_key"].encode()
+            assertion = jwt.sign_with_pem(pem, self._key["private_key_id"], claims)
             form = urllib.parse.urlencode({"grant_type": _GRANT, "assertion": assertion}).encode()
             self._token = json.loads(self._https.fetch(self._key["token_uri"], "POST", form))["access_token"]
         return self._token

@@ -20,6 +20,9 @@ from fogbank.frontend.http.asgi import plain_host
 LARGEST_BATCH = 1000
 """Parts in one batch, as Google's limit."""
 
+_LONGEST_TYPE = 1000
+"""Characters of a content type; reading its parameters takes time that grows with their square."""
+
 
 @dataclass(frozen=True, slots=True)
 class BatchPart:
@@ -40,7 +43,7 @@ async def answer_batch(request: ApiRequest, answer: Callable[[ApiRequest], Await
         parts = parse_batch(request)
     except ValueError as error:
         refused = ApiError(400, f"Failed to parse batch request: {error}.", "INVALID_ARGUMENT", "badRequest")
-        return json_reply(400, error_body("", refused))
+        return json_reply(400, error_body(None, refused))
     boundary = f"batch_{secrets.token_urlsafe(16)}"
     content = b"".join([render_part(boundary, p, await answer(p.request)) for p in parts])
     return Reply(200, content + f"--{boundary}--\r\n".encode(), f"multipart/mixed; boundary={boundary}")
@@ -48,6 +51,8 @@ async def answer_batch(request: ApiRequest, answer: Callable[[ApiRequest], Await
 
 def parse_batch(request: ApiRequest) -> list[BatchPart]:
     """Read the parts of a batch; ValueError says what is wrong."""
+    if len(request.content_type) > _LONGEST_TYPE:
+        raise ValueError("its content type is too long")
     header = Message()
     header["content-type"] = request.content_type
     boundary = header.get_param("boundary")

@@ -8,11 +8,11 @@ from itertools import groupby
 
 from fogbank.discovery.routes import DiscoveryMethod, methods
 from fogbank.discovery.tables import Document, documents
-from fogbank.frontend.api.service_registry import handled
+from fogbank.frontend.api.operation_methods import is_operation_method
 from fogbank.services.contract import Service
 
-_ELSEWHERE = frozenset({"iamcredentials", "oauth2"})
-"""APIs that are served beside the others, so that no handler tells of them."""
+_ACCOUNTS = "oauth2"
+"""What the hosts of accounts are described by: no API that a project enables."""
 
 _INTRODUCTION = """# Coverage
 
@@ -25,8 +25,8 @@ page is generated (`make docs`) from Google's discovery documents and the handle
 """
 
 _OTHERS = """
-Beside the APIs there are the hosts of accounts (`oauth2`, `openidconnect`, `accounts`), `iamcredentials` and
-the addresses of Cloud Run services (`*.run.app`).
+Beside the APIs there are the hosts of accounts (`oauth2`, `openidconnect`, `accounts`) and the
+addresses of Cloud Run services (`*.run.app`).
 """
 
 
@@ -35,7 +35,7 @@ def render_coverage(services: Iterable[Service]) -> str:
     by_name = {service.name: service for service in services}
     rows, sections = [], []
     for document in documents().values():
-        if document.api in _ELSEWHERE:
+        if document.api == _ACCOUNTS:
             continue
         service = by_name.get(document.api)
         known = sorted(methods(document.name).values(), key=lambda m: m.name)
@@ -52,3 +52,8 @@ def _section(document: Document, answered: list[DiscoveryMethod]) -> str:
         verbs = ", ".join(f"`{m.name.rpartition('.')[2]}`" for m in members)
         lines.append(f"| `{collection}` | {verbs} |\n")
     return "".join(lines)
+
+
+def handled(service: Service, method: DiscoveryMethod) -> bool:
+    """Return whether ``service`` handles ``method``; the front end itself has the methods of operations."""
+    return service.method(method.version, method.name) is not None or is_operation_method(service, method)

@@ -4,22 +4,27 @@ Compute and a few older APIs list their errors with a lower-camel reason; newer 
 details.
 """
 
+from collections.abc import Mapping
+
 from fogbank.errors import ApiError
 from fogbank.resources.world import Json
+from fogbank.services.contract import ErrorDialect
 
-REASONED = frozenset({"compute", "storage", "dns"})
-"""APIs with the older envelope alone."""
-
-BOTH = frozenset({"iam"})
-"""APIs that were seen to answer with both."""
+_UNBUILT: Mapping[str, ErrorDialect] = {"dns": "reasons", "storage": "reasons"}
+"""How APIs that are not built write their refusals; those that are say it in their ``Service``."""
 
 
-def error_body(api: str, error: ApiError) -> Json:
-    """Render ``error`` as the API called ``api`` does."""
+def unbuilt_dialect(api: str) -> ErrorDialect:
+    """Return how an API that is not built writes errors."""
+    return _UNBUILT.get(api, "status")
+
+
+def error_body(dialect: ErrorDialect | None, error: ApiError) -> Json:
+    """Render ``error`` in an API's dialect; without one as most APIs do."""
     inner: Json = {"code": error.code, "message": error.message}
-    if api in REASONED or api in BOTH:
+    if dialect in {"reasons", "both"}:
         inner["errors"] = [{"message": error.message, "domain": "global", "reason": error.reason}]
-    if api not in REASONED or error.status in {"UNAUTHENTICATED", "UNIMPLEMENTED"}:
+    if dialect != "reasons" or error.status in {"UNAUTHENTICATED", "UNIMPLEMENTED"}:
         inner["status"] = error.status
     if error.details:
         inner["details"] = [dict(detail) for detail in error.details]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import islice
 from typing import Any
 
 from fogbank.discovery.routes import DiscoveryMethod, Match, methods
@@ -17,6 +18,7 @@ from fogbank.discovery.schemas import fields_of
 from fogbank.errors import ApiError, invalid_value
 from fogbank.frontend.api.filters import parse_filter
 from fogbank.frontend.http.json_bodies import parse_json
+from fogbank.resources.listings import Listing
 from fogbank.resources.names import COMPUTE_PREFIX
 from fogbank.resources.places import REGIONS, ZONES
 from fogbank.resources.world import Json
@@ -28,6 +30,8 @@ LARGEST_PAGE = 1000
 """What other APIs give at most, and by default."""
 
 Key = tuple[str, ...]
+
+_NEWEST_FIRST = ["creationTimestamp", "desc"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +55,18 @@ def item_key(item: Json) -> Key:
 def order(items: Iterable[Json], order_by: str) -> tuple[list[tuple[Key, Json]], bool]:
     """Sort items by name or, with ``creationTimestamp desc``, newest first; tells whether it is reversed."""
     words = order_by.split()
-    if words in ([], ["name"], ["name", "asc"]):
-        keyed = [(item_key(i), i) for i in items]
-    elif words == ["name", "desc"]:
-        return sorted(((item_key(i), i) for i in items), key=lambda pair: pair[0], reverse=True), True
-    elif words == ["creationTimestamp", "desc"]:
-        keyed = [((str(i.get("creationTimestamp", "")), *item_key(i)), i) for i in items]
-        return sorted(keyed, key=lambda pair: pair[0], reverse=True), True
-    else:
+    if words not in ([], ["name"], ["name", "asc"], ["name", "desc"], _NEWEST_FIRST):
         raise invalid_value("orderBy", order_by, "Only 'name' and 'creationTimestamp desc' are supported.")
-    return sorted(keyed, key=lambda pair: pair[0]), False
+    descending = words[-1:] == ["desc"]
+    keyed = [(_place(item, order_by), item) for item in items]
+    return sorted(keyed, key=lambda pair: pair[0], reverse=descending), descending
+
+
+def _place(item: Json, order_by: str) -> Key:
+    """Return what an item is sorted by."""
+    if order_by.split() == _NEWEST_FIRST:
+        return (str(item.get("creationTimestamp", "")), *item_key(item))
+    return item_key(item)
 
 
 def make_page(items: Iterable[Json], query: Mapping[str, Any], size: int, about: str) -> Page:
@@ -68,20 +74,34 @@ def make_page(items: Iterable[Json], query: Mapping[str, Any], size: int, about:
 
     ``about`` is what list this is: a token of another one is refused.
     """
-    if text := str(query.get("filter") or ""):
-        keep = _filter(text)
-        items = [item for item in items if keep(item)]
-    order_by = str(query.get("orderBy") or "")
-    keyed, descending = order(items, order_by)
+    text, order_by = str(query.get("filter") or ""), str(query.get("orderBy") or "")
     seal = blake2b(json.dumps([about, text, order_by]).encode(), digest_size=6).hexdigest()
-    if token := query.get("pageToken"):
-        after = _open_token(str(token), seal)
+    token = query.get("pageToken")
+    after = _open_token(str(token), seal) if token else None
+    keep = _filter(text) if text else None
+    if isinstance(items, Listing) and not order_by:
+        items = items.after(_path_of(after)) if after else iter(items)
+        found = list(islice(filter(keep, items) if keep else items, size + 1))
+    else:
+        found = _following(filter(keep, items) if keep else items, order_by, after)
+    if len(found) <= size:
+        return Page(found, None)
+    last = _place(found[size - 1], order_by)
+    return Page(found[:size], urlsafe_b64encode(json.dumps([seal, *last]).encode()).decode())
+
+
+def _path_of(key: Key) -> str:
+    """Return the path of the item that :func:`item_key` placed, in a list that is in the order of paths."""
+    name, identity = key[0], key[-1]
+    return identity.removeprefix(COMPUTE_PREFIX) if identity.startswith(COMPUTE_PREFIX) else name
+
+
+def _following(items: Iterable[Json], order_by: str, after: Key | None) -> list[Json]:
+    """Sort ``items`` and return those that come after the place ``after``."""
+    keyed, descending = order(items, order_by)
+    if after is not None:
         keyed = [pair for pair in keyed if (pair[0] < after if descending else pair[0] > after)]
-    if len(keyed) <= size:
-        return Page([item for _, item in keyed], None)
-    last = keyed[size - 1][0]
-    token = urlsafe_b64encode(json.dumps([seal, *last]).encode()).decode()
-    return Page([item for _, item in keyed[:size]], token)
+    return [item for _, item in keyed]
 
 
 _filter = lru_cache(256)(parse_filter)

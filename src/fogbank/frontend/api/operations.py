@@ -11,10 +11,13 @@ from http import HTTPStatus
 from fogbank.discovery.routes import DiscoveryMethod, Match
 from fogbank.errors import ApiError, invalid_value, not_found
 from fogbank.frontend.api.lists import list_path
+from fogbank.resources.indexes import OPERATIONS, Index, by_id
+from fogbank.resources.listings import Listing
 from fogbank.resources.names import COMPUTE_PREFIX
 from fogbank.resources.operations import Operation, rfc3339
 from fogbank.resources.places import REGIONS, ZONES
 from fogbank.resources.world import Json, World
+from fogbank.services.contract import OperationDialect
 
 _PACIFIC = timezone(timedelta(hours=-8))
 _COMPUTE_COLLECTIONS = {
@@ -34,9 +37,9 @@ RPC_CODES = {
 """google.rpc.Code."""
 
 
-def render_operation(operation: Operation) -> Json:
+def render_operation(operation: Operation, dialect: OperationDialect) -> Json:
     """Render an operation in the dialect of its service."""
-    return _compute(operation) if operation.name.service == "compute" else _longrunning(operation)
+    return _compute(operation) if dialect == "compute" else _longrunning(operation)
 
 
 def _compute(operation: Operation) -> Json:
@@ -92,21 +95,21 @@ def _longrunning(operation: Operation) -> Json:
     return rendered
 
 
-def operation_verb(method: DiscoveryMethod) -> str | None:
+def operation_verb(method: DiscoveryMethod, dialect: OperationDialect) -> str | None:
     """Return which verb of operations (``get``, ``list``, ``wait`` …) a method is; None for other methods."""
     collection, _, verb = method.name.rpartition(".")
-    if method.api == "compute":
+    if dialect == "compute":
         return verb if collection in _COMPUTE_COLLECTIONS else None
     return verb if collection in _COLLECTIONS else None
 
 
-def operation_path(method: DiscoveryMethod, parameters: Mapping[str, str]) -> str:
+def operation_path(method: DiscoveryMethod, dialect: OperationDialect, parameters: Mapping[str, str]) -> str:
     """Return the path of the operation, or for a list of their parent, that a call names.
 
     It is empty for a list of all operations of an API: serviceusage's needs no parent. Google's 400 for a
     region or zone that does not exist.
     """
-    if method.api != "compute":
+    if dialect != "compute":
         return parameters.get("name", "")
     collection = method.name.partition(".")[0]
     scope = _COMPUTE_COLLECTIONS[collection]
@@ -118,26 +121,29 @@ def operation_path(method: DiscoveryMethod, parameters: Mapping[str, str]) -> st
     return f"{path}/{parameters['operation']}" if "operation" in parameters else path
 
 
-def find_operation(world: World, api: str, path: str) -> Operation:
+def find_operation(world: World, api: str, dialect: OperationDialect, path: str) -> Operation:
     """Find an operation of ``api``; Google's 404 otherwise. Compute's may be called by their id."""
     found = world.operations.get(path)
     if found is not None and found.name.service == api:
         return found
-    if api == "compute":
+    if dialect == "compute":
         place, _, identifier = path.rpartition("/")
         if identifier.isdigit():
-            for operation in operations_under(world, api, f"{place}/"):
-                if str(operation.id) == identifier:
+            same: Iterator[Operation] = world.by(by_id(OPERATIONS), identifier)
+            for operation in same:
+                if operation.name.path.startswith(f"{place}/"):
                     return operation
         raise not_found(path)
     raise ApiError(404, f"Operation not found: {path}", "NOT_FOUND", "notFound")
 
 
-def operations_under(world: World, api: str, under: str) -> Iterator[Operation]:
-    """Find the operations of ``api`` whose path starts with ``under``."""
-    for path, operation in world.operations.items():
-        if operation.name.service == api and path.startswith(under):
-            yield operation
+def operations_under(world: World, api: str, dialect: OperationDialect, under: str) -> Listing[Operation]:
+    """List the operations of ``api`` whose path starts with ``under``."""
+
+    def members(after: str) -> Iterator[Operation]:
+        return (each for each in world.operations_under(under, after) if each.name.service == api)
+
+    return Listing(members, lambda operation: render_operation(operation, dialect))
 
 
 def with_request_id(world: World, match: Match, body: Json, request_id: str) -> Operation | None:
@@ -148,11 +154,18 @@ def with_request_id(world: World, match: Match, body: Json, request_id: str) -> 
     verb = match.method.name.rpartition(".")[2]
     path = list_path(match)
     called = f"{path}/{body.get('name')}" if verb == "insert" else path.removesuffix(f"/{verb}")
-    for operation in world.operations.values():
-        same = operation.request_id == request_id and operation.type.rpartition(".")[2] == verb
+    for operation in world.by(_BY_REQUEST, request_id):
+        same = operation.type.rpartition(".")[2] == verb
         if same and called in {operation.target.path, _numbered(operation)}:
             return operation
     return None
+
+
+def _request_of(operation: Operation) -> tuple[str, ...]:
+    return (operation.request_id,) if operation.request_id else ()
+
+
+_BY_REQUEST = Index(OPERATIONS, _request_of)
 
 
 def _numbered(operation: Operation) -> str:

@@ -15,12 +15,12 @@ from fogbank.frontend.iam.jwt import KeyPair, new_key_pair
 from fogbank.resources.names import ResourceName
 from fogbank.resources.policies import allows, member_of, policy_of
 from fogbank.resources.projects import (
-    ACCOUNT_KEYS,
     ACCOUNT_POLICIES,
-    PROJECTS,
-    SERVICE_ACCOUNTS,
     compute_account,
+    find_account,
+    keys_of_account,
     policy_name,
+    project_of_compute_account,
     unique_id,
 )
 from fogbank.resources.world import Json, Resource, World
@@ -65,22 +65,21 @@ class WorldDirectory:
 
     def account(self, reference: str) -> Account | None:
         world = self._world()
-        for resource in world.all(SERVICE_ACCOUNTS):
-            body = resource.body
-            if reference in {body["email"], body["uniqueId"]}:
-                disabled = bool(body.get("disabled"))
-                return Account(body["email"], body["uniqueId"], resource.name.project, disabled)
-        for project in world.all(PROJECTS):
-            email = compute_account(str(project.body["projectNumber"]))
-            if reference in {email, unique_id(email)}:
-                return Account(email, unique_id(email), project.name.id)
-        return None
+        found = find_account(world, reference)
+        if found is not None:
+            body = found.body
+            disabled = bool(body.get("disabled"))
+            return Account(body["email"], body["uniqueId"], found.name.project, disabled)
+        project = project_of_compute_account(world, reference)
+        if project is None:
+            return None
+        email = compute_account(str(project.body["projectNumber"]))
+        return Account(email, unique_id(email), project.name.id)
 
     def public_keys(self, email: str) -> Mapping[str, bytes]:
         return {
             resource.name.id: base64.b64decode(resource.body["publicKeyData"])
-            for resource in self._world().all(ACCOUNT_KEYS)
-            if resource.name.segment("serviceAccounts") == email
+            for resource in keys_of_account(self._world(), email)
         }
 
     def allows(self, principal: str, permission: str, email: str) -> bool:

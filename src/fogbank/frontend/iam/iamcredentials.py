@@ -18,8 +18,9 @@ from fogbank.frontend.iam.accounts import Account
 from fogbank.frontend.iam.identity import Identity
 from fogbank.frontend.iam.tokens import LIFETIME_SECONDS
 from fogbank.resources.world import Json
+from fogbank.services.iamcredentials import ACCOUNTS, SERVICE
 
-HOST = "iamcredentials.googleapis.com"
+HOST = SERVICE.host
 
 _PREFIX = "/v1/projects/"
 _NO_LOCATIONS: Json = {"locations": [], "encodedLocations": "0x0"}
@@ -36,11 +37,11 @@ class IamCredentials:
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
-        self._methods: dict[str, tuple[str, Callable[[Account, Json], Json]]] = {
-            "generateAccessToken": ("getAccessToken", self._access_token),
-            "generateIdToken": ("getOpenIdToken", self._id_token),
-            "signJwt": ("signJwt", self._sign_jwt),
-            "signBlob": ("signBlob", self._sign_blob),
+        self._methods: dict[str, Callable[[Account, Json], Json]] = {
+            "generateAccessToken": self._access_token,
+            "generateIdToken": self._id_token,
+            "signJwt": self._sign_jwt,
+            "signBlob": self._sign_blob,
         }
 
     def answer(self, request: HttpRequest) -> HttpResponse:
@@ -51,7 +52,7 @@ class IamCredentials:
             return json_answer(self._dispatch(request, principal))
         except ApiError as error:
             wanted = {"WWW-Authenticate": challenge(sent=bool(sent))} if error.code == 401 else None
-            return json_answer(error_body("iamcredentials", error), error.code, wanted)
+            return json_answer(error_body(None, error), error.code, wanted)
 
     def _dispatch(self, request: HttpRequest, principal: str) -> Json:
         project, _, rest = request.path.removeprefix(_PREFIX).partition("/serviceAccounts/")
@@ -63,9 +64,8 @@ class IamCredentials:
         reference, _, verb = rest.rpartition(":")
         if request.method != "POST" or verb not in self._methods:
             raise _no_method(request)
-        permission, method = self._methods[verb]
-        self._demand(principal, f"iam.serviceAccounts.{permission}", reference)
-        return method(self._account(reference), _body(request))
+        self._demand(principal, SERVICE.methods[ACCOUNTS + verb].permission, reference)
+        return self._methods[verb](self._account(reference), _body(request))
 
     def _account(self, reference: str) -> Account:
         account = self._identity.account(reference)

@@ -36,6 +36,7 @@ SELF_SIGNED_SECONDS = 30.0
 """How long a token that an account signed itself is believed unseen: its key may be deleted meanwhile."""
 
 _REMEMBERED = 4096
+_LONGEST_REMEMBERED = 4096
 _HELP = "See https://developers.google.com/identity/sign-in/web/devconsole-project."
 _WANTED = "OAuth 2 access token, login cookie or other valid authentication credential."
 
@@ -113,7 +114,8 @@ class Identity:
             raise invalid_credentials() from error
         if len(self._believed) >= _REMEMBERED:
             self._believed.clear()
-        self._believed[authorization] = (email, expires)
+        if len(authorization) <= _LONGEST_REMEMBERED:
+            self._believed[authorization] = (email, expires)
         return email
 
     def access_token(self, email: str, scopes: Iterable[str] = (), lifetime: int = LIFETIME_SECONDS) -> str:

@@ -104,7 +104,7 @@ class OAuth:
         account = self._identity.account(str(claims["iss"]))
         if account is None:
             return _refuse(400, "invalid_grant", "Invalid grant: account not found")
-        if claims.get("aud") not in _TOKEN_AUDIENCES:
+        if str(claims.get("aud")) not in _TOKEN_AUDIENCES:
             why = f"Invalid JWT: Failed audience check. The right audience is {TOKEN_URI}"
             return _refuse(400, "invalid_grant", why)
         if claims.get("sub", account.email) != account.email:

@@ -9,10 +9,12 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
+from contextvars import ContextVar
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fogbank.clock import Clock
+from fogbank.frontend.http import refusals
 from fogbank.frontend.http.asgi import (
     HttpResponse,
     Receive,
@@ -36,8 +38,9 @@ from fogbank.frontend.ingress.exchange import (
     send_back,
     target_of,
 )
-from fogbank.frontend.ingress.forwarded_headers import new_trace, request_headers
+from fogbank.frontend.ingress.forwarded_headers import BadAnswerError, new_trace, request_headers
 from fogbank.network.topology import NetnsName
+from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import SERVICES, Revision, Target, read_revision, read_service
 from fogbank.resources.urls import parse_host
@@ -45,6 +48,7 @@ from fogbank.resources.world import Resource, World
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
+    from yarl import URL
 
 OpenSocket = Callable[[NetnsName, socket.SocketKind], socket.socket]
 
@@ -81,7 +85,6 @@ class Ingress:
         self._world, self._identity, self._clock, self._lender = world, identity, clock, lender
         self._exhausted, self._open_socket, self._draw, self._record = exhausted, open_socket, draw, record
         self._sessions: dict[NetnsName, ClientSession] = {}
-        self._hosts: tuple[object, Mapping[str, Resource]] = (None, {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -92,6 +95,8 @@ class Ingress:
         found = self._find(host_of(headers))
         if found is None:
             await respond(send, html_answer(error_pages.not_found(), 404, _FRONT_END))
+        elif not path_of(scope).startswith("/"):  # OPTIONS *: it asks the front end, not a service
+            await respond(send, html_answer(refusals.page(400), 400, _FRONT_END))
         elif scope.get("scheme") == "http":
             location = f"https://{host_of(headers)}{target_of(scope)}"
             await respond(send, html_answer("", 302, {**_FRONT_END, "Location": location}))
@@ -108,15 +113,15 @@ class Ingress:
 
     def _find(self, host: str) -> tuple[Resource, str | None] | None:
         """Find the service that ``host`` names, and the tag before it."""
-        services = self._world().collections.get(SERVICES)
-        if services is not self._hosts[0]:
-            self._hosts = (services, _by_host(services.values() if services else ()))
-        if host in self._hosts[1]:
-            return self._hosts[1][host], None
+        world = self._world()
+        found = next(world.by(_BY_HOST, host), None)
+        if found is not None:
+            return found, None
         parsed = parse_host(host)
-        if parsed is None or parsed.tag is None or parsed.service not in self._hosts[1]:
+        if parsed is None or parsed.tag is None:
             return None
-        return self._hosts[1][parsed.service], parsed.tag
+        found = next(world.by(_BY_HOST, parsed.service), None)
+        return None if found is None else (found, parsed.tag)
 
     async def _serve(self, exchange: Exchange, resource: Resource, tag: str | None) -> None:
         began = self._clock.seconds()
@@ -165,7 +170,7 @@ class Ingress:
         except TimeoutError:
             record.message = error_pages.TIMED_OUT
             return None if exchange.started else text_answer(error_pages.UPSTREAM_TIMEOUT, 504)
-        except OSError as error:
+        except (OSError, BadAnswerError) as error:
             return _broken(exchange, error)
         except ClientGoneError:
             record.status = record.status or 499
@@ -198,14 +203,13 @@ class Ingress:
         exchange: Exchange,
         admitted: invoker.Admitted,
     ) -> None:
-        from yarl import URL
-
         netns, address, port = place
         headers = request_headers(exchange.headers, exchange.record, admitted.header)
         first = await exchange.body.get()
+        _leased.set((str(address), port))
         async with self._session(netns).request(
             exchange.scope["method"],
-            URL(f"http://{address}:{port}{target_of(exchange.scope)}", encoded=True),
+            upstream_url(address, port, exchange.scope),
             headers=headers,
             data=None if first is None else chunks(exchange, first),
             allow_redirects=False,
@@ -218,7 +222,9 @@ class Ingress:
 
         if netns not in self._sessions:
 
-            def make_socket(_: Any) -> socket.socket:
+            def make_socket(found: Any) -> socket.socket:
+                if found[4][:2] != _leased.get():
+                    raise OSError(f"{found[4]} is not the instance that was leased")
                 made = self._open_socket(netns, socket.SOCK_STREAM)
                 made.setblocking(False)
                 return made
@@ -231,6 +237,9 @@ class Ingress:
             )
         return self._sessions[netns]
 
+
+_leased: ContextVar[tuple[str, int]] = ContextVar("leased")
+"""The address and port of the instance that the present request may connect to."""
 
 _FRONT_END = {"Server": "Google Frontend"}
 _NO_WEBSOCKETS = "Fogbank does not forward WebSockets yet."
@@ -251,6 +260,14 @@ def pick(traffic: Iterable[Target], tag: str | None, draw: float) -> Target | No
     return serving[-1] if serving else None
 
 
+def upstream_url(address: IPv4Address, port: int, scope: Scope) -> "URL":
+    """Make the URL of a request to an instance: its host is the instance, whatever the request says."""
+    from yarl import URL
+
+    path, _, query = target_of(scope).partition("?")
+    return URL.build(scheme="http", host=str(address), port=port, path=path, query_string=query, encoded=True)
+
+
 def _new_record(scope: Scope, headers: Mapping[str, str], service: ResourceName) -> RequestRecord:
     return RequestRecord(
         service=service,
@@ -269,13 +286,12 @@ def _broken(exchange: Exchange, error: Exception) -> HttpResponse | None:
     return None if exchange.started else html_answer(error_pages.unavailable(), 503)
 
 
-def _by_host(services: Iterable[Resource]) -> Mapping[str, Resource]:
-    return {
-        url.removeprefix("https://"): resource
-        for resource in services
-        for url in (*read_service(resource).urls, read_service(resource).url)
-        if url
-    }
+def _hosts_of(resource: Resource) -> list[str]:
+    service = read_service(resource)
+    return [url.removeprefix("https://") for url in (*service.urls, service.url) if url]
+
+
+_BY_HOST = Index(SERVICES, _hosts_of)
 
 
 async def _answer(exchange: Exchange, answer: HttpResponse) -> None:

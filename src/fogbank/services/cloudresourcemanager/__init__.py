@@ -3,43 +3,34 @@
 Folders, organisations, tags and liens are not built: a project is the top of the world here.
 """
 
-from dataclasses import replace
-
 from fogbank.services.access import iam_methods
 from fogbank.services.cloudresourcemanager import projects, projects_v3
-from fogbank.services.cloudresourcemanager.creation import Furnish, new_project
+from fogbank.services.cloudresourcemanager.creation import new_project
 from fogbank.services.contract import List, Read, Service, Write
 
-__all__ = ["SERVICE", "furnishing", "new_project"]
+__all__ = ["SERVICE", "new_project"]
 
 SERVICE = Service(
     name="cloudresourcemanager",
+    title="Cloud Resource Manager API",
+    versions=("v1", "v3"),
     methods={
-        "v1.projects.get": Read(projects.get),
-        "v1.projects.list": List(projects.list_, "projects", filtered=True),
-        "v1.projects.update": Write(projects.update),
-        "v1.projects.delete": Write(projects.delete),
-        "v1.projects.undelete": Write(projects.undelete),
-        "v1.projects.getAncestry": Read(projects.get_ancestry),
-        "v3.projects.get": Read(projects_v3.get),
-        "v3.projects.list": List(projects_v3.list_, "projects"),
-        "v3.projects.search": List(projects_v3.search, "projects"),
-        "v3.projects.patch": Write(projects_v3.patch),
-        "v3.projects.delete": Write(projects_v3.delete),
-        "v3.projects.undelete": Write(projects_v3.undelete),
-        **iam_methods("projects.", projects.guarded),
+        "v1.projects.create": Write(projects.create, "resourcemanager.projects.create"),
+        "v1.projects.get": Read(projects.get, "resourcemanager.projects.get"),
+        "v1.projects.list": List(
+            projects.list_, "projects", filtered=True, permission="resourcemanager.projects.list"
+        ),
+        "v1.projects.update": Write(projects.update, "resourcemanager.projects.update"),
+        "v1.projects.delete": Write(projects.delete, "resourcemanager.projects.delete"),
+        "v1.projects.undelete": Write(projects.undelete, "resourcemanager.projects.undelete"),
+        "v1.projects.getAncestry": Read(projects.get_ancestry, "resourcemanager.projects.get"),
+        "v3.projects.create": Write(projects_v3.create, "resourcemanager.projects.create"),
+        "v3.projects.get": Read(projects_v3.get, "resourcemanager.projects.get"),
+        "v3.projects.list": List(projects_v3.list_, "projects", permission="resourcemanager.projects.list"),
+        "v3.projects.search": List(projects_v3.search, "projects", permission="resourcemanager.projects.get"),
+        "v3.projects.patch": Write(projects_v3.patch, "resourcemanager.projects.update"),
+        "v3.projects.delete": Write(projects_v3.delete, "resourcemanager.projects.delete"),
+        "v3.projects.undelete": Write(projects_v3.undelete, "resourcemanager.projects.undelete"),
+        **iam_methods("projects.", projects.guarded, "resourcemanager.projects"),
     },
 )
-"""Everything but the creation of projects, which needs :func:`with_default_network`."""
-
-
-def with_default_network(provision_default_network: Furnish) -> Service:
-    """Return the service with the methods that create projects.
-
-    ``provision_default_network`` makes the default network of a new one.
-    """
-    create = {
-        "v1.projects.create": projects.creator(provision_default_network),
-        "v3.projects.create": projects_v3.creator(provision_default_network),
-    }
-    return replace(SERVICE, methods={**SERVICE.methods, **create})

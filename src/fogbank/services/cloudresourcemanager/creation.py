@@ -16,9 +16,6 @@ from fogbank.resources.projects import (
 )
 from fogbank.resources.world import Change, Json, Put, Resource
 
-Furnish = Callable[[str, datetime, Callable[[], int]], tuple[Change, ...]]
-"""Makes what other services put into a new project: given its id, the time and where ids come from."""
-
 _ID = re.compile(r"^[a-z][-a-z0-9]{4,28}[a-z0-9]$")
 
 

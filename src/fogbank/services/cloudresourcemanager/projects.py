@@ -11,9 +11,9 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation, longrunning_operation
 from fogbank.resources.projects import PROJECTS, policy_name, project_id, project_name
 from fogbank.resources.world import Json, Put, Resource, World
-from fogbank.services.cloudresourcemanager.creation import Furnish, check_id, new_project
+from fogbank.services.cloudresourcemanager.creation import check_id, new_project
 from fogbank.services.cloudresourcemanager.filters import parse_filter
-from fogbank.services.contract import Call, Decision, Method, Write
+from fogbank.services.contract import Call, Decision
 
 _WRITABLE = ("name", "labels", "parent")
 
@@ -50,23 +50,19 @@ def get(world: World, call: Call) -> Json:
 def list_(world: World, call: Call) -> Iterable[Json]:
     """List the projects that pass the call's filter."""
     keep = parse_filter(str(call.parameters.get("filter") or ""))
-    return [r.body for r in sorted(world.all(PROJECTS), key=lambda r: r.name) if keep(r.body)]
+    return [r.body for r in world.all(PROJECTS) if keep(r.body)]
 
 
-def creator(provision_default_network: Furnish) -> Method:
-    """Make the method that makes projects and furnishes them."""
-
-    def create(world: World, call: Call) -> Decision:
-        made, changes = created(world, call, call.body)
-        response = {"@type": "type.googleapis.com/google.cloudresourcemanager.v1.Project", **made.body}
-        metadata = {"createTime": made.body["createTime"], "gettable": True, "ready": True}
-        operation = operation_of(
-            call, made.name, "google.cloudresourcemanager.v1.ProjectCreationStatus", metadata, response
-        )
-        furniture = provision_default_network(made.name.id, call.now, call.new_id)
-        return Decision((*changes, *furniture), operation=operation)
-
-    return Write(create)
+def create(world: World, call: Call) -> Decision:
+    """Make a project, with what the region's APIs put into a new one."""
+    made, changes = created(world, call, call.body)
+    response = {"@type": "type.googleapis.com/google.cloudresourcemanager.v1.Project", **made.body}
+    metadata = {"createTime": made.body["createTime"], "gettable": True, "ready": True}
+    operation = operation_of(
+        call, made.name, "google.cloudresourcemanager.v1.ProjectCreationStatus", metadata, response
+    )
+    defaults = call.apis.new_project(made.name.id, call.now, call.new_id)
+    return Decision((*changes, *defaults), operation=operation)
 
 
 def created(world: World, call: Call, fields: Json) -> tuple[Resource, tuple[Put, ...]]:

@@ -6,10 +6,9 @@ from fogbank.errors import ApiError
 from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.projects import PROJECTS
 from fogbank.resources.world import Change, Json, Put, Resource, World
-from fogbank.services.cloudresourcemanager.creation import Furnish
 from fogbank.services.cloudresourcemanager.filters import parent_of, parse_filter
 from fogbank.services.cloudresourcemanager.projects import created, find, find_active, marked, operation_of
-from fogbank.services.contract import Call, Decision, Method, Write
+from fogbank.services.contract import Call, Decision
 
 _TYPE = "type.googleapis.com/google.cloud.resourcemanager.v3.Project"
 _METADATA = "google.cloud.resourcemanager.v3."
@@ -47,7 +46,7 @@ def get(world: World, call: Call) -> Json:
 
 def list_(world: World, call: Call) -> Iterable[Json]:
     """List the projects under a parent."""
-    shown = [render(r) for r in sorted(world.all(PROJECTS), key=lambda r: r.name)]
+    shown = [render(r) for r in world.all(PROJECTS)]
     parent, deleted = call.parameters.get("parent"), call.parameters.get("showDeleted")
     return [
         project
@@ -59,19 +58,15 @@ def list_(world: World, call: Call) -> Iterable[Json]:
 def search(world: World, call: Call) -> Iterable[Json]:
     """Find projects by the fields that a query names (``id:a* state:ACTIVE``)."""
     keep = parse_filter(str(call.parameters.get("query") or ""))
-    return [render(r) for r in sorted(world.all(PROJECTS), key=lambda r: r.name) if keep(r.body)]
+    return [render(r) for r in world.all(PROJECTS) if keep(r.body)]
 
 
-def creator(provision_default_network: Furnish) -> Method:
-    """Make the method that makes projects and furnishes them."""
-
-    def create(world: World, call: Call) -> Decision:
-        made, changes = created(world, call, _v1_fields(call.body))
-        metadata = {"createTime": made.body["createTime"], "gettable": True, "ready": True}
-        furniture = provision_default_network(made.name.id, call.now, call.new_id)
-        return _over(call, made, (*changes, *furniture), "CreateProjectMetadata", metadata)
-
-    return Write(create)
+def create(world: World, call: Call) -> Decision:
+    """Make a project, with what the region's APIs put into a new one."""
+    made, changes = created(world, call, _v1_fields(call.body))
+    metadata = {"createTime": made.body["createTime"], "gettable": True, "ready": True}
+    defaults = call.apis.new_project(made.name.id, call.now, call.new_id)
+    return _over(call, made, (*changes, *defaults), "CreateProjectMetadata", metadata)
 
 
 def patch(world: World, call: Call) -> Decision:

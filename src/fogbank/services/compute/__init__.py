@@ -16,7 +16,7 @@ from fogbank.services.compute import (
     subnetworks,
 )
 from fogbank.services.compute.preset import default_network
-from fogbank.services.contract import Service
+from fogbank.services.contract import Service, operation_permissions
 
 __all__ = ["SERVICE", "default_network"]
 
@@ -33,4 +33,28 @@ SERVICE = Service(
         **places.METHODS,
         **projects.METHODS,
     },
+    title="Compute Engine API",
+    versions=("v1",),
+    errors="reasons",
+    operations="compute",
+    permissions=(
+        "compute.addresses.use",
+        "compute.networks.access",
+        "compute.networks.updatePolicy",
+        "compute.networks.use",
+        "compute.subnetworks.use",
+        "compute.subnetworks.useExternalIp",
+        *operation_permissions("compute", "globalOperations", "regionOperations", "zoneOperations"),
+    ),
+    roles={
+        "roles/compute.admin": ("compute.",),
+        "roles/compute.networkAdmin": ("compute.",),
+        "roles/compute.networkUser": (
+            "compute.networks.access",
+            "compute.networks.use",
+            "compute.subnetworks.use",
+            "compute.subnetworks.useExternalIp",
+        ),
+    },
+    new_project=default_network,
 )

@@ -9,7 +9,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 from fogbank.errors import ApiError, in_use, invalid_value, required_field
 from fogbank.network.addressing import EXTERNAL_ADDRESSES, PRIVATE_RANGES, first_free
-from fogbank.resources.compute import Network, Subnetwork
+from fogbank.resources.compute import Network, Subnetwork, read_address
+from fogbank.resources.compute_indexes import addresses_in_subnetwork, external_addresses
 from fogbank.resources.names import ResourceName
 from fogbank.resources.vpcaccess import connectors_in
 from fogbank.resources.world import Json, Resource, World
@@ -21,12 +22,7 @@ _PEERING_BLOCKS = PRIVATE_RANGES[:3]
 
 def taken_external(world: World) -> set[IPv4Address]:
     """List the external addresses that anybody has reserved."""
-    return {
-        IPv4Address(each.body["address"])
-        for kind in ("compute.addresses", "compute.globalAddresses")
-        for each in world.all(kind)
-        if each.body["addressType"] == "EXTERNAL"
-    }
+    return set(map(read_address, external_addresses(world)))
 
 
 def external(world: World, wanted: object = None, also_taken: Iterable[IPv4Address] = ()) -> IPv4Address:
@@ -49,16 +45,12 @@ def external(world: World, wanted: object = None, also_taken: Iterable[IPv4Addre
 
 def internal(world: World, subnetwork: Resource, wanted: object = None) -> IPv4Address:
     """Choose an address of a subnetwork; refuses one that is reserved, taken, or a connector's."""
-    view, link = Subnetwork.of(subnetwork), subnetwork.name.self_link
+    view = Subnetwork.of(subnetwork)
     for connector in connectors_in(world, view.network):
         if connector.subnet == subnetwork.name:
             raise in_use("subnetwork", subnetwork.name.path, connector.name.path)
-    place = subnetwork.name.path.rpartition("/subnetworks/")[0] + "/"
-    taken = {
-        IPv4Address(each.body["address"])
-        for each in world.all("compute.addresses", place)
-        if each.body.get("subnetwork") == link
-    }
+    held = addresses_in_subnetwork(world, subnetwork.name)
+    taken = {read_address(each.body["address"]) for each in held}
     if wanted:
         address = _read(wanted)
         if address not in view.range:

@@ -6,32 +6,28 @@ here is done at once. Addresses that a gateway made for itself (purpose NAT_AUTO
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address
+from itertools import chain
 
 from fogbank.errors import in_use, invalid_value, required_field, stale_fingerprint
 from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.compute import address_choice
-from fogbank.services.compute.address_users import show, user_of, users_of_addresses
-from fogbank.services.compute.common import (
+from fogbank.services.compute.address_users import show, user_of
+from fogbank.services.compute.bodies import (
     bad_request,
-    check_free,
     check_labels,
-    deleted,
-    find_referred,
     inputs,
     is_current,
-    made,
-    named,
-    new_identifier,
     one_of,
-    permission_tester,
-    place_path,
-    put,
     refuse_unbuilt,
-    sorted_by_name,
     without_nulls,
 )
+from fogbank.services.compute.decisions import deleted, put
+from fogbank.services.compute.factories import check_free, made
+from fogbank.services.compute.handlers import in_place, permission_tester
+from fogbank.services.compute.names import named, new_identifier
+from fogbank.services.compute.references import find_referred
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 
 NAT_AUTO = "NAT_AUTO"
@@ -139,21 +135,17 @@ def automatic(call: Call, region: str, project: str, address: IPv4Address, tier:
 
 def _get(kind: str) -> Read:
     def get(world: World, call: Call) -> Json:
-        address = world.get(named(world, call, kind, call["address"]))
-        user = user_of(world, address.name)
-        return show(address, {address.name: user} if user else {})
+        return show(world, world.get(named(world, call, kind, call["address"])))
 
-    return Read(get)
+    return Read(get, f"compute.{kind}.get")
 
 
 def _list(*kinds: str) -> List:
     def listed(world: World, call: Call) -> Iterable[Json]:
-        under = place_path(world, call)
-        users = users_of_addresses(world, under)
-        found = (each for kind in kinds for each in world.all(f"compute.{kind}", under))
-        return [show(each, users) for each in sorted_by_name(found)]
+        found = [in_place(world, call, kind, show) for kind in kinds]
+        return found[0] if len(found) == 1 else chain(*found)
 
-    return List(listed)
+    return List(listed, permission=f"compute.{kinds[-1]}.list")
 
 
 def _delete(kind: str) -> Write:
@@ -168,7 +160,7 @@ def _delete(kind: str) -> Write:
             )
         return deleted(call, address, done=True)
 
-    return Write(delete)
+    return Write(delete, f"compute.{kind}.delete")
 
 
 def _set_labels(kind: str) -> Write:
@@ -181,13 +173,13 @@ def _set_labels(kind: str) -> Write:
         changed = address.with_body(labels=labels or None, labelFingerprint=fingerprint(labels))
         return put(call, "setLabels", changed, done=True)
 
-    return Write(set_labels)
+    return Write(set_labels, f"compute.{kind}.setLabels")
 
 
 METHODS: dict[str, Method] = {
-    "addresses.insert": Write(insert),
-    "globalAddresses.insert": Write(insert_global),
-    "addresses.aggregatedList": _list("addresses", "globalAddresses"),
+    "addresses.insert": Write(insert, "compute.addresses.create"),
+    "globalAddresses.insert": Write(insert_global, "compute.globalAddresses.create"),
+    "addresses.aggregatedList": _list("globalAddresses", "addresses"),
 }
 for _kind in ("addresses", "globalAddresses"):
     METHODS |= {

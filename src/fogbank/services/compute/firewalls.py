@@ -12,29 +12,21 @@ from fogbank.errors import in_use, invalid_value, not_built, required_field
 from fogbank.resources.compute import PORT_PROTOCOLS, read_traffic
 from fogbank.resources.vpcaccess import AUTOMATIC
 from fogbank.resources.world import Json, Resource, World
-from fogbank.services.compute.common import (
+from fogbank.services.compute.bodies import (
     bad_request,
-    check_free,
-    check_name,
-    deleted,
-    find_referred,
-    getter,
     inputs,
-    lister,
-    made,
     merged,
-    named,
-    new_identifier,
     number,
     one_of,
-    permission_tester,
-    put,
     refuse_unbuilt,
-    replaced,
-    same_reference,
     unchanged,
 )
-from fogbank.services.contract import Call, Decision, List, Method, Read, Write
+from fogbank.services.compute.decisions import deleted, put
+from fogbank.services.compute.factories import check_free, made, replaced
+from fogbank.services.compute.handlers import permission_tester, readers
+from fogbank.services.compute.names import check_name, named, new_identifier
+from fogbank.services.compute.references import find_referred, same_reference
+from fogbank.services.contract import Call, Decision, Method, Write
 
 ANYWHERE = "0.0.0.0/0"
 _RANGES = ("sourceRanges", "destinationRanges")
@@ -208,11 +200,10 @@ def delete(world: World, call: Call) -> Decision:
 
 
 METHODS: dict[str, Method] = {
-    "firewalls.insert": Write(insert),
-    "firewalls.get": Read(getter("firewalls", "firewall")),
-    "firewalls.list": List(lister("firewalls")),
-    "firewalls.patch": Write(patch),
-    "firewalls.update": Write(update),
-    "firewalls.delete": Write(delete),
+    "firewalls.insert": Write(insert, "compute.firewalls.create"),
+    **readers("firewalls", "firewall"),
+    "firewalls.patch": Write(patch, "compute.firewalls.update"),
+    "firewalls.update": Write(update, "compute.firewalls.update"),
+    "firewalls.delete": Write(delete, "compute.firewalls.delete"),
     "firewalls.testIamPermissions": permission_tester("firewalls"),
 }

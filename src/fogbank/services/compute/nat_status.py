@@ -16,7 +16,7 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.vpcaccess import Connector, connectors_in
 from fogbank.resources.world import Json, World
 from fogbank.services.compute import nats
-from fogbank.services.compute.common import named
+from fogbank.services.compute.names import named
 from fogbank.services.contract import Call, List, Method, Read
 
 UPLINK = "ext"
@@ -175,7 +175,9 @@ def _clients(world: World, gateway: NatGateway) -> Iterator[IPv4Address]:
 
 
 METHODS: dict[str, Method] = {
-    "routers.getNatMappingInfo": List(mapping_info, items="result"),
-    "routers.getNatIpInfo": Read(lambda world, call: {"result": list(ip_info(world, call))}),
-    "routers.getRouterStatus": Read(router_status),
+    "routers.getNatMappingInfo": List(mapping_info, items="result", permission="compute.routers.get"),
+    "routers.getNatIpInfo": Read(
+        lambda world, call: {"result": list(ip_info(world, call))}, "compute.routers.get"
+    ),
+    "routers.getRouterStatus": Read(router_status, "compute.routers.get"),
 }

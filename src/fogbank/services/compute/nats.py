@@ -14,7 +14,9 @@ from fogbank.resources.compute import NatGateway, Router, Subnetwork, power_of_t
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.compute.addresses import NAT_AUTO
-from fogbank.services.compute.common import check_name, find_referred, number, one_of
+from fogbank.services.compute.bodies import number, one_of
+from fogbank.services.compute.names import check_name
+from fogbank.services.compute.references import find_referred
 from fogbank.services.contract import Call
 
 LIST = "LIST_OF_SUBNETWORKS"

@@ -7,30 +7,16 @@ from collections.abc import Iterable, Iterator
 
 from fogbank.errors import in_use, invalid_value, not_built
 from fogbank.resources.compute import Network
+from fogbank.resources.compute_indexes import in_network
 from fogbank.resources.names import COMPUTE_PREFIX, ResourceName
 from fogbank.resources.vpcaccess import connectors_in
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.compute import subnetworks
-from fogbank.services.compute.common import (
-    bad_request,
-    check_free,
-    committed,
-    deleted,
-    gateway_link,
-    getter,
-    inputs,
-    made,
-    named,
-    new_identifier,
-    number,
-    one_of,
-    place_path,
-    policy_name,
-    put,
-    refuse_unbuilt,
-    sorted_by_name,
-    unchanged,
-)
+from fogbank.services.compute.bodies import bad_request, inputs, number, one_of, refuse_unbuilt, unchanged
+from fogbank.services.compute.decisions import committed, deleted, policy_name, put
+from fogbank.services.compute.factories import check_free, made
+from fogbank.services.compute.handlers import getter, in_place
+from fogbank.services.compute.names import gateway_link, named, new_identifier
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 
 ROUTING_MODES = ("REGIONAL", "GLOBAL")
@@ -48,27 +34,17 @@ _UNBUILT: dict[str, tuple[object, ...]] = {
 
 def show(world: World, resource: Resource) -> Json:
     """Show a network with its subnetworks."""
-    return _shown(resource, _links(world, resource))
+    links = _links(world, resource)
+    return resource.body | {"subnetworks": links} if links else resource.body
 
 
 def _links(world: World, network: Resource) -> list[str]:
-    link, under = network.name.self_link, f"projects/{network.name.project}/"
-    mine = (s for s in world.all("compute.subnetworks", under) if s.body["network"] == link)
-    return [each.name.self_link for each in sorted_by_name(mine)]
-
-
-def _shown(resource: Resource, links: list[str]) -> Json:
-    return resource.body | {"subnetworks": links} if links else resource.body
+    return [each.name.self_link for each in in_network(world, "subnetworks", network.name)]
 
 
 def list_networks(world: World, call: Call) -> Iterable[Json]:
     """List a project's networks, each with its subnetworks."""
-    under = place_path(world, call)
-    links: dict[str, list[str]] = {}
-    for each in sorted_by_name(world.all("compute.subnetworks", under)):
-        links.setdefault(each.body["network"], []).append(each.name.self_link)
-    networks = sorted_by_name(world.all("compute.networks", under))
-    return [_shown(each, links.get(each.name.self_link, [])) for each in networks]
+    return in_place(world, call, "networks", show)
 
 
 def insert(world: World, call: Call) -> Decision:
@@ -174,45 +150,40 @@ def delete(world: World, call: Call) -> Decision:
     user = next(_users(world, network), None)
     if user is not None:
         raise in_use("network", network.name.path, user.path)
-    link, under = network.name.self_link, f"projects/{network.name.project}/"
     owned = [
         each.name
-        for kind in ("compute.subnetworks", "compute.routes", "compute.firewalls")
-        for each in world.all(kind, under)
-        if each.body["network"] == link
+        for kind in ("subnetworks", "routes", "firewalls")
+        for each in in_network(world, kind, network.name)
     ]
     return deleted(call, network, *map(Delete, owned), *(Delete(policy_name(each)) for each in owned))
 
 
 def _users(world: World, network: Resource) -> Iterator[ResourceName]:
     """List what keeps a network from being deleted."""
-    link, under = network.name.self_link, f"projects/{network.name.project}/"
     auto = Network.of(network).auto
     yield from (each.name for each in connectors_in(world, network.name))
     for kind in ("firewalls", "routers", "routes", "globalAddresses"):
-        for each in world.all(f"compute.{kind}", under):
-            if each.body.get("network") == link and not each.private.get("generated"):
+        for each in in_network(world, kind, network.name):
+            if not each.private.get("generated"):
                 yield each.name
-    for each in world.all("compute.subnetworks", under):
-        if each.body["network"] == link:
-            yield from subnetworks.users(world, each)
-            if not (auto and subnetworks.is_automatic(each)):
-                yield each.name
+    for each in in_network(world, "subnetworks", network.name):
+        yield from subnetworks.users(world, each)
+        if not (auto and subnetworks.is_automatic(each)):
+            yield each.name
 
 
 def effective_firewalls(world: World, call: Call) -> Json:
     """Gather the firewall rules of a network; there are no firewall policies."""
     network = world.get(named(world, call, "networks", call["network"])).name
-    rules = sorted_by_name(world.all("compute.firewalls", f"projects/{network.project}/"))
-    return {"firewalls": [each.body for each in rules if each.body["network"] == network.self_link]}
+    return {"firewalls": [each.body for each in in_network(world, "firewalls", network)]}
 
 
 METHODS: dict[str, Method] = {
-    "networks.insert": Write(insert),
-    "networks.get": Read(getter("networks", "network", show)),
-    "networks.list": List(list_networks),
-    "networks.patch": Write(patch),
-    "networks.switchToCustomMode": Write(switch_to_custom_mode),
-    "networks.delete": Write(delete),
-    "networks.getEffectiveFirewalls": Read(effective_firewalls),
+    "networks.insert": Write(insert, "compute.networks.create"),
+    "networks.get": Read(getter("networks", "network", show), "compute.networks.get"),
+    "networks.list": List(list_networks, permission="compute.networks.list"),
+    "networks.patch": Write(patch, "compute.networks.update"),
+    "networks.switchToCustomMode": Write(switch_to_custom_mode, "compute.networks.switchToCustomMode"),
+    "networks.delete": Write(delete, "compute.networks.delete"),
+    "networks.getEffectiveFirewalls": Read(effective_firewalls, "compute.networks.getEffectiveFirewalls"),
 }

@@ -9,7 +9,7 @@ from fogbank.errors import not_found
 from fogbank.resources.names import COMPUTE_PREFIX
 from fogbank.resources.places import REGIONS, ZONES, RegionInfo
 from fogbank.resources.world import Json, World
-from fogbank.services.compute.common import project_of
+from fogbank.services.compute.names import project_of
 from fogbank.services.contract import Call, List, Method, Read
 
 _CREATED = "1969-12-31T16:00:00.000-08:00"
@@ -78,8 +78,8 @@ def list_zones(world: World, call: Call) -> Iterable[Json]:
 
 
 METHODS: dict[str, Method] = {
-    "regions.get": Read(get_region),
-    "regions.list": List(list_regions),
-    "zones.get": Read(get_zone),
-    "zones.list": List(list_zones),
+    "regions.get": Read(get_region, "compute.regions.get"),
+    "regions.list": List(list_regions, permission="compute.regions.list"),
+    "zones.get": Read(get_zone, "compute.zones.get"),
+    "zones.list": List(list_zones, permission="compute.zones.list"),
 }

@@ -6,7 +6,7 @@ from datetime import datetime
 from fogbank.resources.names import ResourceName, compute_name
 from fogbank.resources.world import Change, Json, Put, World
 from fogbank.services.compute import firewalls, networks
-from fogbank.services.compute.common import made
+from fogbank.services.compute.factories import made
 from fogbank.services.contract import Call
 
 NAME = "default"

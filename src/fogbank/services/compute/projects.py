@@ -8,7 +8,8 @@ from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.names import COMPUTE_PREFIX
 from fogbank.resources.projects import compute_account, project_name
 from fogbank.resources.world import Json, World
-from fogbank.services.compute.common import project_of, timestamp
+from fogbank.services.compute.factories import timestamp
+from fogbank.services.compute.names import project_of
 from fogbank.services.contract import Call, Method, Read
 
 _QUOTAS = {
@@ -46,8 +47,8 @@ def get(world: World, call: Call) -> Json:
 
 def _quota(world: World, project: str, metric: str) -> Json:
     kind, limit = _QUOTAS[metric]
-    count = sum(1 for _ in world.all(f"compute.{kind}", f"projects/{project}/"))
+    count = world.count(f"compute.{kind}", f"projects/{project}/")
     return {"metric": metric, "limit": limit, "usage": float(count)}
 
 
-METHODS: dict[str, Method] = {"projects.get": Read(get)}
+METHODS: dict[str, Method] = {"projects.get": Read(get, "compute.projects.get")}

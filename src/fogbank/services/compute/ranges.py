@@ -10,6 +10,7 @@ from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 
 from fogbank.errors import ApiError, invalid_value
 from fogbank.resources.compute import StaticAddress, Subnetwork
+from fogbank.resources.compute_indexes import in_network
 from fogbank.resources.names import ResourceName
 from fogbank.resources.vpcaccess import connectors_in
 from fogbank.resources.world import World
@@ -70,14 +71,12 @@ def taken_ranges(
     world: World, network: ResourceName, without: ResourceName | None = None
 ) -> Iterator[TakenRange]:
     """List every range that ``network`` holds, but for those of the subnetwork ``without``."""
-    link, under = network.self_link, f"projects/{network.project}/"
-    for resource in world.all("compute.subnetworks", under):
-        if resource.body["network"] == link and resource.name != without:
+    for resource in in_network(world, "subnetworks", network):
+        if resource.name != without:
             holder = f"existing subnetwork '{resource.name.id}' in region '{resource.name.region}'."
             yield from (TakenRange(each, holder) for each in Subnetwork.of(resource).ranges)
-    for resource in world.all("compute.globalAddresses", under):
-        if resource.body.get("network") == link:
-            yield TakenRange(StaticAddress.of(resource).range, f"reserved range '{resource.name.id}'.")
+    for resource in in_network(world, "globalAddresses", network):
+        yield TakenRange(StaticAddress.of(resource).range, f"reserved range '{resource.name.id}'.")
     for connector in connectors_in(world, network):
         if connector.subnet is None:
             holder = f"the range of connector '{connector.name.id}' in region '{connector.region}'."

@@ -13,27 +13,13 @@ from fogbank.resources.compute import AUTO_NAT_ADDRESSES
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.compute import address_choice, addresses, nats
-from fogbank.services.compute.common import (
-    check_free,
-    check_name,
-    committed,
-    deleted,
-    find_referred,
-    getter,
-    inputs,
-    lister,
-    made,
-    merged,
-    named,
-    new_identifier,
-    number,
-    one_of,
-    refuse_unbuilt,
-    replaced,
-    same_reference,
-    unchanged,
-)
-from fogbank.services.contract import Call, Decision, List, Method, Read, Write
+from fogbank.services.compute.bodies import inputs, merged, number, one_of, refuse_unbuilt, unchanged
+from fogbank.services.compute.decisions import committed, deleted
+from fogbank.services.compute.factories import check_free, made, replaced
+from fogbank.services.compute.handlers import readers
+from fogbank.services.compute.names import check_name, named, new_identifier
+from fogbank.services.compute.references import find_referred, same_reference
+from fogbank.services.contract import Call, Decision, Method, Read, Write
 
 _OUTPUTS = ("region",)
 _UNBUILT: dict[str, tuple[object, ...]] = {
@@ -199,12 +185,10 @@ def delete(world: World, call: Call) -> Decision:
 
 
 METHODS: dict[str, Method] = {
-    "routers.insert": Write(insert),
-    "routers.get": Read(getter("routers", "router")),
-    "routers.list": List(lister("routers")),
-    "routers.aggregatedList": List(lister("routers")),
-    "routers.patch": Write(patch),
-    "routers.update": Write(update),
-    "routers.preview": Read(preview),
-    "routers.delete": Write(delete),
+    "routers.insert": Write(insert, "compute.routers.create"),
+    **readers("routers", "router", aggregated=True),
+    "routers.patch": Write(patch, "compute.routers.update"),
+    "routers.update": Write(update, "compute.routers.update"),
+    "routers.preview": Read(preview, "compute.routers.update"),
+    "routers.delete": Write(delete, "compute.routers.delete"),
 }

@@ -9,29 +9,16 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 from fogbank.errors import invalid_value, not_built, not_found, required_field
 from fogbank.resources.compute import DEFAULT_GATEWAY, Subnetwork, refer
+from fogbank.resources.compute_indexes import in_network
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource, World
-from fogbank.services.compute.common import (
-    bad_request,
-    check_free,
-    check_name,
-    deleted,
-    find_referred,
-    gateway_link,
-    inputs,
-    made,
-    make,
-    named,
-    new_identifier,
-    number,
-    permission_tester,
-    project_of,
-    put,
-    reference,
-    refuse_unbuilt,
-    sorted_by_name,
-)
+from fogbank.services.compute.bodies import bad_request, inputs, number, refuse_unbuilt
+from fogbank.services.compute.decisions import deleted, put
+from fogbank.services.compute.factories import check_free, made, make, sorted_by_name
+from fogbank.services.compute.handlers import permission_tester
+from fogbank.services.compute.names import check_name, gateway_link, named, new_identifier, project_of
 from fogbank.services.compute.ranges import parse_range
+from fogbank.services.compute.references import find_referred, reference
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 
 _NEXT_HOPS = ("nextHopGateway", "nextHopIp", "nextHopInstance", "nextHopIlb", "nextHopVpnTunnel")
@@ -49,7 +36,7 @@ _OUTPUTS = (
 
 def subnet_routes(world: World, project: str) -> Iterator[Resource]:
     """Derive the routes of a project's subnetworks, one for every range."""
-    for resource in sorted_by_name(world.all("compute.subnetworks", f"projects/{project}/")):
+    for resource in world.all("compute.subnetworks", f"projects/{project}/"):
         network = world.find(refer(resource.body["network"], "networks"))
         if network is not None:
             for each in Subnetwork.of(resource).ranges:
@@ -182,10 +169,7 @@ def _gateway(project: str, value: object) -> str:
 
 
 def _subnetworks(world: World, network: Resource) -> Iterator[Subnetwork]:
-    link = network.name.self_link
-    for each in world.all("compute.subnetworks", f"projects/{network.name.project}/"):
-        if each.body["network"] == link:
-            yield Subnetwork.of(each)
+    yield from map(Subnetwork.of, in_network(world, "subnetworks", network.name))
 
 
 def delete(world: World, call: Call) -> Decision:
@@ -199,9 +183,9 @@ def delete(world: World, call: Call) -> Decision:
 
 
 METHODS: dict[str, Method] = {
-    "routes.insert": Write(insert),
-    "routes.get": Read(get),
-    "routes.list": List(list_routes),
-    "routes.delete": Write(delete),
+    "routes.insert": Write(insert, "compute.routes.create"),
+    "routes.get": Read(get, "compute.routes.get"),
+    "routes.list": List(list_routes, permission="compute.routes.list"),
+    "routes.delete": Write(delete, "compute.routes.delete"),
     "routes.testIamPermissions": permission_tester("routes"),
 }

@@ -9,36 +9,20 @@ from typing import Any
 
 from fogbank.errors import in_use, invalid_value, required_field, stale_fingerprint
 from fogbank.resources.compute import Network, Router, Subnetwork, refer
+from fogbank.resources.compute_indexes import addresses_in_subnetwork, routers_serving
 from fogbank.resources.names import ResourceName, compute_name
 from fogbank.resources.places import REGIONS
 from fogbank.resources.vpcaccess import connectors_in
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.access import iam_methods
 from fogbank.services.compute import ranges
-from fogbank.services.compute.common import (
-    bad_request,
-    check_free,
-    check_name,
-    deleted,
-    find_referred,
-    fingerprinted,
-    getter,
-    inputs,
-    is_current,
-    lister,
-    made,
-    named,
-    new_identifier,
-    one_of,
-    policy_name,
-    project_of,
-    put,
-    refuse_unbuilt,
-    same_reference,
-    sorted_by_name,
-    unchanged,
-)
-from fogbank.services.contract import Call, Decision, List, Method, Read, Write
+from fogbank.services.compute.bodies import bad_request, inputs, is_current, one_of, refuse_unbuilt, unchanged
+from fogbank.services.compute.decisions import deleted, policy_name, put
+from fogbank.services.compute.factories import check_free, fingerprinted, made
+from fogbank.services.compute.handlers import readers
+from fogbank.services.compute.names import check_name, named, new_identifier, project_of
+from fogbank.services.compute.references import find_referred, same_reference
+from fogbank.services.contract import Call, Decision, List, Method, Write
 
 AUTOMATIC = "automatic"
 AUTO_LARGEST = 16
@@ -208,7 +192,7 @@ def _new_secondary(world: World, resource: Resource, entries: Sequence[Json]) ->
     found = _secondary(world, subnetwork.network, resource.name, subnetwork.range, entries)
     kept = {each["rangeName"] for each in found}
     gone = {each.name for each in subnetwork.secondary} - kept
-    for router in world.all("compute.routers", f"projects/{resource.name.project}/"):
+    for router in routers_serving(world, resource.name):
         for nat in Router.of(router).nats:
             for served in nat.subnetworks:
                 if served.subnetwork == resource.name and gone.intersection(served.secondary):
@@ -267,17 +251,11 @@ def delete(world: World, call: Call) -> Decision:
 
 def users(world: World, resource: Resource) -> Iterator[ResourceName]:
     """List what has addresses in a subnetwork, or serves it by name."""
-    link, place = resource.name.self_link, resource.name.path.rpartition("/subnetworks/")[0] + "/"
-    for address in sorted_by_name(world.all("compute.addresses", place)):
-        if address.body.get("subnetwork") == link:
-            yield address.name
+    yield from (address.name for address in addresses_in_subnetwork(world, resource.name))
     for connector in connectors_in(world, refer(resource.body["network"], "networks")):
         if connector.subnet == resource.name:
             yield connector.name
-    for router in sorted_by_name(world.all("compute.routers", place)):
-        served = (each.subnetwork for nat in Router.of(router).nats for each in nat.subnetworks)
-        if resource.name in served:
-            yield router.name
+    yield from (router.name for router in routers_serving(world, resource.name))
 
 
 _USABLE_FIELDS = ("ipCidrRange", "network", "purpose", "role", "stackType", "secondaryIpRanges")
@@ -285,7 +263,7 @@ _USABLE_FIELDS = ("ipCidrRange", "network", "purpose", "role", "stackType", "sec
 
 def list_usable(world: World, call: Call) -> Iterable[Json]:
     """List the subnetworks of a project that its members may use: all."""
-    found = sorted_by_name(world.all("compute.subnetworks", f"projects/{project_of(world, call)}/"))
+    found = world.all("compute.subnetworks", f"projects/{project_of(world, call)}/")
     return [
         {"subnetwork": each.name.self_link} | {k: v for k, v in each.body.items() if k in _USABLE_FIELDS}
         for each in found
@@ -297,14 +275,14 @@ def _policy(world: World, call: Call) -> ResourceName:
 
 
 METHODS: dict[str, Method] = {
-    "subnetworks.insert": Write(insert),
-    "subnetworks.get": Read(getter("subnetworks", "subnetwork")),
-    "subnetworks.list": List(lister("subnetworks")),
-    "subnetworks.aggregatedList": List(lister("subnetworks")),
-    "subnetworks.listUsable": List(list_usable),
-    "subnetworks.patch": Write(patch),
-    "subnetworks.expandIpCidrRange": Write(expand),
-    "subnetworks.setPrivateIpGoogleAccess": Write(set_google_access),
-    "subnetworks.delete": Write(delete),
-    **iam_methods("subnetworks.", _policy),
+    "subnetworks.insert": Write(insert, "compute.subnetworks.create"),
+    **readers("subnetworks", "subnetwork", aggregated=True),
+    "subnetworks.listUsable": List(list_usable, permission="compute.subnetworks.list"),
+    "subnetworks.patch": Write(patch, "compute.subnetworks.update"),
+    "subnetworks.expandIpCidrRange": Write(expand, "compute.subnetworks.expandIpCidrRange"),
+    "subnetworks.setPrivateIpGoogleAccess": Write(
+        set_google_access, "compute.subnetworks.setPrivateIpGoogleAccess"
+    ),
+    "subnetworks.delete": Write(delete, "compute.subnetworks.delete"),
+    **iam_methods("subnetworks.", _policy, "compute.subnetworks"),
 }

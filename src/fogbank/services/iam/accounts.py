@@ -9,26 +9,24 @@ from dataclasses import replace
 
 from fogbank.errors import ApiError
 from fogbank.resources.fingerprints import fingerprint
+from fogbank.resources.listings import listing
 from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import (
     ACCOUNT_KEYS,
     ACCOUNT_POLICIES,
     SERVICE_ACCOUNTS,
+    find_account,
     service_account,
     service_account_name,
 )
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
+from fogbank.services.collections import bad_request, check_etag
 from fogbank.services.contract import Call, Decision
 from fogbank.services.segments import project_of, segments
 
 _ID = re.compile(r"^[a-z][-a-z0-9]{4,28}[a-z0-9]$")
 _WRITABLE = {"displayName": 100, "description": 256}
 """Fields that can be changed, and their greatest length in bytes."""
-
-
-def bad_request(message: str) -> ApiError:
-    """Refuse an argument."""
-    return ApiError(400, message, "INVALID_ARGUMENT", "badRequest")
 
 
 def find(world: World, call: Call) -> Resource:
@@ -38,9 +36,9 @@ def find(world: World, call: Call) -> Resource:
     if found is not None:
         return found
     under = "" if project == "-" else f"projects/{project}/"
-    for account in world.all(SERVICE_ACCOUNTS, under):
-        if reference in {account.body["email"], account.body["uniqueId"]}:
-            return account
+    account = find_account(world, reference, under)
+    if account is not None:
+        return account
     raise ApiError(404, "Unknown service account", "NOT_FOUND", "notFound")
 
 
@@ -57,7 +55,7 @@ def get(world: World, call: Call) -> Json:
 def list_(world: World, call: Call) -> Iterable[Json]:
     """List the accounts of a project."""
     under = f"projects/{project_of(world, call)}/"
-    return [show(r) for r in sorted(world.all(SERVICE_ACCOUNTS, under), key=lambda r: r.name)]
+    return listing(world, SERVICE_ACCOUNTS, under, show)
 
 
 def create(world: World, call: Call) -> Decision:
@@ -104,9 +102,7 @@ def update(world: World, call: Call) -> Decision:
 
 
 def _changed(account: Resource, wanted: Json, names: Iterable[str]) -> Decision:
-    etag = wanted.get("etag")
-    if etag and etag != show(account)["etag"]:
-        raise ApiError(409, "There were concurrent changes of the service account.", "ABORTED", "aborted")
+    check_etag(wanted, account.body, "service account")
     changed = account.with_body(**_fields(wanted, names))
     return Decision((Put(changed),), answer=show(changed))
 

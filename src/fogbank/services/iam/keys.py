@@ -11,8 +11,9 @@ from fogbank.errors import ApiError, not_built
 from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import ACCOUNT_KEYS
 from fogbank.resources.world import Delete, Json, Put, Resource, World
+from fogbank.services.collections import bad_request
 from fogbank.services.contract import Call, Decision, Method, Write
-from fogbank.services.iam.accounts import bad_request, find
+from fogbank.services.iam.accounts import find
 from fogbank.services.segments import segments
 
 _FILE = "TYPE_GOOGLE_CREDENTIALS_FILE"
@@ -63,7 +64,7 @@ def creator(make_key: MakeKey) -> Method:
         private = {_CERTIFICATE: b64encode(key.certificate).decode()}
         return Decision((Put(Resource(name, call.new_id(), call.now, body, private)),), answer=answer)
 
-    return Write(create)
+    return Write(create, "iam.serviceAccountKeys.create")
 
 
 def _show(body: Json) -> Json:

@@ -5,85 +5,54 @@ and bound, and grants nothing yet.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from fogbank.errors import ApiError
+from fogbank.resources.apis import Catalogue
 from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.names import ResourceName
-from fogbank.resources.policies import ROLES, grants
+from fogbank.resources.policies import grants
 from fogbank.resources.world import Json, Put, Resource, World
+from fogbank.services.collections import bad_request, changed_fields, check_etag
 from fogbank.services.contract import Call, Decision
-from fogbank.services.iam.accounts import bad_request
+from fogbank.services.masks import mask_paths
 from fogbank.services.segments import project_of, segments
 
 CUSTOM = "iam.roles"
 
-_USUAL = ("create", "delete", "get", "list", "update")
-_GUARDED = (*_USUAL, "getIamPolicy", "setIamPolicy")
-_VERBS: Mapping[str, tuple[str, ...]] = {
-    "artifactregistry.repositories": ("downloadArtifacts", "uploadArtifacts"),
-    "compute.addresses": (*_USUAL, "use"),
-    "compute.firewalls": _USUAL,
-    "compute.networks": (*_USUAL, "access", "use"),
-    "compute.projects": ("get",),
-    "compute.regions": ("get", "list"),
-    "compute.routers": _USUAL,
-    "compute.routes": ("create", "delete", "get", "list"),
-    "compute.subnetworks": (*_GUARDED, "use", "useExternalIp"),
-    "compute.zones": ("get", "list"),
-    "iam.roles": (*_USUAL, "undelete"),
-    "iam.serviceAccountKeys": ("create", "delete", "get", "list"),
-    "iam.serviceAccounts": (
-        *_GUARDED,
-        "actAs",
-        "disable",
-        "enable",
-        "getAccessToken",
-        "getOpenIdToken",
-        "implicitDelegation",
-        "signBlob",
-        "signJwt",
-    ),
-    "iap.tunnelDestGroups": ("accessViaIAP",),
-    "iap.tunnelInstances": ("accessViaIAP",),
-    "resourcemanager.projects": (*_GUARDED, "undelete"),
-    "run.configurations": ("get", "list"),
-    "run.jobs": (*_GUARDED, "run"),
-    "run.locations": ("list",),
-    "run.revisions": ("delete", "get", "list"),
-    "run.routes": ("get", "invoke", "list"),
-    "run.services": _GUARDED,
-    "serviceusage.services": ("disable", "enable", "get", "list", "use"),
-    "vpcaccess.connectors": (*_USUAL, "use"),
-    "vpcaccess.locations": ("list",),
-    "vpcaccess.operations": ("get", "list"),
-}
-PERMISSIONS = tuple(sorted(f"{kind}.{verb}" for kind, verbs in _VERBS.items() for verb in verbs))
-"""Every permission that the region knows."""
-
-_PREDEFINED = tuple(sorted({"roles/viewer", *ROLES}))
 _ID = re.compile(r"^[a-zA-Z0-9_.]{3,64}$")
 _WRITABLE = ("title", "description", "includedPermissions", "stage")
+
+
+def permissions(apis: Catalogue) -> list[str]:
+    """List every permission that the region knows: those that its APIs ask about, and those of roles."""
+    of_roles = {held for role in apis.roles.values() for held in role if held and not held.endswith(".")}
+    return sorted(of_roles.union(apis.permissions))
+
+
+def predefined(apis: Catalogue) -> list[str]:
+    """List Google's roles."""
+    return sorted({"roles/viewer", *apis.roles})
 
 
 def get_predefined(_world: World, call: Call) -> Json:
     """Show one of Google's roles."""
     name = f"roles/{segments(call)['roles']}"
-    if name not in _PREDEFINED:
+    if name not in predefined(call.apis):
         raise _missing(name)
-    return _predefined(name, full=True)
+    return _predefined(call.apis, name, full=True)
 
 
 def list_predefined(_world: World, call: Call) -> Iterable[Json]:
     """List Google's roles."""
-    return [_predefined(name, full=_full(call)) for name in _PREDEFINED]
+    return [_predefined(call.apis, name, full=_full(call)) for name in predefined(call.apis)]
 
 
-def _predefined(name: str, *, full: bool) -> Json:
+def _predefined(apis: Catalogue, name: str, *, full: bool) -> Json:
     words = re.sub(r"([a-z])([A-Z])", r"\1 \2", name.removeprefix("roles/").replace(".", " "))
     role: Json = {"name": name, "title": words.title(), "stage": "GA"}
     if full:
-        role["includedPermissions"] = [p for p in PERMISSIONS if grants(name, p)]
+        role["includedPermissions"] = [p for p in permissions(apis) if grants(name, p, apis.roles)]
     return role | {"etag": fingerprint(role)}
 
 
@@ -95,9 +64,9 @@ def _missing(name: str) -> ApiError:
     return ApiError(404, f"The role named {name} was not found.", "NOT_FOUND", "notFound")
 
 
-def testable(_world: World, _call: Call) -> Json:
+def testable(_world: World, call: Call) -> Json:
     """List the permissions that a custom role can have."""
-    return {"permissions": [{"name": name, "stage": "GA"} for name in PERMISSIONS]}
+    return {"permissions": [{"name": name, "stage": "GA"} for name in permissions(call.apis)]}
 
 
 def _find(world: World, call: Call) -> Resource:
@@ -125,7 +94,7 @@ def get(world: World, call: Call) -> Json:
 def list_(world: World, call: Call) -> Iterable[Json]:
     """List a project's roles."""
     under, deleted = f"projects/{project_of(world, call)}/", call.parameters.get("showDeleted")
-    found = [show(r) for r in sorted(world.all(CUSTOM, under), key=lambda r: r.name)]
+    found = [show(r) for r in world.all(CUSTOM, under)]
     shown = [role for role in found if deleted or not role.get("deleted")]
     hidden = () if _full(call) else ("includedPermissions",)
     return [{key: value for key, value in role.items() if key not in hidden} for role in shown]
@@ -155,15 +124,8 @@ def create(world: World, call: Call) -> Decision:
 def patch(world: World, call: Call) -> Decision:
     """Change the fields that the mask names, or that the body has."""
     found = _find(world, call)
-    etag = call.body.get("etag")
-    if etag and etag != show(found)["etag"]:
-        raise ApiError(409, "There were concurrent changes of the role.", "ABORTED", "aborted")
-    mask = [f for f in str(call.parameters.get("updateMask") or "").split(",") if f]
-    names = [re.sub(r"_([a-z])", lambda m: m[1].upper(), f) for f in mask] or [
-        key for key in _WRITABLE if key in call.body
-    ]
-    if unknown := set(names) - set(_WRITABLE):
-        raise bad_request(f"The fields {', '.join(sorted(unknown))} of a role cannot be changed.")
+    check_etag(call.body, found.body, "role")
+    names = changed_fields(mask_paths(call), call.body, _WRITABLE, "role")
     changed = found.with_body(**{key: call.body.get(key) or None for key in names})
     return Decision((Put(changed),), answer=show(changed))
 

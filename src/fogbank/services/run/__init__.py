@@ -4,13 +4,16 @@ v1 is Knative and is what is kept; v2 is rendered from it and parsed into it. In
 nobody's business here: the control loop tells how a revision fares through ``convergence``.
 """
 
-from fogbank.services.contract import Service
+from fogbank.services.contract import Service, operation_permissions
 from fogbank.services.run import revisions, services
 from fogbank.services.run.v2 import methods as v2
 
 SERVICE = Service(
     name="run",
+    title="Cloud Run Admin API",
+    versions=("v1", "v2"),
     methods={**services.METHODS, **revisions.METHODS, **v2.METHODS},
+    permissions=("run.routes.invoke", *operation_permissions("run", "operations")),
     operation_response=v2.operation_response,
     finishes=v2.finishes,
 )

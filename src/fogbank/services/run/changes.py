@@ -79,6 +79,8 @@ def update(
     annotations[INGRESS_STATUS] = annotations[INGRESS]
     same_words = labels == before["labels"] and annotations == before["annotations"]
     revise = revise or _needs_revision(old, spec["template"])
+    if not revise:
+        spec["template"] = old["spec"]["template"]
     if same_words and not revise and spec["traffic"] == old["spec"]["traffic"]:
         return Written(found, ())
     number = call.new_id()
@@ -162,7 +164,8 @@ def _needs_revision(old: Json, new: Json) -> bool:
 
 
 def _unnamed(one: Json) -> Json:
-    return one | {"metadata": {key: value for key, value in one["metadata"].items() if key != "name"}}
+    metadata = {key: value for key, value in one["metadata"].items() if key != "name"}
+    return one | {"metadata": metadata | {"annotations": words.meaning(metadata.get("annotations", {}))}}
 
 
 def check_location(location: str | None) -> None:

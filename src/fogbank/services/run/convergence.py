@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from fogbank.resources.indexes import OPERATIONS, Index
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation, OperationError
 from fogbank.resources.run import Readiness, read_revision, ready_condition
@@ -158,9 +159,16 @@ def waiting(world: World, service: ResourceName) -> tuple[Operation, ...]:
     """List the unfinished operations that make or change ``service``."""
     return tuple(
         operation
-        for operation in world.running.values()
-        if operation.target == service and not operation.type.endswith(".DeleteService")
+        for operation in world.by(_RUNNING, service.path)
+        if not operation.type.endswith(".DeleteService")
     )
+
+
+def _running_on(operation: Operation) -> tuple[str, ...]:
+    return (operation.target.path,) if operation.status == "RUNNING" else ()
+
+
+_RUNNING = Index(OPERATIONS, _running_on)
 
 
 def abandoned(world: World, service: ResourceName, now: datetime) -> tuple[Change, ...]:

@@ -20,7 +20,9 @@ _Place = tuple[str, int]
 _SELECTOR = re.compile(r"^\s*(!?)([\w./-]+)\s*(?:(==?|!=|in|notin)\s*(.*?))?\s*$")
 
 
-def listing(collection: str, kind: str, show: Callable[[Json], Json] = lambda body: body) -> Method:
+def listing(
+    collection: str, kind: str, permission: str, show: Callable[[Json], Json] = lambda body: body
+) -> Method:
     """Make a method that lists ``collection`` as a Knative list of ``kind``, by label.
 
     ``limit`` bounds a page (0: everything), ``continue`` is the token of the page before; else a 400.
@@ -38,7 +40,7 @@ def listing(collection: str, kind: str, show: Callable[[Json], Json] = lambda bo
             "items": [body for _, body in items],
         }
 
-    return Read(list_)
+    return Read(list_, permission)
 
 
 def _place(resource: Resource) -> _Place:
@@ -72,16 +74,21 @@ def _open(token: str) -> _Place:
 
 
 def in_place(world: World, call: Call, collection: str) -> list[Resource]:
-    """Find everything of ``collection`` in the call's project and location, newest first.
+    """Find everything of ``collection`` in the call's project and location, newest first."""
+    return sorted(world.all(collection, under_place(world, call)), key=_place, reverse=True)
+
+
+def under_place(world: World, call: Call) -> str:
+    """Return the beginning of the paths of everything in the call's project and location.
 
     A location that does not exist is a 404; ``-`` is all of them.
     """
     under = f"projects/{project_of(world, call)}/locations/"
     location = location_of(call)
-    if location != "-":
-        check_location(location)
-        under += f"{location}/"
-    return sorted(world.all(collection, under), key=_place, reverse=True)
+    if location == "-":
+        return under
+    check_location(location)
+    return f"{under}{location}/"
 
 
 def selects(selector: str, labels: Mapping[str, str]) -> bool:

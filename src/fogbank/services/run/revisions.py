@@ -60,9 +60,9 @@ def _needed(identifier: str, why: str) -> ApiError:
 
 
 _OBJECTS: Mapping[str, Method] = {
-    "revisions.get": Read(get),
-    "revisions.list": listing(REVISIONS, "Revision"),
-    "revisions.delete": Write(delete),
+    "revisions.get": Read(get, "run.revisions.get"),
+    "revisions.list": listing(REVISIONS, "Revision", "run.revisions.list"),
+    "revisions.delete": Write(delete, "run.revisions.delete"),
 }
 
 METHODS: Mapping[str, Method] = {

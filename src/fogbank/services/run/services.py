@@ -157,15 +157,17 @@ def guarded(world: World, call: Call) -> ResourceName:
 
 
 _OBJECTS: Mapping[str, Method] = {
-    "services.create": Write(create),
-    "services.get": Read(get),
-    "services.list": listing(SERVICES, "Service"),
-    "services.replaceService": Write(replace_service),
-    "services.delete": Write(delete),
-    "configurations.get": Read(get_configuration),
-    "configurations.list": listing(SERVICES, "Configuration", objects.configuration),
-    "routes.get": Read(get_route),
-    "routes.list": listing(SERVICES, "Route", objects.route),
+    "services.create": Write(create, "run.services.create"),
+    "services.get": Read(get, "run.services.get"),
+    "services.list": listing(SERVICES, "Service", "run.services.list"),
+    "services.replaceService": Write(replace_service, "run.services.update"),
+    "services.delete": Write(delete, "run.services.delete"),
+    "configurations.get": Read(get_configuration, "run.configurations.get"),
+    "configurations.list": listing(
+        SERVICES, "Configuration", "run.configurations.list", objects.configuration
+    ),
+    "routes.get": Read(get_route, "run.routes.get"),
+    "routes.list": listing(SERVICES, "Route", "run.routes.list", objects.route),
 }
 
 METHODS: Mapping[str, Method] = {
@@ -174,7 +176,7 @@ METHODS: Mapping[str, Method] = {
         for parent in ("namespaces", "projects.locations")
         for method, handler in _OBJECTS.items()
     },
-    **iam_methods("v1.projects.locations.services.", guarded),
-    "v1.projects.locations.list": List(list_locations, "locations"),
+    **iam_methods("v1.projects.locations.services.", guarded, "run.services"),
+    "v1.projects.locations.list": List(list_locations, "locations", permission="run.locations.list"),
 }
 """The v1 methods about services, and where they can be."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from fogbank.resources.names import ResourceName
-from fogbank.resources.run import REVISIONS, SERVICE_LABEL, Readiness, ready_condition
+from fogbank.resources.run import Readiness, ready_condition, stored_revisions
 from fogbank.resources.world import Json, World
 from fogbank.services.run import traffic
 from fogbank.services.run.objects import GENERATION, condition, find_condition, with_conditions, without_empty
@@ -18,12 +18,7 @@ Bodies = Mapping[str, Json]
 
 def revision_bodies(world: World, service: ResourceName) -> dict[str, Json]:
     """Find the revisions of a service, by id."""
-    under = f"projects/{service.project}/locations/{service.region}/revisions/"
-    return {
-        r.name.id: r.body
-        for r in world.all(REVISIONS, under)
-        if r.body["metadata"]["labels"][SERVICE_LABEL] == service.id
-    }
+    return {r.name.id: r.body for r in stored_revisions(world, service)}
 
 
 def generation_of(revision: Json) -> int:

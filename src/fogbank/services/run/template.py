@@ -10,7 +10,7 @@ from typing import Any
 from fogbank.errors import ApiError, not_built
 from fogbank.resources.images import parse_image
 from fogbank.resources.names import ResourceName
-from fogbank.resources.projects import SERVICE_ACCOUNTS, compute_account, project_number
+from fogbank.resources.projects import compute_account, find_account, project_number
 from fogbank.resources.quantities import cpu_millis
 from fogbank.resources.run import (
     CONNECTOR,
@@ -258,8 +258,6 @@ def _check_probe(probe: Json) -> None:
     for key, (least, most) in limits.items():
         if not least <= int(probe.get(key, least)) <= most:
             raise bad_request(f"startupProbe.{key} must be between {least} and {most}.")
-    if probe["timeoutSeconds"] > probe["periodSeconds"]:
-        raise bad_request("startupProbe.timeoutSeconds must not be greater than startupProbe.periodSeconds.")
     path = probe.get("httpGet", {}).get("path", "/")
     if not path.startswith("/"):
         raise bad_request(f"startupProbe.httpGet.path '{path}' must begin with '/'.")
@@ -268,7 +266,7 @@ def _check_probe(probe: Json) -> None:
 def _check_account(world: World, service: ResourceName, email: str) -> None:
     if email == compute_account(project_number(world, service.project)):
         return
-    if not any(account.body["email"] == email for account in world.all(SERVICE_ACCOUNTS)):
+    if find_account(world, email) is None:
         raise ApiError(
             403,
             f"Permission 'iam.serviceaccounts.actAs' denied on service account {email} "

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from fogbank.errors import ApiError
-from fogbank.resources.apis import CATALOGUE, api_name, state
+from fogbank.resources.apis import Catalogue, api_name
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation, longrunning_operation
 from fogbank.resources.projects import project_number
@@ -22,7 +22,7 @@ _MOST_AT_ONCE = {"batchGet": 30, "batchEnable": 20}
 
 def get(world: World, call: Call) -> Json:
     """Show an API and whether the project uses it."""
-    return _show(world, project_of(world, call), known(segments(call)["services"]))
+    return _show(world, call.apis, project_of(world, call), known(call, segments(call)["services"]))
 
 
 def list_(world: World, call: Call) -> Iterable[Json]:
@@ -31,7 +31,7 @@ def list_(world: World, call: Call) -> Iterable[Json]:
     wanted = str(call.parameters.get("filter") or "").replace(" ", "")
     if wanted not in {"", "state:ENABLED", "state:DISABLED"}:
         raise _bad_request(f"The filter '{wanted}' is not one of state:ENABLED and state:DISABLED.")
-    shown = (_show(world, project, api) for api in CATALOGUE)
+    shown = (_show(world, call.apis, project, api) for api in call.apis.titles)
     return [api for api in shown if not wanted or api["state"] == wanted.removeprefix("state:")]
 
 
@@ -40,32 +40,37 @@ def batch_get(world: World, call: Call) -> Json:
     project, names = project_of(world, call), call.parameters.get("names") or []
     names = [names] if isinstance(names, str) else names
     _check_count(names, "batchGet")
-    return {"services": [_show(world, project, known(name.rpartition("/")[2])) for name in names]}
+    return {
+        "services": [_show(world, call.apis, project, known(call, name.rpartition("/")[2])) for name in names]
+    }
 
 
 def enable(world: World, call: Call) -> Decision:
     """Enable one API."""
-    project, api = project_of(world, call), known(segments(call)["services"])
-    if state(world, project, api) == "ENABLED":
+    project, api = project_of(world, call), known(call, segments(call)["services"])
+    if call.apis.state(world, project, api) == "ENABLED":
         return _nothing_to_do(world, call, project, api)
     decided = (Put(_resource(call, project, api, "ENABLED")),)
     response = {
         "@type": f"{_MESSAGES}EnableServiceResponse",
-        "service": _show(world.after(decided), project, api),
+        "service": _show(world.after(decided), call.apis, project, api),
     }
     return Decision(decided, operation=operation_of(call, project, api, "EnableService", response))
 
 
 def _nothing_to_do(world: World, call: Call, project: str, api: str) -> Decision:
-    response = {"@type": f"{_MESSAGES}EnableServiceResponse", "service": _show(world, project, api)}
+    response = {
+        "@type": f"{_MESSAGES}EnableServiceResponse",
+        "service": _show(world, call.apis, project, api),
+    }
     operation = operation_of(call, project, api, "EnableService", response)
     return Decision(operation=replace(operation, name=_NOTHING_TO_DO))
 
 
 def disable(world: World, call: Call) -> Decision:
     """Disable one API; what it has made stays."""
-    project, api = project_of(world, call), known(segments(call)["services"])
-    if state(world, project, api) == "DISABLED":
+    project, api = project_of(world, call), known(call, segments(call)["services"])
+    if call.apis.state(world, project, api) == "DISABLED":
         raise ApiError(
             400,
             f"Service {api} is not enabled on project {project}.",
@@ -75,7 +80,7 @@ def disable(world: World, call: Call) -> Decision:
     decided = (Put(_resource(call, project, api, "DISABLED")),)
     response = {
         "@type": f"{_MESSAGES}DisableServiceResponse",
-        "service": _show(world.after(decided), project, api),
+        "service": _show(world.after(decided), call.apis, project, api),
     }
     return Decision(decided, operation=operation_of(call, project, api, "DisableService", response))
 
@@ -83,14 +88,14 @@ def disable(world: World, call: Call) -> Decision:
 def batch_enable(world: World, call: Call) -> Decision:
     """Enable several APIs, or none when one of them is unknown."""
     project = project_of(world, call)
-    apis = [known(str(api)) for api in call.body.get("serviceIds") or ()]
+    apis = [known(call, str(api)) for api in call.body.get("serviceIds") or ()]
     _check_count(apis, "batchEnable")
-    missing = [api for api in apis if state(world, project, api) == "DISABLED"]
+    missing = [api for api in apis if call.apis.state(world, project, api) == "DISABLED"]
     decided = tuple(Put(_resource(call, project, api, "ENABLED")) for api in missing)
     after = world.after(decided)
     response = {
         "@type": f"{_MESSAGES}BatchEnableServicesResponse",
-        "services": [_show(after, project, api) for api in apis],
+        "services": [_show(after, call.apis, project, api) for api in apis],
     }
     operation = operation_of(call, project, apis[0], "BatchEnableServices", response)
     return Decision(decided, operation=operation if missing else replace(operation, name=_NOTHING_TO_DO))
@@ -120,19 +125,19 @@ def _resource(call: Call, project: str, api: str, chosen: str) -> Resource:
     return Resource(api_name(project, api), call.new_id(), call.now, {"state": chosen})
 
 
-def _show(world: World, project: str, api: str) -> Json:
+def _show(world: World, apis: Catalogue, project: str, api: str) -> Json:
     parent = f"projects/{project_number(world, project)}"
     return {
         "name": f"{parent}/services/{api}",
         "parent": parent,
-        "config": {"name": api, "title": CATALOGUE[api]},
-        "state": state(world, project, api),
+        "config": {"name": api, "title": apis.titles[api]},
+        "state": apis.state(world, project, api),
     }
 
 
-def known(api: str) -> str:
+def known(call: Call, api: str) -> str:
     """Check that there is an API of this name."""
-    if api not in CATALOGUE:
+    if api not in call.apis.titles:
         raise ApiError(
             403, f"Not found or permission denied for service(s): {api}.", "PERMISSION_DENIED", "forbidden"
         )

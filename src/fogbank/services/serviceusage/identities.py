@@ -33,7 +33,7 @@ def agent(number: str, api: str) -> str:
 
 def generate(world: World, call: Call) -> Decision:
     """Return the agent of an API in an operation that is done at once."""
-    project, api = project_of(world, call), known(segments(call)["services"])
+    project, api = project_of(world, call), known(call, segments(call)["services"])
     email = agent(project_number(world, project), api)
     response = {
         "@type": "type.googleapis.com/google.api.serviceusage.v1beta1.ServiceIdentity",

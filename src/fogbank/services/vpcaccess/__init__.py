@@ -1,19 +1,27 @@
 """Serverless VPC Access (``vpcaccess.googleapis.com``): connectors."""
 
-from fogbank.services.contract import List, Read, Service, Write
+from fogbank.services.contract import List, Service
 from fogbank.services.locations import list_locations
-from fogbank.services.vpcaccess import connectors
+from fogbank.services.vpcaccess.connectors import COLLECTION
 
 SERVICE = Service(
     name="vpcaccess",
+    title="Serverless VPC Access API",
+    versions=("v1", "v1beta1"),
     methods={
-        "projects.locations.list": List(list_locations, "locations"),
-        "projects.locations.connectors.create": Write(connectors.create),
-        "projects.locations.connectors.get": Read(connectors.get),
-        "projects.locations.connectors.list": List(connectors.list_, "connectors"),
-        "projects.locations.connectors.patch": Write(connectors.patch),
-        "projects.locations.connectors.delete": Write(connectors.delete),
+        "projects.locations.list": List(list_locations, "locations", permission="vpcaccess.locations.list"),
+        **COLLECTION.methods(),
     },
-    converged=connectors.converged,
-    operation_response=connectors.operation_response,
+    permissions=("vpcaccess.connectors.use", "vpcaccess.operations.get", "vpcaccess.operations.list"),
+    roles={
+        "roles/vpcaccess.admin": ("vpcaccess.",),
+        "roles/vpcaccess.user": (
+            "vpcaccess.connectors.use",
+            "vpcaccess.connectors.get",
+            "vpcaccess.connectors.list",
+            "compute.networks.access",
+        ),
+    },
+    converged=COLLECTION.converged,
+    operation_response=COLLECTION.operation_response,
 )

@@ -4,19 +4,18 @@ Nearly all of it is refused at once. One thing Google finds only while building:
 such a connector stays in state ERROR until it is deleted (SEMANTICS 4.1).
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
-from fogbank.errors import ApiError
 from fogbank.resources.compute import StaticAddress, Subnetwork
+from fogbank.resources.compute_indexes import addresses_in_subnetwork, in_network
 from fogbank.resources.names import ResourceName, compute_name, parse_compute_reference
-from fogbank.resources.vpcaccess import CONNECTORS, RATES, connectors_in, read_connector
+from fogbank.resources.vpcaccess import RATES, connectors_in, connectors_with_subnet
 from fogbank.resources.world import Json, World
+from fogbank.services.collections import bad_request
 
 ID_PATTERN = r"^[a-z][-a-z0-9]{0,23}[a-z0-9]$"
-_ID = re.compile(ID_PATTERN)
 
 # SEMANTICS 1.2.3: private ranges that a subnet may have, and so a connector.
 _USABLE = tuple(
@@ -64,17 +63,6 @@ class Place:
     network: ResourceName
     subnet: ResourceName | None
     range: IPv4Network
-
-
-def bad_request(message: str) -> ApiError:
-    """Refuse an argument."""
-    return ApiError(400, message, "INVALID_ARGUMENT", "badRequest")
-
-
-def check_id(identifier: str) -> None:
-    """Refuse an id that no connector may have."""
-    if not _ID.match(identifier):
-        raise bad_request(f"Connector ID must follow the pattern {ID_PATTERN}.")
 
 
 def read_size(body: Json) -> Size:
@@ -142,12 +130,8 @@ def _in_subnet(world: World, reference: Json, project: str, location: str) -> Pl
 
 
 def _users(world: World, subnet: Subnetwork) -> Iterator[ResourceName]:
-    for resource in world.all(CONNECTORS):
-        if read_connector(resource).subnet == subnet.name:
-            yield resource.name
-    for resource in world.all("compute.addresses", f"projects/{subnet.name.project}/"):
-        if StaticAddress.of(resource).subnetwork == subnet.name:
-            yield resource.name
+    yield from connectors_with_subnet(world, subnet.name)
+    yield from (address.name for address in addresses_in_subnetwork(world, subnet.name))
 
 
 def _in_range(world: World, body: Json, project: str) -> Place:
@@ -183,13 +167,9 @@ def is_taken(world: World, place: Place) -> bool:
 
 
 def _ranges_in(world: World, network: ResourceName) -> Iterator[IPv4Network]:
-    under = f"projects/{network.project}/"
-    for resource in world.all("compute.subnetworks", under):
-        subnet = Subnetwork.of(resource)
-        if subnet.network == network:
-            yield from subnet.ranges
-    for resource in world.all("compute.globalAddresses", under):
-        address = StaticAddress.of(resource)
-        if address.network == network and not address.external:
+    for resource in in_network(world, "subnetworks", network):
+        yield from Subnetwork.of(resource).ranges
+    for address in map(StaticAddress.of, in_network(world, "globalAddresses", network)):
+        if not address.external:
             yield address.range
     yield from (c.range for c in connectors_in(world, network) if c.subnet is None)

@@ -7,8 +7,9 @@ import pytest
 from tests.serving import NOW, OPERATOR, TOKEN, Region
 
 from fogbank.app.projects import Projects
+from fogbank.app.registry import services
 from fogbank.frontend.api.messages import ApiRequest
-from fogbank.frontend.api.service_registry import registered
+from fogbank.services.contract import catalogue_of
 
 COMPUTE = "compute.googleapis.com/compute/v1/projects/demo"
 PROJECT = "cloudresourcemanager.googleapis.com/v1/projects/demo"
@@ -26,9 +27,12 @@ CALLS_OF_A_PROJECT = [
 @pytest.fixture
 async def call(tmp_path):
     """Call a region with all services; gives the status and the JSON."""
-    region = Region(tmp_path, registered())
+    region = Region(tmp_path, services())
     ids = count(10**18)
-    projects = Projects(region.store, owner=OPERATOR, strict=False, now=lambda: NOW, new_id=lambda: next(ids))
+    projects = Projects(
+        region.store, owner=OPERATOR, strict=False, defaults=catalogue_of(services()).new_project,
+        now=lambda: NOW, new_id=lambda: next(ids),
+    )  # fmt: skip
     await projects.ensure("demo")
 
     async def send(verb, url, body=None):

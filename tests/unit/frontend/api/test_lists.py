@@ -2,6 +2,7 @@
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,12 @@ from fogbank.discovery.routes import find
 from fogbank.discovery.schemas import check_response
 from fogbank.errors import ApiError
 from fogbank.frontend.api.lists import make_page, render_list, scope_of
+from fogbank.resources.listings import listing
+from fogbank.resources.names import compute_name
 from fogbank.resources.places import REGIONS, ZONES
+from fogbank.resources.world import Put, Resource, World
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 BASE = "https://www.googleapis.com/compute/v1/projects/p"
 
@@ -50,6 +56,47 @@ def test_pages_show_every_item_once_in_order(names, size, order_by):
     assert sorted(whole) == sorted(names)
 
 
+def rules(names):
+    """Make a World of firewall rules, and the listing of them with what was rendered so far."""
+    made = [
+        Resource(compute_name("firewalls", "p", "global", None, name), number, NOW, {"name": name})
+        for number, name in enumerate(names)
+    ]
+    world, rendered = World().after(map(Put, made)), []
+
+    def render(rule):
+        rendered.append(rule.name.id)
+        return rule.body | {"selfLink": rule.name.self_link}
+
+    return listing(world, "compute.firewalls", "projects/p/", render), rendered
+
+
+@given(
+    st.sets(st.text("abcdef-", min_size=1, max_size=4), max_size=30),
+    st.integers(1, 7),
+    st.sampled_from(["", "name desc", "creationTimestamp desc"]),
+    st.sampled_from(["", "name:a*"]),
+)
+def test_a_listing_has_the_pages_of_the_same_items_in_a_list(names, size, order_by, filtered):
+    query = {"orderBy": order_by, "filter": filtered}
+    lazy, _ = rules(names)
+    token = None
+    while True:
+        asked = query | ({"pageToken": token} if token else {})
+        page = make_page(lazy, asked, size, "a list")
+        assert page == make_page(list(lazy), asked, size, "a list")
+        if (token := page.token) is None:
+            break
+
+
+def test_a_page_of_a_listing_costs_what_is_on_it():
+    lazy, rendered = rules(f"{number:04}" for number in range(1000))
+    first = make_page(lazy, {}, 5, "a list")
+    second = make_page(lazy, {"pageToken": first.token}, 5, "a list")
+    assert [item["name"] for item in second.items] == [f"{number:04}" for number in range(5, 10)]
+    assert len(rendered) == 12  # each page looks at one more, to know that there is more
+
+
 def test_an_item_that_comes_or_goes_between_two_pages_disturbs_no_other():
     items = [subnet(n) for n in "abcdef"]
     first = make_page(items, {}, 3, "a list")
@@ -75,6 +122,7 @@ def _sealed(value):
 
 def _seal():
     token = make_page([subnet(n) for n in "abc"], {}, 1, "a list").token
+    assert token is not None
     return json.loads(urlsafe_b64decode(token))[0]
 
 

@@ -1,7 +1,6 @@
 """Operations as clients see them."""
 
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 import pytest
 from inline_snapshot import snapshot
@@ -11,9 +10,13 @@ from fogbank.discovery.schemas import check_response
 from fogbank.errors import ApiError
 from fogbank.frontend.api.operation_methods import OperationMethods
 from fogbank.frontend.api.operations import check_request_id, render_operation, with_request_id
+from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName, compute_name
 from fogbank.resources.operations import OperationError, compute_operation, longrunning_operation
 from fogbank.resources.world import PutOperation, World
+from fogbank.services.serviceusage import SERVICE
+from fogbank.store.journal import Journal
+from fogbank.store.store import Store
 
 NOW = datetime(2026, 11, 22, 1, 2, 3, 456000, tzinfo=UTC)
 SUBNET = compute_name("subnetworks", "demo", "regions", "asia-northeast3", "s")
@@ -34,7 +37,7 @@ def lro(**more):
 
 
 def test_a_running_compute_operation_has_every_field_that_clients_read():
-    rendered = render_operation(opened())
+    rendered = render_operation(opened(), "compute")
     assert rendered == snapshot(
         {
             "kind": "compute#operation",
@@ -58,7 +61,7 @@ def test_a_running_compute_operation_has_every_field_that_clients_read():
 
 def test_a_failed_compute_operation_is_done_and_says_why():
     failed = opened().done(NOW, error=OperationError(400, "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", "in use"))
-    rendered = render_operation(failed)
+    rendered = render_operation(failed, "compute")
     assert (rendered["status"], rendered["progress"]) == ("DONE", 100)
     assert rendered["error"] == {
         "errors": [{"code": "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", "message": "in use"}]
@@ -68,7 +71,7 @@ def test_a_failed_compute_operation_is_done_and_says_why():
 
 
 def test_a_longrunning_operation_has_the_name_that_gcloud_can_read():
-    rendered = render_operation(lro())
+    rendered = render_operation(lro(), "longrunning")
     assert rendered == snapshot(
         {
             "name": "projects/demo/locations/asia-northeast3/operations/1a716cd3-6aa5-4e5d-a6d5-7e600e4e6ebf",
@@ -85,18 +88,18 @@ def test_a_longrunning_operation_has_the_name_that_gcloud_can_read():
 
 def test_a_finished_longrunning_operation_has_a_typed_response():
     response = {"@type": "type.googleapis.com/google.cloud.vpcaccess.v1.Connector", "name": CONNECTOR.path}
-    rendered = render_operation(lro().done(NOW, response=response))
+    rendered = render_operation(lro().done(NOW, response=response), "longrunning")
     assert rendered["done"] is True
     assert rendered["response"] == response
     assert rendered["metadata"]["endTime"] == "2026-11-22T01:02:03.456000Z"
-    assert render_operation(lro(done=True))["response"] == {
+    assert render_operation(lro(done=True), "longrunning")["response"] == {
         "@type": "type.googleapis.com/google.protobuf.Empty"
     }
 
 
 def test_a_failed_longrunning_operation_has_an_rpc_status():
     error = OperationError(400, "INVALID_ARGUMENT", "the range conflicts")
-    rendered = render_operation(lro().done(NOW, error=error))
+    rendered = render_operation(lro().done(NOW, error=error), "longrunning")
     assert rendered["error"] == {"code": 3, "message": "the range conflicts"}
     assert "response" not in rendered
 
@@ -118,6 +121,7 @@ SUBNETS = "/compute/v1/projects/demo/regions/asia-northeast3/subnetworks"
 def test_a_request_id_stands_for_one_method_and_one_target(verb, path, name, known):
     world = World().after([PutOperation(opened())])
     match = find("compute.googleapis.com", verb, path)
+    assert match is not None
     body = {"name": name} if name else {}
     assert (with_request_id(world, match, body, "r-1") is not None) == known
     assert with_request_id(world, match, body, "r-2") is None
@@ -135,7 +139,9 @@ def test_a_request_id_stands_for_one_method_and_one_target(verb, path, name, kno
 def test_a_repeated_change_is_found_by_its_request_id(kind, verb, path):
     made = compute_operation(kind, SUBNET, 7, now=NOW, new_id=lambda: 5, user="me@x", request_id="r-1")
     world = World().after([PutOperation(made)])
-    assert with_request_id(world, find("compute.googleapis.com", verb, path), {}, "r-1") == made
+    match = find("compute.googleapis.com", verb, path)
+    assert match is not None
+    assert with_request_id(world, match, {}, "r-1") == made
 
 
 @pytest.mark.parametrize(
@@ -147,19 +153,27 @@ def test_a_request_id_is_a_uuid_but_not_zero(wrong):
         check_request_id(wrong)
 
 
+async def never(_path: str, _seconds: float) -> None:
+    raise AssertionError("nothing is waited for")
+
+
 @pytest.mark.parametrize("version", ["v1", "v1beta1"])
 @pytest.mark.parametrize(
     ("under", "listed"), [({}, True), ({"name": "operations"}, True), ({"name": "x"}, False)]
 )
-async def test_operations_without_a_project_are_listed_by_their_api(version, under, listed):
+async def test_operations_without_a_project_are_listed_by_their_api(tmp_path, version, under, listed):
     target = ResourceName("serviceusage.services", "projects/demo/services/redis.googleapis.com")
     enabled = longrunning_operation(
         "serviceusage", None, "enable", target,
         now=NOW, new_id=lambda: 6, user="me@x", project="demo", metadata_type="OperationMetadata", done=True,
     )  # fmt: skip
-    world = World().after([PutOperation(enabled), PutOperation(opened()), PutOperation(lro())])
-    methods = OperationMethods(SimpleNamespace(world=world), settle=None)
+    store = Store(Journal(tmp_path / "world.sqlite"))
+    known = (PutOperation(enabled), PutOperation(opened()), PutOperation(lro()))
+    await store.commit(lambda _world: Decision(known))
+    methods = OperationMethods(store, settle=never, services={"serviceusage": SERVICE})
     match = find("serviceusage.googleapis.com", "GET", f"/{version}/operations")
+    assert match is not None
     answer = await methods.answer(match, under)
-    assert answer == ({"operations": [render_operation(enabled)]} if listed else {})
+    assert answer == ({"operations": [render_operation(enabled, "longrunning")]} if listed else {})
     assert check_response(match.method.document, match.method.response, answer) == []
+    await store.close()

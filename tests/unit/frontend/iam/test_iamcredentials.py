@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from tests.identities import ROBOT, ask
 
 from fogbank.frontend.iam import jwt
@@ -65,6 +65,7 @@ def test_a_signed_jwt_is_believed_of_its_account_only(own):
 def test_a_signed_blob_verifies_with_the_accounts_public_key(own):
     _, body = _call(own, "signBlob", {"payload": base64.b64encode(b"blob").decode()})
     public = serialization.load_pem_public_key(own.identity.account_keys(ROBOT)[body["keyId"]])
+    assert isinstance(public, rsa.RSAPublicKey)
     signature = base64.b64decode(body["signedBlob"])
     public.verify(signature, b"blob", padding.PKCS1v15(), hashes.SHA256())
 

@@ -16,10 +16,10 @@ from tests.worlds import resource
 
 from fogbank.errors import ApiError, OperatorError
 from fogbank.frontend.iam import jwt
-from fogbank.frontend.iam.accounts import make_key, unique_id
+from fogbank.frontend.iam.accounts import make_key
 from fogbank.frontend.iam.jwt import BadTokenError
 from fogbank.resources.names import ResourceName
-from fogbank.resources.projects import ACCOUNT_KEYS
+from fogbank.resources.projects import ACCOUNT_KEYS, unique_id
 from fogbank.resources.world import Delete
 
 
@@ -201,6 +201,13 @@ def test_an_id_token_verifies_independently(region):
     assert region.identity.verify_id_token(token) == claims
 
 
+def test_what_a_key_file_signs_verifies_independently():
+    key = jwt.new_key_pair()
+    token = jwt.sign_with_pem(key.private, "number", {"iss": ROBOT})
+    assert independent.get_unverified_header(token) == {"alg": "RS256", "kid": "number", "typ": "JWT"}
+    assert independent.decode(token, key.public, ["RS256"]) == {"iss": ROBOT}
+
+
 def test_a_foreign_id_token_is_not_believed(region):
     key = jwt.new_key_pair()
     token = jwt.sign(key, {"iss": "https://accounts.google.com", "exp": time.time() + 60})
@@ -250,4 +257,6 @@ def test_base64url_reads_back(content):
 
 
 def test_accounts_have_numbers_of_twenty_one_digits():
-    assert len(unique_id("a@example.com")) == 21 != unique_id("b@example.com")
+    one, other = unique_id("a@example.com"), unique_id("b@example.com")
+    assert (len(one), len(other)) == (21, 21)
+    assert one != other

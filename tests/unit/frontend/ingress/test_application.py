@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.containers import HOST, OK, Container, NoInstanceError, add_service, open_to, says
 from tests.worlds import revision
+from yarl import URL
 
 from fogbank.clock import Clock
 from fogbank.frontend.iam.accounts import GCLOUD_CLIENT
 from fogbank.frontend.ingress.application import Ingress, pick
+from fogbank.frontend.ingress.exchange import RequestRecord
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import Target
 
@@ -90,7 +92,8 @@ async def stage(region):
         add_service(region, **service)
         if members:
             open_to(region, *members)
-        container, records = Container(script), []
+        container = Container(script)
+        records: list[RequestRecord] = []
         server = await asyncio.start_server(container.serve, "127.0.0.1", 0)
         container.port = server.sockets[0].getsockname()[1]
         ingress = Ingress(
@@ -292,7 +295,7 @@ async def test_an_instance_that_refuses_gives_503(stage):
     assert web.container.leases == 0
 
 
-@pytest.mark.slow
+@pytest.mark.slow(1)
 async def test_an_instance_that_takes_too_long_gives_504(stage, region):
     async def script(_):
         await asyncio.sleep(30)
@@ -352,12 +355,58 @@ TARGETS = st.lists(st.integers(0, 100), min_size=1, max_size=5).filter(any)
 @given(TARGETS, st.floats(0, 1, exclude_max=True))
 def test_no_target_without_a_share_is_ever_picked(percents, draw):
     targets = [Target(f"r{n}", percent) for n, percent in enumerate(percents)]
-    assert pick(targets, None, draw).percent > 0
+    picked = pick(targets, None, draw)
+    assert picked is not None
+    assert picked.percent > 0
 
 
 @given(TARGETS)
 def test_targets_are_picked_by_their_share(percents):
     targets = [Target(f"r{n}", percent) for n, percent in enumerate(percents)]
     total = sum(percents)
-    picked = [pick(targets, None, (n + 0.5) / total).revision for n in range(total)]
-    assert [picked.count(target.revision) for target in targets] == percents
+    picked = [pick(targets, None, (n + 0.5) / total) for n in range(total)]
+    assert [picked.count(target) for target in targets] == percents
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX-\x01: a\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: a\x01b\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+async def test_an_answer_that_no_server_may_send_on_gives_503(stage, raw):
+    web = await stage(says(raw), "allUsers")
+    assert (await web.get()).status == 503
+
+
+async def test_an_answer_without_a_body_has_no_length(stage):
+    web = await stage(says(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n"), "allUsers")
+    reply = await web.get()
+    assert (reply.status, reply.body) == (304, b"")
+    assert b"content-length" not in dict(reply.headers)
+
+
+async def test_headers_that_a_caller_declares_its_connections_own_stay_behind(stage):
+    web = await stage(OK, "allUsers")
+    await web.get(headers=[("connection", "close, X-Own"), ("x-own", "a"), ("x-other", "b")])
+    assert "x-own" not in web.container.headers
+    assert web.container.headers["x-other"] == "b"
+
+
+async def test_a_question_to_the_whole_server_reaches_no_container(stage):
+    web = await stage(OK, "allUsers")
+    assert (await web.get("*")).status == 400
+    assert web.container.seen == []
+
+
+async def test_a_connection_to_anything_but_the_leased_instance_is_not_made(stage, monkeypatch):
+    web = await stage(OK, "allUsers")
+    monkeypatch.setattr(
+        "fogbank.frontend.ingress.application.upstream_url",
+        lambda _address, _port, _scope: URL("http://127.0.0.2:1/"),
+    )
+    assert (await web.get()).status == 503
+    assert web.container.seen == []

@@ -4,7 +4,9 @@ import pytest
 from tests.cloud_calls import ME, NOW, PROJECT, Cloud
 
 from fogbank.resources.projects import compute_account, usual_number
+from fogbank.resources.world import World
 from fogbank.services.cloudresourcemanager import SERVICE, new_project
+from fogbank.services.contract import Call, Write
 
 V1 = "cloudresourcemanager.v1.projects"
 V3 = "cloudresourcemanager.v3.projects"
@@ -161,5 +163,10 @@ def test_what_other_services_put_into_a_project_is_there_at_once(cloud):
     assert {r.name.id for r in cloud.world.all("compute.networks")} == {"second-project", "third-project"}
 
 
-def test_creation_needs_to_be_told_what_to_put_there():
-    assert not [name for name in SERVICE.methods if name.endswith("projects.create")]
+def test_a_project_of_a_region_without_other_services_has_nothing_of_theirs():
+    create = SERVICE.methods["v1.projects.create"]
+    assert isinstance(create, Write)
+    made = create.decide(
+        World(), Call(f"{V1}.create", {}, {"projectId": "lonely-project"}, ME, NOW, lambda: 7)
+    )
+    assert not World().after(made.changes).collections.get("compute.networks")

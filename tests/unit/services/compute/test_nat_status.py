@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 from tests.compute_calls import LINK, NOW, REGION, Compute, auto_nat, manual_nat, only
 
-from fogbank.network.topology import PortRange, SourceNat, Topology
+from fogbank.network.topology import DeviceName, NetnsName, PortRange, SourceNat, Topology
 from fogbank.resources.vpcaccess import connector_name
 from fogbank.resources.world import Resource
 
@@ -26,8 +26,8 @@ def connector(name="conn", instances=2):
 
 def translation(inside, first, outside="203.0.113.1"):
     return SourceNat(
-        "vpc/demo/net",
-        "ext",
+        NetnsName("vpc/demo/net"),
+        DeviceName("ext"),
         IPv4Network(inside),
         IPv4Address(outside),
         PortRange(first, first + 63),

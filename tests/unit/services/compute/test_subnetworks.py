@@ -3,7 +3,7 @@
 import pytest
 from tests.compute_calls import LINK, REGION, Compute, auto_nat, only
 
-from fogbank.services.compute.common import is_current
+from fogbank.services.compute.bodies import is_current
 
 
 @pytest.fixture

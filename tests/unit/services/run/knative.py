@@ -54,6 +54,7 @@ class Run(Cloud):
 
     def newest(self, name="hello"):
         service = read_service(self.world.get(service_name(PROJECT, REGION, name)))
+        assert service.latest_created is not None
         return service.revision(service.latest_created)
 
     def ready(self, name="hello"):

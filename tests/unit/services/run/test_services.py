@@ -362,7 +362,9 @@ def test_pages_of_a_list_make_the_whole(cloud, parent, methods, host, kind):
     whole = cloud(method, parent=parent, **host)
     assert whole["metadata"] == {}
     assert len(whole["items"]) == 5
-    sizes, items, token = [], [], ""
+    sizes: list[int] = []
+    items: list[object] = []
+    token = ""
     while not sizes or token:
         page = cloud(method, parent=parent, limit=2, **{"continue": token}, **host)
         sizes.append(len(page["items"]))

@@ -32,12 +32,13 @@ def test_a_new_service_has_the_recorded_defaults(cloud):
     cloud.ready()
     shown = get(cloud)
     template = shown["template"]
-    assert template["executionEnvironment"] == "EXECUTION_ENVIRONMENT_GEN2"
+    assert "executionEnvironment" not in template
+    assert template["scaling"] == {"maxInstanceCount": 100}
     assert template["maxInstanceRequestConcurrency"] == 80
     assert template["timeout"] == "300s"
     assert template["serviceAccount"] == f"{usual_number(PROJECT)}-compute@developer.gserviceaccount.com"
-    assert template["containers"][0]["resources"]["limits"] == {"cpu": "1000m", "memory": "512Mi"}
-    assert "scaling" not in template
+    limits = {"cpu": "1000m", "memory": "512Mi"}
+    assert template["containers"][0]["resources"] == {"limits": limits, "cpuIdle": True}
     assert shown["generation"] == "1"
     assert shown["creator"] == shown["lastModifier"] == ME
     assert shown["labels"] == {"a": "b"}
@@ -239,7 +240,8 @@ def test_a_maximum_of_zero_has_not_been_set(cloud):
     body["template"]["scaling"] = {"minInstanceCount": 1, "maxInstanceCount": 0}
     create(cloud, body)
     shown = get(cloud)
-    assert shown["scaling"] == shown["template"]["scaling"] == {"minInstanceCount": 1}
+    assert shown["scaling"] == {"minInstanceCount": 1}
+    assert shown["template"]["scaling"] == {"minInstanceCount": 1, "maxInstanceCount": 100}
 
 
 def test_revisions_are_shown_under_their_service(cloud):

@@ -7,15 +7,23 @@ ready or has failed, which the control loop tells.
 from collections.abc import Iterable, Mapping, Sequence
 
 from fogbank.errors import ApiError
+from fogbank.resources.listings import listing
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation, longrunning_operation
-from fogbank.resources.run import REVISIONS, SERVICE_LABEL, SERVICES, revision_name, service_name
+from fogbank.resources.run import (
+    REVISIONS,
+    SERVICE_LABEL,
+    SERVICES,
+    revision_name,
+    service_name,
+    stored_revisions,
+)
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.access import iam_methods
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 from fogbank.services.masks import mask_paths
 from fogbank.services.run import changes, convergence
-from fogbank.services.run.lists import in_place
+from fogbank.services.run.lists import under_place
 from fogbank.services.run.objects import bad_request
 from fogbank.services.run.revisions import delete_revision
 from fogbank.services.run.status import is_settled
@@ -51,8 +59,7 @@ def patch(world: World, call: Call) -> Decision:
         return _decision(call, written, "CreateService")
     found = _find(world, call)
     _check_etag(call.body.get("etag"), found)
-    environment = render_service(found)["template"].get("executionEnvironment")
-    parsed = parse_service(_masked(found, call, paths), environment)
+    parsed = parse_service(_masked(found, call, paths))
     revise = bool(call.parameters.get("forceNewRevision"))
     written = changes.update(world, call, found, *parsed, revise=revise)
     return _decision(call, written, "UpdateService")
@@ -118,7 +125,7 @@ def get(world: World, call: Call) -> Json:
 
 def list_(world: World, call: Call) -> Iterable[Json]:
     """List the services of a location."""
-    return [render_service(r) for r in in_place(world, call, SERVICES)]
+    return listing(world, SERVICES, under_place(world, call), render_service)
 
 
 def _name(world: World, call: Call) -> ResourceName:
@@ -140,12 +147,11 @@ def get_revision(world: World, call: Call) -> Json:
 
 def list_revisions(world: World, call: Call) -> Iterable[Json]:
     """List the revisions of a service, ``-`` being all."""
-    service = segments(call)["services"]
-    return [
-        render_revision(r)
-        for r in in_place(world, call, REVISIONS)
-        if service in {"-", r.body["metadata"]["labels"][SERVICE_LABEL]}
-    ]
+    under = under_place(world, call)
+    if segments(call)["services"] == "-":
+        return map(render_revision, world.all(REVISIONS, under))
+    found = stored_revisions(world, _name(world, call))
+    return map(render_revision, found)
 
 
 def delete_one_revision(world: World, call: Call) -> Decision:
@@ -189,14 +195,14 @@ def operation_response(_world: World, operation: Operation) -> Mapping[str, obje
 _PARENT = "v2.projects.locations.services."
 
 METHODS: Mapping[str, Method] = {
-    f"{_PARENT}create": Write(create),
-    f"{_PARENT}patch": Write(patch),
-    f"{_PARENT}delete": Write(delete),
-    f"{_PARENT}get": Read(get),
-    f"{_PARENT}list": List(list_, "services"),
-    f"{_PARENT}revisions.get": Read(get_revision),
-    f"{_PARENT}revisions.list": List(list_revisions, "revisions"),
-    f"{_PARENT}revisions.delete": Write(delete_one_revision),
-    **iam_methods(_PARENT, _guarded),
+    f"{_PARENT}create": Write(create, "run.services.create"),
+    f"{_PARENT}patch": Write(patch, "run.services.update"),
+    f"{_PARENT}delete": Write(delete, "run.services.delete"),
+    f"{_PARENT}get": Read(get, "run.services.get"),
+    f"{_PARENT}list": List(list_, "services", permission="run.services.list"),
+    f"{_PARENT}revisions.get": Read(get_revision, "run.revisions.get"),
+    f"{_PARENT}revisions.list": List(list_revisions, "revisions", permission="run.revisions.list"),
+    f"{_PARENT}revisions.delete": Write(delete_one_revision, "run.revisions.delete"),
+    **iam_methods(_PARENT, _guarded, "run.services"),
 }
 """The v2 methods."""

@@ -38,15 +38,10 @@ _CONTAINER = frozenset(
         "livenessProbe", "startupProbe", "readinessProbe",
     }
 )  # fmt: skip
-GEN2 = "EXECUTION_ENVIRONMENT_GEN2"
-"""What a new service gets (recorded); an older one keeps what it has."""
 
 
-def parse_service(body: Json, environment: str | None = GEN2) -> tuple[Json, Json]:
-    """Read a service; give the metadata and the spec of the Knative object.
-
-    ``environment`` is the executionEnvironment of a template that names none.
-    """
+def parse_service(body: Json) -> tuple[Json, Json]:
+    """Read a service; return the metadata and the spec of the Knative object."""
     _refuse_others(body, WRITABLE | _OUTPUT, "")
     labels, annotations = body.get("labels") or {}, body.get("annotations") or {}
     words.refuse_system_words(labels, "Label")
@@ -56,7 +51,7 @@ def parse_service(body: Json, environment: str | None = GEN2) -> tuple[Json, Jso
         "annotations": annotations | words.parse_words(words.SERVICE, _unspoken(body)),
     }
     spec = {
-        "template": _template(body.get("template") or {}, environment),
+        "template": _template(body.get("template") or {}),
         "traffic": [_target(t) for t in body.get("traffic") or ()],
     }
     return metadata, spec
@@ -73,15 +68,14 @@ def _refuse_others(fields: Json, known: frozenset[str], where: str) -> None:
             raise not_built(f"the field {where}{key} of Cloud Run services")
 
 
-def _template(template: Json, environment: str | None) -> Json:
+def _template(template: Json) -> Json:
     _refuse_others(template, _TEMPLATE, "template.")
     labels, annotations = template.get("labels") or {}, template.get("annotations") or {}
     words.refuse_system_words(labels, "Label")
     words.refuse_system_words(annotations, "Annotation")
     containers = template.get("containers") or []
-    resources = (containers[0].get("resources") or {}) if containers else {}
-    fields = {"executionEnvironment": environment} | without_empty(template)
-    found = words.parse_words(words.TEMPLATE, fields) | words.parse_words(words.CONTAINER, resources)
+    resources = _resources(containers[0]) if containers else {}
+    found = words.parse_words(words.TEMPLATE, template) | words.parse_words(words.CONTAINER, resources)
     spec = {
         "containerConcurrency": template.get("maxInstanceRequestConcurrency"),
         "timeoutSeconds": _seconds(template.get("timeout")),
@@ -95,6 +89,15 @@ def _template(template: Json, environment: str | None) -> Json:
         ),
         "spec": without_empty(spec),
     }
+
+
+def _resources(container: Json) -> Json:
+    """Read a container's resources: CPU is idle between requests, unless they are given without saying so.
+
+    https://cloud.google.com/run/docs/reference/rest/v2/Container#ResourceRequirements
+    """
+    given = without_empty(container.get("resources") or {})
+    return {"cpuIdle": False, **given} if given else {}
 
 
 def _seconds(duration: str | None) -> int | None:

@@ -104,7 +104,8 @@ def render_template(template: Json, service: ResourceName) -> Json:
 
 
 def _render_content(annotations: Mapping[str, str], spec: Json, place: ResourceName) -> Json:
-    """Render what a template and a revision have in common."""
+    """Render what a template and a revision have in common; what goes without saying is shown, too."""
+    annotations = {**words.UNWRITTEN, **annotations}
     fields = words.render_words(words.TEMPLATE, annotations)
     access = fields.get("vpcAccess", {})
     if "connector" in access:
@@ -121,7 +122,7 @@ def _render_content(annotations: Mapping[str, str], spec: Json, place: ResourceN
 
 
 def _render_container(container: Json, extra: Mapping[str, Any]) -> Json:
-    resources = {"limits": container["resources"]["limits"], **extra}
+    resources = {"limits": container["resources"]["limits"], **{k: v for k, v in extra.items() if v}}
     same = ("name", "image", "command", "args", "env", "ports", "workingDir", "startupProbe")
     return without_empty({key: container.get(key) for key in same} | {"resources": resources})
 
@@ -130,7 +131,7 @@ def render_revision(revision: Resource) -> Json:
     """Render a revision."""
     body, view = revision.body, run.read_revision(revision)
     metadata, status = body["metadata"], body["status"]
-    annotations = {run.MAX_SCALE: str(view.max_instances)} | metadata["annotations"]
+    annotations = metadata["annotations"]
     fields = {
         "name": f"{view.service.path}/revisions/{revision.name.id}",
         "uid": metadata["uid"],

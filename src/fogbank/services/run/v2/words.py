@@ -36,7 +36,11 @@ def _number(annotation: str, *path: str) -> Word:
 
 
 def _flag(annotation: str, *path: str) -> Word:
-    return Word(annotation, path, lambda text: text.lower() == "true", lambda value: str(bool(value)).lower())
+    return Word(annotation, path, _is_true, lambda value: str(bool(value)).lower())
+
+
+def _is_true(text: str) -> bool:
+    return text.lower() == "true"
 
 
 def _json(annotation: str, *path: str) -> Word:
@@ -123,6 +127,14 @@ SERVICE: tuple[Word, ...] = (
 )
 """The annotations of a service."""
 
+UNWRITTEN: Mapping[str, str] = {
+    run.MAX_SCALE: str(run.DEFAULT_MAX_INSTANCES),
+    "run.googleapis.com/cpu-throttling": "true",
+}
+"""What a template means that does not have these annotations: v2 shows it, v1 does not."""
+
+_FLAGS = frozenset(word.annotation for word in (*TEMPLATE, *CONTAINER) if word.render is _is_true)
+
 _UNSET_AT_ZERO = frozenset({run.MAX_SCALE, run.SERVICE_MAX_SCALE})
 """Numbers of which 0 means, as in protocol buffers, that the client has not set them."""
 
@@ -171,6 +183,16 @@ def check_words(words: tuple[Word, ...], message: str, annotations: Mapping[str,
             fits = False
         if not fits:
             raise bad_request(f"Invalid {word.annotation} value '{annotations[word.annotation]}'.")
+
+
+def meaning(annotations: Mapping[str, str]) -> dict[str, str]:
+    """Return a template's annotations in one form: defaults are written down, flags are in lower case.
+
+    Templates of one meaning need no new revision, whichever API wrote them (gcloud writes ``True``).
+    """
+    return {
+        key: value.lower() if key in _FLAGS else value for key, value in {**UNWRITTEN, **annotations}.items()
+    }
 
 
 def own_words(texts: Mapping[str, str]) -> dict[str, str]:

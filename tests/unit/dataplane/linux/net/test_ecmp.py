@@ -6,6 +6,7 @@ import pytest
 
 from fogbank.dataplane.linux.net import ecmp, rtnetlink
 from fogbank.dataplane.linux.net.ecmp import NEWNEXTHOP, NexthopGroups
+from fogbank.dataplane.linux.net.netlink import Message
 from fogbank.dataplane.linux.net.rtnetlink import NEWROUTE, Way
 from fogbank.network.topology import NetnsName
 
@@ -13,7 +14,7 @@ HUB, KEY, ANY = NetnsName("hub/a"), ("route", "hub/a", "0.0.0.0/0"), IPv4Network
 ONE, TWO, THREE = (Way(index, IPv4Address("169.254.1.5")) for index in (100, 102, 104))
 
 
-def put(groups: NexthopGroups, *ways: Way) -> list[rtnetlink.Message]:
+def put(groups: NexthopGroups, *ways: Way) -> list[Message]:
     return groups.put(KEY, HUB, ANY, ways, None)
 
 

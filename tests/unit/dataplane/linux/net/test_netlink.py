@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fogbank.dataplane.linux.firewall import conntrack
 from fogbank.dataplane.linux.net import rtnetlink
 from fogbank.dataplane.linux.net.netlink import Message, attribute, attributes, messages, nested, pack
+from fogbank.network.topology import NetnsName
 
 addresses = st.integers(0, 2**32 - 1).map(IPv4Address)
 networks = st.builds(lambda a, prefix: IPv4Network((a, prefix), strict=False), addresses, st.integers(0, 32))
@@ -62,7 +63,7 @@ def test_a_tracked_flow_is_read_as_the_kernel_writes_it() -> None:
         + attribute(conntrack.TIMEOUT, struct.pack(">I", 119))
         + nested(conntrack.PROTOINFO, nested(1, attribute(1, b"\x07")))
     )
-    flow = conntrack.describe(conntrack.parse_entry(payload), "vpc")
+    flow = conntrack.describe(conntrack.parse_entry(payload), NetnsName("vpc"))
     assert (flow.source, flow.source_port) == (IPv4Address("10.8.0.2"), 39430)
     assert (flow.destination, flow.destination_port) == (IPv4Address("192.0.2.1"), 80)
     assert (flow.translated_source, flow.translated_port) == (IPv4Address("203.0.113.7"), 1068)

@@ -1,0 +1,26 @@
+"""What one Google API gives the region: its methods, its part of the network, what it does while it runs.
+
+Each package below ``fogbank.services`` has one, in its module ``manifest``; ``registry`` has them all.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fogbank.lowering.feature import Feature
+from fogbank.services.contract import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One API, composed.
+
+    ``features`` lower what the API attaches to networks; ``controller`` makes what works while the region
+    runs; ``servers`` are the programs behind listeners that its features place in the network, by the name
+    that the listener has.
+    """
+
+    service: Service
+    features: tuple[Feature, ...] = ()
+    controller: Callable[..., Any] | None = None
+    servers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)

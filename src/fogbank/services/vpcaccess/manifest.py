@@ -1,0 +1,7 @@
+"""What the region is given of Serverless VPC Access."""
+
+from fogbank.app.manifest import Manifest
+from fogbank.services.vpcaccess import SERVICE
+from fogbank.services.vpcaccess.feature import FEATURES
+
+MANIFEST = Manifest(SERVICE, features=FEATURES)
