@@ -193,9 +193,11 @@ def meaning(annotations: Mapping[str, str]) -> dict[str, str]:
 
     Templates of one meaning need no new revision, whichever API wrote them (gcloud writes ``True``).
     """
-    return {
+    written = {
         key: value.lower() if key in _FLAGS else value for key, value in {**UNWRITTEN, **annotations}.items()
     }
+    unsaid = {key for key in _FLAGS - UNWRITTEN.keys() if written.get(key) == "false"}
+    return {key: value for key, value in written.items() if key not in unsaid}
 
 
 def own_words(texts: Mapping[str, str]) -> dict[str, str]:
