@@ -3,7 +3,8 @@
 from ipaddress import IPv4Address
 from random import Random
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.drawn_worlds import Drawn, worlds
 from tests.kernel_model import apply
@@ -74,6 +75,8 @@ def test_a_compiler_with_memory_gives_what_a_new_one_gives(passes, random):
         observed = random.choice([observed, lowered.topology, Topology(dict(lowered.topology.elements))])
 
 
+@pytest.mark.slow(6)
+@settings(max_examples=min(settings().max_examples, 100))  # each example is some dozens of passes
 @given(worlds(), st.randoms(use_true_random=False))
 def test_a_compiler_that_saw_each_resource_come_and_go_gives_what_a_new_one_gives(drawn, random):
     world, fleet = drawn
