@@ -18,6 +18,7 @@ from typing import Any
 
 import uvloop
 from tests import worlds
+from tests.lowered import compiler
 
 from bench.table import Aim, Row, compare
 from fogbank.app.region import SWITCH_SECONDS
@@ -26,7 +27,6 @@ from fogbank.control.controller import Runtime
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.driver import Outcome
-from fogbank.lowering.lower import lower
 from fogbank.network.topology import Topology
 from fogbank.planning.plan import Action
 from fogbank.resources.decisions import Decision
@@ -89,7 +89,7 @@ class ControlPlane:
         self.clock, driver = Clock(), Machine()
         self.store = Store(Journal(folder / "world.sqlite"))
         self.logbook = Logbook(folder / "log.jsonl", self.clock)
-        self.loop = ControlLoop(self.store, driver, lower, (run.SERVICE,), self.clock)  # type: ignore[arg-type]
+        self.loop = ControlLoop(self.store, driver, compiler(), (run.SERVICE,), self.clock)  # type: ignore[arg-type]
         digest = "sha256:" + "0" * 64
         runtime = Runtime(self.store, self.loop, driver, self.clock, self.logbook, lambda _: digest)  # type: ignore[arg-type]
         self.run: RunController = make_controller(runtime)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.lowered import lower
 from tests.worlds import fleet, world
 
 from bench.private import in_private_world
@@ -26,13 +27,12 @@ from fogbank.dataplane.linux.images.builtin import open_store
 from fogbank.dataplane.linux.images.unpacked import Image
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
 from fogbank.dataplane.linux.world import CONTAINERS
-from fogbank.lowering.lower import lower
 from fogbank.lowering.netns_names import FABRIC
 from fogbank.network.addressing import fabric_address
 from fogbank.network.topology import NetnsName, NetworkNamespace, Topology, Workload
 from fogbank.planning.plan import Create, Plan, plan
+from fogbank.resources.fleet import Instance
 from fogbank.resources.run import ContainerProbe
-from fogbank.resources.world import Instance
 from fogbank.testing import RunningRegion, end_region, short_folder
 
 UP = Aim("up to ready, cold", "s", "<=", 1, "1.0 s")
@@ -163,7 +163,7 @@ def _starts(folder: Path) -> tuple[list[float], list[float]]:
         if instance is None:
             _check(driver.apply(actions))
             continue
-        subjects.append(_region_start(driver, actions, instance.index))
+        subjects.append(_region_start(driver, actions, instance.fabric.index))
         baselines.append(bare.start())
         containers.stop(instance.id)
         time.sleep(0.05)

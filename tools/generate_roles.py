@@ -44,10 +44,15 @@ PREFIXES = frozenset(
 """The first words of the permissions that are kept: what is built, and what may be built next."""
 
 DERIVED: Mapping[str, str] = {
-    "serviceusage.operations.delete": "serviceusage.operations.cancel",
+    "serviceusage.operations.delete": "serviceusage.services.enable",
     "serviceusage.operations.list": "serviceusage.operations.get",
+    "vpcaccess.connectors.use": "vpcaccess.connectors.create",
 }
-"""Permissions that Google publishes in no role, each with the one whose roles have it here."""
+"""Permissions that Google publishes in no role, or in none that people bind, each with the one whose roles
+have it here."""
+
+ALSO: Mapping[str, tuple[str, ...]] = {"vpcaccess.connectors.use": ("roles/vpcaccess.user",)}
+"""Further roles of permissions. Google shares connectors by this role ("Connectors in the host project")."""
 
 
 def render(roles: Iterable[Mapping[str, Any]]) -> str:
@@ -59,7 +64,8 @@ def render(roles: Iterable[Mapping[str, Any]]) -> str:
             if permission.partition(".")[0] in PREFIXES:
                 holders[permission].append(str(number))
     for permission, like in DERIVED.items():
-        holders.setdefault(permission, holders[like])
+        also = {str(n) for n, role in enumerate(known) if role["name"] in ALSO.get(permission, ())}
+        holders[permission] = sorted(also.union(holders[permission], holders[like]), key=int)
     groups: dict[str, list[str]] = defaultdict(list)
     for permission in sorted(holders):
         groups[" ".join(holders[permission])].append(permission)

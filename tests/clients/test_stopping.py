@@ -15,7 +15,7 @@ from tests.attacks.kill_points import FOGBANK, running
 
 from fogbank.testing import RunningRegion, end_region, short_folder
 
-pytestmark = [pytest.mark.slow, pytest.mark.netns, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow(40), pytest.mark.netns, pytest.mark.timeout(300)]
 
 ON_A_SMALL_DISK = """
 mount -t tmpfs -o size="$1" small "$2" || exit 99

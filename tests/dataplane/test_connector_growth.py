@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests import worlds
+from tests.lowered import lower
 from tests.private_world import Lab
 
 from fogbank.clock import Clock
@@ -17,14 +18,14 @@ from fogbank.control.controller import Runtime
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.lowering.fragments import Lowered
-from fogbank.lowering.lower import lower
 from fogbank.lowering.netns_names import connector_netns, hub_netns, instance_netns, site_netns
 from fogbank.network.addressing import ANYWHERE
 from fogbank.network.topology import Listener, NetnsName, Route, Topology, Workload
 from fogbank.resources.decisions import Decision
+from fogbank.resources.fleet import Fleet
 from fogbank.resources.sites import BUILTIN_SITES
 from fogbank.resources.vpcaccess import read_connector
-from fogbank.resources.world import Fleet, Put, World
+from fogbank.resources.world import Put, World
 from fogbank.services.vpcaccess.controller import Connectors
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
@@ -43,11 +44,16 @@ def slow_article() -> tuple[World, Fleet]:
     return world.after([Put(connector.with_body(machineType="f1-micro"))]), fleet
 
 
-def only_network(world: World, fleet: Fleet, observed: Topology) -> Lowered:
-    """Lower without containers and servers, which this world has not."""
-    lowered = lower(world, fleet, observed)
-    kept = [e for e in lowered.topology if not isinstance(e, Workload | Listener)]
-    return replace(lowered, topology=Topology.of(kept))
+class OnlyNetwork:
+    """Compiles without containers and servers, which this world has not."""
+
+    def compile(self, world: World, fleet: Fleet, observed: Topology) -> Lowered:
+        lowered = lower(world, fleet, observed)
+        kept = [e for e in lowered.topology if not isinstance(e, Workload | Listener)]
+        return replace(lowered, topology=Topology.of(kept))
+
+    def preview(self, world: World, fleet: Fleet, observed: Topology) -> Lowered:
+        return self.compile(world, fleet, observed)
 
 
 @pytest.mark.netns
@@ -60,7 +66,7 @@ async def grow(lab: Lab, folder: Path) -> None:
     (instance,) = (instance_netns(each) for each in fleet.instances)
     clock, store = Clock(), Store(Journal(folder / "world.sqlite"))
     logbook = Logbook(folder / "log.jsonl", clock)
-    loop = ControlLoop(store, lab.driver, only_network, (), clock)
+    loop = ControlLoop(store, lab.driver, OnlyNetwork(), (), clock)
     connectors = Connectors(Runtime(store, loop, lab.driver, clock, logbook, str), seconds=SECONDS)
     changes = tuple(Put(each) for members in world.collections.values() for each in members.values())
     await store.commit(lambda _world: Decision(changes))

@@ -19,6 +19,7 @@ from typing import Any
 
 import uvloop
 
+from fogbank.app.features import features
 from fogbank.app.operator.clients import ClientsApi
 from fogbank.app.operator.clock import ClockApi
 from fogbank.app.operator.internet import InternetApi
@@ -57,7 +58,7 @@ from fogbank.frontend.iam.oauth import oauth_application
 from fogbank.frontend.ingress.application import Ingress
 from fogbank.frontend.ingress.exchange import RequestRecord
 from fogbank.frontend.pki.authority import open_authority
-from fogbank.lowering.lower import lower
+from fogbank.lowering.compiler import Compiler
 from fogbank.network.addressing import FABRIC_INSTANCES
 from fogbank.network.packet_captures import ProbeResult
 from fogbank.network.topology import NetnsName
@@ -187,7 +188,7 @@ class Region:
 
     def _make_control(self) -> None:
         self.logbook = Logbook(self._places.root / "log.jsonl", self._clock)
-        self.loop = ControlLoop(self.store, self.driver, lower, services(), self._clock)
+        self.loop = ControlLoop(self.store, self.driver, Compiler(features()), services(), self._clock)
         runtime = Runtime(
             self.store, self.loop, self.driver, self._clock, self.logbook, self.registry.resolve
         )

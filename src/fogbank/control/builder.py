@@ -10,23 +10,30 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TypeVar, TypeVarTuple
+from typing import Protocol, TypeVar, TypeVarTuple
 
 from immutables import Map
 
-from fogbank.control.existing import Existing
 from fogbank.dataplane.driver import Driver, Outcome
 from fogbank.lowering.fragments import Lowered
 from fogbank.network.topology import Topology
 from fogbank.planning.plan import Plan, plan
-from fogbank.resources.world import Fleet, Resource, World
+from fogbank.planning.unapplied import unapplied
+from fogbank.resources.fleet import Fleet
+from fogbank.resources.world import Resource, World
 
 SMALL = 1000
 """A network of so many elements is lowered and planned in the event loop: it takes a millisecond."""
 
-Lower = Callable[[World, Fleet, Topology], Lowered]
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
+
+
+class Compiler(Protocol):
+    """What turns Worlds into networks: `fogbank.lowering.compiler.Compiler`."""
+
+    def compile(self, world: World, fleet: Fleet, observed: Topology) -> Lowered: ...
+    def preview(self, world: World, fleet: Fleet, observed: Topology) -> Lowered: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +66,11 @@ class _Inputs:
 class Builder:
     """The thread that builds. Its methods are called from the event loop, one at a time or many at once."""
 
-    def __init__(self, driver: Driver, lower: Lower) -> None:
-        self._driver, self._lower = driver, lower
+    def __init__(self, driver: Driver, compiler: Compiler) -> None:
+        self._driver, self._compiler = driver, compiler
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="builder")
         self._jobs = 0
-        self._existing = Existing(Topology())
+        self._observed = Topology()
         self._lowered: Lowered | None = None
         self._converged: _Inputs | None = None
         """What the last pass without actions was made of: the very same needs no other."""
@@ -73,7 +80,7 @@ class Builder:
 
         With ``observe`` the driver is asked first what exists.
         """
-        inputs = _Inputs(world.collections, fleet, self._existing.topology)
+        inputs = _Inputs(world.collections, fleet, self._observed)
         if not observe and self._converged is not None and inputs.same(self._converged):
             return None
         if observe or self._jobs or len(inputs.observed) > SMALL:
@@ -98,14 +105,14 @@ class Builder:
 
     def _build(self, world: World, fleet: Fleet, observe: bool) -> Built:
         if observe:
-            self._existing, self._converged = Existing(self._driver.observe()), None
+            self._observed, self._converged = self._driver.observe(), None
         made = self._decide(world, fleet)
         return self._apply(made) if made.plan else made
 
     def _decide(self, world: World, fleet: Fleet) -> Built:
         """Lower and plan; nothing is done yet."""
-        observed, before = self._existing.topology, self._lowered
-        lowered = self._lowered = self._lower(world, fleet, observed)
+        observed, before = self._observed, self._lowered
+        lowered = self._lowered = self._compiler.compile(world, fleet, observed)
         # While nothing was built since, what gives the same network has nothing to do either.
         unchanged = self._converged and observed is self._converged.observed and lowered is before
         actions = () if unchanged else plan(observed, lowered.topology)
@@ -116,8 +123,10 @@ class Builder:
     def _apply(self, made: Built) -> Built:
         """Do what is planned."""
         outcomes = self._driver.apply(made.plan)
-        self._existing.take(outcomes)
-        return replace(made, outcomes=outcomes, observed=self._existing.topology)
+        refused = [outcome.action for outcome in outcomes if outcome.error is not None]
+        self._observed = unapplied(self._observed, made.lowered.topology, refused)
+        return replace(made, outcomes=outcomes, observed=self._observed)
 
     def _preview(self, world: World, fleet: Fleet) -> Plan:
-        return plan(self._existing.topology, self._lower(world, fleet, self._existing.topology).topology)
+        lowered = self._compiler.preview(world, fleet, self._observed)
+        return plan(self._observed, lowered.topology)

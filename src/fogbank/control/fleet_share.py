@@ -8,7 +8,7 @@ no container whose end could be awaited, so it goes after the next pass.
 from dataclasses import replace
 
 from fogbank.control.loop import ControlLoop
-from fogbank.resources.world import Instance
+from fogbank.resources.fleet import Instance
 
 
 class FleetShare:

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fogbank.clock import Clock
-from fogbank.control.builder import Builder, Built, Lower
+from fogbank.control.builder import Builder, Built, Compiler
 from fogbank.control.progress import Failure, Pass, Progress
 from fogbank.dataplane.driver import Driver, Outcome
 from fogbank.lowering.fragments import Lowered
@@ -20,9 +20,10 @@ from fogbank.network.topology import Key, Topology
 from fogbank.planning.plan import Plan, element_of
 from fogbank.planning.words import words
 from fogbank.resources.decisions import Decision
+from fogbank.resources.fleet import Fleet, Instance
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
-from fogbank.resources.world import Change, Fleet, Instance, PutOperation, World
+from fogbank.resources.world import Change, PutOperation, World
 from fogbank.services.contract import Service
 from fogbank.store.store import Store
 
@@ -39,10 +40,10 @@ class ControlLoop:
     """Keeps the kernel in step with the World, and tells those who wait."""
 
     def __init__(
-        self, store: Store, driver: Driver, lower: Lower, services: Sequence[Service], clock: Clock
+        self, store: Store, driver: Driver, compiler: Compiler, services: Sequence[Service], clock: Clock
     ) -> None:
         self._store = store
-        self._builder = Builder(driver, lower)
+        self._builder = Builder(driver, compiler)
         self._services = {service.name: service for service in services}
         self._clock = clock
         self._wake = asyncio.Event()
@@ -55,7 +56,7 @@ class ControlLoop:
         self._pass_ended = asyncio.Event()
         self._shares: dict[str, Mapping[str, Instance]] = {}
         self.observed = Topology()
-        self.lowered = Lowered(Topology())
+        self.lowered = Lowered()
         self.fleet = Fleet()
         self.progress = Progress()
         store.watch(self._world_changed)

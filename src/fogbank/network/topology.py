@@ -328,6 +328,28 @@ def namespaces_of(element: Element) -> tuple[NetnsName, ...]:
             return (element.netns,)
 
 
+def ports_of(element: Element) -> tuple[Port, ...]:
+    """Name the devices that ``element`` is lost with: those it connects, is configured on, or leads over."""
+    match element:
+        case Link(left=left, right=right):
+            return (left, right)
+        case Address(port=port) | Shaper(port=port):
+            return (port,)
+        case Route(netns=netns, hops=hops):
+            return tuple(Port(netns, hop.device) for hop in hops)
+        case (
+            NetworkNamespace()
+            | SourceNat()
+            | StatefulFirewall()
+            | FirewallPolicy()
+            | AddressSetMember()
+            | PortSecurity()
+            | Listener()
+            | Workload()
+        ):
+            return ()
+
+
 @dataclass(frozen=True)
 class Topology:
     """An immutable set of elements, indexed by key, by kind and by namespace on first use."""

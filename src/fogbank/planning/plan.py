@@ -6,21 +6,20 @@ change may have to be built again, because it stood on a device that went: a vet
 ends.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
+from fogbank.network.element_table import ElementTable
 from fogbank.network.topology import (
     BUILD_ORDER,
-    Address,
     Element,
+    Key,
     Link,
     NetnsName,
     NetworkNamespace,
     Port,
-    Route,
-    Shaper,
     Topology,
     namespaces_of,
+    ports_of,
 )
 
 
@@ -59,61 +58,73 @@ _RANK = {kind: rank for rank, kind in enumerate(BUILD_ORDER)}
 
 
 def plan(observed: Topology, desired: Topology) -> Plan:
-    """List the actions that turn ``observed`` into ``desired``; empty when nothing differs."""
-    gone = [e for key, e in observed.elements.items() if key not in desired.elements]
+    """List the actions that turn ``observed`` into ``desired``; empty when nothing differs.
+
+    Takes the time of what differs when both come from one compiler, else of what there is.
+    """
+    changed = _changed(observed, desired)
+    if not changed:
+        return ()
+    gone = _in_order(observed, {key for key in changed if key not in desired.elements})
     lost_namespaces = {e.name for e in gone if isinstance(e, NetworkNamespace)}
-    moved = [e for e in _moved_links(observed, desired) if lost_namespaces.isdisjoint(namespaces_of(e))]
-    broken = (*_links_of(observed, lost_namespaces), *moved, *(e for e in gone if isinstance(e, Link)))
-    lost_ports = {port for link in broken for port in _ends(link)}
+    links = _moved_links(observed, desired, changed)
+    moved = [e for e in links if lost_namespaces.isdisjoint(namespaces_of(e))]
+    lost_ports = {port for e in (*links, *gone) if isinstance(e, Link) for port in ports_of(e)}
     removals: list[Action] = [
         Remove(e)
         for e in sorted((*gone, *moved), key=_rank, reverse=True)
         if isinstance(e, NetworkNamespace) or lost_namespaces.isdisjoint(namespaces_of(e))
     ]
-    builds: list[tuple[int, Action]] = []
-    for key, element in desired.elements.items():
-        known = observed.elements.get(key)
-        if known is element:
-            if lost_ports and _is_lost(element, lost_namespaces, lost_ports):
-                builds.append((_rank(element), Create(element)))
-        elif known is None or (lost_ports and _is_lost(known, lost_namespaces, lost_ports)):
-            builds.append((_rank(element), Create(element)))
+    again = _standing_on(desired, lost_ports) if lost_ports else set()
+    builds: list[Action] = []
+    for element in _in_order(desired, {key for key in changed if key in desired.elements} | again):
+        known = observed.elements.get(element.key)
+        if known is None or _is_lost(known, lost_namespaces, lost_ports):
+            builds.append(Create(element))
         elif known != element:
-            builds.append((_rank(element), Replace(known, element)))
-    return (*removals, *(action for _, action in sorted(builds, key=lambda pair: pair[0])))
+            builds.append(Replace(known, element))
+    builds.sort(key=lambda action: _rank(element_of(action)))
+    return (*removals, *builds)
+
+
+def _changed(observed: Topology, desired: Topology) -> set[Key]:
+    """Name what differs, and perhaps a few that are equal."""
+    old, new = observed.elements, desired.elements
+    if old is new:
+        return set()
+    if isinstance(old, ElementTable) and isinstance(new, ElementTable):
+        return set(old.differing(new))
+    return {key for key, e in new.items() if old.get(key) is not e} | {key for key in old if key not in new}
+
+
+def _in_order(topology: Topology, keys: set[Key]) -> list[Element]:
+    elements = topology.elements
+    if isinstance(elements, ElementTable):
+        return elements.in_order(keys)
+    return [e for key, e in elements.items() if key in keys] if keys else []
+
+
+def _standing_on(topology: Topology, ports: set[Port]) -> set[Key]:
+    elements = topology.elements
+    if isinstance(elements, ElementTable):
+        return elements.standing_on(ports)
+    return {key for key, e in elements.items() if not ports.isdisjoint(ports_of(e))}
+
+
+def _moved_links(observed: Topology, desired: Topology, changed: set[Key]) -> list[Link]:
+    """Find links whose ends change: such a pair cannot be replaced in place."""
+    keys = set()
+    for key in changed:
+        old, new = observed.elements.get(key), desired.elements.get(key)
+        if isinstance(old, Link) and isinstance(new, Link) and ports_of(old) != ports_of(new):
+            keys.add(key)
+    return [e for e in _in_order(observed, keys) if isinstance(e, Link)]
 
 
 def _rank(element: Element) -> int:
     return _RANK[type(element)]
 
 
-def _ends(link: Link) -> tuple[Port, Port]:
-    return link.left, link.right
-
-
-def _links_of(topology: Topology, namespaces: set[NetnsName]) -> Iterator[Link]:
-    if namespaces:
-        yield from (link for link in topology.of_kind(Link) if not namespaces.isdisjoint(namespaces_of(link)))
-
-
-def _moved_links(observed: Topology, desired: Topology) -> Iterator[Link]:
-    """Find links whose ends change: such a pair cannot be replaced in place."""
-    for link in observed.of_kind(Link):
-        wanted = desired.elements.get(link.key)
-        if wanted is not link and isinstance(wanted, Link) and _ends(wanted) != _ends(link):
-            yield link
-
-
 def _is_lost(element: Element, namespaces: set[NetnsName], ports: set[Port]) -> bool:
     """Return whether ``element`` goes by itself when ``namespaces`` and the devices ``ports`` do."""
-    if not namespaces.isdisjoint(namespaces_of(element)):
-        return True
-    match element:
-        case Link(left=left, right=right):
-            return left in ports or right in ports
-        case Address(port=port) | Shaper(port=port):
-            return port in ports
-        case Route(netns=netns, hops=hops):
-            return any(Port(netns, hop.device) in ports for hop in hops)
-        case _:
-            return False
+    return not (namespaces.isdisjoint(namespaces_of(element)) and ports.isdisjoint(ports_of(element)))

@@ -126,7 +126,7 @@ class Catalogue:
         return "ENABLED" if api in self.implemented else "DISABLED"
 
     def check_enabled(self, world: World, project: str, api: str) -> None:
-        """Refuse a call of ``api`` for a project that has disabled it (SEMANTICS 13.3)."""
+        """Refuse a call of ``api`` for a project that has disabled it (behaviour/api.md#enabling-apis)."""
         if api not in self.implemented or self.state(world, project, api) == "ENABLED":
             return
         number = project_number(world, project)

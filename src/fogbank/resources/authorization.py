@@ -29,9 +29,10 @@ class Access(Protocol):
     def allows(
         self, world: World, principal: str | None, permission: str, project: str, *guarded: ResourceName
     ) -> bool:
-        """Return whether ``principal`` (an e-mail address, None for anybody) has ``permission``.
+        """Return whether ``principal`` has ``permission``; it is an e-mail address, None for anybody.
 
-        ``project`` is an id; ``guarded`` names policies (``run.policies``) of the resource and of what contains it.
+        ``project`` is an id; ``guarded`` names policies (``run.policies``) of the resource and of what
+        contains it.
         """
         ...
 
@@ -127,9 +128,9 @@ def _custom_has(world: World, role: str, permission: str) -> bool:
 
 
 def denied(permission: str, resource: str, *, service: str) -> ApiError:
-    """Refuse for want of ``permission`` on ``resource``, a path; each API in its own words (SEMANTICS 10).
+    """Refuse for want of ``permission`` on ``resource``, a path; each API in its own words.
 
-    Resource Manager says the same of a project that does not exist (recorded).
+    See behaviour/iam.md#refusals. Resource Manager says the same of a project that does not exist.
     """
     match service:
         case "compute":
@@ -149,7 +150,7 @@ def denied(permission: str, resource: str, *, service: str) -> ApiError:
 
 
 def cannot_act_as(email: str) -> ApiError:
-    """Refuse to let a workload run as an account (SEMANTICS 10)."""
+    """Refuse to let a workload run as an account (behaviour/iam.md#refusals)."""
     return ApiError(
         403,
         f"Permission 'iam.serviceaccounts.actAs' denied on service account {email} (or it may not exist).",

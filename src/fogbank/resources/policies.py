@@ -14,7 +14,7 @@ NEVER_SET: Json = {"etag": "ACAB"}
 """What Google shows for a policy that nobody has set."""
 
 INVOKE = "run.routes.invoke"
-"""The permission to send a request to a Cloud Run service (SEMANTICS 5.6)."""
+"""The permission to send a request to a Cloud Run service (behaviour/cloud-run.md#invokers)."""
 
 _MEMBER_KINDS = frozenset(
     {"user", "serviceAccount", "group", "domain", "deleted", "principal", "principalSet"}

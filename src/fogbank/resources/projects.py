@@ -110,7 +110,7 @@ def compute_account(number: str) -> str:
 
 
 def service_agent(number: str) -> str:
-    """Return the address of Cloud Run's service agent in the project with ``number`` (SEMANTICS 11)."""
+    """Return the address of Cloud Run's service agent in the project with ``number``."""
     return f"service-{number}@serverless-robot-prod.iam.gserviceaccount.com"
 
 

@@ -1,7 +1,8 @@
 """The metadata server: what an instance may know about itself, at http://169.254.169.254.
 
 A caller is known by the address that it comes from, which nobody else in the fabric can take. Values
-are a tree; a path names a leaf or, with a slash at its end, a folder that is listed (SEMANTICS 5.5).
+are a tree; a path names a leaf or, with a slash at its end, a folder that is listed
+(behaviour/cloud-run.md#container).
 """
 
 import html
@@ -61,7 +62,7 @@ def tree_of(facts: InstanceFacts) -> Tree:
             "id": facts.instance_id,
             "region": f"projects/{facts.project_number}/regions/{facts.region}",
             "service-accounts": {"default": account, facts.service_account: account},
-            # SEMANTICS 5.5: Cloud Run always names this zone, which no instance is in.
+            # Cloud Run always names this zone, which no instance is in (behaviour/cloud-run.md#container).
             "zone": f"projects/{facts.project_number}/zones/{facts.region}-1",
         },
         "project": {"numeric-project-id": facts.project_number, "project-id": facts.project},

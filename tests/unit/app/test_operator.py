@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests import worlds
+from tests.lowered import compiler
 
 from fogbank.app.operator.clock import ClockApi
 from fogbank.app.operator.internet import InternetApi
@@ -25,7 +26,6 @@ from fogbank.control.progress import Failure
 from fogbank.dataplane.simulated import SimulatedDriver, never
 from fogbank.errors import OperatorError
 from fogbank.frontend.api.unknown_fields import UnknownFields
-from fogbank.lowering.lower import lower
 from fogbank.network.topology import Workload
 from fogbank.planning.plan import Action, Create
 from fogbank.resources.decisions import Decision
@@ -82,7 +82,7 @@ class Room:
         self.store = Store(Journal(folder / "world.sqlite"))
         self.logbook = Logbook(folder / "log.jsonl", clock)
         self.access_log = AccessLog(folder / "witness.jsonl")
-        self.loop = ControlLoop(self.store, self.driver, lower, (), clock)
+        self.loop = ControlLoop(self.store, self.driver, compiler(), (), clock)
         runtime = Runtime(self.store, self.loop, self.driver, clock, self.logbook, str)
         controllers = (make_run_controller(runtime), Connectors(runtime), *more)
         started, self.unknown_fields = time.monotonic(), UnknownFields()

@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 from inline_snapshot import snapshot
 from tests import worlds
+from tests.lowered import lower
 
 from fogbank.app.tracing import Tracer, destination_of
 from fogbank.control.controller import TraceSource
 from fogbank.errors import OperatorError
-from fogbank.lowering.lower import lower
 from fogbank.lowering.netns_names import instance_netns
 from fogbank.network.packet_captures import CapturedPacket, ProbeResult
 from fogbank.network.topology import DeviceName, NetnsName, Topology
+from fogbank.resources.fleet import Instance
 from fogbank.resources.run import read_revision
-from fogbank.resources.world import Instance, World
+from fogbank.resources.world import World
 
 VPC = NetnsName("vpc/demo/default")
 
@@ -63,7 +64,7 @@ def test_a_broken_url_is_refused(url: str) -> None:
 
 
 def source_of(instance: Instance) -> TraceSource:
-    revision = read_revision(instance.revision)
+    revision = read_revision(instance.definition)
     return TraceSource(
         instance.id, instance_netns(instance.id), revision.service, (revision.name.id, instance.id)
     )

@@ -10,7 +10,8 @@ from fogbank.dataplane.simulated import SimulatedDriver
 from fogbank.lowering.fragments import Lowered
 from fogbank.network.topology import NetnsName, NetworkNamespace, Topology
 from fogbank.planning.plan import Action, Create
-from fogbank.resources.world import Fleet, World
+from fogbank.resources.fleet import Fleet
+from fogbank.resources.world import World
 
 NETNS = NetworkNamespace(NetnsName("vpc/a"))
 WANTED = Lowered(Topology.of([NETNS]))
@@ -36,14 +37,17 @@ class Machine(SimulatedDriver):
         assert self.go_on.wait(5)
         return super().apply(actions)
 
-    def lower(self, _world: World, _fleet: Fleet, _observed: Topology) -> Lowered:
+    def compile(self, _world: World, _fleet: Fleet, _observed: Topology) -> Lowered:
         self.lowered_in.append(threading.get_ident())
         return self.wanted
+
+    def preview(self, world: World, fleet: Fleet, observed: Topology) -> Lowered:
+        return self.compile(world, fleet, observed)
 
 
 async def test_the_event_loop_goes_on_while_a_pass_is_made_and_a_preview_waits_for_its_end() -> None:
     machine = Machine()
-    builder = Builder(machine, machine.lower)
+    builder = Builder(machine, machine)
     passing = asyncio.create_task(builder.build(World(), Fleet(), observe=True))
     await asyncio.to_thread(machine.applying.wait, 5)
     previewing = asyncio.create_task(builder.preview(World(), Fleet()))
@@ -62,7 +66,7 @@ async def test_the_event_loop_goes_on_while_a_pass_is_made_and_a_preview_waits_f
 
 async def test_a_preview_builds_nothing() -> None:
     machine = Machine()
-    builder = Builder(machine, machine.lower)
+    builder = Builder(machine, machine)
     assert await builder.preview(World(), Fleet()) == (Create(NETNS),)
     assert machine.applied == []
     builder.close()
@@ -71,7 +75,7 @@ async def test_a_preview_builds_nothing() -> None:
 async def test_the_very_same_is_not_looked_at_again() -> None:
     machine, world, fleet = Machine(), World(), Fleet()
     machine.go_on.set()
-    builder = Builder(machine, machine.lower)
+    builder = Builder(machine, machine)
     assert await builder.build(world, fleet, observe=True)
     second = await builder.build(world, fleet, observe=False)
     assert second
@@ -83,7 +87,7 @@ async def test_the_very_same_is_not_looked_at_again() -> None:
 async def test_a_small_network_is_lowered_in_the_event_loop_and_a_large_one_is_not() -> None:
     machine, here = Machine(), threading.get_ident()
     machine.go_on.set()
-    builder = Builder(machine, machine.lower)
+    builder = Builder(machine, machine)
     await builder.build(World(), Fleet(), observe=True)
     many = [NetworkNamespace(NetnsName(f"vpc/{number}")) for number in range(SMALL + 1)]
     machine.wanted = Lowered(Topology.of(many))

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 from tests import worlds
+from tests.lowered import compiler
 
 from fogbank.clock import Clock
 from fogbank.control.fleet_share import FleetShare
 from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.simulated import SimulatedDriver
-from fogbank.lowering.lower import lower
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
 
@@ -20,7 +20,7 @@ from fogbank.store.store import Store
 @pytest.fixture
 async def loop(tmp_path: Path) -> AsyncIterator[ControlLoop]:
     store = Store(Journal(tmp_path / "world.sqlite"))
-    loop = ControlLoop(store, SimulatedDriver(), lower, (), Clock())
+    loop = ControlLoop(store, SimulatedDriver(), compiler(), (), Clock())
     yield loop
     await loop.close()
     await store.close()

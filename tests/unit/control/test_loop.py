@@ -21,9 +21,10 @@ from fogbank.lowering.fragments import Lowered
 from fogbank.network.topology import Element, Key, NetnsName, NetworkNamespace, Topology
 from fogbank.planning.plan import Action, Create, Plan, Remove, element_of, plan
 from fogbank.resources.decisions import Decision
+from fogbank.resources.fleet import Fleet, Instance
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
-from fogbank.resources.world import Change, Delete, Fleet, Instance, Put, PutOperation, Resource, World
+from fogbank.resources.world import Change, Delete, Put, PutOperation, Resource, World
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
 
@@ -66,7 +67,7 @@ class Lowering:
         self.bug: Exception | None = None
         self.failed_thrice = asyncio.Event()
 
-    def __call__(self, world: World, fleet: Fleet, _observed: Topology) -> Lowered:
+    def compile(self, world: World, fleet: Fleet, _observed: Topology) -> Lowered:
         self.fleets.append(fleet)
         if self.bug:
             self.failures += 1
@@ -74,6 +75,9 @@ class Lowering:
                 self.failed_thrice.set()
             raise self.bug
         return lowered(frozenset(resource.name for resource in world.all("compute.networks")))
+
+    def preview(self, world: World, fleet: Fleet, observed: Topology) -> Lowered:
+        return self.compile(world, fleet, observed)
 
 
 class RefusingJournal(Journal):
@@ -316,7 +320,7 @@ async def test_the_fleet_is_what_all_controllers_want_and_each_replaces_only_its
     loop: ControlLoop,
 ) -> None:
     revision = Resource(network("r"), 1, NOW, {})
-    vm, container = Instance("vm-1", revision, 1, 0), Instance("container-1", revision, 2, 0)
+    vm, container = (Instance(each, revision.name, revision) for each in ("vm-1", "container-1"))
     loop.set_fleet("compute", {vm.id: vm})
     loop.set_fleet("run", {container.id: container})
     assert loop.fleet.instances == {vm.id: vm, container.id: container}

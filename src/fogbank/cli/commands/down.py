@@ -9,9 +9,9 @@ from fogbank.cli.regions import there
 
 @click.command("down", epilog=examples("fogbank down", "fogbank down --name ci-1 --delete-state"))
 @name_option
-@click.option("--delete-state", is_flag=True, help="Also forget everything: resources, keys, images.")
+@click.option("--delete-state", is_flag=True, help="Also delete everything: resources, keys, images.")
 def command(name: str, delete_state: bool) -> None:
-    """Stop a region; its state stays for the next start."""
+    """Stop a region; its state is kept for the next start."""
     from fogbank.cli.starting import stop
 
     region = there(name)

@@ -314,7 +314,8 @@ class Entered:
 def enter(keep: Iterable[Path] = ()) -> Entered:
     """Take the world over: call this first, before threads and heavy imports.
 
-    The program finds its own code and the folders ``keep`` where they were, also below /tmp.
+    The program finds its own code, the programs on PATH and the folders ``keep`` where they were, also below
+    /tmp.
 
     Returns in a child: the first process of the world stays behind as its init, which collects orphans,
     passes SIGTERM and SIGINT on, and takes the world down when the program ends.
@@ -322,7 +323,7 @@ def enter(keep: Iterable[Path] = ()) -> Entered:
     handover = json.loads(os.environ.pop(_HANDOVER))
     kernel.die_with_parent()
     prepare()
-    cover((*keep, *(Path(each) for each in (*sys.path, sys.prefix, sys.base_prefix))))
+    cover((*keep, *map(Path, (*sys.path, sys.prefix, sys.base_prefix, *os.get_exec_path()))))
     _become_child_of_init(handover["ready"])
     for descriptor in (handover["ready"], *handover["held"]):
         os.set_inheritable(descriptor, False)

@@ -1,4 +1,4 @@
-"""Batches: several requests in one, as ``multipart/mixed`` (CLIENTS 2.2).
+"""Batches: several requests in one, as ``multipart/mixed`` (behaviour/clients.md#batches).
 
 Each part is an HTTP request; its answer goes back in a part whose Content-ID says which request it was of.
 A part without credentials has those of the batch.

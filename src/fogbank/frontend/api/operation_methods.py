@@ -1,6 +1,7 @@
 """The methods of operations, which are the same for every API: get, list, wait, delete.
 
-A wait holds its answer until the operation has settled, two minutes at most (SEMANTICS 13.1).
+A wait holds its answer until the operation has settled, two minutes at most
+(behaviour/api.md#compute-operations).
 """
 
 from collections.abc import Mapping

@@ -26,7 +26,10 @@ from fogbank.services.iam import NewKey
 
 TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 (an address)
 GCLOUD_CLIENT = "32555940559.apps.googleusercontent.com"
-"""gcloud's client id: the audience of its ID tokens when the user names none (CLIENTS 1)."""
+"""gcloud's client id: the audience of its ID tokens when the user names none.
+
+See behaviour/clients.md#credentials.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,7 +261,10 @@ class Identity:
         return self._self_signed(token)
 
     def _self_signed(self, token: str) -> Belief:
-        """Believe what client libraries send without asking for a token first (CLIENTS 1)."""
+        """Believe what client libraries send without asking for a token first.
+
+        See behaviour/clients.md#credentials.
+        """
         claims = self.verify_assertion(token)
         email = str(claims["iss"])
         if claims.get("sub", email) != email:
@@ -329,7 +332,7 @@ def _load_key(path: Path) -> KeyPair:
 
 
 def missing_credentials() -> ApiError:
-    """Refuse a call without credentials (SEMANTICS 13.3)."""
+    """Refuse a call without credentials (behaviour/api.md#errors)."""
     return ApiError(
         401,
         f"Request is missing required authentication credential. Expected {_WANTED} {_HELP}",
@@ -340,7 +343,7 @@ def missing_credentials() -> ApiError:
 
 
 def invalid_credentials() -> ApiError:
-    """Refuse credentials that are not ours or no longer good (SEMANTICS 13.3)."""
+    """Refuse credentials that are not ours or no longer good (behaviour/api.md#errors)."""
     return ApiError(
         401,
         f"Request had invalid authentication credentials. Expected {_WANTED} {_HELP}",

@@ -1,6 +1,7 @@
 """Headers on their way through the ingress: what a container is told of its caller, and the caller of it.
 
-SEMANTICS 5.5 lists them. Those that concern one connection only are dropped at each side.
+The list is in behaviour/cloud-run.md#container. Those that concern one connection only are dropped at each
+side.
 """
 
 import re
@@ -102,7 +103,7 @@ def response_headers(
     dropped = _ONE_CONNECTION | _OURS | (_ABOUT_BODY if status in {204, 304} else frozenset())
     kept = [(name.lower(), value) for name, value in raw if name.decode("latin-1").lower() not in dropped]
     if any(name == b"set-cookie" for name, _ in kept):
-        # SEMANTICS 5.5: an answer that sets a cookie must not be shared by a cache.
+        # An answer that sets a cookie must not be shared by a cache (behaviour/cloud-run.md#container).
         kept = [(name, value) for name, value in kept if name != b"cache-control"]
         kept.append((b"cache-control", b"private"))
     return [

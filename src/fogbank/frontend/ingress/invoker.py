@@ -1,7 +1,7 @@
 """Who may send a request to a Cloud Run service: checked before the container sees anything.
 
-SEMANTICS 5.6. A service is open when everybody may invoke it; else the caller shows an ID token that this
-region issued for one of the service's addresses, and its owner needs the permission.
+A service is open when everybody may invoke it; else the caller shows an ID token that this region issued for
+one of the service's addresses, and its owner needs the permission (behaviour/cloud-run.md#invokers).
 """
 
 import json

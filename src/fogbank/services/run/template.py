@@ -64,7 +64,10 @@ _LATER_CONTAINER_FIELDS = {
 
 
 def complete(template: Json, account: str) -> Json:
-    """Fill in the defaults of a template (SEMANTICS 5.1), ``account`` among them; nothing is checked."""
+    """Fill in the defaults of a template, ``account`` among them; nothing is checked.
+
+    See behaviour/cloud-run.md#revisions.
+    """
     metadata: Json = template.get("metadata") or {}
     spec: Json = template.get("spec") or {}
     containers = [_complete_container(c) for c in spec.get("containers") or ()]
@@ -98,7 +101,7 @@ def _complete_container(container: Json) -> Json:
 
 
 def _complete_probe(probe: Json, port: int) -> Json:
-    """Fill in a probe: without a port it tries the container's (SEMANTICS 5.3)."""
+    """Fill in a probe: without a port it tries the container's (behaviour/cloud-run.md#deployment)."""
     action = next((a for a in ("tcpSocket", "httpGet", "grpc") if a in probe), "tcpSocket")
     return {
         "timeoutSeconds": 1,
@@ -110,7 +113,7 @@ def _complete_probe(probe: Json, port: int) -> Json:
 
 
 def _concurrency(containers: list[Json]) -> int:
-    """Choose the default: 80, but 1 for less than a whole CPU (SEMANTICS 5.1)."""
+    """Choose the default: 80, but 1 for less than a whole CPU (behaviour/cloud-run.md#revisions)."""
     try:
         small = bool(containers) and cpu_millis(containers[0]["resources"]["limits"]["cpu"]) < 1000
     except ValueError:
@@ -274,7 +277,9 @@ def _check_probe(probe: Json) -> None:
 def _may_use(world: World, call: Call, connector: ResourceName, project: str) -> bool:
     """Return whether services of ``project`` may use a connector: their own, or one shared with them.
 
-    Another project shares one with Cloud Run's agent of this project by roles/vpcaccess.user (SEMANTICS 4).
+    Another project shares one with Cloud Run's agent of this project by roles/vpcaccess.user.
+
+    See behaviour/iam.md#roles.
     """
     if connector.project == project:
         return True

@@ -1,7 +1,8 @@
 """Connectors: made, listed, grown and deleted.
 
-A connector is CREATING until the kernel has its instances. It never shrinks (SEMANTICS 4.2), and it may be
-deleted while services use it: they lose their way into the VPC (SEMANTICS 4.3).
+A connector is CREATING until the kernel has its instances. It never shrinks
+(behaviour/serverless-vpc-access.md#scaling), and it may be deleted while services use it: they lose their way
+into the VPC (behaviour/serverless-vpc-access.md#data-path).
 """
 
 from dataclasses import replace

@@ -28,10 +28,13 @@ log = logging.getLogger(__name__)
 SAMPLE_SECONDS = 5.0
 
 MACHINE_UTILISATION = 0.6
-"""The share of their rate that a connector's machines may forward before one more comes (SEMANTICS 4.2)."""
+"""The share of their rate that a connector's machines may forward before one more comes.
+
+See behaviour/serverless-vpc-access.md#scaling.
+"""
 
 MACHINE_SECONDS = 60.0
-"""The time over which what a connector forwards is averaged (SEMANTICS 4.2)."""
+"""The time over which what a connector forwards is averaged (behaviour/serverless-vpc-access.md#scaling)."""
 
 
 def make_controller(runtime: Runtime) -> "Connectors":

@@ -1,7 +1,7 @@
 """What makes a connector: its size and its place in a network, with the reasons why not.
 
 Nearly all of it is refused at once. One thing Google finds only while building: a range that is taken;
-such a connector stays in state ERROR until it is deleted (SEMANTICS 4.1).
+such a connector stays in state ERROR until it is deleted (behaviour/serverless-vpc-access.md#connectors).
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from fogbank.services.contract import Call
 
 ID_PATTERN = r"^[a-z][-a-z0-9]{0,23}[a-z0-9]$"
 
-# SEMANTICS 1.2.3: private ranges that a subnet may have, and so a connector.
+# Private ranges that a subnet may have, and so a connector (behaviour/vpc.md#ranges).
 _USABLE = tuple(
     map(
         IPv4Network,
@@ -35,7 +35,7 @@ _USABLE = tuple(
     )
 )
 _STEP = 100
-"""Throughput in Mbps that one instance counts for (SEMANTICS 4.1)."""
+"""Throughput in Mbps that one instance counts for (behaviour/serverless-vpc-access.md#connectors)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests import worlds
+from tests.lowered import compiler
 
 from fogbank.clock import Clock
 from fogbank.control.controller import Runtime
@@ -15,7 +16,6 @@ from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.driver import InterfaceCounters
 from fogbank.dataplane.simulated import SimulatedDriver
-from fogbank.lowering.lower import lower
 from fogbank.lowering.netns_names import ETH0, ETH1, connector_netns
 from fogbank.network.topology import NetnsName, Port
 from fogbank.resources.decisions import Decision
@@ -75,7 +75,7 @@ class Lab:
         self.clock, self.driver = Clock(), SimulatedDriver()
         self.store = Store(Journal(folder / "world.sqlite"))
         self.logbook = Logbook(folder / "log.jsonl", self.clock)
-        self.loop = ControlLoop(self.store, self.driver, lower, (), self.clock)
+        self.loop = ControlLoop(self.store, self.driver, compiler(), (), self.clock)
         runtime = Runtime(self.store, self.loop, self.driver, self.clock, self.logbook, str)
         self.connectors = Connectors(runtime)
 

@@ -1,8 +1,8 @@
 """Renders the runtime configuration of one container (OCI ``config.json``), purely.
 
-What a container gets follows Cloud Run's contract (SEMANTICS 5.5): the image's environment and then the
-service's, the host name ``localhost``, a /dev and /proc of its own, no /sys, few capabilities. Its network
-namespace is the namespace of its workload; everything else is private to it.
+What a container gets follows Cloud Run's contract (behaviour/cloud-run.md#container): the image's environment
+and then the service's, the host name ``localhost``, a /dev and /proc of its own, no /sys, few capabilities.
+Its network namespace is the namespace of its workload; everything else is private to it.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,10 @@ _READ_ONLY = ("bus", "fs", "irq", "sys", "sysrq-trigger")
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 FILES_LIMIT = 25_000
-"""How many files a container may have open (SEMANTICS 5.5), where the machine allows as many."""
+"""How many files a container may have open, where the machine allows as many.
+
+See behaviour/cloud-run.md#container.
+"""
 PROCESSES_LIMIT = 4096
 """How many processes and threads each user of a container may have: ours, so that a fork bomb stays inside.
 
@@ -143,7 +146,10 @@ def environment(workload: Workload, image: ImageConfig, user: User) -> dict[str,
 
 
 def find_user(text: str, passwd: str, group: str) -> User:
-    """Find who ``USER[:GROUP]`` is by the image's own files; an unknown one is root (SEMANTICS 5.5)."""
+    """Find who ``USER[:GROUP]`` is by the image's own files; an unknown one is root.
+
+    See behaviour/cloud-run.md#container.
+    """
     name, _, group_name = text.partition(":")
     users = _rows(passwd, 7)
     found = next((row for row in users if name in {row[0], row[2]}), None)

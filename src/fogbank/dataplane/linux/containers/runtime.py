@@ -31,7 +31,7 @@ from fogbank.network.topology import NetnsName, Workload
 _log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 10.0
-"""Between SIGTERM and SIGKILL (SEMANTICS 5.4)."""
+"""Between SIGTERM and SIGKILL (behaviour/cloud-run.md#scaling)."""
 _NAMESERVER = "169.254.169.254"
 
 

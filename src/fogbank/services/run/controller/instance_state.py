@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Literal
 
+from fogbank.resources.fleet import Instance
 from fogbank.resources.run import Revision
-from fogbank.resources.world import Instance
 
 Phase = Literal["starting", "ready"]
 

@@ -9,7 +9,6 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import datetime
 from ipaddress import IPv4Address
 
@@ -26,7 +25,7 @@ from fogbank.network.addressing import FABRIC_INSTANCES, fabric_address
 from fogbank.network.topology import NetnsName
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import SERVICES, Readiness, Revision
-from fogbank.resources.world import Change, Instance, Resource
+from fogbank.resources.world import Change, Resource
 from fogbank.services.run.controller.instance_state import InstanceState
 from fogbank.services.run.controller.places import Places
 from fogbank.services.run.controller.request_queue import RequestQueue
@@ -34,6 +33,7 @@ from fogbank.services.run.controller.revision_instances import RevisionInstances
 from fogbank.services.run.controller.revision_reports import RevisionReports
 from fogbank.services.run.controller.scaling import Limits, Load, desired_instances, required_instances
 from fogbank.services.run.controller.serving import ServingRevisions
+from fogbank.services.run.instances import instance_of, with_pool
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ TICK_SECONDS = 1.0
 FULL_PASS_TICKS = 60
 """So often everything is looked at again, not only what changed or has instances."""
 POOL_SECONDS = 300.0
-"""How long an idle instance keeps its address of the default egress pool (SEMANTICS 5.8)."""
+"""How long an idle instance keeps its address of the default egress pool (behaviour/cloud-run.md#egress)."""
 POOL_SIZE = 250
 
 
@@ -229,7 +229,7 @@ class Instances:
         self._started += 1
         now = self._clock.seconds()
         identifier = f"{revision.name.id}-{secrets.token_hex(4)}"
-        spec = Instance(identifier, resource, place, secrets.randbelow(POOL_SIZE))
+        spec = instance_of(identifier, resource, place, secrets.randbelow(POOL_SIZE))
         instance = InstanceState(spec, revision, place, self._started, now, idle_since=now, pool_drawn=now)
         self.running[identifier] = self._by_place[place] = instance
         self._by_revision.setdefault(revision.name, RevisionInstances()).add(instance)
@@ -276,7 +276,7 @@ class Instances:
         for instance in instances:
             if now - instance.pool_drawn > POOL_SECONDS and not instance.in_flight:
                 instance.pool_drawn = now
-                instance.spec = replace(instance.spec, pool=secrets.randbelow(POOL_SIZE))
+                instance.spec = with_pool(instance.spec, secrets.randbelow(POOL_SIZE))
                 self._share.put(instance.spec)
 
     def _note_built(self) -> None:

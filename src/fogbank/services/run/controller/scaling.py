@@ -2,20 +2,20 @@
 
 Simple and honest for now: enough instances that requests in flight fill 60 % of their concurrency, never
 fewer than the minimum, never more than the maximum, and one that is kept for a revision that serves
-(SEMANTICS 5.4). An instance that is not needed stays until it has been idle for a while.
+(behaviour/cloud-run.md#scaling). An instance that is not needed stays until it has been idle for a while.
 """
 
 import math
 from dataclasses import dataclass
 
 TARGET_UTILISATION = 0.6
-"""The share of its concurrency that an instance should carry (SEMANTICS 5.4, unverified)."""
+"""The share of its concurrency that an instance should carry (behaviour/cloud-run.md#scaling, unverified)."""
 
 IDLE_SECONDS = 15 * 60.0
-"""How long an idle instance is kept (SEMANTICS 5.4)."""
+"""How long an idle instance is kept (behaviour/cloud-run.md#scaling)."""
 
 PENDING_SECONDS = 10.0
-"""The least time that a request waits for an instance (SEMANTICS 5.4)."""
+"""The least time that a request waits for an instance (behaviour/cloud-run.md#scaling)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,5 +58,5 @@ def _needed(in_flight: int, limits: Limits) -> int:
 
 
 def pending_limit(mean_start_seconds: float) -> float:
-    """How long a request may wait for an instance before it gets a 429 (SEMANTICS 5.4)."""
+    """How long a request may wait for an instance before it gets a 429 (behaviour/cloud-run.md#scaling)."""
     return max(PENDING_SECONDS, 3.5 * mean_start_seconds)

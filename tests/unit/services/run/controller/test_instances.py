@@ -13,6 +13,7 @@ from socket import AF_INET, SocketKind, socket
 
 import pytest
 from tests.cloud_calls import PLACE, PROJECT, REGION, Cloud
+from tests.lowered import compiler
 from tests.passes import Passes
 
 from fogbank.clock import Clock
@@ -22,7 +23,6 @@ from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.driver import Outcome, WorkloadExited
 from fogbank.errors import DriverError
-from fogbank.lowering.lower import lower
 from fogbank.lowering.netns_names import FABRIC, instance_netns
 from fogbank.network.topology import NetnsName, Topology, Workload
 from fogbank.planning.plan import Action, element_of
@@ -82,7 +82,7 @@ class Region:
         self.journal = RefusingJournal(folder / "world.sqlite")
         self.store = Store(self.journal)
         self.machine = Machine()
-        self.loop = ControlLoop(self.store, self.machine, lower, (run.SERVICE,), self.clock)  # type: ignore[arg-type]
+        self.loop = ControlLoop(self.store, self.machine, compiler(), (run.SERVICE,), self.clock)  # type: ignore[arg-type]
         self.passes = Passes(self.loop)
         self.images = {"image": DIGEST}
         self.logbook = Logbook(folder / "log.jsonl", self.clock)

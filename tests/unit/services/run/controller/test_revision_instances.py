@@ -6,10 +6,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests import worlds
 
 from fogbank.resources.run import read_revision
-from fogbank.resources.world import Instance
 from fogbank.services.run.controller.instance_state import InstanceState
 from fogbank.services.run.controller.places import Places
 from fogbank.services.run.controller.revision_instances import RevisionInstances
+from fogbank.services.run.instances import instance_of
 
 STORED = worlds.revision("web-00001-abc", service="web")
 REVISION = read_revision(STORED)
@@ -29,7 +29,7 @@ class Assignments(RuleBasedStateMachine):
     @rule()
     def start(self) -> None:
         self.started += 1
-        spec = Instance(f"web-{self.started}", STORED, self.started, 0)
+        spec = instance_of(f"web-{self.started}", STORED, self.started, 0)
         instance = InstanceState(spec, REVISION, self.started, self.started, 0.0)
         self.there.append(instance)
         self.instances.add(instance)
