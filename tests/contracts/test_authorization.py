@@ -52,8 +52,8 @@ METHODS = [
 FREE = {
     method.id
     for method, service in METHODS
-    if not is_operation_method(service, method)
-    and service.method(method.version, method.name).permission == NO_PERMISSION
+    if (handler := service.method(method.version, method.name)) is not None
+    and handler.permission == NO_PERMISSION
 }
 
 

@@ -197,10 +197,10 @@ def test_what_a_deleted_key_signed_is_refused_at_once_though_it_was_believed(reg
 
 
 def test_a_users_tokens_end_with_the_refresh_token_that_they_were_made_of(region):
-    refresh = region.identity.tokens.issue_refresh("me@example.com")
-    header = f"Bearer {region.identity.access_token('me@example.com', refresh=refresh)}"
+    refresh = region.identity.tokens.issue_refresh("left@example.com")
+    header = f"Bearer {region.identity.access_token('left@example.com', refresh=refresh)}"
     other = f"Bearer {region.identity.access_token('you@example.com')}"
-    assert region.identity.authenticate(header) == "me@example.com"
+    assert region.identity.authenticate(header) == "left@example.com"
     region.identity.revoke(refresh)
     _refusal(region, header)
     assert region.identity.authenticate(other) == "you@example.com"
