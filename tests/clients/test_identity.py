@@ -143,8 +143,8 @@ def test_a_developer_deploys_once_he_may_act_as_the_runtime_account_and_opens_no
 
 def test_another_projects_account_has_nothing_here(region):
     region.gcloud("projects", "create", "another-project")
-    robot = "robot@another-project.iam.gserviceaccount.com"
-    region.gcloud("iam", "service-accounts", "create", "robot", "--project=another-project")
+    robot = "another-robot@another-project.iam.gserviceaccount.com"
+    region.gcloud("iam", "service-accounts", "create", "another-robot", "--project=another-project")
     region.gcloud(
         "projects",
         "add-iam-policy-binding",
