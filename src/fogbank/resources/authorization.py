@@ -7,20 +7,20 @@ organisations, no deny policies and no conditions; groups have no members here. 
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from fogbank.errors import ApiError
 from fogbank.resources.names import ResourceName
 from fogbank.resources.policies import member_of, names_of, policy_of
 from fogbank.resources.predefined_roles import roles_with
-from fogbank.resources.projects import custom_role_name, policy_name
+from fogbank.resources.projects import POLICIES, custom_role_name
 from fogbank.resources.world import Json, Resource, World
 
-_MOST_COMPILED = 4096
-"""Policies whose compiled form is kept; a World of more compiles some of them again."""
+_MOST_REMEMBERED = 4096
+"""Policies whose compiled form is kept, and answers of each; when there are more, all are made again."""
 
-Compiled = Mapping[str, frozenset[str]]
-"""The roles of each member of a policy."""
+_NONE: frozenset[str] = frozenset()
 
 
 class Access(Protocol):
@@ -51,6 +51,33 @@ class Unrestricted:
 UNRESTRICTED: Access = Unrestricted()
 
 
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A policy turned around: the roles of each ``member``.
+
+    ``given`` has what was asked of it before and granted by Google's roles, which do not change.
+    """
+
+    roles: Mapping[str, frozenset[str]]
+    given: set[tuple[str | None, str]] = field(default_factory=set, compare=False)
+
+    def gives(self, principal: str | None, permission: str) -> bool:
+        """Return whether one of Google's roles gives ``permission``."""
+        key = (principal, permission)
+        if key in self.given:
+            return True
+        if self.roles_of(principal).isdisjoint(roles_with(permission)):
+            return False
+        if len(self.given) >= _MOST_REMEMBERED:
+            self.given.clear()
+        self.given.add(key)
+        return True
+
+    def roles_of(self, principal: str | None) -> frozenset[str]:
+        """Return the roles that ``principal`` has."""
+        return _NONE.union(*(self.roles.get(name, _NONE) for name in names_of(principal)))
+
+
 class Policies:
     """The access that the World's policies give; ``operator`` owns the projects whose policy nobody set.
 
@@ -65,38 +92,29 @@ class Policies:
         self, world: World, principal: str | None, permission: str, project: str, *guarded: ResourceName
     ) -> bool:
         """Return whether a binding gives ``permission``."""
-        roles = self.roles(world, principal, project, *guarded)
-        if not roles.isdisjoint(roles_with(permission)):
+        own = self._remembered(world, POLICIES, f"projects/{project}") or self._unset
+        if own.gives(principal, permission):
             return True
-        own = f"projects/{project}/roles/"
-        return any(role.startswith(own) and _custom_has(world, role, permission) for role in roles)
+        beside = [self._remembered(world, name.collection, name.path) for name in guarded]
+        found = [own, *(each for each in beside if each is not None)]
+        if any(each.gives(principal, permission) for each in found):
+            return True
+        roles, mine = _NONE.union(*(each.roles_of(principal) for each in found)), f"projects/{project}/roles/"
+        return any(role.startswith(mine) and _custom_has(world, role, permission) for role in roles)
 
-    def roles(
-        self, world: World, principal: str | None, project: str, *guarded: ResourceName
-    ) -> frozenset[str]:
-        """Return every role that ``principal`` has on a resource."""
-        found = [self._policy(world, name) for name in guarded]
-        own = world.find(policy_name(project))
-        found.append(self._unset if own is None else self._remembered(own))
-        names = names_of(principal)
-        return frozenset().union(*(policy.get(name, _NONE) for policy in found for name in names))
-
-    def _policy(self, world: World, name: ResourceName) -> Compiled:
-        found = world.find(name)
-        return {} if found is None else self._remembered(found)
-
-    def _remembered(self, policy: Resource) -> Compiled:
+    def _remembered(self, world: World, collection: str, path: str) -> Compiled | None:
+        members = world.collections.get(collection)
+        policy = members.get(path) if members is not None else None
+        if policy is None:
+            return None
         known = self._compiled.get(id(policy))
         if known is not None and known[0] is policy:
             return known[1]
-        if len(self._compiled) >= _MOST_COMPILED:
+        if len(self._compiled) >= _MOST_REMEMBERED:
             self._compiled.clear()
         made = compiled(policy.body)
         self._compiled[id(policy)] = (policy, made)
         return made
-
-
-_NONE: frozenset[str] = frozenset()
 
 
 def compiled(policy: Json) -> Compiled:
@@ -105,7 +123,7 @@ def compiled(policy: Json) -> Compiled:
     for binding in policy.get("bindings") or ():
         for member in binding.get("members") or ():
             roles.setdefault(member, set()).add(binding["role"])
-    return {member: frozenset(held) for member, held in roles.items()}
+    return Compiled({member: frozenset(held) for member, held in roles.items()})
 
 
 def held(

@@ -24,7 +24,7 @@ from fogbank.network.topology import Topology
 from fogbank.resources.authorization import UNRESTRICTED, Access
 from fogbank.resources.decisions import Decision
 from fogbank.resources.operations import Operation
-from fogbank.resources.projects import check_active, project_id, project_name
+from fogbank.resources.projects import check_active, project_id
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import (
     NO_PERMISSION,
@@ -180,14 +180,12 @@ class Api:
             self._authorize(invocation, permission, self._unplaced(match), body)
             return match
         key, reference = found
-        project = project_id(self._store.world, reference)
-        exists = self._store.world.find(project_name(project)) is not None
-        if not exists and self._authorization.makes_projects(invocation.principal):
-            project = await self._ensure_project(reference)
+        makes = self._authorization.makes_projects(invocation.principal)
+        project = await self._ensure_project(reference) if makes else project_id(self._store.world, reference)
         self._authorize(invocation, permission, project, body)
         if permission != NO_PERMISSION:
-            if exists:
-                await self._ensure_project(reference)
+            if not makes:
+                await self._ensure_project(reference)  # it is there, for its policy lets the caller in
             self._check_usable(match, project)
         if project == reference:
             return match
