@@ -65,6 +65,7 @@ from fogbank.network.topology import NetnsName
 from fogbank.paths.trace import Flow
 from fogbank.resources.authorization import Policies
 from fogbank.resources.clock_offset import stored_offset
+from fogbank.resources.predefined_roles import role_titles
 from fogbank.resources.projects import project_number
 from fogbank.resources.sites import find_site
 from fogbank.servers.access_log import AccessLog
@@ -265,6 +266,7 @@ class Region:
         for work in (
             self.containers.warm,
             self.identity.warm,
+            role_titles,
             _import_slow_libraries,
             self.namespaces.refill,
         ):
