@@ -177,7 +177,7 @@ class Region:
         self.registry, images = open_store(places.registry, cache_home())
         self.namespaces = NetworkNamespaces()
         self.containers = CrunRuntime(
-            CONTAINERS, images, places.bundle, network=self.namespaces.network, report=self._report
+            CONTAINERS, images, places.bundle, namespaces=self.namespaces, report=self._report
         )
         self.driver = LinuxDriver(
             serve=self.servers.serve,
