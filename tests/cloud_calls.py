@@ -16,6 +16,8 @@ from fogbank.discovery.schemas import check_response, convert_request, fields_of
 from fogbank.errors import ApiError
 from fogbank.resources.authorization import Policies
 from fogbank.resources.operations import Operation
+from fogbank.resources.policies import policy_of
+from fogbank.resources.projects import policy_name
 from fogbank.resources.world import Put, PutOperation, World
 from fogbank.services import cloudresourcemanager, iam
 from fogbank.services.contract import Call, List, Read, Write, catalogue_of
@@ -102,6 +104,10 @@ class Cloud:
     def make(self, changes):
         """Commit changes that the control loop would."""
         self.world = self.world.after(changes)
+
+    def bind(self, project, role, *members):
+        """Set a project's policy, whatever it was."""
+        self.make([Put(worlds.resource(policy_name(project), policy_of({role: members}, self.new_id())))])
 
     def finish(self, operation: Operation) -> Operation:
         """End an operation as the control loop does once the network is built."""
