@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 ARGS ?=
 NAME ?=
 
-.PHONY: help demo test quick check netns articles bench golden generate new-service docs pins wheel clean setup-run setup-test setup-bench
+.PHONY: help demo test quick check netns attack articles bench golden generate new-service docs pins wheel clean setup-run setup-test setup-bench
 
 help: ## show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ check: setup-test ## format, lint, types
 
 netns: setup-test ## the tests that make network namespaces
 	@$(PYTEST) -n auto --dist loadgroup -m netns $(ARGS)
+
+attack: setup-test ## every attack on a region, with figures
+	@FOGBANK_ATTACKS=all $(PYTEST) -n0 -q -p no:randomly tests/attacks $(ARGS)
 
 articles: setup-test ## the articles, word for word, with real clients
 	@$(PYTEST) tests/articles $(ARGS)

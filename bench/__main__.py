@@ -13,6 +13,8 @@ from typing import Any
 
 from bench.api import API_AIMS, measure_api
 from bench.article import ARTICLE_AIMS, measure_article
+from bench.compiling import COMPILE_AIMS, measure_compiling
+from bench.control_plane import CONTROL_AIMS, measure_control_plane
 from bench.paths import PATH_AIMS, SCALE_AIMS, measure_paths, measure_scales
 from bench.populated import POPULATED_AIMS, measure_populated
 from bench.starting import START_AIMS, measure_starting
@@ -20,7 +22,16 @@ from bench.table import Aim, Row, render, render_json
 from fogbank.cli import needs
 from fogbank.testing import end_region, short_folder, start_region
 
-AIMS = (*PATH_AIMS, *SCALE_AIMS, *API_AIMS, *POPULATED_AIMS, *START_AIMS, *ARTICLE_AIMS)
+AIMS = (
+    *PATH_AIMS,
+    *SCALE_AIMS,
+    *API_AIMS,
+    *POPULATED_AIMS,
+    *COMPILE_AIMS,
+    *START_AIMS,
+    *CONTROL_AIMS,
+    *ARTICLE_AIMS,
+)
 
 FOOTNOTES = """\
 Subject and baseline are medians of interleaved rounds, the ratio is the median of the rounds' own ratios:
@@ -64,8 +75,10 @@ def _measure(wanted: Sequence[Aim]) -> Iterator[Row]:
         (PATH_AIMS, measure_paths),
         (SCALE_AIMS, measure_scales),
         (API_AIMS, _in_region),
+        (COMPILE_AIMS, measure_compiling),
         (POPULATED_AIMS, measure_populated),
         (START_AIMS, measure_starting),
+        (CONTROL_AIMS, measure_control_plane),
         (ARTICLE_AIMS, measure_article),
     ):
         mine = [aim for aim in wanted if aim in aims]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
 
+from tests.lowered import lower
 from tests.private_world import Lab
 from tests.worlds import (
     address,
@@ -30,7 +31,6 @@ from tests.worlds import (
 )
 
 from bench.load import Way
-from fogbank.lowering.lower import lower
 from fogbank.lowering.netns_names import connector_netns, instance_netns, site_netns
 from fogbank.network.topology import (
     Address,

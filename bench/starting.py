@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.lowered import lower
 from tests.worlds import fleet, world
 
 from bench.private import in_private_world
@@ -20,17 +21,18 @@ from fogbank.control.probing import passes
 from fogbank.dataplane.linux.containers.bundle import User, render_bundle, resolver_files
 from fogbank.dataplane.linux.containers.rootfs import Roots
 from fogbank.dataplane.linux.containers.runtime import CrunRuntime
+from fogbank.dataplane.linux.containers.user_namespace import UserNamespace
 from fogbank.dataplane.linux.driver import LinuxDriver
 from fogbank.dataplane.linux.images.builtin import open_store
 from fogbank.dataplane.linux.images.unpacked import Image
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
-from fogbank.lowering.lower import lower
+from fogbank.dataplane.linux.world import CONTAINERS
 from fogbank.lowering.netns_names import FABRIC
 from fogbank.network.addressing import fabric_address
 from fogbank.network.topology import NetnsName, NetworkNamespace, Topology, Workload
 from fogbank.planning.plan import Create, Plan, plan
+from fogbank.resources.fleet import Instance
 from fogbank.resources.run import ContainerProbe
-from fogbank.resources.world import Instance
 from fogbank.testing import RunningRegion, end_region, short_folder
 
 UP = Aim("up to ready, cold", "s", "<=", 1, "1.0 s")
@@ -145,9 +147,7 @@ def _starts(folder: Path) -> tuple[list[float], list[float]]:
     digest = registry.resolve(NETCHECK)
     image = images.get(digest)
     namespaces = NetworkNamespaces()
-    containers = CrunRuntime(
-        folder / "instances", images, trusted, namespaces=namespaces, report=lambda _: None
-    )
+    containers = CrunRuntime(CONTAINERS, images, trusted, namespaces=namespaces, report=lambda _: None)
     driver = LinuxDriver(
         serve=lambda _, opened: opened.close(),
         unserve=lambda _: None,
@@ -155,6 +155,7 @@ def _starts(folder: Path) -> tuple[list[float], list[float]]:
         namespaces=namespaces,
     )
     namespaces.refill()
+    containers.warm()
     bare = Bare(driver, folder / "bare", image, trusted)
     subjects, baselines = [], []
     for topology, instance in _instances(STARTS, digest):
@@ -162,7 +163,7 @@ def _starts(folder: Path) -> tuple[list[float], list[float]]:
         if instance is None:
             _check(driver.apply(actions))
             continue
-        subjects.append(_region_start(driver, actions, instance.index))
+        subjects.append(_region_start(driver, actions, instance.fabric.index))
         baselines.append(bare.start())
         containers.stop(instance.id)
         time.sleep(0.05)
@@ -184,13 +185,20 @@ def _check(outcomes: Sequence[Any]) -> None:
         raise RuntimeError(f"the network could not be built: {refused}")
 
 
+def _without_filter(bundle: dict[str, Any]) -> None:
+    del bundle["linux"]["seccomp"]
+
+
 class Bare:
-    """Runs the same image by crun alone, with a root and a network namespace that were made before."""
+    """Runs the same image by crun alone, with a root and a network namespace that were made before.
+
+    It has no filter of system calls and no user namespace, so that the ratio shows what those cost, too.
+    """
 
     def __init__(self, driver: LinuxDriver, folder: Path, image: Image, trusted: Path) -> None:
         folder.mkdir()
         self._driver, self._folder, self._image = driver, folder, image
-        self._roots = Roots(folder / "shared", dict(resolver_files("127.0.0.1")), trusted)
+        self._roots = Roots(folder / "shared", dict(resolver_files("127.0.0.1")), trusted, owner=0)
         self._count = 0
 
     def start(self) -> float:
@@ -205,10 +213,12 @@ class Bare:
             Workload(name, netns, "", 8080, environment=(("PORT", "8080"),)),
             self._image.config,
             User(),
-            root=str(self._roots.make(self._image.root, folder)),
+            root=str(self._roots.make(self._image.root, folder, 512 * 1024 * 1024)),
             network=self._driver.namespaces.path(netns),
             open_files=1024,
+            ids=UserNamespace(),
         )
+        _without_filter(bundle)
         (folder / "config.json").write_text(json.dumps(bundle))
         state = str(self._folder / "state")
         command = ["crun", "--root", state, "--cgroup-manager=disabled", "run", "--bundle", str(folder), name]

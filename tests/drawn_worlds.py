@@ -21,7 +21,8 @@ from tests.worlds import (
     world,
 )
 
-from fogbank.resources.world import Fleet, World
+from fogbank.resources.fleet import Fleet
+from fogbank.resources.world import World
 
 Drawn = tuple[World, Fleet]
 

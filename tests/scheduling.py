@@ -10,9 +10,9 @@ Item = TypeVar("Item", bound=pytest.Item)
 
 
 def seconds_of(item: pytest.Item) -> float:
-    """Return what the nearest ``slow(seconds)`` mark says; 0 without one."""
+    """Return what the nearest ``slow(seconds)`` mark says, 1 for one without; 0 without a mark."""
     mark = item.get_closest_marker("slow")
-    return float(mark.args[0]) if mark else 0.0
+    return float(mark.args[0] if mark.args else 1.0) if mark else 0.0
 
 
 def group_of(item: pytest.Item) -> str:

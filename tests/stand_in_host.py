@@ -19,6 +19,8 @@ from fogbank.dataplane.linux.net.namespaces import raise_loopback
 RUN = Path("/run")
 SCRATCH = Path("/mnt")
 """An empty folder that goes with the machine, so that nobody removes what a test mounts there."""
+TEMPORARY = (Path("/tmp"), Path("/var/tmp"), Path("/dev"), Path("/dev/shm"))
+DEVICES = tuple(Path("/dev", name) for name in ("null", "zero", "full", "random", "urandom", "tty"))
 GROUPS = Path("/sys/fs/cgroup")
 
 
@@ -46,6 +48,8 @@ class StandInHost:
             "forwarding": Path("/proc/sys/net/ipv4/ip_forward").read_text(),
             "etc": {str(path): _stamp(path) for path in Path("/etc").rglob("*")},
             "run": sorted(path.name for path in RUN.iterdir()),
+            "temporary": [str(path) for folder in TEMPORARY for path in folder.glob("mine")],
+            "devices": {str(path): (path.stat().st_mode, path.stat().st_uid) for path in DEVICES},
             "abandoned groups": abandoned(groups() - self.groups),
             "hostname": socket.gethostname(),
         }

@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 from itertools import count
 
 from fogbank.resources.compute import AUTO_NAT_ADDRESSES
+from fogbank.resources.fleet import Fleet
 from fogbank.resources.names import COMPUTE_PREFIX, ResourceName, compute_name
-from fogbank.resources.world import Fleet, Instance, Put, Resource, World
+from fogbank.resources.world import Put, Resource, World
+from fogbank.services.run.instances import instance_of
 
 P, R = "demo", "asia-northeast3"
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -161,7 +163,7 @@ def world(*resources: Resource) -> World:
 
 def fleet(*revisions: Resource, pool: int = 7) -> Fleet:
     instances = [
-        Instance(f"{each.name.id}-{number:04x}", each, number, pool)
+        instance_of(f"{each.name.id}-{number:04x}", each, number, pool)
         for number, each in enumerate(revisions, start=2)
     ]
     return Fleet({each.id: each for each in instances})

@@ -1,11 +1,13 @@
 """Write the pages of the docs that are made from code: `make docs`. A test checks that they are current.
 
 The command line's reference comes from click, the settings' from their declaration, the machine's from the
-list of needs, the index of decisions from the records' first lines.
+list of needs, the index of decisions from the heads of the records.
 """
 
+import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -76,17 +78,85 @@ def machine() -> str:
     )
 
 
+GROUPS = (
+    "Store",
+    "Front end",
+    "Identity",
+    "Services",
+    "Lowering and paths",
+    "Data plane",
+    "Containers",
+    "Control",
+    "Command line and packaging",
+    "Tests and conformance",
+)
+"""The groups of decision records, in the order of the index."""
+
+UNGROUPED = "Without a group"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A decision record's file, its title without the number, and the lines below the title."""
+
+    path: Path
+    title: str
+    date: str
+    status: str
+    group: str
+
+
+def decision_records() -> list[Record]:
+    """Read the heads of all decision records, ordered by number."""
+    return [read_record(path) for path in sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))]
+
+
+def read_record(path: Path) -> Record:
+    """Read a title and the lines `Date:`, `Status:` and `Group:` below it, each of which may be missing."""
+    title, *lines = path.read_text().splitlines()
+    head = dict(line.split(": ", 1) for line in lines[:6] if ": " in line)
+    return Record(
+        path,
+        title.lstrip("# 0123456789.:-"),
+        head.get("Date", ""),
+        head.get("Status", ""),
+        head.get("Group", UNGROUPED),
+    )
+
+
 def decisions() -> str:
-    """Write the index of the decision records."""
-    rows = []
-    for path in sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md")):
-        title = path.read_text().splitlines()[0].lstrip("# ").strip()
-        rows.append(f"- [{path.stem.partition('-')[0]}]({path.name}) {title.lstrip('0123456789.:- ')}\n")
-    return (
-        _NOTE
-        + "# Decisions\n\nWhat was decided, why, and what it costs. A record is not changed when a\n"
-        + "decision is: the new record says which one it replaces.\n\n"
-        + "".join(rows)
+    """Write the index of the decision records, a table for each group."""
+    records = decision_records()
+    parts = [
+        _NOTE,
+        "# Decisions\n\n",
+        "What was decided, why, and what it costs. When a decision changes, a new record says which one it\n",
+        "replaces, and the old record's status names the new one.\n",
+    ]
+    for group in (*GROUPS, UNGROUPED):
+        rows = [
+            f"| [{r.path.name[:4]}]({r.path.name}) | {r.title} | {r.date} | {linked(r.status)} |\n"
+            for r in records
+            if r.group == group
+        ]
+        if rows:
+            parts += [f"\n## {group}\n\n", "| | decision | date | status |\n|---|---|---|---|\n", *rows]
+    return "".join(parts)
+
+
+def linked(status: str) -> str:
+    """Link the numbers of records in a status."""
+    return re.sub(
+        r"\b\d{4}\b",
+        lambda number: next(
+            (
+                f"[{number[0]}]({r.path.name})"
+                for r in decision_records()
+                if r.path.name.startswith(number[0])
+            ),
+            number[0],
+        ),
+        status,
     )
 
 

@@ -30,17 +30,20 @@ class ApiError(Exception):
 
 
 def not_found(path: str) -> ApiError:
-    """Refuse because ``path`` (``projects/…``) does not exist; compute's wording (SEMANTICS 13.3)."""
+    """Refuse because ``path`` (``projects/…``) does not exist; compute's wording.
+
+    See behaviour/api.md#errors.
+    """
     return ApiError(404, f"The resource '{path}' was not found", "NOT_FOUND", "notFound")
 
 
 def already_exists(path: str) -> ApiError:
-    """Refuse because ``path`` is taken; compute's wording (SEMANTICS 13.3)."""
+    """Refuse because ``path`` is taken; compute's wording (behaviour/api.md#errors)."""
     return ApiError(409, f"The resource '{path}' already exists", "ALREADY_EXISTS", "alreadyExists")
 
 
 def invalid_value(field_name: str, value: object, why: str) -> ApiError:
-    """Refuse a field's value: ``field_name`` as in ``resource.ipCidrRange`` (SEMANTICS 13.3)."""
+    """Refuse a field's value: ``field_name`` as in ``resource.ipCidrRange`` (behaviour/api.md#errors)."""
     message = f"Invalid value for field '{field_name}': '{shown(value)}'. {why}"
     return ApiError(400, message, "INVALID_ARGUMENT", "invalid")
 
@@ -55,12 +58,15 @@ def shown(value: object) -> str:
 
 
 def required_field(field_name: str) -> ApiError:
-    """Refuse because ``field_name`` is absent (SEMANTICS 13.3, unverified wording)."""
+    """Refuse because ``field_name`` is absent (behaviour/api.md#errors; unverified)."""
     return ApiError(400, f"Required field '{field_name}' not specified", "INVALID_ARGUMENT", "required")
 
 
 def in_use(kind: str, path: str, user: str) -> ApiError:
-    """Refuse to delete ``path``, a ``kind`` (network, …), while ``user`` needs it (SEMANTICS 1.1)."""
+    """Refuse to delete ``path``, a ``kind`` (network, …), while ``user`` needs it.
+
+    See behaviour/vpc.md#networks.
+    """
     return ApiError(
         400,
         f"The {kind} resource '{path}' is already being used by '{user}'",
@@ -70,7 +76,7 @@ def in_use(kind: str, path: str, user: str) -> ApiError:
 
 
 def stale_fingerprint(message: str = "Invalid fingerprint.") -> ApiError:
-    """Refuse a change made against an older version of the resource (SEMANTICS 13.3)."""
+    """Refuse a change made against an older version of the resource (behaviour/api.md#errors)."""
     return ApiError(412, message, "FAILED_PRECONDITION", "conditionNotMet")
 
 

@@ -17,15 +17,15 @@ class Settings:
     """What a region was started with."""
 
     name: str = _setting("default", "The region's name: regions with different names run side by side.")  # type: ignore[assignment]
-    port: int = _setting(9443, "The port of the proxy on 127.0.0.1; 0 takes a free one.")  # type: ignore[assignment]
+    port: int = _setting(9443, "The port of the proxy on 127.0.0.1; 0 selects a free one.")  # type: ignore[assignment]
     project: str = _setting("demo", "The project that exists from the start.")  # type: ignore[assignment]
     project_number: str = _setting(  # type: ignore[assignment]
-        "", "That project's number, when it is made; by default it follows from the id."
+        "", "The number of that project when it is created; by default derived from its id."
     )
     region: str = _setting("asia-northeast3", "The region that clients use when a command names none.")  # type: ignore[assignment]
-    ephemeral: bool = _setting(False, "Keep nothing: state lives in a temporary folder.")  # type: ignore[assignment]
+    ephemeral: bool = _setting(False, "Keep no state: use a temporary folder.")  # type: ignore[assignment]
     strict_projects: bool = _setting(  # type: ignore[assignment]
-        False, "Refuse projects that were not created; otherwise they come to be on first use."
+        False, "Refuse projects that were not created; by default they are created on first use."
     )
 
 
@@ -83,11 +83,6 @@ class Folders:
     def registry(self) -> Path:
         """Images: an OCI layout."""
         return self.root / "registry"
-
-    @property
-    def instances(self) -> Path:
-        """Bundles and writable layers of running containers; emptied at start."""
-        return self.root / "instances"
 
     @property
     def site_access_log(self) -> Path:

@@ -35,9 +35,34 @@ def test_every_link_between_pages_leads_somewhere(page: Path):
     assert sorted(link for link in links if not (page.parent / link).exists()) == []
 
 
+def test_the_examples_of_the_code_style_exist():
+    text = (ROOT / "STYLE.md").read_text()
+    examples = re.findall(r"`([\w/.]+\.py)`(?:: `([\w.]+)`)?", text)
+    assert len(examples) > 8
+    for file, name in examples:
+        found = [p for p in (ROOT / "src/fogbank" / file, ROOT / file) if p.exists()]
+        assert found, file
+        assert name in found[0].read_text(), file
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+    assert all(f"def {name}(" in tests for name in re.findall(r"`(test_\w+)`", text))
+
+
 @pytest.mark.parametrize("page", generate_docs.PAGES)
 def test_generated_pages_are_current(page: str):
     assert (ROOT / page).read_text() == generate_docs.PAGES[page](), "run: make docs"
+
+
+@pytest.mark.parametrize("record", generate_docs.decision_records(), ids=lambda r: r.path.name[:4])
+def test_a_decision_record_has_a_title_a_date_a_status_and_a_group(record: generate_docs.Record):
+    assert record.path.read_text().startswith(f"# {record.path.name[:4]} {record.title}\n\nDate: ")
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d", record.date)
+    assert record.status.partition(";")[0].partition(" by ")[0] in {"accepted", "superseded"}
+    assert record.group in generate_docs.GROUPS
+
+
+def test_the_number_of_a_decision_record_is_its_own():
+    numbers = [record.path.name[:4] for record in generate_docs.decision_records()]
+    assert sorted(set(numbers)) == numbers
 
 
 def test_the_readme_names_the_two_commands():

@@ -1,4 +1,4 @@
-"""The two HTTP servers are used by their internals: in one module each, at one version known to fit."""
+"""The HTTP libraries are used by their internals: in few modules, at one version known to fit."""
 
 import inspect
 import re
@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.asyncio.worker_context import WorkerContext
+from h2.connection import H2Connection
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "fogbank"
 DEPENDENCIES = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-ADAPTERS = {"uvicorn": "frontend/http/connections.py", "hypercorn": "frontend/http/http2.py"}
+ADAPTERS = {
+    "uvicorn": ["frontend/http/connections.py", "frontend/http/http1.py"],
+    "h2": ["frontend/http/http2.py", "frontend/http/http2_streams.py"],
+}
 
 
 @pytest.mark.parametrize("server", ADAPTERS)
@@ -25,12 +27,12 @@ def test_a_servers_version_is_exact_and_is_the_one_that_runs(server: str) -> Non
 
 
 @pytest.mark.parametrize("server", ADAPTERS)
-def test_one_module_alone_imports_a_server(server: str) -> None:
+def test_its_adapters_alone_import_a_server(server: str) -> None:
     imports = re.compile(rf"^\s*(from|import) {server}\b", re.MULTILINE)
     found = [
         str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*.py") if imports.search(path.read_text())
     ]
-    assert found == [ADAPTERS[server]]
+    assert sorted(found) == ADAPTERS[server]
 
 
 def test_uvicorn_has_what_a_connection_is_given_to() -> None:
@@ -46,8 +48,12 @@ def test_uvicorn_has_what_a_connection_is_given_to() -> None:
     assert callable(uvicorn.Config.load)
 
 
-def test_hypercorn_has_what_a_connection_is_given_to() -> None:
-    wanted = ["app", "loop", "config", "context", "state", "reader", "writer"]
-    assert list(inspect.signature(TCPServer).parameters) == wanted
-    assert list(inspect.signature(WorkerContext).parameters) == ["max_requests"]
-    assert callable(TCPServer.__await__)
+def test_uvicorn_calls_what_the_limits_hang_on() -> None:
+    for name in ("on_message_begin", "on_header", "on_headers_complete", "on_body", "on_message_complete"):
+        assert callable(getattr(HttpToolsProtocol, name))
+    assert callable(HttpToolsProtocol.send_400_response)
+    assert callable(HttpToolsProtocol._unsupported_upgrade_warning)
+
+
+def test_h2_lets_its_settings_be_replaced_before_it_speaks() -> None:
+    assert "local_settings" in vars(H2Connection())

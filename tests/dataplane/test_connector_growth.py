@@ -10,21 +10,23 @@ from pathlib import Path
 
 import pytest
 from tests import worlds
+from tests.lowered import lower
 from tests.private_world import Lab
 
 from fogbank.clock import Clock
-from fogbank.control.connectors import Connectors
+from fogbank.control.controller import Runtime
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.lowering.fragments import Lowered
-from fogbank.lowering.lower import lower
 from fogbank.lowering.netns_names import connector_netns, hub_netns, instance_netns, site_netns
 from fogbank.network.addressing import ANYWHERE
 from fogbank.network.topology import Listener, NetnsName, Route, Topology, Workload
 from fogbank.resources.decisions import Decision
+from fogbank.resources.fleet import Fleet
 from fogbank.resources.sites import BUILTIN_SITES
 from fogbank.resources.vpcaccess import read_connector
-from fogbank.resources.world import Fleet, Put, World
+from fogbank.resources.world import Put, World
+from fogbank.services.vpcaccess.controller import Connectors
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
 
@@ -42,11 +44,16 @@ def slow_article() -> tuple[World, Fleet]:
     return world.after([Put(connector.with_body(machineType="f1-micro"))]), fleet
 
 
-def only_network(world: World, fleet: Fleet, observed: Topology) -> Lowered:
-    """Lower without containers and servers, which this world has not."""
-    lowered = lower(world, fleet, observed)
-    kept = [e for e in lowered.topology if not isinstance(e, Workload | Listener)]
-    return replace(lowered, topology=Topology.of(kept))
+class OnlyNetwork:
+    """Compiles without containers and servers, which this world has not."""
+
+    def compile(self, world: World, fleet: Fleet, observed: Topology) -> Lowered:
+        lowered = lower(world, fleet, observed)
+        kept = [e for e in lowered.topology if not isinstance(e, Workload | Listener)]
+        return replace(lowered, topology=Topology.of(kept))
+
+    def preview(self, world: World, fleet: Fleet, observed: Topology) -> Lowered:
+        return self.compile(world, fleet, observed)
 
 
 @pytest.mark.netns
@@ -59,11 +66,11 @@ async def grow(lab: Lab, folder: Path) -> None:
     (instance,) = (instance_netns(each) for each in fleet.instances)
     clock, store = Clock(), Store(Journal(folder / "world.sqlite"))
     logbook = Logbook(folder / "log.jsonl", clock)
-    loop = ControlLoop(store, lab.driver, only_network, (), clock)
-    connectors = Connectors(store, loop, lab.driver, clock, logbook, seconds=SECONDS)
+    loop = ControlLoop(store, lab.driver, OnlyNetwork(), (), clock)
+    connectors = Connectors(Runtime(store, loop, lab.driver, clock, logbook, str), seconds=SECONDS)
     changes = tuple(Put(each) for members in world.collections.values() for each in members.values())
     await store.commit(lambda _world: Decision(changes))
-    loop.set_fleet(fleet)
+    loop.set_fleet("run", fleet.instances)
     await loop.turn()
     assert loop.explain() == []
 
@@ -73,15 +80,15 @@ async def grow(lab: Lab, folder: Path) -> None:
     with lab.listen(site_netns(SITE.host), SITE.address, 9000) as server:
         flows = [lab.connect(instance, SITE.address, 9000) for _ in range(CONNECTIONS)]
         await connectors.sample()
-        assert (machines(), connectors.status()[0]["machines"]) == (2, 2)
+        assert (machines(), connectors.status()["connectors"][0]["machines"]) == (2, 2)
         for _ in range(5):  # a machine with little time to spare floods less than it could
             await asyncio.to_thread(flood, lab, instance, SECONDS)
             await connectors.sample()
             if machines() > 2:
                 break
         await loop.turn()
-        assert (machines(), connectors.status()[0]["machines"]) == (3, 3)
-        assert 0 < connectors.status()[0]["megabitsPerSecond"] < 110
+        assert (machines(), connectors.status()["connectors"][0]["machines"]) == (3, 3)
+        assert 0 < connectors.status()["connectors"][0]["megabitsPerSecond"] < 110
         spread = lab.driver.observe().elements["route", hub_netns(NAME), str(ANYWHERE)]
         assert isinstance(spread, Route)
         assert len(spread.hops) == 3
@@ -92,7 +99,7 @@ async def grow(lab: Lab, folder: Path) -> None:
     clock.advance(timedelta(hours=1))
     await connectors.sample()
     assert machines() == 3
-    assert connectors.status()[0]["megabitsPerSecond"] < 0.1
+    assert connectors.status()["connectors"][0]["megabitsPerSecond"] < 0.1
     logbook.close()
     await store.close()
 

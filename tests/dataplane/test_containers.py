@@ -15,7 +15,7 @@ import pytest
 from tests.private_world import Lab
 
 from fogbank.dataplane.driver import Event, WorkloadExited, WorkloadWrote
-from fogbank.dataplane.linux import kernel
+from fogbank.dataplane.linux import kernel, world
 from fogbank.dataplane.linux.containers import runtime as module
 from fogbank.dataplane.linux.containers.runtime import CrunRuntime
 from fogbank.dataplane.linux.containers.watcher import RunningContainer, Watcher
@@ -50,7 +50,7 @@ class Room:
         self.events: list[Event] = []
         self.images = images
         self.digest = images.registry.resolve(NETCHECK)
-        self.folder = folder / "instances"
+        self.folder = world.CONTAINERS
         self.namespaces = NetworkNamespaces(pool_size=0)
         self.namespaces.create(SPACE, forwards=False)
         self.containers = CrunRuntime(

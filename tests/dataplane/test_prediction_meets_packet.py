@@ -20,9 +20,9 @@ from ipaddress import IPv4Address
 import pytest
 from hypothesis import Phase, given, settings
 from tests.drawn_worlds import Drawn, worlds
+from tests.lowered import lower
 from tests.private_world import Lab
 
-from fogbank.lowering.lower import lower
 from fogbank.network.addressing import EGRESS_POOL, EXTERNAL_ADDRESSES
 from fogbank.network.filtering import TCP, UDP
 from fogbank.network.topology import Key, Listener, NetnsName, Topology, Workload

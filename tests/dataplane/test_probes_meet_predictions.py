@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from tests import worlds
+from tests.lowered import lower
 from tests.private_world import Lab
 
 from fogbank.app.tracing import Tracer
-from fogbank.control.instance_state import InstanceState
+from fogbank.control.controller import TraceSource
 from fogbank.dataplane.linux.net.capture import probe
-from fogbank.lowering.lower import lower
 from fogbank.lowering.netns_names import instance_netns
 from fogbank.network.packet_captures import ProbeResult
 from fogbank.network.topology import NetnsName, Workload
@@ -40,10 +40,10 @@ class Traced:
         self.start = instance_netns(instance.id)
         lowered = lower(world, fleet, lab.driver.observe())
         lab.build(*(each for each in lowered.topology if not isinstance(each, Workload)))
-        state = InstanceState(instance, read_revision(instance.revision), 0.0, "ready")
-        instances: Any = SimpleNamespace(states={instance.id: state})
+        revision = read_revision(instance.definition)
+        source = TraceSource(instance.id, self.start, revision.service)
         loop: Any = SimpleNamespace(observed=lowered.topology, lowered=lowered)
-        self._tracer = Tracer(lambda: world, loop, instances, self._send, lab.driver.drops, worlds.P)
+        self._tracer = Tracer(lambda: world, loop, lambda: [source], self._send, lab.driver.drops, worlds.P)
 
     def trace(self, url: str) -> dict[str, Any]:
         return asyncio.run(self._tracer.trace("production", url, probe=True))

@@ -32,7 +32,8 @@ outcomes = driver.apply(plan(Topology(), Topology.of([*vpc(), *guards, nat()])))
 assert not [outcome for outcome in outcomes if outcome.error]
 children = [subprocess.Popen(["sleep", "1000"]) for _ in range(2)]
 subprocess.run(["sh", "-c", "sleep 1000 & sleep 1000 &"])
-open("/run/mine", "w").close()
+for folder in ("/run", "/tmp", "/var/tmp", "/dev", "/dev/shm"):
+    open(f"{folder}/mine", "w").close()
 entered.ready({"inside": len(os.listdir("/proc/self/fd")), "pid": os.getpid()})
 while True:
     connection, _ = entered.proxy.accept()

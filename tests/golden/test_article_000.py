@@ -3,9 +3,9 @@
 from ipaddress import IPv4Address
 
 from tests.golden.pictures import check, picture, plan_picture
+from tests.lowered import lower
 from tests.worlds import article
 
-from fogbank.lowering.lower import lower
 from fogbank.network.topology import NetnsName, Topology
 from fogbank.paths.explain import explain
 from fogbank.paths.predict import predict

@@ -3,19 +3,21 @@
 from ipaddress import IPv4Address
 from random import Random
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.drawn_worlds import Drawn, worlds
 from tests.kernel_model import apply
+from tests.lowered import compiler, lower
 
-from fogbank.lowering.lower import lower
 from fogbank.network.invariants import violations
 from fogbank.network.topology import NetnsName, SourceNat, Topology
 from fogbank.paths.explain import explain, to_json
 from fogbank.paths.predict import predict
 from fogbank.paths.trace import Flow
 from fogbank.planning.plan import plan
-from fogbank.resources.world import Put, World
+from fogbank.resources.fleet import Fleet
+from fogbank.resources.world import Delete, Put, World
 
 NOTHING = Topology()
 
@@ -60,6 +62,54 @@ def test_what_exists_decides_who_holds_which_ports_but_not_who_is_served(before:
     assert new.keys() == fresh.keys()
     again = {e.key: e for e in lower(*after, Topology(new)).topology.of_kind(SourceNat)}
     assert again == new
+
+
+@given(st.lists(worlds(), min_size=2, max_size=4), st.randoms(use_true_random=False))
+def test_a_compiler_with_memory_gives_what_a_new_one_gives(passes, random):
+    remembering, observed = compiler(), NOTHING
+    for world, fleet in passes:
+        lowered = remembering.compile(world, fleet, observed)
+        fresh = lower(world, fleet, observed)
+        assert tuple(lowered.topology) == tuple(fresh.topology)
+        assert lowered.owners == fresh.owners
+        observed = random.choice([observed, lowered.topology, Topology(dict(lowered.topology.elements))])
+
+
+@pytest.mark.slow(6)
+@settings(max_examples=min(settings().max_examples, 100))  # each example is some dozens of passes
+@given(worlds(), st.randoms(use_true_random=False))
+def test_a_compiler_that_saw_each_resource_come_and_go_gives_what_a_new_one_gives(drawn, random):
+    world, fleet = drawn
+    resources = [r for members in world.collections.values() for r in members.values()]
+    remembering, growing, observed = compiler(), World(), NOTHING
+    steps = [Put(each) for each in resources] + [Delete(each.name) for each in resources]
+    random.shuffle(steps)
+    for step in steps:
+        growing = growing.after((step,))
+        running = random.choice([Fleet(), fleet])
+        lowered = remembering.compile(growing, running, observed)
+        if random.random() < 0.2:
+            fresh = lower(growing, running, observed)
+            assert tuple(lowered.topology) == tuple(fresh.topology)
+            assert lowered.owners == fresh.owners
+        observed = random.choice([observed, lowered.topology])
+
+
+@given(worlds(), worlds())
+def test_a_preview_is_the_next_pass_and_advances_nothing(before, after):
+    remembering = compiler()
+    first = remembering.compile(before[0], before[1], NOTHING)
+    preview = remembering.preview(after[0], after[1], first.topology)
+    assert remembering.compile(before[0], before[1], first.topology) is first
+    assert remembering.compile(after[0], after[1], first.topology).topology == preview.topology
+
+
+@given(worlds(), worlds())
+def test_a_plan_is_the_same_whether_two_networks_share_what_is_equal_or_not(before, after):
+    remembering = compiler()
+    old = remembering.compile(before[0], before[1], NOTHING).topology
+    new = remembering.compile(after[0], after[1], old).topology
+    assert plan(old, new) == plan(Topology(dict(old.elements)), Topology(dict(new.elements)))
 
 
 @given(worlds())

@@ -4,26 +4,29 @@ Its argument is one JSON object: the settings, and ``root``, the region's folder
 """
 
 import json
-import logging
 import sys
 from pathlib import Path
 
+from fogbank.app.logs import write_log
 from fogbank.dataplane.linux import world
-from fogbank.settings import Folders, Settings
+from fogbank.settings import Folders, Settings, cache_home
 
 
 def main() -> int:
     """Take the world over and serve until told to end."""
-    entered = world.enter()
     handed = json.loads(sys.argv[1])
     places = Folders(Path(handed.pop("root")))
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    # Imported only now: nothing heavy may exist when the process forks.
-    from fogbank.app.region import serve
+    cache_home().mkdir(parents=True, exist_ok=True, mode=0o700)
+    entered = world.enter(keep=(places.root, cache_home()))
+    write_log()
+    try:
+        # Imported only now: nothing heavy may exist when the process forks.
+        from fogbank.app.region import serve
 
-    return serve(entered, places, Settings(**handed))
+        return serve(entered, places, Settings(**handed))
+    except Exception as error:
+        entered.refuse(str(error) or type(error).__name__)
+        raise
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fogbank.control.controller import Controller, Runtime
+from fogbank.lowering.feature import Feature
 from fogbank.services.contract import Service
 
 
@@ -20,6 +22,6 @@ class Manifest:
     """
 
     service: Service
-    features: tuple[Any, ...] = ()
-    controller: Callable[..., Any] | None = None
+    features: tuple[Feature, ...] = ()
+    controller: Callable[[Runtime], Controller] | None = None
     servers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)

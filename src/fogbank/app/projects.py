@@ -67,5 +67,5 @@ class Projects:
 
 
 def unknown_project(project: str) -> ApiError:
-    """Refuse a project that does not exist; Google does not say whether it does (SEMANTICS 10)."""
+    """Refuse a project that does not exist; Google does not say whether it does (behaviour/iam.md#roles)."""
     return unusable_project(f"Permission denied on resource project {project}.", project)

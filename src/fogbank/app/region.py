@@ -11,32 +11,40 @@ import os
 import random
 import secrets
 import signal
+import sys
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from ipaddress import IPv4Address
 from typing import Any
 
 import uvloop
 
-from fogbank.app.operator_service import OperatorService
+from fogbank.app.features import features
+from fogbank.app.operator.clients import ClientsApi
+from fogbank.app.operator.clock import ClockApi
+from fogbank.app.operator.internet import InternetApi
+from fogbank.app.operator.logs import LogsApi
+from fogbank.app.operator.paths import PathsApi
+from fogbank.app.operator.plan import PlanApi
+from fogbank.app.operator.status import StatusApi
 from fogbank.app.projects import Projects
-from fogbank.app.registry import services
+from fogbank.app.registry import manifests, services
 from fogbank.app.tracing import Tracer
 from fogbank.clock import Clock
-from fogbank.control.connectors import Connectors
-from fogbank.control.instances import Instances
+from fogbank.control.controller import Runtime
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.control.operation_retention import forget_operations
 from fogbank.control.operator import OperatorApi
-from fogbank.control.request_queue import NoCapacity
+from fogbank.control.periodic import every
 from fogbank.dataplane.driver import Drifted, Event, WorkloadExited, WorkloadWrote
 from fogbank.dataplane.linux.containers.runtime import CrunRuntime
 from fogbank.dataplane.linux.driver import LinuxDriver
 from fogbank.dataplane.linux.images.builtin import open_store
+from fogbank.dataplane.linux.memory import LOOK_SECONDS, Trimmer
 from fogbank.dataplane.linux.net.capture import probe
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
-from fogbank.dataplane.linux.world import Entered
+from fogbank.dataplane.linux.world import CONTAINERS, Entered
 from fogbank.frontend.api.application import ApiApplication
 from fogbank.frontend.api.invoke import Api
 from fogbank.frontend.client_environment import environment
@@ -50,13 +58,14 @@ from fogbank.frontend.iam.oauth import oauth_application
 from fogbank.frontend.ingress.application import Ingress
 from fogbank.frontend.ingress.exchange import RequestRecord
 from fogbank.frontend.pki.authority import open_authority
-from fogbank.lowering.lower import lower
-from fogbank.lowering.netns_names import FABRIC
-from fogbank.network.addressing import FABRIC_INSTANCES, fabric_address
+from fogbank.lowering.compiler import Compiler
+from fogbank.network.addressing import FABRIC_INSTANCES
 from fogbank.network.packet_captures import ProbeResult
 from fogbank.network.topology import NetnsName
 from fogbank.paths.trace import Flow
+from fogbank.resources.authorization import Policies
 from fogbank.resources.clock_offset import stored_offset
+from fogbank.resources.predefined_roles import role_titles
 from fogbank.resources.projects import project_number
 from fogbank.resources.sites import find_site
 from fogbank.servers.access_log import AccessLog
@@ -65,6 +74,8 @@ from fogbank.servers.listeners import ListenerServers, http_server
 from fogbank.servers.metadata import InstanceFacts, metadata_application
 from fogbank.servers.sites import Sites
 from fogbank.services.contract import catalogue_of
+from fogbank.services.run.controller import RunController
+from fogbank.services.run.controller.request_queue import NoCapacity
 from fogbank.settings import Folders, Settings, cache_home
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
@@ -73,12 +84,16 @@ log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 2.0
 
+SWITCH_SECONDS = 0.0005
+"""How long the event loop waits for the interpreter while a thread computes: the builder, above all."""
+
 
 class Region:
     """All the parts of one region."""
 
     def __init__(self, entered: Entered, places: Folders, settings: Settings) -> None:
         self._entered, self._places, self._settings = entered, places, settings
+        self._started, self._ready = time.monotonic(), False
         self._ended = asyncio.Event()
         self._events = asyncio.get_running_loop()
         self._tasks: list[asyncio.Future[Any]] = []
@@ -88,7 +103,7 @@ class Region:
         self._make_data_plane()
         self._make_control()
         self._make_front_end()
-        self._make_operator_service()
+        self._make_operator_api()
 
     async def run(self) -> None:
         """Start, serve until told to end, end."""
@@ -99,17 +114,27 @@ class Region:
         self.loop.after_pass(first_pass.set)
         self._spawn(self.loop.run())
         await first_pass.wait()
-        self._spawn(self.instances.run())
-        self._spawn(self.connectors.run())
+        for controller in self.controllers:
+            self._spawn(controller.run())
         self._spawn(forget_operations(self.store, self._clock))
+        self._spawn(every(LOOK_SECONDS, Trimmer().trim))
         await self.proxy.serve(self._entered.proxy)
-        self._spawn(http_server(OperatorApi(self.operator_service))(None, self._entered.operator))
-        self.operator_service.ready = True
-        self._entered.ready({})
+        self._spawn(http_server(self.operator_api)(None, self._entered.operator))
+        self._ready = True
+        self._tell_ready()
         log.info("ready: %d elements", len(self.loop.observed))
         self._spawn(self._warm())
         await self._ended.wait()
         await self._end()
+
+    def _tell_ready(self) -> None:
+        """Tell who started the region; when that was killed, go on if there is a note to be found by."""
+        try:
+            self._entered.ready({})
+        except BrokenPipeError:
+            if not self._places.running.exists():
+                raise
+            log.warning("whoever started the region has gone")
 
     def end(self) -> None:
         """Have :meth:`run` return."""
@@ -119,7 +144,8 @@ class Region:
         settings, places = self._settings, self._places
         self.authority = open_authority(places.authority, places.bundle, settings.name)
         operator = operator_account(settings.project)
-        directory = WorldDirectory(lambda: self.store.world, operator)
+        self.access = Policies(operator)
+        directory = WorldDirectory(lambda: self.store.world, self.access)
         self.identity = open_identity(places.authority, places.credentials, settings.project, directory)
         places.gcloud.mkdir(mode=0o700, exist_ok=True)
         self.projects = Projects(
@@ -151,7 +177,7 @@ class Region:
         self.registry, images = open_store(places.registry, cache_home())
         self.namespaces = NetworkNamespaces()
         self.containers = CrunRuntime(
-            places.instances, images, places.bundle, namespaces=self.namespaces, report=self._report
+            CONTAINERS, images, places.bundle, namespaces=self.namespaces, report=self._report
         )
         self.driver = LinuxDriver(
             serve=self.servers.serve,
@@ -163,20 +189,15 @@ class Region:
 
     def _make_control(self) -> None:
         self.logbook = Logbook(self._places.root / "log.jsonl", self._clock)
-        self.loop = ControlLoop(self.store, self.driver, lower, services(), self._clock)
-        self.instances = Instances(
-            self.store,
-            self.loop,
-            self._clock,
-            open_socket=self.driver.open_socket,
-            resolve=self.registry.resolve,
-            address_of=lambda instance: fabric_address(instance.index),
-            fabric=FABRIC,
+        self.loop = ControlLoop(self.store, self.driver, Compiler(features()), services(), self._clock)
+        runtime = Runtime(
+            self.store, self.loop, self.driver, self._clock, self.logbook, self.registry.resolve
         )
-        self.connectors = Connectors(self.store, self.loop, self.driver, self._clock, self.logbook)
+        self.controllers = tuple(each.controller(runtime) for each in manifests() if each.controller)
+        self.instances = next(each for each in self.controllers if isinstance(each, RunController)).instances
 
     def _make_front_end(self) -> None:
-        api = Api(
+        self.api = Api(
             store=self.store,
             services=services(),
             now=self._clock.now,
@@ -184,6 +205,8 @@ class Region:
             ensure_project=self.projects.ensure,
             settle=self.loop.settle,
             observed=lambda: self.loop.observed,
+            access=self.access,
+            operator=self.identity.operator.email,
         )
         self.ingress = Ingress(
             lambda: self.store.world,
@@ -197,7 +220,7 @@ class Region:
         )
         hosts = Hosts(
             {
-                "api": ApiApplication(api, self.identity),
+                "api": ApiApplication(self.api, self.identity),
                 "accounts": oauth_application(self.identity),
                 "iamcredentials": iamcredentials_application(self.identity),
                 "run": self.ingress,
@@ -205,39 +228,48 @@ class Region:
         )
         self.proxy = Proxy(Connections(hosts), lambda host: self.authority.tls_context(host, ALPN))
 
-    def _make_operator_service(self) -> None:
-        settings, places = self._settings, self._places
+    def _make_operator_api(self) -> None:
+        settings, store, loop, controllers = self._settings, self.store, self.loop, self.controllers
         tracer = Tracer(
-            world=lambda: self.store.world,
-            loop=self.loop,
-            instances=self.instances,
+            world=lambda: store.world,
+            loop=loop,
+            sources=lambda: (source for each in controllers for source in each.trace_sources()),
             send=self._send_probe,
             drops_in=self.driver.drops,
             project=settings.project,
         )
-        self.operator_service = OperatorService(
-            settings=settings,
-            variables=lambda: environment(places, settings.port, settings.project, settings.region),
-            store=self.store,
-            loop=self.loop,
-            instances=self.instances,
-            connectors=self.connectors,
-            region_clock=self._clock,
-            tracer=tracer,
-            access_log=self.site_access_log,
-            logbook=self.logbook,
-            registry=self.registry,
-            drops_in=self.driver.drops,
-            advance_conntrack_timeouts=self.driver.advance_conntrack_timeouts,
-            user_document=self.identity.user_document,
-            new_id=_new_id,
-            stop=self.end,
-            started=time.monotonic(),
+        topics = (
+            StatusApi(
+                settings,
+                store,
+                loop,
+                controllers,
+                self._started,
+                lambda: self._ready,
+                self.api.unknown_fields,
+            ),
+            InternetApi(store, loop, self._clock, self.site_access_log, _new_id),
+            LogsApi(self.logbook, controllers),
+            PathsApi(loop, tracer, self.driver.drops),
+            ClockApi(store, self._clock, controllers, self.driver.advance_conntrack_timeouts, _new_id),
+            PlanApi(loop),
+            ClientsApi(self._environment, self.identity.user_document, self.registry.images, self.end),
         )
+        self.operator_api = OperatorApi(route for topic in topics for route in topic.routes())
+
+    def _environment(self) -> Mapping[str, str | None]:
+        settings = self._settings
+        return environment(self._places, settings.port, settings.project, settings.region)
 
     async def _warm(self) -> None:
         """Make what first requests would wait for, now that nobody waits; they try again what fails."""
-        for work in (self.identity.warm, _import_slow_libraries, self.namespaces.refill):
+        for work in (
+            self.containers.warm,
+            self.identity.warm,
+            role_titles,
+            _import_slow_libraries,
+            self.namespaces.refill,
+        ):
             try:
                 await asyncio.to_thread(work)
             except Exception:
@@ -249,6 +281,7 @@ class Region:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.proxy.close()
         await self.ingress.close()
+        await self.loop.close()
         await asyncio.to_thread(self.driver.close)
         await self.store.close()
         self.logbook.close()
@@ -269,22 +302,19 @@ class Region:
         self._events.call_soon_threadsafe(self._handle, event)
 
     def _handle(self, event: Event) -> None:
+        if any(controller.handle(event) for controller in self.controllers):
+            return
         match event:
-            case WorkloadExited(name=name, status=status, requested=requested):
-                if not requested:
-                    line = f"Container exited with status {status}."
-                    self.logbook.append(self._log_name(name), "system", line)
-                self.instances.exited(event)
-            case WorkloadWrote(name=name, stream=stream, line=line):
-                self.logbook.append(self._log_name(name), stream, line)
             case Drifted(why=why):
                 log.warning("the machine changed: %s", why)
                 self.loop.drifted()
-
-    def _log_name(self, instance: str) -> str:
-        """Name an instance as ``fogbank logs`` does: ``run/SERVICE/INSTANCE``."""
-        state = self.instances.find(instance)
-        return f"run/{state.revision.service.id}/{instance}" if state else f"run/{instance}"
+            case WorkloadWrote(name=name, stream=stream, line=line):
+                self.logbook.append(f"instance/{name}", stream, line)
+            case WorkloadExited(name=name, status=status, requested=requested):
+                if not requested:
+                    self.logbook.append(
+                        f"instance/{name}", "system", f"Container exited with status {status}."
+                    )
 
     def _note_request(self, record: RequestRecord) -> None:
         text = f"{record.method} {record.url} {record.status} {record.latency:.3f}s"
@@ -299,16 +329,16 @@ class Region:
 
     def _facts(self, address: IPv4Address) -> InstanceFacts | None:
         index = int(address) - int(FABRIC_INSTANCES.network_address)
-        state = self.instances.at(index)
-        if state is None:
+        instance = self.instances.at(index)
+        if instance is None:
             return None
-        project = state.revision.name.project
+        project = instance.revision.name.project
         return InstanceFacts(
-            instance_id=state.instance.id,
+            instance_id=instance.id,
             project=project,
             project_number=project_number(self.store.world, project),
-            region=state.revision.region,
-            service_account=state.revision.service_account,
+            region=instance.revision.region,
+            service_account=instance.revision.service_account,
         )
 
     def _send_probe(self, flow: Flow, watch: frozenset[NetnsName]) -> ProbeResult:
@@ -340,5 +370,6 @@ def serve(entered: Entered, places: Folders, settings: Settings) -> int:
         await region.run()
 
     os.umask(0o077)
+    sys.setswitchinterval(SWITCH_SECONDS)
     uvloop.run(main())
     return 0

@@ -6,38 +6,32 @@ while nothing of the default project's runs.
 
 from collections.abc import Iterable
 
-from fogbank.control.instance_state import InstanceState
+from fogbank.control.controller import TraceSource
 from fogbank.errors import OperatorError
 from fogbank.resources.names import ResourceName
 
 
 def find_source(
-    asked: str, ready: Iterable[InstanceState], services: Iterable[ResourceName], project: str
-) -> InstanceState:
+    asked: str, ready: Iterable[TraceSource], services: Iterable[ResourceName], project: str
+) -> TraceSource:
     """Choose the instance of ``ready`` from which a path that begins at ``asked`` starts.
 
     ``asked`` is an instance's id, or ``[run/][PROJECT/]SERVICE[/REVISION or INSTANCE]``; without PROJECT it
     is ``project`` if that has it. OperatorError when nothing of it runs, and when it is more than one thing.
     """
     wanted, ready = asked.strip("/").removeprefix("run/"), list(ready)
-    named = [state for state in ready if wanted in _names(state.revision.service, _parts(state))]
-    meant = {state.revision.service for state in named} | {
-        each for each in services if wanted in _names(each)
-    }
+    named = [source for source in ready if wanted in _names(source.resource, source.parts)]
+    meant = {source.resource for source in named} | {each for each in services if wanted in _names(each)}
     meant = {each for each in meant if each.project == project} or meant
     if len(whole := sorted({f"run/{each.project}/{each.id}" for each in meant})) > 1:
         raise OperatorError(f"{asked} is the name of more than one service: {', '.join(whole)}.")
-    found = [state for state in named if state.revision.service in meant]
+    found = [source for source in named if source.resource in meant]
     if not found:
         raise OperatorError(f"No instance of {asked} runs. {_way_out(meant, ready, project)}")
-    if len({state.revision.service for state in found}) > 1:
-        ids = ", ".join(sorted(state.instance.id for state in found))
+    if len({source.resource for source in found}) > 1:
+        ids = ", ".join(sorted(source.id for source in found))
         raise OperatorError(f"{asked} runs in more than one region. Name an instance: {ids}.")
     return found[0]
-
-
-def _parts(state: InstanceState) -> tuple[str, str]:
-    return state.revision.name.id, state.instance.id
 
 
 def _names(service: ResourceName, parts: tuple[str, ...] = ()) -> set[str]:
@@ -46,10 +40,10 @@ def _names(service: ResourceName, parts: tuple[str, ...] = ()) -> set[str]:
     return {*short, *(f"{service.project}/{name}" for name in short), *parts[1:]}
 
 
-def _way_out(meant: set[ResourceName], ready: Iterable[InstanceState], project: str) -> str:
+def _way_out(meant: set[ResourceName], ready: Iterable[TraceSource], project: str) -> str:
     if meant:
         return "Send it a request first."
-    running = {state.revision.service for state in ready}
+    running = {source.resource for source in ready}
     known = sorted(
         f"run/{each.id}" if each.project == project else f"run/{each.project}/{each.id}" for each in running
     )

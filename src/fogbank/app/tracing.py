@@ -8,11 +8,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fogbank.app.trace_sources import find_source
-from fogbank.control.instances import Instances
+from fogbank.control.controller import TraceSource
 from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.linux.firewall.nftables import PORTS_EXHAUSTED
 from fogbank.errors import OperatorError
-from fogbank.lowering.netns_names import instance_netns
 from fogbank.network.packet_captures import ProbeResult
 from fogbank.network.topology import NetnsName
 from fogbank.paths.compare import compare, observation
@@ -37,7 +36,7 @@ class Tracer:
 
     world: Callable[[], World]
     loop: ControlLoop
-    instances: Instances
+    sources: Callable[[], Iterable[TraceSource]]
     send: SendProbe
     drops_in: Callable[[NetnsName], Mapping[str, int]]
     project: str
@@ -48,12 +47,11 @@ class Tracer:
         OperatorError when ``source`` or ``url`` is nothing that can be traced; then no packet is sent.
         """
         world = self.world()
-        ready = (state for state in self.instances.states.values() if state.phase == "ready")
         services = (resource.name for resource in world.all(SERVICES))
-        start = instance_netns(find_source(source, ready, services, self.project).instance.id)
+        start = find_source(source, self.sources(), services, self.project).netns
         destination, port = destination_of(url, world)
         flow = Flow(start, destination, port)
-        trace = predict(self.loop.observed, flow)
+        trace = await asyncio.to_thread(predict, self.loop.observed, flow)
         owners = self.loop.lowered.owners
         answer: Json = {
             "predicted": {"disposition": disposition(trace), **to_json(trace, owners)},

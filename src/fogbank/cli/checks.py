@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fogbank.cli import needs
+from fogbank.dataplane.linux.containers.features import crun_features
 
 _CAP_NET_ADMIN = 12
 _CAP_SYS_ADMIN = 21
@@ -33,7 +34,7 @@ class Check:
 
 def machine() -> tuple[Check, ...]:
     """Check everything that a region and its clients use."""
-    return (*essentials(), *_clients())
+    return (*essentials(), *_confinement(), *_clients())
 
 
 def essentials() -> tuple[Check, ...]:
@@ -107,6 +108,30 @@ def _as_user() -> Iterator[Check]:
 def _overlay() -> Check:
     good = any(line.split()[-1:] == ["overlay"] for line in _lines("/proc/filesystems"))
     return Check("overlayfs", "in the kernel" if good else "missing", good, "As root: modprobe overlay")
+
+
+def _confinement() -> Iterator[Check]:
+    """Check what keeps containers in, beside namespaces and few capabilities."""
+    built_with = crun_features()
+    kernel = any(line.startswith("Seccomp:") for line in _lines("/proc/self/status"))
+    lacking = [
+        name for name, there in (("crun", "+SECCOMP" in built_with), ("the kernel", kernel)) if not there
+    ]
+    yield Check(
+        "system call filter",
+        f"missing in {' and '.join(lacking)}" if lacking else "in crun and in the kernel",
+        not lacking,
+        "Containers start only with a filter: install a crun whose --version shows +SECCOMP (like Debian), "
+        "on a kernel with CONFIG_SECCOMP_FILTER.",
+    )
+    namespaces = _number("/proc/sys/user/max_user_namespaces", 0) > 0
+    yield Check(
+        "containers' users",
+        "strangers on this machine" if namespaces else "the machine's own: no user namespaces",
+        namespaces,
+        "As root: sysctl -w user.max_user_namespaces=10000. Without, containers run as this machine's users.",
+        required=False,
+    )
 
 
 def _clients() -> Iterator[Check]:

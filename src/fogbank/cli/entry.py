@@ -27,7 +27,7 @@ class CommandEntry:
 
 COMMANDS: dict[str, CommandEntry] = {
     "up": CommandEntry("up", "Regions", "Start a region."),
-    "down": CommandEntry("down", "Regions", "Stop a region; its state stays for the next start."),
+    "down": CommandEntry("down", "Regions", "Stop a region; its state is kept for the next start."),
     "status": CommandEntry("status", "Regions", "Show what is up, what is converging and why."),
     "list": CommandEntry("list_", "Regions", "List the regions that are running."),
     "demo": CommandEntry("demo", "Regions", "Run article 000 and show what the third party saw."),
@@ -46,7 +46,9 @@ COMMANDS: dict[str, CommandEntry] = {
     "doctor": CommandEntry(
         "doctor", "This machine", "Check this machine and say how to get what is missing."
     ),
-    "settings": CommandEntry("settings", "This machine", "List every setting, its default and its sentence."),
+    "settings": CommandEntry(
+        "settings", "This machine", "List every setting with its default and description."
+    ),
     "completion": CommandEntry("completion", "This machine", "Print the shell completion script."),
     "version": CommandEntry("version", "This machine", "Print the version."),
 }
@@ -56,7 +58,7 @@ Examples:
   fogbank up --detach                  start a region, ready in about a second
   eval "$(fogbank env)"                point gcloud, Terraform, curl … of this shell at it
   fogbank exec -- gcloud run deploy …  or run one command under it
-  fogbank demo                         see the whole thing work
+  fogbank demo                         run a complete example
 
 \b
 Exit status:

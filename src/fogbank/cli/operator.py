@@ -111,12 +111,25 @@ class OperatorClient:
                 f"Region '{self._name}' did not answer within {patience:.0f} s. "
                 f"Look at its own log: {self._path.with_name('fogbank.log')}"
             ) from error
-        except (ConnectionError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException) as error:  # its folder may have been removed
             connection.close()
             raise self._hung_up(error) from error
         if answer.status >= 400:
             raise OperatorError(_reason(answer))
         return answer
+
+
+def serves(path: Path, patience: float) -> bool:
+    """Tell whether a region answers requests on ``path``; one that starts or dies has only a socket."""
+    connection = _Connection(path, patience)
+    try:
+        connection.request("GET", "/clock", headers={"Connection": "close"})
+        connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
 
 
 def connect(path: Path, patience: float | None) -> socket.socket:

@@ -33,13 +33,13 @@ def format_option(function: Function) -> Function:
         type=click.Choice(["text", "json"]),
         default="text",
         show_default=True,
-        help="json is for programs: the whole answer, one document (one a line when it follows).",
+        help="json is for programs: the whole answer as one document (one per line when it follows).",
     )(function)
 
 
 def follow_option(function: Function) -> Function:
     """Add ``-f/--follow``."""
-    return click.option("-f", "--follow", is_flag=True, help="Go on printing until Ctrl-C.")(function)
+    return click.option("-f", "--follow", is_flag=True, help="Continue until Ctrl-C.")(function)
 
 
 def examples(*lines: str) -> str:

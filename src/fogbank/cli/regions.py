@@ -1,9 +1,12 @@
-"""Which regions run: their state folders, the note each leaves when ready, a knock on the operator socket.
+"""Which regions run: their state folders, the note each has there, a knock on the operator socket, /proc.
 
-A note without an answer on the socket is stale: the region was killed. The next `up` replaces it.
+A note without an answer on the socket is stale when no such process runs: the region was killed, and the next
+`up` replaces the note. A process without a note or an answer is a region all the same (its disk was full, its
+folder was removed, it hangs): `list` shows it and `down` ends it, because its command line says where it is.
 """
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +64,17 @@ def running(name: str) -> RegionNote:
     raise NotRunningError(f"No region called '{name}' is running.{hint} Start it: {up_command(name)}")
 
 
+def there(name: str) -> RegionNote:
+    """Find the region called ``name`` that answers or whose process is there; NotRunningError otherwise."""
+    try:
+        return running(name)
+    except (NotRunningError, OperatorError):
+        found = next((region for region in all_processes() if region.name == name), None)
+        if found is None:
+            raise
+        return found
+
+
 def find_running(name: str) -> RegionNote | None:
     """Find the running region called ``name``, or None when none answers."""
     for places in (state_folders(name), state_folders(name, ephemeral=True)):
@@ -76,6 +90,35 @@ def all_running() -> tuple[RegionNote, ...]:
     notes = [*home.glob("*/running.json"), *home.glob(f"{_EPHEMERAL}/*/running.json")]
     names = sorted({path.parent.name for path in notes})
     return tuple(found for name in names if (found := find_running(name)))
+
+
+def all_there() -> tuple[RegionNote, ...]:
+    """List the regions of this user that answer or whose process is there, by name."""
+    found = {region.folders.root.resolve(): region for region in all_processes()}
+    found |= {region.folders.root.resolve(): region for region in all_running()}
+    return tuple(sorted(found.values(), key=lambda region: region.name))
+
+
+def all_processes() -> tuple[RegionNote, ...]:
+    """List what runs of this user's regions, by the outermost processes, whether it answers or not."""
+    home = state_home().resolve()
+    found = (_read_process(path) for path in Path("/proc").iterdir() if path.name.isdigit())
+    return tuple(region for region in found if region and region.folders.root.resolve().is_relative_to(home))
+
+
+def _read_process(process: Path) -> RegionNote | None:
+    """Read the region whose outermost process has the folder ``process`` in /proc; None when it is none."""
+    try:
+        if process.stat().st_uid != os.geteuid():
+            return None
+        words = (process / "cmdline").read_bytes().split(b"\0")
+    except OSError:  # it has just ended
+        return None
+    if Path(os.fsdecode(words[0])).name != "unshare" or b"fogbank.app" not in words:
+        return None
+    handed = json.loads(words[words.index(b"fogbank.app") + 1])
+    places = Folders(Path(handed.pop("root")))
+    return RegionNote(str(handed["name"]), handed | {"pid": int(process.name)}, places)
 
 
 def state_folders(name: str, *, ephemeral: bool = False) -> Folders:

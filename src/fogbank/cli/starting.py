@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
@@ -19,7 +20,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fogbank.cli.checks import essentials
-from fogbank.cli.regions import RegionNote, answers, find_running, read_note, state_folders
+from fogbank.cli.operator import serves
+from fogbank.cli.regions import RegionNote, answers, find_running, state_folders
 from fogbank.dataplane.linux import world
 from fogbank.errors import OperatorError
 from fogbank.resources.places import REGIONS
@@ -29,6 +31,11 @@ from fogbank.store.lines import LARGEST_BYTES
 
 _STOP_SECONDS = 15.0
 _DOWN_SECONDS = 5.0
+_DYING_SECONDS = 10.0
+"""How long a killed region is waited for: the kernel takes its processes and doors away one by one."""
+_POLL_SECONDS = 0.02
+_LEAST_ROOM = 1024 * 1024
+"""Bytes that a region cannot begin without: its database, its log and its certificates."""
 
 
 def start(settings: Settings, *, detach: bool, quiet: bool = False) -> tuple[RegionNote, world.Launched]:
@@ -40,30 +47,70 @@ def start(settings: Settings, *, detach: bool, quiet: bool = False) -> tuple[Reg
     _refuse_unfit_machine()
     _refuse_settings(settings)
     places = state_folders(settings.name, ephemeral=settings.ephemeral)
-    with _alone(places, settings):
-        _refuse_running(settings, places)
+    with _alone(places, settings) as lock:
+        killed = places.running.exists()
         if settings.ephemeral:
             _empty(places.root)
             _sweep(places)
-        listeners = world.open_listeners(settings.port, places.socket)
+        _turn_over(places)
+        listeners = _open_listeners(settings.port, places, patient=killed)
         actual = replace(settings, port=listeners.port)
-        log = places.log if detach or quiet else None
-        _turn_over(places.log)
+        region = RegionNote(settings.name, asdict(actual) | {"pid": 0, "version": version("fogbank")}, places)
         try:
-            launched = world.launch(program(actual, places), listeners=listeners, log=log, detach=detach)
-        except OperatorError:
-            if settings.ephemeral:  # the error has the log's last words
-                shutil.rmtree(places.root)
+            launched = world.launch(
+                program(actual, places),
+                listeners=listeners,
+                log=places.log if detach or quiet else None,
+                detach=detach,
+                held=(lock,),
+                # Before it is ready: whatever ends this process, there is no region without a note.
+                started=lambda pid: _write_note(places, region.note | {"pid": pid}),
+            )
+        except BaseException as error:
+            _remove(region)  # the error has the log's last words
+            if isinstance(error, OSError):
+                raise _unwritable(places, error) from error
+            if isinstance(error, OperatorError) and _is_full(places):
+                raise OperatorError(f"{error} The disk that holds {places.root} is full.") from error
             raise
-        note = asdict(actual) | {"pid": launched.pid, "version": version("fogbank")} | dict(launched.answer)
-        _write_note(places, note)
-    return RegionNote(settings.name, note, places), launched
+    return replace(region, note=region.note | {"pid": launched.pid}), launched
 
 
-def _turn_over(log: Path) -> None:
+def _open_listeners(port: int, places: Folders, *, patient: bool) -> world.Listeners:
+    """Open the doors; when the last region here was killed, wait for the kernel to close its own."""
+    deadline = time.monotonic() + (_DYING_SECONDS if patient else 0.0)
+    while True:
+        try:
+            return world.open_listeners(port, places.socket)
+        except OperatorError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_POLL_SECONDS)
+
+
+def _unwritable(places: Folders, error: OSError) -> OperatorError:
+    return OperatorError(
+        f"The folder {places.root} cannot be written to ({error.strerror}), so no region was started. "
+        "Make room, or set XDG_STATE_HOME to another folder."
+    )
+
+
+def _is_full(places: Folders) -> bool:
+    """Tell whether the disk is the reason why a region did not start, which SQLite calls an I/O error."""
+    if not places.root.exists():
+        return False
+    disk = os.statvfs(places.root)
+    return disk.f_bavail * disk.f_frsize < _LEAST_ROOM
+
+
+def _turn_over(places: Folders) -> None:
     """Begin a new log when the old one has grown; one older is kept."""
-    if log.exists() and log.stat().st_size > LARGEST_BYTES:
-        log.replace(log.with_name(f"{log.name}.1"))
+    log = places.log
+    try:
+        if log.exists() and log.stat().st_size > LARGEST_BYTES:
+            log.replace(log.with_name(f"{log.name}.1"))
+    except OSError as error:
+        raise _unwritable(places, error) from error
 
 
 def program(settings: Settings, places: Folders) -> list[str]:
@@ -73,7 +120,7 @@ def program(settings: Settings, places: Folders) -> list[str]:
 
 
 def stop(region: RegionNote) -> None:
-    """End ``region`` and wait until it is gone; one that does not listen is killed."""
+    """End ``region`` and wait until it is gone; one that does not listen or end is killed."""
     try:
         region.operator(_DOWN_SECONDS).post("/down", {})
     except OperatorError as error:
@@ -83,7 +130,20 @@ def stop(region: RegionNote) -> None:
 
 
 def forget(region: RegionNote) -> None:
-    """Remove the note of a region that has ended, and all of its folder when nothing was to be kept."""
+    """Remove the note of a region that has ended, and all of its folder when nothing was to be kept.
+
+    Not when another one has begun there meanwhile, which holds the lock.
+    """
+    with suppress(FileNotFoundError), _opened(region.folders.root) as descriptor:
+        deadline = time.monotonic() + _DYING_SECONDS
+        while not _try_lock(descriptor):
+            if time.monotonic() >= deadline or find_running(region.name):
+                return
+            time.sleep(_POLL_SECONDS)
+        _remove(region)
+
+
+def _remove(region: RegionNote) -> None:
     region.folders.running.unlink(missing_ok=True)
     region.folders.socket.unlink(missing_ok=True)
     if region.note.get("ephemeral"):
@@ -117,53 +177,66 @@ def _refuse_settings(settings: Settings) -> None:
         )
 
 
-def _refuse_running(settings: Settings, places: Folders) -> None:
-    """Refuse when the name is taken by a region that runs, or by a process that does not answer."""
+def _refuse_running(settings: Settings) -> None:
+    """Refuse when the name is taken by a region that runs."""
     name = settings.name
-    option = "" if name == Settings().name else f" --name {name}"
-    if found := find_running(name):
+    option = _option(settings)
+    if (found := find_running(name)) and serves(found.folders.socket, _DOWN_SECONDS):
         raise OperatorError(
             f"Region '{name}' is already up on port {found.port}. Use it: eval \"$(fogbank env{option})\". "
             f"Stop it: fogbank down{option}. "
             "Or start another beside it: fogbank up --detach --name other --port 0"
         )
-    note = read_note(places)
-    if note and is_region(int(note["pid"])) and not answers(places.socket):
-        raise OperatorError(
-            f"Region '{name}' (process {note['pid']}) runs but does not answer on {places.socket}. "
-            f"End it: kill -9 {note['pid']} (everything it made goes with it), then start it again."
-        )
-    places.running.unlink(missing_ok=True)
 
 
-def is_region(pid: int) -> bool:
-    """Return whether process ``pid`` is the outermost one of a region."""
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return b"fogbank.app" in words
+def _option(settings: Settings) -> str:
+    return "" if settings.name == Settings().name else f" --name {settings.name}"
 
 
 @contextmanager
-def _alone(places: Folders, settings: Settings) -> Iterator[None]:
-    """Hold the folder, so that two starts of one name do not meet; make it first, private."""
+def _alone(places: Folders, settings: Settings) -> Iterator[int]:
+    """Hold the folder's lock, which a region keeps as long as its own processes live; the block has it.
+
+    The folder is made, private. A region that is just dying is waited for; OperatorError when it is not gone
+    by then.
+    """
     try:
         places.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         places.root.chmod(0o700)
-        descriptor = os.open(places.root, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise OperatorError(
             f"The folder {places.root} cannot be used ({error.strerror}). "
             "Set XDG_STATE_HOME to a folder of yours."
         ) from error
+    with _opened(places.root) as descriptor:
+        deadline = time.monotonic() + _DYING_SECONDS
+        while not _try_lock(descriptor):
+            _refuse_running(settings)
+            if time.monotonic() >= deadline:
+                raise OperatorError(
+                    f"Region '{settings.name}' runs but does not answer, or somebody is starting it. "
+                    f"See: fogbank list. End it: fogbank down{_option(settings)}"
+                )
+            time.sleep(_POLL_SECONDS)
+        _refuse_running(settings)  # the other kind of the same name has another folder
+        yield descriptor
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise OperatorError(f"Somebody else is starting region '{settings.name}' just now.") from error
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _sweep(ours: Folders) -> None:
@@ -171,14 +244,9 @@ def _sweep(ours: Folders) -> None:
     for root in ours.root.parent.iterdir():
         if root == ours.root or answers(Folders(root).socket):
             continue
-        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(root)
-        except BlockingIOError:  # it is just being started
-            continue
-        finally:
-            os.close(descriptor)
+        with _opened(root) as descriptor:
+            if _try_lock(descriptor):  # otherwise it is just being started, or does not answer
+                shutil.rmtree(root)
 
 
 def _empty(folder: Path) -> None:
@@ -192,6 +260,10 @@ def _empty(folder: Path) -> None:
 def _write_note(places: Folders, note: dict[str, object]) -> None:
     """Write the note in one step: a reader sees all of it or none."""
     draft = places.running.with_suffix(".new")
-    draft.touch(mode=0o600)
-    draft.write_text(json.dumps(note, indent=2) + "\n")
-    draft.replace(places.running)
+    try:
+        draft.touch(mode=0o600)
+        draft.write_text(json.dumps(note, indent=2) + "\n")
+        draft.replace(places.running)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise

@@ -3,28 +3,27 @@
 One pass takes the newest World, lowers it, applies the difference to what exists, and then finishes every
 operation whose target has nothing failing. A failing action shows on its owners, is retried with growing
 pauses, and never stops the others. Passes never overlap; while one runs, any number of commits collect for
-the next.
+the next. The work of a pass is done in a thread of its own (`builder`): the event loop serves requests and
+DNS meanwhile, and only takes the results.
 """
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-
-from immutables import Map
 
 from fogbank.clock import Clock
+from fogbank.control.builder import Builder, Built, Compiler
+from fogbank.control.progress import Failure, Pass, Progress
 from fogbank.dataplane.driver import Driver, Outcome
 from fogbank.lowering.fragments import Lowered
 from fogbank.network.topology import Key, Topology
-from fogbank.planning.plan import Create, Plan, Remove, Replace, element_of, plan
+from fogbank.planning.plan import Plan, element_of
 from fogbank.planning.words import words
 from fogbank.resources.decisions import Decision
+from fogbank.resources.fleet import Fleet, Instance
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
-from fogbank.resources.world import Change, Fleet, PutOperation, Resource, World
+from fogbank.resources.world import Change, PutOperation, World
 from fogbank.services.contract import Service
 from fogbank.store.store import Store
 
@@ -33,106 +32,31 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0)
 """Pauses before a failed action is tried again; the last one repeats."""
 
-PASSES_KEPT = 50
-
 _PASS: Key = ("pass",)
 """Where a failure of the loop's own is kept, beside those of elements."""
-
-Lower = Callable[[World, Fleet, Topology], Lowered]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Something that could not be made as promised: what, why, how often it was tried, since when.
-
-    It has no owners when it belongs to the region itself.
-    """
-
-    what: str
-    why: str
-    attempts: int
-    since: datetime
-    owners: frozenset[ResourceName]
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """A record of one turn of the loop."""
-
-    at: datetime
-    version: int
-    seconds: float
-    plan: Plan
-    failures: Mapping[Key, str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Inputs:
-    """What a pass is made of."""
-
-    collections: Map[str, Map[str, Resource]]
-    fleet: Fleet
-    observed: Topology
-
-    def same(self, other: "_Inputs") -> bool:
-        """Return whether all is the very same; nothing is compared."""
-        return (
-            self.collections is other.collections
-            and self.fleet is other.fleet
-            and self.observed is other.observed
-        )
-
-
-def after(observed: Topology, outcomes: Iterable[Outcome]) -> Topology:
-    """Return what exists once ``outcomes`` have happened; a removed namespace takes its elements along."""
-    elements = dict(observed.elements)
-    for outcome in outcomes:
-        if outcome.error is not None:
-            continue
-        match outcome.action:
-            case Create(element) | Replace(new=element):
-                elements[element.key] = element
-            case Remove(element):
-                elements.pop(element.key, None)
-                if element.key[0] == "netns":
-                    for lost in observed.by_netns.get(element.key[1], ()):  # type: ignore[call-overload]
-                        elements.pop(lost.key, None)
-    return Topology(elements)
-
-
-@dataclass
-class Progress:
-    """What is known about convergence now: read by the operator's status and by the front end."""
-
-    applied_version: int = -1
-    failures: dict[Key, Failure] = field(default_factory=dict)
-    passes: deque[Pass] = field(default_factory=lambda: deque(maxlen=PASSES_KEPT))
-
-    def failing(self) -> frozenset[ResourceName]:
-        """Name every resource that waits for something that fails."""
-        return frozenset(owner for failure in self.failures.values() for owner in failure.owners)
 
 
 class ControlLoop:
     """Keeps the kernel in step with the World, and tells those who wait."""
 
     def __init__(
-        self, store: Store, driver: Driver, lower: Lower, services: Sequence[Service], clock: Clock
+        self, store: Store, driver: Driver, compiler: Compiler, services: Sequence[Service], clock: Clock
     ) -> None:
         self._store = store
-        self._driver = driver
-        self._lower = lower
+        self._builder = Builder(driver, compiler)
         self._services = {service.name: service for service in services}
         self._clock = clock
         self._wake = asyncio.Event()
         self._reobserve = True
         self._unfinished = False
-        self._converged: _Inputs | None = None
-        """What the last pass without actions was made of: the very same needs no other."""
+        self._considered: tuple[object, object] | None = None
+        """The running operations and the failing resources of the last look at operations."""
         self._settled: dict[str, list[asyncio.Future[None]]] = {}
         self._after_pass: list[Callable[[], None]] = []
+        self._pass_ended = asyncio.Event()
+        self._shares: dict[str, Mapping[str, Instance]] = {}
         self.observed = Topology()
-        self.lowered = Lowered(Topology())
+        self.lowered = Lowered()
         self.fleet = Fleet()
         self.progress = Progress()
         store.watch(self._world_changed)
@@ -144,9 +68,17 @@ class ControlLoop:
             if operation is not None and operation.status == "DONE":
                 self.settled(path)
 
-    def set_fleet(self, fleet: Fleet) -> None:
-        """Take the fleet's newest decision; the next pass builds it."""
-        self.fleet = fleet
+    def set_fleet(self, controller: str, instances: Mapping[str, Instance]) -> None:
+        """Take what ``controller`` wants to run now, by id; the next pass builds it.
+
+        The fleet is the union of what all controllers want; two must not claim one id (ValueError).
+        ``instances`` must not be changed afterwards.
+        """
+        shares = self._shares | {controller: instances}
+        fleet = {key: instance for share in shares.values() for key, instance in share.items()}
+        if len(fleet) < sum(map(len, shares.values())):
+            raise ValueError(f"{controller} claims instances that another controller runs")
+        self._shares, self.fleet = shares, Fleet(fleet)
         self._wake.set()
 
     def after_pass(self, tell: Callable[[], None]) -> None:
@@ -201,32 +133,35 @@ class ControlLoop:
         """Make one pass."""
         started = self._clock.seconds()
         world, fleet = self._store.world, self.fleet
-        if self._reobserve:
-            self._reobserve = False
-            self.observed = await asyncio.to_thread(self._driver.observe)
-        inputs = _Inputs(world.collections, fleet, self.observed)
-        if self._converged is None or not inputs.same(self._converged):
-            await self._build(world, fleet, started)
+        reobserve, self._reobserve = self._reobserve, False
+        built = await self._builder.build(world, fleet, observe=reobserve)
+        if built is not None:
+            self._take(built, world, started)
         self.progress.applied_version = world.version
         await self._finish_operations(world)
         for tell in self._after_pass:
             tell()
+        self._pass_ended.set()
+        self._pass_ended = asyncio.Event()
 
-    async def _build(self, world: World, fleet: Fleet, started: float) -> None:
-        """Make what ``world`` and ``fleet`` ask for, and remember it when there was nothing to do."""
-        before, self.lowered = self.lowered, self._lower(world, fleet, self.observed)
-        # While nothing was built since, what gives the same network has nothing to do either.
-        idle = self._converged and self.observed is self._converged.observed and self.lowered is before
-        actions = () if idle else plan(self.observed, self.lowered.topology)
-        outcomes = await asyncio.to_thread(self._driver.apply, actions) if actions else ()
-        self._note_failures(outcomes, before, self.lowered)
-        if not actions:
-            self._converged = _Inputs(world.collections, fleet, self.observed)
-            return
-        self.observed = after(self.observed, outcomes)
-        failed = {element_of(o.action).key: str(o.error) for o in outcomes if o.error}
-        took = self._clock.seconds() - started
-        self.progress.passes.append(Pass(self._clock.now(), world.version, took, actions, failed))
+    def _take(self, built: Built, world: World, started: float) -> None:
+        """Show what a pass has made."""
+        before, self.lowered, self.observed = self.lowered, built.lowered, built.observed
+        self._note_failures(built.outcomes, before, built.lowered)
+        if built.plan:
+            failed = {element_of(o.action).key: str(o.error) for o in built.outcomes if o.error}
+            took = self._clock.seconds() - started
+            self.progress.passes.append(Pass(self._clock.now(), world.version, took, built.plan, failed))
+
+    async def applied(self, version: int, seconds: float) -> bool:
+        """Return whether the World ``version`` was applied within ``seconds``."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self.progress.applied_version < version:
+                    await self._pass_ended.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def _wait(self) -> None:
         if not self.progress.failures and not self._unfinished:
@@ -258,30 +193,36 @@ class ControlLoop:
             )
             if known is None:
                 log.warning("%s failed: %s", outcome.action, outcome.error)
-        self.progress.failures = failures
+        self.progress.set_failures(failures)
 
     def _note_bug(self, error: Exception) -> None:
         known = self.progress.failures.get(_PASS)
-        self.progress.failures[_PASS] = Failure(
+        failure = Failure(
             "a pass of the control loop",
             f"{type(error).__name__}: {error}",
             known.attempts + 1 if known else 1,
             known.since if known else self._clock.now(),
             frozenset(),
         )
+        self.progress.set_failures({**self.progress.failures, _PASS: failure})
 
     async def _finish_operations(self, world: World) -> None:
-        failing = self.progress.failing()
-        running = [
+        """End what waited for the network; nothing is looked at while none is new and nothing has healed."""
+        failing, running = self.progress.failing, self._store.world.running
+        before = self._considered
+        if before and before[0] is running and before[1] is failing and not self._unfinished:
+            return
+        known = [operation for operation in running.values() if operation.version <= world.version]
+        if len(known) == len(running):
+            self._considered = running, failing
+        ended = [
             operation
-            for operation in self._store.world.running.values()
-            if operation.version <= world.version
-            and operation.target not in failing
-            and self._ends_with_network(operation)
+            for operation in known
+            if operation.target not in failing and self._ends_with_network(operation)
         ]
-        done = await asyncio.gather(*(self._finish(operation) for operation in running))
+        done = await asyncio.gather(*(self._finish(operation) for operation in ended))
         self._unfinished = not all(done)
-        for operation, finished in zip(running, done, strict=True):
+        for operation, finished in zip(ended, done, strict=True):
             if finished:
                 self.settled(operation.target.path)
 
@@ -311,10 +252,13 @@ class ControlLoop:
             return False
         return True
 
-    def pending(self) -> Plan:
+    async def pending(self) -> Plan:
         """List what the next pass would do; empty when everything is as promised."""
-        lowered = self._lower(self._store.world, self.fleet, self.observed)
-        return plan(self.observed, lowered.topology)
+        return await self._builder.preview(self._store.world, self.fleet)
+
+    async def close(self) -> None:
+        """Wait for what is being built, and end the thread that builds."""
+        await asyncio.to_thread(self._builder.close)
 
     def explain(self) -> list[tuple[ResourceName | None, Failure]]:
         """List what is not as promised, one row for each resource (None: the region itself) and failure."""

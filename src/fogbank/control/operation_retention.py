@@ -22,7 +22,7 @@ MOST = 10_000
 """How many ended operations are kept; beyond that the oldest go sooner."""
 
 AT_LEAST = timedelta(hours=1)
-"""What no number shortens: a requestId has to be known for an hour (SEMANTICS 13.5)."""
+"""What no number shortens: a requestId has to be known for an hour (behaviour/api.md#request-ids)."""
 
 PAUSE_SECONDS = 60.0
 

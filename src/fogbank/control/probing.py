@@ -64,5 +64,5 @@ async def _answers(probe: ContainerProbe, connection: socket.socket, address: IP
     while b"\r\n" not in answer and (more := await loop.sock_recv(connection, 512)):
         answer += more
     status = answer.partition(b"\r\n")[0].split(b" ")
-    # SEMANTICS 5.3: 200 to 399 passes
+    # 200 to 399 passes (behaviour/cloud-run.md#deployment)
     return len(status) > 1 and status[1].isdigit() and 200 <= int(status[1]) < 400

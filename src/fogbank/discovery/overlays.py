@@ -10,5 +10,5 @@ _PARTIAL = {"returnPartialSuccess": "boolean"}
 def extra_query(document: Document, method: str) -> Mapping[str, str]:
     """Return query parameters that a method has beyond its description."""
     if document.api == "compute" and method.endswith((".list", ".aggregatedList")):
-        return _PARTIAL  # CLIENTS 2.3: gcloud sends it with every aggregated list
+        return _PARTIAL  # gcloud sends it with every aggregated list (behaviour/clients.md#lists-of-gcloud)
     return {}

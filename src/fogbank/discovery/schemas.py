@@ -3,7 +3,8 @@
 A compiled schema is: ``"string"`` (or another scalar, by its format), ``"#Name"``, ``[items]``,
 ``{"*": values}`` for a map, ``{"|": [...]}`` for an enum, ``{"=": text}`` for a string with a default (a
 ``kind``), else an object of fields. Requests are converted as protocol buffers convert JSON: 64-bit numbers
-become strings, numbers in strings become numbers, enums may come as integers (CLIENTS 2.11).
+become strings, numbers in strings become numbers, enums may come as integers
+(behaviour/clients.md#enums-as-numbers).
 """
 
 import json

@@ -1,8 +1,8 @@
 """The environment that points unmodified clients at a region (``fogbank env``, ``fogbank exec``).
 
-Every variable is there because some client reads only that one (CLIENTS 1). All roots are replaced, because a
-machine may have set them to its own; what would lead a client elsewhere is taken away. HTTP_PROXY stays as
-it is: the proxy is for TLS alone, and metadata servers are asked over plain HTTP.
+Every variable is there because some client reads only that one (behaviour/clients.md#proxy). All roots are
+replaced, because a machine may have set them to its own; what would lead a client elsewhere is taken away.
+HTTP_PROXY stays as it is: the proxy is for TLS alone, and metadata servers are asked over plain HTTP.
 """
 
 import json

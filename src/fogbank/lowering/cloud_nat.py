@@ -10,72 +10,62 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 
 from fogbank.lowering.endpoints import Endpoint
+from fogbank.lowering.feature import Gateways
 from fogbank.lowering.fragments import Fragment
-from fogbank.lowering.memoize import interned, memoized
-from fogbank.lowering.netns_names import INTERNET, UPLINK, vpc_netns
-from fogbank.lowering.reading import grouped
-from fogbank.lowering.vpc import internet_device
+from fogbank.lowering.netns_names import INTERNET, UPLINK, internet_device, vpc_netns
 from fogbank.network.addressing import VPC_ROUTER, host
 from fogbank.network.nat import Block, deal
-from fogbank.network.topology import Element, Hop, Key, NetnsName, Route, SourceNat, Topology
-from fogbank.resources.compute import NatGateway, Router, StaticAddress, Subnetwork
+from fogbank.network.topology import Element, Hop, Key, Route, SourceNat, Topology
+from fogbank.resources.compute import NatGateway, Subnetwork
 from fogbank.resources.names import ResourceName
-from fogbank.resources.world import Resource, World
-
-Held = tuple[SourceNat, ...]
-"""The translations of one VPC that exist now: port blocks stay where they are."""
 
 Outsides = Mapping[ResourceName, IPv4Address]
 """Gateways' addresses by their resources."""
 
 
-@memoized
-def held_blocks(observed: Topology) -> Mapping[NetnsName, Held]:
-    """Find the translations that exist in the kernel, by the namespace that does them."""
-    return grouped(observed.of_kind(SourceNat), lambda each: each.netns)
+def held_blocks(
+    network: ResourceName, endpoints: Iterable[Endpoint], observed: Topology
+) -> Mapping[IPv4Address, Block]:
+    """Find the port blocks that ``endpoints`` have now: they stay where they are."""
+    found: dict[IPv4Address, Block] = {}
+    for each in endpoints:
+        known = observed.elements.get(_key(network, each.address))
+        if isinstance(known, SourceNat) and known.ports:
+            found[each.address] = Block(known.outside, known.ports)
+    return found
 
 
-@memoized
-def _read(resource: Resource) -> Router:
-    return Router.of(resource)
-
-
-def addresses_of(world: World, routers: Iterable[Resource]) -> tuple[Resource, ...]:
-    """List the addresses that the gateways of ``routers`` use."""
-    names = (name for each in routers for gateway in _read(each).nats for name in gateway.outsides)
-    return interned(*(found for found in map(world.find, names) if found))
+def _key(network: ResourceName, address: IPv4Address) -> Key:
+    return SourceNat(vpc_netns(network), UPLINK, host(address), address).key
 
 
 def nat_fragments(
-    routers: Iterable[Resource],
-    addresses: Iterable[Resource],
+    routers: Iterable[Gateways],
     endpoints: Sequence[Endpoint],
     subnetworks: Sequence[Subnetwork],
-    held: Held,
-) -> Iterator[Fragment]:
-    """Lower the gateways of ``routers``, whose ``addresses`` are given; everything is of one network.
+    held: Mapping[IPv4Address, Block],
+) -> Iterator[tuple[ResourceName, Fragment]]:
+    """Lower the gateways of ``routers``, for each the router and its fragment; all is of one network.
 
-    ``subnetworks`` include the hidden ones of connectors. An endpoint is served once: by the
-    first gateway, in order of paths, that covers it.
+    ``subnetworks`` include hidden ones. An endpoint is served once: by the first gateway, in the order
+    given, that covers it.
     """
-    outsides = {each.name: StaticAddress.of(each).address for each in addresses}
-    blocks = {each.inside.network_address: Block(each.outside, each.ports) for each in held if each.ports}
     served: set[IPv4Address] = set()
     routed: set[Key] = set()
-    for resource in routers:
-        router = _read(resource)
+    for each in routers:
+        outsides = dict(each.outsides)
         elements: list[Element] = []
-        for gateway in router.nats:
+        for gateway in each.router.nats:
             clients = [
-                each for each in _clients(gateway, endpoints, subnetworks) if each.address not in served
+                client for client in _clients(gateway, endpoints, subnetworks) if client.address not in served
             ]
-            served.update(each.address for each in clients)
-            elements += _translations(gateway, clients, outsides, blocks)
+            served.update(client.address for client in clients)
+            elements += _translations(gateway, clients, outsides, held)
             for route in _ways_back(gateway, outsides):
                 if route.key not in routed:
                     routed.add(route.key)
                     elements.append(route)
-        yield Fragment.of(elements, router.name)
+        yield each.router.name, Fragment.of(elements, each.router.name)
 
 
 def _clients(

@@ -6,16 +6,17 @@ and touches no endpoint.
 """
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from immutables import Map
 
 from fogbank.lowering.endpoints import Endpoint, account_mark, tag_mark
 from fogbank.lowering.fragments import Fragment
-from fogbank.lowering.memoize import memoized
 from fogbank.lowering.netns_names import device_to, vpc_netns
-from fogbank.lowering.reading import grouped
 from fogbank.network.topology import AddressSetMember, Element, FirewallPolicy, PortSecurity, Rule
 from fogbank.resources.compute import FirewallRule
 from fogbank.resources.names import ResourceName
@@ -40,39 +41,68 @@ class EffectiveRule:
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """The rules in force in a network, in order; ``targets`` and ``address_sets`` are the marks they name."""
+    """The rules in force in a network, each direction in order.
+
+    ``targets`` and ``address_sets`` are the marks that they name, ``uses`` counts how many rules do.
+    """
 
     network: ResourceName
-    rules: tuple[EffectiveRule, ...]
-    targets: frozenset[str]
-    address_sets: frozenset[str]
+    rules: Mapping[Direction, tuple[EffectiveRule, ...]] = field(default_factory=dict)
+    targets: frozenset[str] = frozenset()
+    address_sets: frozenset[str] = frozenset()
+    uses: Map[tuple[str, str], int] = field(default_factory=Map)
+
+    def changed(self, gone: Iterable[EffectiveRule], come: Iterable[EffectiveRule]) -> "RuleSet":
+        """Make the rules without ``gone`` and with ``come``."""
+        rules: dict[Direction, list[EffectiveRule]] = {}
+        uses = self.uses.mutate()
+        for step, changes in ((-1, gone), (1, come)):
+            for rule in changes:
+                found = rules.setdefault(rule.direction, list(self.rules.get(rule.direction, ())))
+                place = bisect_left(found, rule.order, key=_order)
+                found[place : place + (step < 0)] = [rule] if step > 0 else []
+                for use in _uses(rule):
+                    uses[use] = uses.get(use, 0) + step
+        left = uses.finish()
+        return RuleSet(
+            self.network,
+            {**self.rules, **{direction: tuple(found) for direction, found in rules.items()}},
+            _marks("target", self.targets, self.uses, left),
+            _marks("address set", self.address_sets, self.uses, left),
+            left,
+        )
+
+    @property
+    def marks(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Everything that the port security of endpoints depends on."""
+        return self.targets, self.address_sets
 
     def profile(self, endpoint: Endpoint) -> frozenset[str]:
         """Return which marks of ``endpoint`` matter here: endpoints of one profile share policies."""
         return endpoint.marks & self.targets
 
 
-@memoized
-def rule_sets(firewalls: tuple[Resource, ...]) -> Mapping[ResourceName, RuleSet]:
-    """Read the rules in force in every network that has any."""
-    ready = (each for resource in firewalls if (each := _ready(resource)))
-    return {
-        network: _rule_set(members) for network, members in grouped(ready, lambda each: each.network).items()
-    }
+def _order(rule: EffectiveRule) -> tuple[int, bool, str]:
+    return rule.order
 
 
-@memoized
-def _rule_set(rules: tuple[EffectiveRule, ...]) -> RuleSet:
-    return RuleSet(
-        rules[0].network,
-        tuple(sorted(rules, key=lambda each: each.order)),
-        frozenset(mark for each in rules for mark in each.targets),
-        frozenset(address_set for each in rules for address_set in each.rule.address_sets),
-    )
+def _uses(rule: EffectiveRule) -> Iterator[tuple[str, str]]:
+    yield from (("target", mark) for mark in rule.targets)
+    yield from (("address set", mark) for mark in rule.rule.address_sets)
 
 
-@memoized
-def _ready(resource: Resource) -> EffectiveRule | None:
+def _marks(
+    kind: str, known: frozenset[str], before: Map[tuple[str, str], int], after: Map[tuple[str, str], int]
+) -> frozenset[str]:
+    """Name the marks that are used; the same object when they are as before."""
+    if before is after:
+        return known
+    found = frozenset(mark for (found, mark), count in after.items() if found == kind and count)
+    return known if found == known else found
+
+
+def effective_rule(resource: Resource) -> EffectiveRule | None:
+    """Read a firewall rule; None when it is disabled."""
     read = FirewallRule.of(resource)
     if read.disabled:
         return None
@@ -89,16 +119,9 @@ def _ready(resource: Resource) -> EffectiveRule | None:
     return EffectiveRule(read.name, read.network, read.direction, targets, rule, order)
 
 
-@memoized
-def no_rules(network: Resource) -> RuleSet:
-    """Make the rule set of a network in which only the implied rules are in force."""
-    return RuleSet(network.name, (), frozenset(), frozenset())
-
-
-@memoized
-def port_security_fragment(rules: RuleSet, endpoints: tuple[Endpoint, ...], owner: ResourceName) -> Fragment:
-    """Lower the guards of ``endpoints`` and their places in the groups that rules name."""
-    return Fragment.of((element for each in endpoints for element in _port_security(rules, each)), owner)
+def port_security_fragment(rules: RuleSet, endpoints: Iterable[Endpoint]) -> Fragment:
+    """Lower the port security of ``endpoints`` and their places in the address sets that rules name."""
+    return Fragment.joined(Fragment.of(_port_security(rules, each), each.owner) for each in endpoints)
 
 
 def _port_security(rules: RuleSet, endpoint: Endpoint) -> Iterator[Element]:
@@ -114,26 +137,14 @@ def _port_security(rules: RuleSet, endpoint: Endpoint) -> Iterator[Element]:
         yield AddressSetMember(netns, address_set, endpoint.address)
 
 
-def policy_fragments(rules: RuleSet, endpoints: Iterable[Endpoint]) -> Iterator[Fragment]:
-    """Lower the policies that ``endpoints`` of one network need."""
-    made = _made(rules)
-    for profile in sorted({rules.profile(each) for each in endpoints}, key=sorted):
-        if profile not in made:
-            made[profile] = tuple(_policy_fragment(rules, direction, profile) for direction in DIRECTIONS)
-        yield from made[profile]
+def applies(rule: EffectiveRule, profile: AbstractSet[str]) -> bool:
+    """Return whether ``rule`` chooses endpoints with ``profile``."""
+    return not rule.targets or not rule.targets.isdisjoint(profile)
 
 
-@memoized
-def _made(_rules: RuleSet) -> dict[frozenset[str], tuple[Fragment, ...]]:
-    return {}
-
-
-def _policy_fragment(rules: RuleSet, direction: Direction, profile: AbstractSet[str]) -> Fragment:
-    chosen = [
-        each
-        for each in rules.rules
-        if each.direction == direction and (not each.targets or not each.targets.isdisjoint(profile))
-    ]
+def policy_fragment(rules: RuleSet, direction: Direction, profile: AbstractSet[str]) -> Fragment:
+    """Lower the policy of endpoints with ``profile`` in one direction."""
+    chosen = [each for each in rules.rules.get(direction, ()) if applies(each, profile)]
     policy = FirewallPolicy(
         vpc_netns(rules.network),
         policy_name(direction, profile),

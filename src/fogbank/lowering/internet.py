@@ -1,30 +1,37 @@
 """The small internet: one router, the third parties around it, and the serverless fabric beside them.
 
-Addresses that nobody translates to and destinations that nobody has die here without a word, as on the real
-one. Routes to NAT addresses are added by `cloud_nat`, which knows the VPC that owns each.
+Packets to addresses that nobody has are silently dropped here (blackhole), as on the real one. Routes to NAT
+addresses are added by `cloud_nat`, which knows the VPC that owns each.
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
 from ipaddress import IPv4Interface
 
+from fogbank.lowering.feature import Feature, Source
 from fogbank.lowering.fragments import Fragment
-from fogbank.lowering.memoize import memoized
 from fogbank.lowering.netns_names import ETH0, INTERNET, LOOPBACK, device_to, site_netns
 from fogbank.network.addressing import ANYWHERE, INTERNET_ROUTER, host
 from fogbank.network.topology import Address, Element, Hop, Link, Listener, NetworkNamespace, Port, Route
+from fogbank.resources.fleet import Instance
 from fogbank.resources.names import ResourceName
-from fogbank.resources.sites import BUILTIN_SITES, Site, site_name, sites_with
-from fogbank.resources.world import Resource
+from fogbank.resources.sites import BUILTIN_SITES, SITES, Site, read_site, site_name
 
 SITE_SERVICE = "site"
 """The service behind every third party's sockets."""
 
 
-@memoized
-def internet_fragment(added: tuple[Resource, ...]) -> Fragment:
-    """Lower the internet's router and the third parties around it, those of the operator ``added``."""
-    return Fragment.joined((_router(), *map(_site, sites_with(added))))
+class Internet(Feature):
+    """The internet's router and the third parties around it: the built-in ones and the operator's."""
+
+    resources = frozenset({SITES})
+
+    def always(self) -> Fragment:
+        """Lower the router and the built-in third parties."""
+        return Fragment.joined((_router(), *map(_site, BUILTIN_SITES.values())))
+
+    def outside(self, source: Source) -> Fragment | None:
+        """Lower a third party that the operator added."""
+        return None if isinstance(source, Instance) else _site(read_site(source))
 
 
 def _router() -> Fragment:
@@ -37,7 +44,6 @@ def _router() -> Fragment:
     )
 
 
-@lru_cache(maxsize=1024)
 def _site(site: Site) -> Fragment:
     owners: tuple[ResourceName, ...] = () if site.host in BUILTIN_SITES else (site_name(site.host),)
     return Fragment.of(_site_elements(site), *owners)

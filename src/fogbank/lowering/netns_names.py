@@ -5,6 +5,7 @@ here. A router's device is named after the address behind it, which no other dev
 share and which fits a device name exactly; other names are shortened by a digest when they are too long.
 """
 
+import base64
 import hashlib
 import re
 from ipaddress import IPv4Address
@@ -26,6 +27,8 @@ ETH1 = DeviceName("eth1")
 """The interface on the way to the VPC."""
 
 _LONGEST = 15
+_DIGEST = 9
+"""45 bits: among 10,000 names two are the same once in 700,000 regions."""
 _PLAIN = re.compile(r"[a-z0-9.-]+")
 
 
@@ -63,6 +66,11 @@ def device_named(text: str) -> DeviceName:
     """Name a device ``text``, or when that does not fit by its beginning and a digest."""
     if len(text) <= _LONGEST and _PLAIN.fullmatch(text):
         return DeviceName(text)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
-    start = "".join(_PLAIN.findall(text))[: _LONGEST - 7]
+    digest = base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:_DIGEST]
+    start = "".join(_PLAIN.findall(text))[: _LONGEST - _DIGEST - 1]
     return DeviceName(f"{start}-{digest}")
+
+
+def internet_device(network: ResourceName) -> DeviceName:
+    """Name the internet's device that leads to ``network``."""
+    return device_named(f"{network.project}.{network.id}")

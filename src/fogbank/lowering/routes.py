@@ -7,22 +7,18 @@ may use, and the machine of an endpoint that sees it otherwise gets a table of i
 endpoint may not send.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from fogbank.lowering.endpoints import Endpoint, tag_mark
 from fogbank.lowering.fragments import Fragment
-from fogbank.lowering.memoize import memoized
 from fogbank.lowering.netns_names import ETH1, UPLINK, vpc_netns
-from fogbank.lowering.reading import grouped
-from fogbank.lowering.vpc import read_subnetwork
 from fogbank.network.addressing import ANYWHERE, INTERNET_ROUTER, VPC_ROUTER
 from fogbank.network.topology import Hop, NetnsName, Route
-from fogbank.resources.compute import StaticRoute
+from fogbank.resources.compute import StaticRoute, Subnetwork
 from fogbank.resources.names import ResourceName
-from fogbank.resources.world import Resource
 
 _OUT = (Hop(UPLINK, INTERNET_ROUTER),)
 _TO_ROUTER = (Hop(ETH1, VPC_ROUTER),)
@@ -43,7 +39,7 @@ class StaticRoutes:
     def choice(self, destination: IPv4Network, marks: AbstractSet[str]) -> StaticRoute | None:
         """Choose the route for exactly ``destination`` of an endpoint with ``marks``.
 
-        The lowest priority wins, of equals the one that leads somewhere (SEMANTICS 1.4).
+        The lowest priority wins, of equals the one that leads somewhere (behaviour/vpc.md#routes).
         """
         mine = [route for route in self.static[destination] if _applies(route, marks)]
         return min(mine, key=lambda route: (route.priority, not route.to_internet), default=None)
@@ -53,29 +49,23 @@ def _applies(route: StaticRoute, marks: AbstractSet[str]) -> bool:
     return not route.tags or any(tag_mark(tag) in marks for tag in route.tags)
 
 
-@memoized
-def _read(resource: Resource) -> StaticRoute:
-    return StaticRoute.of(resource)
-
-
-@memoized
-def table_of(
-    network: Resource,
-    routes: tuple[Resource, ...],
-    subnetworks: tuple[Resource, ...],
-    hidden: tuple[IPv4Network, ...],
+def routes_of(
+    network: ResourceName, routes: Iterable[StaticRoute], subnetworks: Iterable[Subnetwork]
 ) -> StaticRoutes:
-    """Read the routes of ``network``; ``hidden`` are ranges that no subnetwork shows.
+    """Read the routes of ``network``; ``subnetworks`` include hidden ones.
 
-    A static route inside one of the network's own ranges never wins (SEMANTICS 1.4).
+    A static route inside one of the network's own ranges never wins
+    (https://cloud.google.com/vpc/docs/routes#subnet-route-interactions).
     """
-    own = tuple(part for each in subnetworks for part in read_subnetwork(each).ranges) + hidden
-    static = (route for route in map(_read, routes) if not any(route.destination.subnet_of(r) for r in own))
-    return StaticRoutes(network.name, own, grouped(static, lambda route: route.destination))
+    own = tuple(part for each in subnetworks for part in each.ranges)
+    static: dict[IPv4Network, list[StaticRoute]] = {}
+    for route in routes:
+        if not any(route.destination.subnet_of(each) for each in own):
+            static.setdefault(route.destination, []).append(route)
+    return StaticRoutes(network, own, {to: tuple(found) for to, found in static.items()})
 
 
-@memoized
-def route_fragments(table: StaticRoutes) -> tuple[Fragment, ...]:
+def route_fragment(table: StaticRoutes) -> Fragment:
     """Lower the router's table: what a static route takes leaves or dies, everything else dies."""
     netns = vpc_netns(table.network)
     parts = [
@@ -87,7 +77,7 @@ def route_fragments(table: StaticRoutes) -> tuple[Fragment, ...]:
     ]
     if ANYWHERE not in table.static:
         parts.append(Fragment.of((Route(netns, ANYWHERE, ()),), table.network))
-    return tuple(parts)
+    return Fragment.joined(parts)
 
 
 def endpoint_routes(table: StaticRoutes, endpoint: Endpoint) -> Iterator[Route]:

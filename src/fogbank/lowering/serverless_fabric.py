@@ -6,9 +6,9 @@ them only what the front end sends from inside.
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
 from ipaddress import IPv4Interface
 
+from fogbank.lowering.feature import Feature
 from fogbank.lowering.fragments import Fragment
 from fogbank.lowering.netns_names import (
     ETH0,
@@ -18,7 +18,6 @@ from fogbank.lowering.netns_names import (
     UPLINK,
     device_named,
     device_to,
-    instance_netns,
 )
 from fogbank.network.addressing import (
     ANYWHERE,
@@ -38,6 +37,7 @@ from fogbank.network.topology import (
     Hop,
     Link,
     Listener,
+    NetnsName,
     NetworkNamespace,
     Port,
     PortSecurity,
@@ -45,7 +45,7 @@ from fogbank.network.topology import (
     SourceNat,
     StatefulFirewall,
 )
-from fogbank.resources.world import Instance
+from fogbank.resources.fleet import FabricAttachment
 
 METADATA_SERVICE = "metadata"
 RESOLVER_SERVICE = "resolver"
@@ -57,10 +57,12 @@ _OPEN = "open"
 """An instance may send anywhere."""
 
 
-@lru_cache(maxsize=1)
-def fabric_fragment() -> Fragment:
-    """Lower the fabric itself."""
-    return Fragment.of(_fabric())
+class Fabric(Feature):
+    """The fabric itself. What stands in it is lowered by the features whose instances those are."""
+
+    def always(self) -> Fragment:
+        """Lower the fabric's router and its servers."""
+        return Fragment.of(_fabric())
 
 
 def _fabric() -> Iterator[Element]:
@@ -80,11 +82,10 @@ def _fabric() -> Iterator[Element]:
     yield Listener(FABRIC, METADATA, 53, "tcp", RESOLVER_SERVICE)
 
 
-def instance_attachment(instance: Instance) -> Iterator[Element]:
-    """Lower the machine of ``instance`` and its place in the fabric."""
-    netns, address = instance_netns(instance.id), fabric_address(instance.index)
+def fabric_interface(netns: NetnsName, attachment: FabricAttachment) -> Iterator[Element]:
+    """Lower the first interface of the machine ``netns`` and its place in the fabric."""
+    address = fabric_address(attachment.index)
     device = device_to(address)
-    yield NetworkNamespace(netns)
     yield Link(Port(FABRIC, device), Port(netns, ETH0))
     yield Address(Port(netns, ETH0), IPv4Interface(address))
     yield Route(netns, LINK_LOCAL, (Hop(ETH0, FABRIC_ROUTER),), address)
@@ -92,8 +93,10 @@ def instance_attachment(instance: Instance) -> Iterator[Element]:
     yield PortSecurity(FABRIC, device, address, ingress=_CLOSED, egress=_OPEN)
 
 
-def public_egress(instance: Instance) -> Iterator[Element]:
-    """Lower the way out by the pool: for what no VPC takes."""
-    address = fabric_address(instance.index)
-    yield Route(instance_netns(instance.id), ANYWHERE, (Hop(ETH0, FABRIC_ROUTER),), address)
-    yield SourceNat(FABRIC, UPLINK, host(address), pool_address(instance.pool))
+def public_egress(netns: NetnsName, attachment: FabricAttachment) -> Iterator[Element]:
+    """Lower the way out by the egress pool of the machine ``netns``; nothing when it has none."""
+    address = fabric_address(attachment.index)
+    for destination in attachment.destinations:
+        yield Route(netns, destination, (Hop(ETH0, FABRIC_ROUTER),), address)
+    if attachment.destinations:
+        yield SourceNat(FABRIC, UPLINK, host(address), pool_address(attachment.pool))

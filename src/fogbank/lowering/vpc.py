@@ -1,28 +1,38 @@
 """VPC networks: each is one router for all its regions, with a routed interface for every endpoint.
 
-There is no segment to share, so a subnetwork is only a range that the router knows: its gateway address,
-and a black hole for the hosts that are not there.
+There is no segment to share, so a subnetwork is only a range that the router knows: its gateway address, and
+a blackhole for the hosts that are not there. Routes, firewall rules and gateways are only read here; they are
+lowered for the network as a whole, with the endpoints of all features.
 """
 
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from fogbank.lowering.endpoints import Endpoint
+from fogbank.lowering.feature import (
+    NOTHING,
+    Contribution,
+    Feature,
+    Find,
+    Gateways,
+    Membership,
+    NetworkContext,
+    Source,
+)
+from fogbank.lowering.firewall import effective_rule
 from fogbank.lowering.fragments import Fragment
-from fogbank.lowering.memoize import memoized
 from fogbank.lowering.netns_names import (
     ETH1,
     INTERNET,
     LOOPBACK,
     UPLINK,
-    device_named,
     device_to,
+    internet_device,
     vpc_netns,
 )
 from fogbank.network.addressing import VPC_ROUTER, host
 from fogbank.network.topology import (
     Address,
-    DeviceName,
     Element,
     Hop,
     Link,
@@ -31,49 +41,89 @@ from fogbank.network.topology import (
     Route,
     StatefulFirewall,
 )
-from fogbank.resources.compute import Network, Subnetwork
+from fogbank.resources.compute import Network, Router, StaticAddress, StaticRoute, Subnetwork
+from fogbank.resources.fleet import Instance
 from fogbank.resources.names import ResourceName
-from fogbank.resources.world import Resource
 
 
-@memoized
-def network_fragment(resource: Resource) -> Fragment:
+class Vpc(Feature):
+    """What compute's own resources add to a network."""
+
+    resources = frozenset(
+        {
+            "compute.networks",
+            "compute.subnetworks",
+            "compute.routes",
+            "compute.firewalls",
+            "compute.routers",
+            "compute.addresses",
+        }
+    )
+
+    def contribution(self, source: Source, find: Find) -> Contribution:
+        """Read a resource of compute's."""
+        if isinstance(source, Instance):
+            return NOTHING
+        match source.name.collection:
+            case "compute.networks":
+                network = Network.of(source)
+                return Contribution((Membership(network.name, itself=network),))
+            case "compute.subnetworks":
+                subnetwork = Subnetwork.of(source)
+                return Contribution((Membership(subnetwork.network, subnetworks=(subnetwork,)),))
+            case "compute.routes":
+                route = StaticRoute.of(source)
+                return Contribution((Membership(route.network, routes=(route,)),))
+            case "compute.firewalls":
+                rule = effective_rule(source)
+                return Contribution((Membership(rule.network, rules=(rule,)),)) if rule else NOTHING
+            case "compute.routers":
+                return _gateways(Router.of(source), find)
+            case _:
+                return _reserved(StaticAddress.of(source), find)
+
+    def inside(
+        self, source: Source, network: NetworkContext, endpoints: tuple[Endpoint, ...]
+    ) -> Fragment | None:
+        """Lower a subnetwork's gateway address and its ranges."""
+        del endpoints
+        if isinstance(source, Instance):
+            return None
+        subnetwork = Subnetwork.of(source)
+        return Fragment.of(ranges(network.name, subnetwork.gateway, subnetwork.ranges), subnetwork.name)
+
+
+def _gateways(router: Router, find: Find) -> Contribution:
+    names = tuple(dict.fromkeys(name for gateway in router.nats for name in gateway.outsides))
+    found = ((name, find(name)) for name in names)
+    outsides = tuple((name, StaticAddress.of(each).address) for name, each in found if each)
+    gateways = (Gateways(router, outsides),) if router.nats else ()
+    return Contribution((Membership(router.network, gateways=gateways),), reads=names)
+
+
+def _reserved(address: StaticAddress, find: Find) -> Contribution:
+    """Read an internal address, which belongs to its subnetwork's network; external ones belong to none."""
+    if address.external or address.subnetwork is None:
+        return NOTHING
+    subnetwork = find(address.subnetwork)
+    reserved = (
+        (Membership(Subnetwork.of(subnetwork).network, reserved=(address.address,)),) if subnetwork else ()
+    )
+    return Contribution(reserved, reads=(address.subnetwork,))
+
+
+def network_fragment(network: ResourceName) -> Fragment:
     """Lower a network's router and its link to the internet."""
-    network = Network.of(resource)
-    return Fragment.of(_network(network.name), network.name)
-
-
-@memoized
-def read_mtu(resource: Resource) -> int:
-    """Return the largest packet that a network carries, in bytes."""
-    return Network.of(resource).mtu
-
-
-def internet_device(network: ResourceName) -> DeviceName:
-    """Name the internet's device that leads to ``network``."""
-    return device_named(f"{network.project}.{network.id}")
-
-
-def _network(network: ResourceName) -> Iterator[Element]:
     netns = vpc_netns(network)
-    yield NetworkNamespace(netns, forwards=True)
-    yield Link(Port(INTERNET, internet_device(network)), Port(netns, UPLINK))
-    yield Address(Port(netns, LOOPBACK), IPv4Interface(VPC_ROUTER))
-    yield StatefulFirewall(netns, UPLINK)
-
-
-@memoized
-def read_subnetwork(resource: Resource) -> Subnetwork:
-    """Read a subnetwork once."""
-    return Subnetwork.of(resource)
-
-
-@memoized
-def subnetwork_fragment(resource: Resource) -> Fragment:
-    """Lower a subnetwork's gateway address and its ranges."""
-    subnetwork = read_subnetwork(resource)
-    elements = ranges(subnetwork.network, subnetwork.gateway, subnetwork.ranges)
-    return Fragment.of(elements, subnetwork.name)
+    return Fragment.of(
+        (
+            NetworkNamespace(netns, forwards=True),
+            Link(Port(INTERNET, internet_device(network)), Port(netns, UPLINK)),
+            Address(Port(netns, LOOPBACK), IPv4Interface(VPC_ROUTER)),
+            StatefulFirewall(netns, UPLINK),
+        ),
+        network,
+    )
 
 
 def ranges(network: ResourceName, gateway: IPv4Address, of: Iterable[IPv4Network]) -> Iterator[Element]:

@@ -19,7 +19,7 @@ EXTERNAL_ADDRESSES = IPv4Network("203.0.113.0/24")
 """Reserved and automatic external addresses of a region."""
 
 EGRESS_POOL = IPv4Network("198.51.100.0/24")
-"""The sources of serverless egress that no VPC takes (SEMANTICS 5.8)."""
+"""The sources of serverless egress that no VPC takes (behaviour/cloud-run.md#egress)."""
 
 ANYWHERE = IPv4Network("0.0.0.0/0")
 
@@ -34,7 +34,7 @@ PRIVATE_RANGES = tuple(
         "199.36.153.8/30",
     )
 )
-"""What private-ranges-only sends to the VPC (SEMANTICS 5.8: the verified six)."""
+"""What private-ranges-only sends to the VPC (behaviour/cloud-run.md#egress: the verified six)."""
 
 INTERNET_ROUTER = IPv4Address("169.254.1.1")
 FABRIC_ROUTER = IPv4Address("169.254.1.2")
@@ -49,7 +49,10 @@ def host(address: IPv4Address) -> IPv4Network:
 
 
 def usable(network: IPv4Network) -> range:
-    """Return the numbers of a subnetwork's addresses but for the reserved four (SEMANTICS 1.2.2)."""
+    """Return the numbers of a subnetwork's addresses but for the reserved four.
+
+    See behaviour/vpc.md#reserved-addresses.
+    """
     first = int(network.network_address)
     return range(first + 2, first + network.num_addresses - 2)
 

@@ -13,7 +13,7 @@ from fogbank.network.topology import PortRange
 FIRST_PORT = 1024
 LAST_PORT = 65535
 PORTS_PER_ADDRESS = LAST_PORT - FIRST_PORT + 1
-"""SEMANTICS 3.5: 64,512 ports for each address and protocol."""
+"""64,512 ports for each address and protocol (behaviour/cloud-nat.md#ports)."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,7 +43,7 @@ def deal(
     """Assign every client a block of ``size`` ports (a power of two) on one of ``outsides``.
 
     A valid block in ``held`` stays; the others are dealt first-fit, lowest address of the list first. Clients
-    that find no room get nothing (SEMANTICS 3.4).
+    that find no room get nothing (behaviour/cloud-nat.md#addresses).
     """
     wanted = tuple(clients)
     allowed = frozenset(outsides)

@@ -6,13 +6,14 @@ not change may have to be built again, because it stood on a device that went: a
 its ends.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
+from fogbank.network.element_table import ElementTable
 from fogbank.network.kinds import MAKERS
 from fogbank.network.topology import (
     BUILD_ORDER,
     Element,
+    Key,
     NetnsName,
     NetworkNamespace,
     Port,
@@ -58,42 +59,71 @@ _RANK = {kind: rank for rank, kind in enumerate(BUILD_ORDER)}
 
 
 def plan(observed: Topology, desired: Topology) -> Plan:
-    """List the actions that turn ``observed`` into ``desired``; empty when nothing differs."""
-    known = observed.elements.get
-    gone = [e for key, e in observed.elements.items() if key not in desired.elements]
-    differing = [(old, e) for key, e in desired.elements.items() if (old := known(key)) is not e]
+    """List the actions that turn ``observed`` into ``desired``; empty when nothing differs.
+
+    Takes the time of what differs when both come from one compiler, else of what there is.
+    """
+    changed = _changed(observed, desired)
+    if not changed:
+        return ()
+    gone = _in_order(observed, {key for key in changed if key not in desired.elements})
     lost_namespaces = {e.name for e in gone if isinstance(e, NetworkNamespace)}
-    # What makes other devices than before cannot be replaced in place: a veth pair has no third end.
-    makers = [(old, e) for old, e in differing if type(e) in MAKERS and old is not None]
-    moved = [old for old, e in makers if made_by(old) != made_by(e)]
-    moved = [e for e in moved if lost_namespaces.isdisjoint(namespaces_of(e))]
-    broken = (*_makers_in(observed, lost_namespaces), *moved, *gone)
-    lost_ports = {port for element in broken for port in made_by(element)}
+    makers = _moved_makers(observed, desired, changed)
+    moved = [e for e in makers if lost_namespaces.isdisjoint(namespaces_of(e))]
+    lost_ports = {port for e in (*makers, *gone) for port in made_by(e)}
     removals: list[Action] = [
         Remove(e)
         for e in sorted((*gone, *moved), key=_rank, reverse=True)
         if isinstance(e, NetworkNamespace) or lost_namespaces.isdisjoint(namespaces_of(e))
     ]
-    if lost_ports:
-        differing = [(known(key), e) for key, e in desired.elements.items()]
+    again = _standing_on(desired, lost_ports) if lost_ports else set()
     builds: list[Action] = []
-    for old, element in differing:
-        if old is None or (lost_ports and _is_lost(old, lost_namespaces, lost_ports)):
+    for element in _in_order(desired, {key for key in changed if key in desired.elements} | again):
+        known = observed.elements.get(element.key)
+        if known is None or _is_lost(known, lost_namespaces, lost_ports):
             builds.append(Create(element))
-        elif old != element:
-            builds.append(Replace(old, element))
-    return (*removals, *sorted(builds, key=lambda action: _rank(element_of(action))))
+        elif known != element:
+            builds.append(Replace(known, element))
+    builds.sort(key=lambda action: _rank(element_of(action)))
+    return (*removals, *builds)
+
+
+def _changed(observed: Topology, desired: Topology) -> set[Key]:
+    """Name what differs, and perhaps a few that are equal."""
+    old, new = observed.elements, desired.elements
+    if old is new:
+        return set()
+    if isinstance(old, ElementTable) and isinstance(new, ElementTable):
+        return set(old.differing(new))
+    return {key for key, e in new.items() if old.get(key) is not e} | {key for key in old if key not in new}
+
+
+def _in_order(topology: Topology, keys: set[Key]) -> list[Element]:
+    elements = topology.elements
+    if isinstance(elements, ElementTable):
+        return elements.in_order(keys)
+    return [e for key, e in elements.items() if key in keys] if keys else []
+
+
+def _standing_on(topology: Topology, ports: set[Port]) -> set[Key]:
+    elements = topology.elements
+    if isinstance(elements, ElementTable):
+        return elements.standing_on(ports)
+    return {key for key, e in elements.items() if not ports.isdisjoint(ports_of(e))}
+
+
+def _moved_makers(observed: Topology, desired: Topology, changed: set[Key]) -> list[Element]:
+    """Find what makes other devices than before: a veth pair whose ends change is not replaced in place."""
+    keys = set()
+    for key in changed:
+        old, new = observed.elements.get(key), desired.elements.get(key)
+        if old is not None and new is not None and type(new) in MAKERS and made_by(old) != made_by(new):
+            keys.add(key)
+    return _in_order(observed, keys)
 
 
 def _rank(element: Element) -> int:
     return _RANK[type(element)]
-
-
-def _makers_in(topology: Topology, namespaces: set[NetnsName]) -> Iterator[Element]:
-    """Find what made devices in ``namespaces``, perhaps with other ends elsewhere."""
-    if namespaces:
-        makers = (element for element in topology if type(element) in MAKERS)
-        yield from (e for e in makers if not namespaces.isdisjoint(namespaces_of(e)))
 
 
 def _is_lost(element: Element, namespaces: set[NetnsName], ports: set[Port]) -> bool:

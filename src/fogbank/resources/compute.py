@@ -113,7 +113,7 @@ class Subnetwork:
 
     @property
     def reserved(self) -> frozenset[IPv4Address]:
-        """The four addresses of the primary range that nobody gets (SEMANTICS 1.2.2)."""
+        """The four addresses of the primary range that nobody gets (behaviour/vpc.md#reserved-addresses)."""
         return frozenset(self.range[index] for index in (0, 1, -2, -1))
 
 
@@ -282,7 +282,7 @@ class NatGateway:
 
     ``addresses`` are the address resources that new flows may use, in the user's order, whether reserved or
     made by the gateway itself (``auto``); ``draining`` ones keep only the flows they have. ``ports`` is what
-    each client gets: already a power of two (SEMANTICS 3.3).
+    each client gets: already a power of two (behaviour/cloud-nat.md#gateways).
     """
 
     name: str
@@ -390,5 +390,5 @@ def _timeouts(nat: Json) -> NatTimeouts:
 
 
 def power_of_two(ports: int) -> int:
-    """Round ``ports`` up to a power of two: what a client really gets (SEMANTICS 3.3)."""
+    """Round ``ports`` up to a power of two: what a client really gets (behaviour/cloud-nat.md#gateways)."""
     return 1 << max(ports - 1, 0).bit_length()

@@ -1,7 +1,8 @@
 """Fingerprints: eight bytes that change when a resource does, so that two writers notice each other.
 
-Compute calls them ``fingerprint``, newer APIs ``etag``; both are bytes, hence valid base64 (SEMANTICS 13.5).
-They come from the content alone, so a resource that comes back to an older content has its older fingerprint.
+Compute calls them ``fingerprint``, newer APIs ``etag``; both are bytes, hence valid base64
+(behaviour/api.md#fingerprints). They come from the content alone, so a resource that comes back to an older
+content has its older fingerprint.
 """
 
 import json

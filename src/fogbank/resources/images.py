@@ -13,7 +13,8 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _PATH = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(?::\d+)?")
 
-# SEMANTICS 11: gcr.io names are served by Artifact Registry, in a repository with the old host's name.
+# gcr.io names are served by Artifact Registry, in a repository with the old host's name
+# (behaviour/artifact-registry.md#images).
 _GCR_HOSTS = {
     "gcr.io": "us-docker.pkg.dev",
     "us.gcr.io": "us-docker.pkg.dev",

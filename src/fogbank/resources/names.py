@@ -1,7 +1,7 @@
 """Names and references: what clients write in a dozen ways, the inside knows in one.
 
 A reference may arrive as a full URL on either compute host, as ``projects/…``, as ``regions/…`` or as a bare
-name (SEMANTICS 13.5); inside it is a :class:`ResourceName`.
+name (behaviour/api.md#references); inside it is a :class:`ResourceName`.
 """
 
 import re
@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 COMPUTE_PREFIX = "https://www.googleapis.com/compute/v1/"
-"""Compute's self links carry this host even when called on compute.googleapis.com (SEMANTICS 13.1)."""
+"""Compute's self links carry this host even when called on compute.googleapis.com.
+
+See behaviour/api.md#compute-operations.
+"""
 
 _URL = re.compile(r"^https?://(?:[\w-]+\.)*googleapis\.com/(?:compute/(?:v1|beta|alpha)/|v1/)?")
 

@@ -77,7 +77,7 @@ def compute_operation(
     """
     number = new_id()
     digest = _digest(number)
-    # SEMANTICS 13.1: operation-<epoch ms>-<hex>-<8hex>-<8hex>
+    # operation-<epoch ms>-<hex>-<8hex>-<8hex> (behaviour/api.md#compute-operations)
     identifier = f"operation-{int(now.timestamp() * 1000)}-{digest[:13]}-{digest[13:21]}-{digest[21:29]}"
     operation = Operation(
         name=ResourceName("compute.operations", f"{_compute_scope(target)}/operations/{identifier}"),

@@ -1,7 +1,7 @@
 """Places: Google's regions, their zones, and the range that each has in an auto-mode network.
 
-The ranges were recorded (SEMANTICS 1.1). Zones are a, b and c nearly everywhere. A project has to ask for
-me-central2: others see its name, and their auto-mode networks have no subnet there.
+The ranges were recorded (behaviour/vpc.md#networks). Zones are a, b and c nearly everywhere. A project has to
+ask for me-central2: others see its name, and their auto-mode networks have no subnet there.
 """
 
 from collections.abc import Mapping

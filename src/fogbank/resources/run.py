@@ -33,11 +33,11 @@ IAM_CHECK_OFF = "run.googleapis.com/invoker-iam-disabled"
 HEALTH_CHECK_OFF = "run.googleapis.com/health-check-disabled"
 
 DEFAULT_MAX_INSTANCES = 100
-"""SEMANTICS 5.1: the server's default for maxInstanceCount."""
+"""The server's default for maxInstanceCount (behaviour/cloud-run.md#revisions)."""
 
 
 class Egress(Enum):
-    """Which destinations of an instance go to the VPC (SEMANTICS 5.8)."""
+    """Which destinations of an instance go to the VPC (behaviour/cloud-run.md#egress)."""
 
     PRIVATE_RANGES_ONLY = "private-ranges-only"
     ALL_TRAFFIC = "all-traffic"

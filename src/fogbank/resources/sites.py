@@ -85,12 +85,8 @@ def site_name(host: str) -> ResourceName:
 
 def sites(world: World) -> tuple[Site, ...]:
     """List all third parties: the built-in ones, then the operator's by name."""
-    return sites_with(world.all(SITES))
-
-
-def sites_with(added: Iterable[Resource]) -> tuple[Site, ...]:
-    """List all third parties when ``added`` are the operator's."""
-    return (*BUILTIN_SITES.values(), *sorted(map(_read, added), key=lambda site: site.host))
+    added = map(read_site, world.all(SITES))
+    return (*BUILTIN_SITES.values(), *sorted(added, key=lambda site: site.host))
 
 
 def find_site(world: World, host: str) -> Site | None:
@@ -99,7 +95,7 @@ def find_site(world: World, host: str) -> Site | None:
     if host in BUILTIN_SITES:
         return BUILTIN_SITES[host]
     resource = world.find(site_name(host))
-    return _read(resource) if resource else None
+    return read_site(resource) if resource else None
 
 
 def new_site(
@@ -196,7 +192,8 @@ def _first_free(world: World) -> IPv4Address:
     )
 
 
-def _read(resource: Resource) -> Site:
+def read_site(resource: Resource) -> Site:
+    """Read a third party that the operator added."""
     body = resource.body
     return Site(
         host=body["host"],

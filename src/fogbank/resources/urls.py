@@ -2,7 +2,8 @@
 
 One host can be worked out from what the user knows (``SERVICE-PROJECTNUMBER.REGION.run.app``), the other
 carries a mark of the project (``SERVICE-MARK-CODE.a.run.app``); both serve the same. A tag stands before
-either, parted by three hyphens (SEMANTICS 5.2). ``services`` computes with them, the ingress reads them.
+either, parted by three hyphens (behaviour/cloud-run.md#urls). ``services`` computes with them, the ingress
+reads them.
 """
 
 import hashlib
@@ -50,7 +51,7 @@ REGION_CODES = {
     "us-west3": "wm",
     "us-west4": "wn",
 }
-"""Two letters for each region. SEMANTICS 5.2 has three of them, unverified; the rest are as unverified."""
+"""Two letters for each region; all unverified (behaviour/cloud-run.md#urls)."""
 
 _DIGITS = "abcdefghijklmnopqrstuvwxyz234567"
 _MARK_LENGTH = 10

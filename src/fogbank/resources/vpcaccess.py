@@ -19,10 +19,13 @@ State = Literal["READY", "CREATING", "DELETING", "ERROR", "UPDATING"]
 
 AUTOMATIC = "automatic"
 """Key in the private part of a firewall rule that a connector made: the connector's path. It cannot be
-changed or deleted by itself (SEMANTICS 4.5)."""
+changed or deleted by itself (behaviour/serverless-vpc-access.md#firewall-rules)."""
 
 RATES = {"f1-micro": 50_000_000, "e2-micro": 100_000_000, "e2-standard-4": 1_600_000_000}
-"""Bits per second that one instance of a machine type forwards (SEMANTICS 4.2)."""
+"""Bits per second that one instance of a machine type forwards.
+
+See behaviour/serverless-vpc-access.md#scaling.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Connector:
 
     @property
     def tags(self) -> tuple[str, str]:
-        """The network tags that its instances carry (SEMANTICS 4.3)."""
+        """The network tags that its instances carry (behaviour/serverless-vpc-access.md#data-path)."""
         return ("vpc-connector", f"vpc-connector-{self.region}-{self.name.id}")
 
 

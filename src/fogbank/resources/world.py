@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from immutables import Map
 
 from fogbank.errors import not_found
+from fogbank.resources.history import History
 from fogbank.resources.indexes import (
     OPERATIONS,
     CollectionIndexes,
@@ -98,6 +99,13 @@ class World:
     _indexes: Map[str, CollectionIndexes] = field(default=_NO_INDEXES, repr=False, compare=False)
     """The indexes of each collection that ever had a member. Worlds share those of a collection that is the
     same in both."""
+    _history: History = field(default_factory=History, repr=False, compare=False)
+
+    def changed_since(self, earlier: "World") -> set[ResourceName] | None:
+        """Name the resources that changed after ``earlier``; None when the two must be compared to know."""
+        if earlier.collections is self.collections:
+            return set()
+        return self._history.since(earlier.collections)
 
     def find(self, name: ResourceName) -> Resource | None:
         """Look a resource up; None when it does not exist."""
@@ -198,7 +206,16 @@ class World:
                 operations = draft.finish()
             else:
                 collections = collections.set(collection, draft.finish())
-        return World(self.version + 1, collections, operations, running, indexes)
+        history = self._history
+        if collections is not self.collections:
+            history = history.after(self.collections, _touched(drafts))
+        return World(self.version + 1, collections, operations, running, indexes, history)
+
+
+def _touched(drafts: "Mapping[str, _Draft]") -> Iterator[ResourceName]:
+    for collection, draft in drafts.items():
+        if collection != OPERATIONS:
+            yield from (ResourceName(collection, path) for path, _, _ in draft.steps)
 
 
 _NO_ENTRIES = OrderedSet()
@@ -229,26 +246,3 @@ class _Draft:
     def finish(self) -> Map[str, Any]:
         """Return the members after all steps."""
         return self._members.finish()
-
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """A running copy of a workload, which the fleet decides and no client made.
-
-    ``revision`` is what it runs, as it was when it started: here it outlives a deletion. ``index`` is its
-    place in the serverless fabric (1 …), which gives the address; ``pool`` which address of the default
-    egress pool it was dealt. One that is ``ending`` was told so, and keeps its network until it has.
-    """
-
-    id: str
-    revision: Resource
-    index: int
-    pool: int
-    ending: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """The instances that should run now. It is not stored: after a restart instances start anew."""
-
-    instances: Mapping[str, Instance] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from io import BufferedReader
 
 _LARGEST_HEAD = 64 * 1024
 _GRACE_SECONDS = 9.0
-"""Cloud Run waits 10 s between SIGTERM and SIGKILL (SEMANTICS 5.4)."""
+"""Cloud Run waits 10 s between SIGTERM and SIGKILL (behaviour/cloud-run.md#scaling)."""
 
 _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 500: "Internal Server Error"}
 

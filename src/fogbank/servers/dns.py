@@ -10,6 +10,7 @@ import contextlib
 import logging
 import socket
 import struct
+from collections import Counter
 from collections.abc import Callable
 from ipaddress import IPv4Address
 from typing import cast
@@ -41,6 +42,10 @@ _TTL_SECONDS = 5
 """Short, so that a third party that was removed is soon gone everywhere."""
 _IDLE_SECONDS = 10.0
 _HEADER_BYTES = 12
+_LARGEST_QUERY = 1232
+"""Bytes, as much as EDNS carries without fragments (https://www.dnsflagday.net/2020/)."""
+_MOST_STREAMS = 32
+"""TCP connections that one client may have at a time."""
 
 
 def world_answers(world: Callable[[], World]) -> Answers:
@@ -63,6 +68,7 @@ class DnsServer:
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
+        self._streams: Counter[str] = Counter()
 
     async def serve(self, listener: Listener, sock: socket.socket) -> None:
         """Answer on ``sock`` until cancelled; then it is closed."""
@@ -73,16 +79,14 @@ class DnsServer:
 
     def reply(self, query: bytes, client: IPv4Address) -> bytes | None:
         """Answer one message; None when it is not even the beginning of a query."""
+        refusal = _refusal(query)
+        if refusal is not None:
+            return _error(query, refusal)
         try:
             message = dns.message.from_wire(query)
         except (dns.exception.DNSException, ValueError):
-            return _format_error(query)
-        if message.flags & dns.flags.QR:
-            return None  # never answer an answer: two resolvers would talk for ever
+            return _error(query, dns.rcode.FORMERR)
         answer = dns.message.make_response(message, recursion_available=True, our_payload=1232)
-        if message.opcode() != dns.opcode.QUERY or len(message.question) != 1:
-            answer.set_rcode(dns.rcode.NOTIMP)
-            return answer.to_wire()
         question = message.question[0]
         name = question.name.to_text(omit_final_dot=True).lower()
         kind = dns.rdatatype.to_text(question.rdtype)
@@ -106,14 +110,27 @@ class DnsServer:
             transport.close()
 
     async def _serve_streams(self, sock: socket.socket) -> None:
-        server = await asyncio.start_server(self._converse, sock=sock)
+        server = await asyncio.start_server(self._admit, sock=sock)
         try:
             await asyncio.Event().wait()
         finally:
             server.close()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        client = IPv4Address(writer.get_extra_info("peername")[0])
+    async def _admit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = writer.get_extra_info("peername")
+        if peer is None or self._streams[peer[0]] >= _MOST_STREAMS:
+            writer.transport.abort()  # it is gone already, or one too many
+            return
+        self._streams[peer[0]] += 1
+        try:
+            await self._converse(reader, writer, IPv4Address(peer[0]))
+        finally:
+            self._streams.subtract({peer[0]: 1})
+            self._streams += Counter()  # forgets who has none
+
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: IPv4Address
+    ) -> None:
         try:
             while True:
                 async with asyncio.timeout(_IDLE_SECONDS):
@@ -150,9 +167,31 @@ class _Datagrams(asyncio.DatagramProtocol):
             self._transport.sendto(answer, addr)
 
 
-def _format_error(query: bytes) -> bytes | None:
-    """Answer FORMERR when there is at least a header to answer to."""
-    if len(query) < _HEADER_BYTES or query[2] & 0x80:
+def _refusal(query: bytes) -> dns.rcode.Rcode | None:
+    """Judge a message by its header, before anything reads its records: a query is one question, and short.
+
+    RFC 6891, section 6.1.1: the additional records are one OPT at most; TSIG (RFC 8945) may be another.
+    """
+    if not _HEADER_BYTES <= len(query) <= _LARGEST_QUERY or _is_answer(query):
+        return dns.rcode.FORMERR
+    if (query[2] >> 3 & 0xF) != dns.opcode.QUERY:
+        return dns.rcode.NOTIMP
+    questions, answers, authorities, more = struct.unpack_from("!HHHH", query, 4)
+    if questions != 1:
+        return dns.rcode.NOTIMP
+    return dns.rcode.FORMERR if answers or authorities or more > 2 else None
+
+
+def _is_answer(message: bytes) -> bool:
+    return bool(message[2] & 0x80)
+
+
+def _error(query: bytes, code: dns.rcode.Rcode) -> bytes | None:
+    """Answer an error when there is at least a header to answer to, and never to an answer.
+
+    Two resolvers would talk to one another for ever.
+    """
+    if len(query) < _HEADER_BYTES or _is_answer(query):
         return None
-    flags = dns.flags.QR | (query[2] & 0x79) << 8 | dns.rcode.FORMERR
+    flags = dns.flags.QR | (query[2] & 0x79) << 8 | code
     return query[:2] + struct.pack("!HHHHH", flags, 0, 0, 0, 0)

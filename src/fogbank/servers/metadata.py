@@ -1,7 +1,8 @@
 """The metadata server: what an instance may know about itself, at http://169.254.169.254.
 
 A caller is known by the address that it comes from, which nobody else in the fabric can take. Values
-are a tree; a path names a leaf or, with a slash at its end, a folder that is listed (SEMANTICS 5.5).
+are a tree; a path names a leaf or, with a slash at its end, a folder that is listed
+(behaviour/cloud-run.md#container).
 """
 
 import html
@@ -9,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
+from urllib.parse import quote
 
 from fogbank.frontend.http.asgi import (
     Application,
@@ -60,7 +62,7 @@ def tree_of(facts: InstanceFacts) -> Tree:
             "id": facts.instance_id,
             "region": f"projects/{facts.project_number}/regions/{facts.region}",
             "service-accounts": {"default": account, facts.service_account: account},
-            # SEMANTICS 5.5: Cloud Run always names this zone, which no instance is in.
+            # Cloud Run always names this zone, which no instance is in (behaviour/cloud-run.md#container).
             "zone": f"projects/{facts.project_number}/zones/{facts.region}-1",
         },
         "project": {"numeric-project-id": facts.project_number, "project-id": facts.project},
@@ -151,7 +153,8 @@ def _folder(request: HttpRequest, tree: Tree) -> HttpResponse:
             return HttpResponse(200, _flat(tree).encode(), _PLAIN, _HEADERS)
         return _json(_value_of(tree))
     if not request.path.endswith("/"):
-        return text_answer("", 301, {**_HEADERS, "Location": f"http://{request.host}{request.path}/"})
+        location = f"http://{request.host}{quote(request.path)}/"
+        return text_answer("", 301, {**_HEADERS, "Location": location})
     names = [f"{name}/" if isinstance(value, Mapping) else name for name, value in tree.items()]
     if "email" in tree:
         names = sorted([*names, "identity", "token"])

@@ -11,12 +11,14 @@ import socket
 import ssl
 from collections.abc import Callable
 from datetime import datetime
+from functools import cached_property
 from http import HTTPStatus
 from ipaddress import IPv4Address
 from typing import cast
 
 import httptools
 
+from fogbank.limits import HEAD_LIMIT, HEAD_SECONDS, STALL_SECONDS, ConnectionTable
 from fogbank.network.topology import Listener
 from fogbank.resources.sites import Site
 from fogbank.servers.access_log import AccessLog, AccessLogEntry
@@ -26,7 +28,6 @@ _log = logging.getLogger(__name__)
 
 _HTTP_PORT, _HTTPS_PORT = 80, 443
 _MOST_CONNECTIONS = 6000
-_LARGEST_HEAD = 64 * 1024
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _HTTP_BEGINNINGS = (b"GET ", b"HEAD", b"POST", b"PUT ", b"DELE", b"OPTI", b"PATC", b"TRAC", b"CONN")
 
@@ -45,7 +46,13 @@ class Sites:
         self._tls = tls
         self._log = log
         self._now = now
-        self.connections = 0
+
+    @cached_property
+    def table(self) -> ConnectionTable:
+        """The connections of all third parties; their limits are checked from the first one on."""
+        table = ConnectionTable(_MOST_CONNECTIONS, most_new=_MOST_CONNECTIONS)
+        table.start()
+        return table
 
     async def serve(self, listener: Listener, sock: socket.socket) -> None:
         """Serve the third party of ``listener`` on ``sock`` until cancelled; then its connections are cut."""
@@ -66,6 +73,7 @@ class Sites:
             sock=sock,
             ssl=context,
             backlog=4096,
+            ssl_handshake_timeout=HEAD_SECONDS if context else None,
         )
         try:
             await asyncio.Event().wait()
@@ -112,15 +120,52 @@ class _Conversation(asyncio.Protocol):
         self._foreign = False
         self._target = ""
         self._headers: dict[str, str] = {}
+        self._began: float | None = None
+        self._stalled: float | None = None
+        self.opened = internet.table.now
+
+    # What the table asks. A connection without a request may stay: whoever holds ports open wants just that.
+
+    @property
+    def waiting(self) -> bool:
+        return True
+
+    @property
+    def held(self) -> int:
+        return self._transport.get_write_buffer_size() if self._transport else 0
+
+    def overdue(self, now: float) -> bool:
+        late = self._began is not None and now - self._began > HEAD_SECONDS
+        return late or (self._stalled is not None and now - self._stalled > STALL_SECONDS)
+
+    def drop(self) -> None:
+        if self._transport:
+            self._transport.abort()
+
+    def shutdown(self) -> None:
+        self.drop()
+
+    # What the transport calls.
+
+    def pause_writing(self) -> None:
+        """Read no more from a client that does not read."""
+        self._stalled = self._internet.table.now
+        if self._transport:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._stalled = None
+        if self._transport:
+            self._transport.resume_reading()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         stream = cast("asyncio.Transport", transport)  # uvloop's are no subclasses
         peer = stream.get_extra_info("peername")
-        self._internet.connections += 1
         self._transport = stream
         self._open_here.add(stream)
-        if peer is None or self._internet.connections > _MOST_CONNECTIONS:
-            self._noted = True  # it is gone already, or one too many: nothing to write down
+        self._internet.table.add(self)
+        if peer is None:
+            self._noted = True  # it is gone already: nothing to write down
             stream.abort()
             return
         self._source = (IPv4Address(peer[0]), peer[1])
@@ -133,13 +178,15 @@ class _Conversation(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
-        self._internet.connections -= 1
+        self._internet.table.remove(self)
         if self._transport:
             self._open_here.discard(self._transport)
         if not self._noted:
             self._note("TCP", "", 0)  # somebody connected and asked nothing
 
     def data_received(self, data: bytes) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
         if self._parser is None and not self._begins_http(data):
             return
         if self._beginning:
@@ -151,11 +198,16 @@ class _Conversation(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._close()
+            return
         except httptools.HttpParserError:
             self._note("?", "", 400)
             self._send(SiteResponse("Bad Request\n", status=400), keep=False, with_body=True)
-        if self._unread > _LARGEST_HEAD:
-            self._close()
+            return
+        if self._unread > HEAD_LIMIT:
+            self._note("?", "", 431)
+            self._send(
+                SiteResponse("Request Header Fields Too Large\n", status=431), keep=False, with_body=True
+            )
 
     def _begins_http(self, data: bytes) -> bool:
         """Return whether this is HTTP: always on the web's ports, elsewhere by the first four bytes."""
@@ -175,6 +227,7 @@ class _Conversation(asyncio.Protocol):
     # What the parser calls.
 
     def on_message_begin(self) -> None:
+        self._began = self._internet.table.now
         self._target = ""
         self._headers = {}
 
@@ -182,10 +235,13 @@ class _Conversation(asyncio.Protocol):
         self._target += url.decode("latin-1")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._began is None:
+            return  # a trailer is no header
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         self._unread = 0
+        self._began = None
 
     def on_body(self, _body: bytes) -> None:
         self._unread = 0

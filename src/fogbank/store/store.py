@@ -7,8 +7,9 @@ answer. When the disk refuses, the whole queue fails and nothing has happened.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from fogbank.resources.decisions import Decision
 from fogbank.resources.world import Change, PutOperation, World
@@ -49,10 +50,15 @@ class Store:
         self._queue: list[_Waiting] = []
         self._writer: asyncio.Task[None] | None = None
         self._watchers: list[Callable[[World], None]] = []
+        self._change_watchers: list[Callable[[Sequence[Change]], None]] = []
 
     def watch(self, tell: Callable[[World], None]) -> None:
         """Have ``tell`` called with each new World, in the event loop."""
         self._watchers.append(tell)
+
+    def watch_changes(self, tell: Callable[[Sequence[Change]], None]) -> None:
+        """Have ``tell`` called with what led to each new World, in order, in the event loop."""
+        self._change_watchers.append(tell)
 
     async def commit(self, decide: Callable[[World], Decision], *, synced: bool = True) -> Committed:
         """Decide on the newest World; return when that is durable. What ``decide`` raises passes.
@@ -96,12 +102,14 @@ class Store:
             for waiting in batch:
                 if not waiting.acknowledged.done():
                     waiting.acknowledged.set_result(None)
-            self._tell()
+            self._tell([change for waiting in batch for change in waiting.changes])
 
-    def _tell(self) -> None:
-        for tell in self._watchers:
+    def _tell(self, changes: Sequence[Change]) -> None:
+        calls = [partial(tell, self.world) for tell in self._watchers]
+        calls += [partial(tell, changes) for tell in self._change_watchers]
+        for call in calls:
             try:
-                tell(self.world)
+                call()
             except Exception:  # a bug of one watcher must not hold up writers
                 log.exception("somebody who watches the World failed")
 

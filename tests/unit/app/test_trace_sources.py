@@ -5,30 +5,25 @@ from inline_snapshot import snapshot
 from tests import worlds
 
 from fogbank.app.trace_sources import find_source
-from fogbank.control.instance_state import InstanceState
+from fogbank.control.controller import TraceSource
 from fogbank.errors import OperatorError
-from fogbank.resources.run import Revision, read_revision, service_name
-from fogbank.resources.world import Instance
+from fogbank.lowering.netns_names import instance_netns
+from fogbank.resources.run import service_name
 
 
-def state(project: str, service: str, number: int, region: str = worlds.R) -> InstanceState:
-    stored = worlds.revision(f"{service}-00001-abc", service=service, region=region)
-    path = stored.name.path.replace(f"projects/{worlds.P}/", f"projects/{project}/")
-    stored = worlds.resource(type(stored.name)(stored.name.collection, path), stored.body)
-    revision: Revision = read_revision(stored)
-    return InstanceState(
-        Instance(f"{service}-00001-abc-{number:04x}", stored, number, 0), revision, 0.0, "ready"
-    )
+def source(project: str, service: str, number: int, region: str = worlds.R) -> TraceSource:
+    identifier = f"{service}-00001-abc-{number:04x}"
+    parts = (f"{service}-00001-abc", identifier)
+    name = service_name(project, region, service)
+    return TraceSource(identifier, instance_netns(identifier), name, parts)
 
 
-MINE, THEIRS, OTHERS = state("demo", "web", 1), state("shop", "web", 2), state("bank", "web", 3)
-READY = (OTHERS, THEIRS, MINE, state("shop", "till", 4))
+MINE, THEIRS, OTHERS = source("demo", "web", 1), source("shop", "web", 2), source("bank", "web", 3)
+READY = (OTHERS, THEIRS, MINE, source("shop", "till", 4))
 
 
-def found(
-    asked: str, ready: tuple[InstanceState, ...] = READY, project: str = "demo", more: tuple = ()
-) -> str:
-    return find_source(asked, ready, more, project).instance.id
+def found(asked: str, ready: tuple[TraceSource, ...] = READY, project: str = "demo", more: tuple = ()) -> str:
+    return find_source(asked, ready, more, project).id
 
 
 @pytest.mark.parametrize(
@@ -46,12 +41,12 @@ def found(
     ],
 )
 def test_a_name_without_a_project_is_the_default_projects(asked: str) -> None:
-    assert found(asked) == MINE.instance.id
+    assert found(asked) == MINE.id
 
 
 @pytest.mark.parametrize("asked", ["run/shop/web", "shop/web/web-00001-abc", "web-00001-abc-0002"])
 def test_a_whole_name_and_an_id_reach_every_project(asked: str) -> None:
-    assert found(asked) == THEIRS.instance.id
+    assert found(asked) == THEIRS.id
 
 
 def test_a_name_that_only_one_other_project_has_is_its() -> None:
@@ -73,10 +68,10 @@ def test_a_service_of_the_default_project_that_sleeps_is_not_mistaken_for_anothe
 
 
 def test_a_service_of_two_regions_is_named_by_an_instance() -> None:
-    abroad = state("demo", "web", 5, "europe-west1")
+    abroad = source("demo", "web", 5, "europe-west1")
     with pytest.raises(OperatorError, match=r"Name an instance: web-00001-abc-0001, web-00001-abc-0005\."):
         found("web", (MINE, abroad))
-    assert found("web-00001-abc-0005", (MINE, abroad)) == abroad.instance.id
+    assert found("web-00001-abc-0005", (MINE, abroad)) == abroad.id
 
 
 def test_what_does_not_run_is_answered_with_what_does() -> None:

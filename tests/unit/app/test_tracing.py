@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from inline_snapshot import snapshot
 from tests import worlds
+from tests.lowered import lower
 
 from fogbank.app.tracing import Tracer, destination_of
-from fogbank.control.instance_state import InstanceState
+from fogbank.control.controller import TraceSource
 from fogbank.errors import OperatorError
-from fogbank.lowering.lower import lower
+from fogbank.lowering.netns_names import instance_netns
 from fogbank.network.packet_captures import CapturedPacket, ProbeResult
 from fogbank.network.topology import DeviceName, NetnsName, Topology
+from fogbank.resources.fleet import Instance
 from fogbank.resources.run import read_revision
 from fogbank.resources.world import World
 
@@ -61,6 +63,13 @@ def test_a_broken_url_is_refused(url: str) -> None:
         destination_of(url, World())
 
 
+def source_of(instance: Instance) -> TraceSource:
+    revision = read_revision(instance.definition)
+    return TraceSource(
+        instance.id, instance_netns(instance.id), revision.service, (revision.name.id, instance.id)
+    )
+
+
 class Room:
     """A tracer over article 000 whose packets come into the network and go no further."""
 
@@ -69,13 +78,9 @@ class Room:
         self._grows, self._drops = grows, Counter[NetnsName]()
         world, fleet = worlds.article()
         lowered = lower(world, fleet, Topology())
-        states = {
-            each.id: InstanceState(each, read_revision(each.revision), 0.0, "ready")
-            for each in fleet.instances.values()
-        }
+        sources = [source_of(each) for each in fleet.instances.values()]
         loop: Any = SimpleNamespace(observed=lowered.topology, lowered=lowered)
-        instances: Any = SimpleNamespace(states=states)
-        self.tracer = Tracer(lambda: world, loop, instances, self._send, self._drops_in, worlds.P)
+        self.tracer = Tracer(lambda: world, loop, lambda: sources, self._send, self._drops_in, worlds.P)
 
     def _drops_in(self, netns: NetnsName) -> dict[str, int]:
         return {"no-nat": 7, "ports-exhausted": self._drops[netns]}

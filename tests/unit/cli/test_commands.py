@@ -36,6 +36,7 @@ STATUS = {
         {"resource": "projects/demo/x", "what": "link b", "why": "no space a", "attempts": 2, "since": "t"},
         {"resource": None, "what": "router c", "why": "too many open files", "attempts": 1, "since": "now"},
     ],
+    "unknownFields": [{"method": "compute.v1.networks.insert", "field": "mtuu", "times": 2}],
     "worldVersion": 5, "appliedVersion": 4,
 }  # fmt: skip
 
@@ -50,6 +51,7 @@ def test_status_says_what_converges_and_why(talker, fogbank):
     assert "compute.networks" in text
     assert "compute.routers" not in text
     assert re.search(r"projects/demo/connectors/c +2 of 10 +7\.2", text)
+    assert re.search(r"networks.insert +mtuu +2", text)
 
 
 def test_drops_are_counted_with_what_they_mean(talker, fogbank):

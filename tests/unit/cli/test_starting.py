@@ -1,9 +1,11 @@
 """Refusals of `up`, each with its remedy; what is left behind and what is not."""
 
+import errno
 import fcntl
 import json
 import os
 import socket
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from fogbank.cli import checks, needs, starting
 from fogbank.cli.exits import Exit
 from fogbank.cli.regions import state_folders
 from fogbank.dataplane.linux import world
+from fogbank.errors import OperatorError
 from fogbank.settings import Settings
 
 
@@ -33,9 +36,11 @@ def launched(monkeypatch):
     """No world is made: only what happens around it is looked at."""
     fake = Launched()
 
-    def launch(command, *, listeners, log, detach):
+    def launch(command, *, listeners, log, detach, held, started):
         fake.calls.append((command, log, detach))
         listeners.close()
+        assert os.get_inheritable(held[0]) is False
+        started(fake.pid)
         return fake
 
     monkeypatch.setattr(world, "launch", launch)
@@ -120,12 +125,77 @@ def test_a_note_of_a_killed_region_is_replaced(launched, fogbank, home):
     assert json.loads((home / "default" / "running.json").read_text())["pid"] == 4242
 
 
+def held_folder(name):
+    """Hold a region's folder as its world does."""
+    folder = state_folders(name).root
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
 def test_a_region_that_runs_but_does_not_answer_is_named(launched, fogbank, monkeypatch, home):
-    write_note(state_folders("default"), pid=os.getpid())
-    monkeypatch.setattr(starting, "is_region", lambda _: True)
+    monkeypatch.setattr(starting, "_DYING_SECONDS", 0.1)
+    held = held_folder("default")
+    done = fogbank("up", "--detach", "--port", "0")
+    os.close(held)
+    assert done.status == Exit.FAILURE
+    assert "End it: fogbank down" in done.err
+    assert launched.calls == []
+
+
+def test_a_region_that_is_dying_is_waited_for(launched, fogbank, monkeypatch, home):
+    held = held_folder("default")
+    monkeypatch.setattr(time, "sleep", lambda _: os.close(held))
+    assert fogbank("up", "--detach", "--port", "0").status == 0
+
+
+def test_a_port_that_a_killed_region_still_holds_is_waited_for(launched, fogbank, monkeypatch, home):
+    write_note(state_folders("default"), pid=2**22 - 1)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr(time, "sleep", lambda _: taken.close())
+        assert fogbank("up", "--detach", "--port", str(taken.getsockname()[1])).status == 0
+
+
+def test_the_note_is_there_before_the_region_is_ready(launched, fogbank, monkeypatch, home):
+    """So a region that is ready has one, whatever happened to the process that started it."""
+
+    def launch(*_, listeners, started, **__):
+        listeners.close()
+        started(77)
+        assert json.loads((home / "default/running.json").read_text())["pid"] == 77
+        raise OperatorError("it was not ready")
+
+    monkeypatch.setattr(world, "launch", launch)
+    assert "it was not ready" in fogbank("up", "--detach", "--port", "0").err
+    assert not (home / "default/running.json").exists()
+
+
+def test_a_start_that_cannot_write_its_note_says_why_and_leaves_none(launched, fogbank, monkeypatch, home):
+    real = Path.write_text
+
+    def full(path, *arguments, **options):
+        if path.name.startswith("running"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "write_text", full)
     done = fogbank("up", "--detach", "--port", "0")
     assert done.status == Exit.FAILURE
-    assert f"kill -9 {os.getpid()}" in done.err
+    assert "No space left on device" in done.err
+    assert "no region was started" in done.err
+    assert [path.name for path in (home / "default").iterdir()] == []
+
+
+def test_what_ended_does_not_take_the_note_of_its_successor_along(launched, home, monkeypatch):
+    monkeypatch.setattr(starting, "_DYING_SECONDS", 0.1)
+    region, _ = starting.start(Settings(port=0), detach=True)
+    held = held_folder("default")
+    starting.forget(region)
+    assert region.folders.running.exists()
+    os.close(held)
+    starting.forget(region)
+    assert not region.folders.running.exists()
 
 
 def test_an_ephemeral_region_begins_with_nothing_and_leaves_nothing(launched, home):
@@ -177,6 +247,15 @@ def test_doctor_names_the_package_that_brings_a_missing_program(monkeypatch, fog
     assert "apt-get install -y --no-install-recommends crun" in done.out
 
 
+def test_doctor_says_when_crun_has_no_filter_of_system_calls(monkeypatch, fogbank):
+    assert "✓ system call filter" in fogbank("doctor").out
+    monkeypatch.setattr(checks, "crun_features", lambda: frozenset({"+CAP"}))
+    done = fogbank("doctor")
+    assert done.status == Exit.FAILURE
+    assert "missing in crun" in done.out
+    assert "+SECCOMP" in done.out
+
+
 def test_doctor_speaks_json(fogbank):
     listed = json.loads(fogbank("doctor", "--format", "json").out)
     assert {"what", "found", "good", "required", "remedy"} == set(listed[0])
@@ -187,3 +266,24 @@ def test_an_ordinary_user_is_told_about_subordinate_ids(monkeypatch):
     monkeypatch.setattr(checks, "_lines", lambda _: [])
     lacking = [check.remedy for check in checks.essentials() if check.what == "subordinate ids"]
     assert "usermod --add-subuids" in lacking[0]
+
+
+def test_a_dying_region_whose_socket_is_still_open_is_not_up(launched, fogbank, monkeypatch, home):
+    """kill -9 of the outermost process: the kernel closes the others' sockets a moment later."""
+    held = held_folder("default")
+    write_note(state_folders("default"), pid=2**22 - 1)
+    door = socket.socket(socket.AF_UNIX)
+    door.bind(str(state_folders("default").socket))
+    door.listen()
+    monkeypatch.setattr(starting, "_DOWN_SECONDS", 0.05)
+    closed: list[str] = []
+
+    def die(_):
+        if not closed:
+            door.close()
+            os.close(held)
+            closed.append("all")
+
+    monkeypatch.setattr(time, "sleep", die)
+    done = fogbank("up", "--detach", "--port", "0")
+    assert done.status == 0, done.err

@@ -12,6 +12,7 @@ import pytest
 from tests.passes import Passes
 
 from fogbank.clock import Clock
+from fogbank.control import builder
 from fogbank.control import loop as control
 from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.driver import Outcome
@@ -20,9 +21,10 @@ from fogbank.lowering.fragments import Lowered
 from fogbank.network.topology import Element, Key, NetnsName, NetworkNamespace, Topology
 from fogbank.planning.plan import Action, Create, Plan, Remove, element_of, plan
 from fogbank.resources.decisions import Decision
+from fogbank.resources.fleet import Fleet, Instance
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
-from fogbank.resources.world import Change, Delete, Fleet, Put, PutOperation, Resource, World
+from fogbank.resources.world import Change, Delete, Put, PutOperation, Resource, World
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
 
@@ -65,7 +67,7 @@ class Lowering:
         self.bug: Exception | None = None
         self.failed_thrice = asyncio.Event()
 
-    def __call__(self, world: World, fleet: Fleet, _observed: Topology) -> Lowered:
+    def compile(self, world: World, fleet: Fleet, _observed: Topology) -> Lowered:
         self.fleets.append(fleet)
         if self.bug:
             self.failures += 1
@@ -73,6 +75,9 @@ class Lowering:
                 self.failed_thrice.set()
             raise self.bug
         return lowered(frozenset(resource.name for resource in world.all("compute.networks")))
+
+    def preview(self, world: World, fleet: Fleet, observed: Topology) -> Lowered:
+        return self.compile(world, fleet, observed)
 
 
 class RefusingJournal(Journal):
@@ -206,8 +211,8 @@ async def test_once_converged_the_machine_is_left_alone(
     await store.commit(lambda _world: insert("a"))
     await loop.settle("projects/p/global/operations/a", 5)
     asked = len(machine.asked)
-    fleet = Fleet()
-    loop.set_fleet(fleet)
+    loop.set_fleet("run", {})
+    fleet = loop.fleet
     await passes.until(lambda: lowering.fleets[-1] is fleet)
     await at_rest(passes, loop, store)
     assert len(machine.asked) == asked
@@ -225,7 +230,7 @@ async def test_what_changes_no_network_ends_without_a_plan_and_drift_after_it_is
         planned.append(desired)
         return plan(observed, desired)
 
-    monkeypatch.setattr(control, "plan", count)
+    monkeypatch.setattr(builder, "plan", count)
     await store.commit(lambda _world: reserve("b"))
     await loop.settle("projects/p/global/operations/reserve-b", 5)
     await at_rest(passes, loop, store)
@@ -297,7 +302,7 @@ async def test_a_drift_is_observed_and_repaired(
     machine.built.clear()
     loop.drifted()
     await passes.until(lambda: bool(machine.built))
-    loop.set_fleet(Fleet())
+    loop.set_fleet("run", {})
     await passes.next()
     assert len(machine.asked) == asked + 1
 
@@ -309,3 +314,26 @@ async def test_whoever_waits_for_what_never_settles_gets_their_time_back(loop: C
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
     assert loop._settled == {}
+
+
+async def test_the_fleet_is_what_all_controllers_want_and_each_replaces_only_its_share(
+    loop: ControlLoop,
+) -> None:
+    revision = Resource(network("r"), 1, NOW, {})
+    vm, container = (Instance(each, revision.name, revision) for each in ("vm-1", "container-1"))
+    loop.set_fleet("compute", {vm.id: vm})
+    loop.set_fleet("run", {container.id: container})
+    assert loop.fleet.instances == {vm.id: vm, container.id: container}
+    loop.set_fleet("run", {})
+    assert loop.fleet.instances == {vm.id: vm}
+    with pytest.raises(ValueError, match="another controller"):
+        loop.set_fleet("run", {vm.id: vm})
+
+
+async def test_a_version_is_applied_in_time_or_it_is_not(
+    store: Store, loop: ControlLoop, machine: Machine
+) -> None:
+    committed = await store.commit(lambda _world: insert("a"))
+    assert await loop.applied(committed.world.version, 5)
+    assert NetworkNamespace(NetnsName("vpc/a")).key in machine.built
+    assert not await loop.applied(store.world.version + 100, 0.01)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
+from tests.lowered import compiler, lower
 from tests.worlds import (
     address,
     article,
@@ -24,7 +25,6 @@ from tests.worlds import (
     world,
 )
 
-from fogbank.lowering.lower import lower
 from fogbank.lowering.netns_names import device_named
 from fogbank.network.topology import (
     DeviceName,
@@ -40,7 +40,8 @@ from fogbank.network.topology import (
     Topology,
     Workload,
 )
-from fogbank.resources.world import Delete, Fleet, Put
+from fogbank.resources.fleet import Fleet
+from fogbank.resources.world import Delete, Put
 
 NOTHING = Topology()
 VPC = "vpc/demo/default"
@@ -313,8 +314,13 @@ def test_devices_have_readable_names_that_fit():
     assert device_named("demo.default") == "demo.default"
     long = device_named("a-long-project-id.a-network")
     assert len(long) == 15
-    assert long.startswith("a-long-p-")
+    assert long.startswith("a-lon-")
     assert long != device_named("a-long-project-id.b-network")
+
+
+def test_devices_of_many_networks_have_different_names():
+    names = [f"a-project-of-many.network-{number}" for number in range(20_000)]
+    assert len({device_named(name) for name in names}) == len(names)
 
 
 def test_the_router_waits_for_its_translations_and_the_revision_for_its_instance():
@@ -344,9 +350,10 @@ def test_what_is_made_beside_a_network_leaves_every_element_of_it_the_same_objec
     made, running = article()
     hidden = connector("hidden", "10.8.0.0/28")
     before = made.after([Put(network("beside")), Put(hidden)])
-    dealt = topology(before, running)
-    settled = topology(before, running, dealt)  # from now on the port blocks are held
-    after = topology(before.after(map(Put, made_beside)), running, dealt)
+    remembering = compiler()
+    dealt = remembering.compile(before, running, NOTHING).topology
+    settled = remembering.compile(before, running, dealt).topology  # from now on the port blocks are held
+    after = remembering.compile(before.after(map(Put, made_beside)), running, dealt).topology
     assert settled == dealt
     assert [element for element in settled if isinstance(element, SourceNat)]
     for key, element in settled.elements.items():

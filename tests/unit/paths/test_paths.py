@@ -3,9 +3,9 @@
 from ipaddress import IPv4Address
 
 import pytest
+from tests.lowered import lower
 from tests.worlds import article, connector_id, default_route, firewall, fleet
 
-from fogbank.lowering.lower import lower
 from fogbank.network.packet_captures import CapturedPacket, ProbeResult
 from fogbank.network.topology import DeviceName, NetnsName, Topology
 from fogbank.paths.compare import Crossing, Observation, compare, observation
@@ -95,7 +95,7 @@ def test_a_metadata_question_stays_in_the_fabric():
 
 def test_one_instance_cannot_reach_another():
     made, running = article()
-    deployed = next(iter(running.instances.values())).revision
+    deployed = next(iter(running.instances.values())).definition
     trace, _ = trace_of(made, fleet(deployed, deployed), "169.254.16.3", 8080)
     assert causes(trace) == {Cause.FIREWALL_RULE}
 

@@ -7,8 +7,8 @@ from ipaddress import IPv4Address
 from inline_snapshot import snapshot
 from tests import worlds
 from tests.elements import ELEMENTS
+from tests.lowered import lower
 
-from fogbank.lowering.lower import lower
 from fogbank.network.topology import BUILD_ORDER, FirewallPolicy, Listener, Topology
 from fogbank.planning.plan import Remove, Replace, plan
 from fogbank.planning.words import action_json, words

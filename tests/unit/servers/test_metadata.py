@@ -1,6 +1,7 @@
 """The metadata server, as code in a container reads it."""
 
 import json
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
@@ -129,3 +130,11 @@ def test_the_id_token_is_for_the_audience_that_was_named(region, server):
 def test_a_deleted_account_has_no_tokens(region):
     server = Metadata(region.identity, lambda _: FACTS)
     assert _get(server, "/computeMetadata/v1/instance/service-accounts/default/token").status == 404
+
+
+def test_the_address_of_a_folder_is_written_as_an_address(server):
+    answer = _get(server, "/computeMetadata/v1/instance")
+    assert answer.headers["Location"] == "http://metadata.google.internal/computeMetadata/v1/instance/"
+    request = ask("GET", "http://metadata/", headers=FLAVOUR, client=INSTANCE)
+    odd = server.answer(replace(request, path="/computeMetadata/v1//instance"))
+    assert odd.headers["Location"].isascii()

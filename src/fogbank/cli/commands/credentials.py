@@ -20,20 +20,20 @@ from fogbank.frontend.pki.secret_files import write_private
         "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE=me.json gcloud auth print-identity-token",
     ),
 )
-@click.option("--user", required=True, metavar="EMAIL", help="Whose: any address, it needs no registration.")
+@click.option("--user", required=True, metavar="EMAIL", help="The user's e-mail address; any will do.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write FILE, readable by its owner alone, instead of printing.",
+    help="Write FILE, readable only by its owner, instead of printing.",
 )
 @name_option
 def command(user: str, output: Path | None, name: str) -> None:
     """Print credentials of a user, for gcloud and client libraries.
 
-    They are an authorized_user file, as GOOGLE_APPLICATION_CREDENTIALS and
-    CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE take it. A private service lets the user in who has the role
-    roles/run.invoker there.
+    The format is an authorized_user file, for GOOGLE_APPLICATION_CREDENTIALS and
+    CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE. To call a private service the user needs the role
+    roles/run.invoker on it.
     """
     document = running(name).operator().post("/credentials", {"user": user})
     if output is None:

@@ -30,7 +30,7 @@ _WITNESS = "ifconfig.me"
 def command(keep: bool) -> int:
     """Run article 000 and show what the third party saw.
 
-    It starts a region of its own that keeps nothing, so others are not disturbed. The exit status is 4 when
+    It starts a temporary region of its own, so others are not affected. The exit status is 4 when
     the third party saw another address than the reserved one.
     """
     from fogbank.cli.starting import forget, start

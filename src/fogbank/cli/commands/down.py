@@ -4,17 +4,17 @@ import click
 
 from fogbank.cli.options import examples, name_option
 from fogbank.cli.output import working
-from fogbank.cli.regions import running
+from fogbank.cli.regions import there
 
 
 @click.command("down", epilog=examples("fogbank down", "fogbank down --name ci-1 --delete-state"))
 @name_option
-@click.option("--delete-state", is_flag=True, help="Also forget everything: resources, keys, images.")
+@click.option("--delete-state", is_flag=True, help="Also delete everything: resources, keys, images.")
 def command(name: str, delete_state: bool) -> None:
-    """Stop a region; its state stays for the next start."""
+    """Stop a region; its state is kept for the next start."""
     from fogbank.cli.starting import stop
 
-    region = running(name)
+    region = there(name)
     with working(f"Stopping region '{name}'"):
         stop(region)
     kept = not region.note.get("ephemeral")

@@ -22,7 +22,7 @@ _MEANINGS = {
 def command(name: str, format_: str) -> None:
     """Count dropped packets by place and reason.
 
-    The count begins when the place is made. A packet that is sent again counts again.
+    A place counts from its creation. A retransmitted packet counts again.
     """
     drops = running(name).operator().get("/drops")["drops"]
     if format_ == "json":

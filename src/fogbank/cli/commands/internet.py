@@ -31,7 +31,7 @@ def command() -> None:
 )
 @click.argument("host")
 @click.option(
-    "--allow", multiple=True, metavar="CIDR", help="Let only this range in (repeatable); 403 for others."
+    "--allow", multiple=True, metavar="CIDR", help="Admit only this range (repeatable); others get 403."
 )
 @click.option(
     "--port",
@@ -73,7 +73,7 @@ def list_(name: str, format_: str) -> None:
 @click.argument("host")
 @name_option
 def remove(host: str, name: str) -> None:
-    """Take a third party away."""
+    """Remove a third party."""
     from urllib.parse import quote
 
     running(name).operator().delete(f"/internet/sites/{quote(host, safe='')}")

@@ -17,8 +17,8 @@ _COLOURS = {"ERROR": "red", "WARNING": "yellow", "CRITICAL": "red"}
 def command(resource: str | None, follow: bool, name: str, format_: str) -> None:
     """Show what containers wrote.
 
-    RESOURCE is a service (production or run/production), one of its instances, or connector/NAME, which says
-    when it grew; without it, everything.
+    RESOURCE is a service (production or run/production), one of its instances, or connector/NAME, whose log
+    says when it scaled out. Without RESOURCE, all logs.
     """
     for entry in running(name).operator().follow("/logs", forever=follow, resource=resource):
         if format_ == "json":

@@ -23,7 +23,7 @@ _COLOURS = {"create": "green", "replace": "yellow", "remove": "red"}
 def command(last: int, everything: bool, name: str, format_: str) -> None:
     """Show what would change now, and what changed last.
 
-    Changes come in passes of the control loop. Nothing would change now once everything is as promised.
+    Changes come in passes of the control loop. Once the region has converged nothing would change.
     """
     answer = running(name).operator().get("/plan")
     passes = answer["passes"][-last:]

@@ -10,7 +10,7 @@ from fogbank.settings import describe
 @click.command("settings", epilog=examples("fogbank settings", "fogbank settings --format json"))
 @format_option
 def command(format_: str) -> None:
-    """List every setting, its default and its sentence.
+    """List every setting with its default and description.
 
     A setting is given to `fogbank up` as an option: strict_projects is --strict-projects.
     """

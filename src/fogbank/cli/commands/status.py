@@ -34,6 +34,7 @@ def show(status: dict[str, Any]) -> None:
     _connectors(status["connectors"])
     _section(status["operations"], "OPERATION")
     _converging(status["converging"])
+    _unknown_fields(status["unknownFields"])
 
 
 def _headline(status: dict[str, Any]) -> None:
@@ -90,6 +91,14 @@ def _converging(failures: list[dict[str, Any]]) -> None:
         for resource, found in groups.items()
     ]
     print_table(("CONVERGING", "WHAT", "WHY", "ATTEMPTS", "SINCE"), rows, "")
+
+
+def _unknown_fields(fields: list[dict[str, Any]]) -> None:
+    """Draw what requests carried and the API does not have: it was left out, and may have been a typo."""
+    if fields:
+        print()
+        rows = [(each["method"], each["field"], each["times"]) for each in fields]
+        print_table(("METHOD", "UNKNOWN FIELD, LEFT OUT", "TIMES"), rows, "")
 
 
 def _section(rows: list[Any], heading: str) -> None:

@@ -30,7 +30,7 @@ def command(source: str, url: str, probe: bool, name: str, format_: str) -> int:
     SOURCE is a service (production, run/production or run/PROJECT/production; without PROJECT the region's
     own project comes first), one of its revisions (run/production/REVISION), or an instance's id. URL is a
     third party or an IPv4 address. With --probe the exit status is 4 when prediction and packet disagree; a
-    packet that found no free NAT port is told and is no disagreement.
+    packet without a free NAT port is reported and is not a disagreement.
     """
     region = running(name)
     answer = ask(region, source, url, probe=False)  # refuses what is wrong before a packet is promised

@@ -37,11 +37,11 @@ def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     "up",
     epilog=examples(
         "fogbank up --detach",
-        "fogbank up --detach --name ci-1 --port 0 --ephemeral    a throw-away region beside others",
+        "fogbank up --detach --name ci-1 --port 0 --ephemeral    a temporary region next to others",
         "fogbank up                                              stay; Ctrl-C ends it",
     ),
 )
-@click.option("-d", "--detach", is_flag=True, help="Give the terminal back when the region is ready.")
+@click.option("-d", "--detach", is_flag=True, help="Return when the region is ready.")
 @setting_options
 def command(detach: bool, **chosen: Any) -> int:
     """Start a region."""

@@ -11,7 +11,6 @@ any of ours, and with that one the kernel ends every process, mount, interface a
 import contextlib
 import json
 import os
-import pwd
 import resource
 import select
 import shutil
@@ -20,12 +19,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fogbank.dataplane.linux import kernel
 from fogbank.dataplane.linux.net.namespaces import raise_loopback
+from fogbank.dataplane.linux.private_folders import cover, own_devices
+from fogbank.dataplane.linux.subordinate_ids import check_subordinate_ids
 from fogbank.errors import OperatorError
 from fogbank.unix_sockets import address_of
 
@@ -33,6 +34,11 @@ _HANDOVER = "FOGBANK_HANDOVER"
 """The environment variable that carries the descriptors' numbers into the world."""
 
 START_SECONDS = 20.0
+_KILL_SECONDS = 5.0
+"""How long the end of a killed world is waited for: the kernel takes hundreds of namespaces apart."""
+
+CONTAINERS = Path("/run/fogbank/containers")
+"""Where containers' bundles and writable files are: in the world's own memory, open to pass through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +140,21 @@ def launch(
     detach: bool = False,
     environment: Mapping[str, str] | None = None,
     start_seconds: float = START_SECONDS,
+    held: Sequence[int] = (),
+    started: Callable[[int], None] = lambda _: None,
 ) -> Launched:
     """Start ``command`` in a world of its own and wait until it calls :meth:`Entered.ready`.
+
+    ``held`` are descriptors that the world keeps open as long as it lives: a lock. ``started`` is called with
+    the number of its process before it can be ready. When it raises, or anything else here does, the world
+    ends: nothing runs of which nobody knows.
 
     ``detach`` lets it outlive this process, its output going to ``log``; otherwise it dies with the calling
     thread and prints where this process prints (or to ``log``). The listeners of this process are closed.
     """
     ready, tell = os.pipe()
     handover = {"proxy": listeners.proxy.fileno(), "operator": listeners.operator.fileno(), "ready": tell}
+    inherited = (*handover.values(), *held)
     port = listeners.port
     output = None
     if log is not None:
@@ -153,8 +166,11 @@ def launch(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={**(os.environ if environment is None else environment), _HANDOVER: json.dumps(handover)},
-            pass_fds=tuple(handover.values()),
+            env={
+                **(os.environ if environment is None else environment),
+                _HANDOVER: json.dumps({**handover, "held": held}),
+            },
+            pass_fds=inherited,
             start_new_session=detach,
             preexec_fn=None if detach else kernel.die_with_parent,  # noqa: PLW1509  # before any thread
         )
@@ -166,7 +182,13 @@ def launch(
         listeners.close()
         if output is not None:
             output.close()
-    answer = _await_ready(process, ready, log, start_seconds)
+    try:
+        started(process.pid)
+        answer = _await_ready(process, ready, log, start_seconds)
+    except BaseException:
+        stop(process.pid, 0.0)
+        process.wait()
+        raise
     return Launched(process, port, answer)
 
 
@@ -185,6 +207,8 @@ def _await_ready(
                 break
     if heard.endswith(b"\n"):
         answer: Mapping[str, object] = json.loads(heard)
+        if why := answer.get("refused"):
+            raise OperatorError(f"the region cannot start: {why}. {_last_words(log)}")
         return answer
     late = process.poll() is None and time.monotonic() >= deadline
     stop(process.pid, 0.0)
@@ -231,30 +255,6 @@ def unshare_command() -> list[str]:
     return [*command, "--user", "--map-root-user", "--map-auto"]
 
 
-def check_subordinate_ids() -> None:
-    """Check that newuidmap may give this user a range of ids; OperatorError holds the one command to run."""
-    try:
-        user = pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        user = str(os.geteuid())
-    if shutil.which("newuidmap") is None or shutil.which("newgidmap") is None:
-        raise OperatorError("newuidmap is missing. Run once as root: apt-get install uidmap")
-    for table in ("/etc/subuid", "/etc/subgid"):
-        if not _names_user(Path(table), user):
-            raise OperatorError(
-                f"{table} gives no ids to the user {user}. Run once as root: "
-                f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
-            )
-
-
-def _names_user(table: Path, user: str) -> bool:
-    names = {user, str(os.geteuid())}
-    try:
-        return any(line.partition(":")[0] in names for line in table.read_text().splitlines())
-    except OSError:
-        return False
-
-
 def stop(pid: int, grace: float = 10.0) -> None:
     """End the world whose host process is ``pid``: ask its program, and after ``grace`` seconds kill."""
     if grace > 0:
@@ -268,6 +268,9 @@ def stop(pid: int, grace: float = 10.0) -> None:
             time.sleep(0.01)
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + _KILL_SECONDS
+    while _alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _children(pid: int) -> list[int]:
@@ -284,7 +287,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entered:
     """What the program has once it is inside: the doors that were opened on the host."""
 
@@ -293,13 +296,26 @@ class Entered:
     _ready: int
 
     def ready(self, answer: Mapping[str, object]) -> None:
-        """Report to :func:`launch` that the region serves; ``answer`` is handed to its caller."""
+        """Report to :func:`launch` that the region serves; ``answer`` is handed to its caller.
+
+        BrokenPipeError when nobody waits any more: who started it was killed.
+        """
         os.write(self._ready, json.dumps(answer).encode() + b"\n")
         os.close(self._ready)
+        self._ready = -1
+
+    def refuse(self, why: str) -> None:
+        """Report to :func:`launch`, if it waits, why there is no region: a full disk holds no log."""
+        if self._ready >= 0:
+            with contextlib.suppress(BrokenPipeError):
+                self.ready({"refused": why})
 
 
-def enter() -> Entered:
+def enter(keep: Iterable[Path] = ()) -> Entered:
     """Take the world over: call this first, before threads and heavy imports.
+
+    The program finds its own code, the programs on PATH and the folders ``keep`` where they were, also below
+    /tmp.
 
     Returns in a child: the first process of the world stays behind as its init, which collects orphans,
     passes SIGTERM and SIGINT on, and takes the world down when the program ends.
@@ -307,8 +323,10 @@ def enter() -> Entered:
     handover = json.loads(os.environ.pop(_HANDOVER))
     kernel.die_with_parent()
     prepare()
+    cover((*keep, *map(Path, (*sys.path, sys.prefix, sys.base_prefix, *os.get_exec_path()))))
     _become_child_of_init(handover["ready"])
-    os.set_inheritable(handover["ready"], False)
+    for descriptor in (handover["ready"], *handover["held"]):
+        os.set_inheritable(descriptor, False)
     return Entered(
         socket.socket(fileno=_private(handover["proxy"])),
         socket.socket(fileno=_private(handover["operator"])),
@@ -322,11 +340,12 @@ def _private(descriptor: int) -> int:
 
 
 def prepare() -> None:
-    """Set the world's own namespaces up: loopback, a private /run, no host control groups."""
+    """Set the world's own namespaces up: loopback, a private /run and /dev, no host control groups."""
     raise_loopback()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every namespace keeps a few descriptors open
     kernel.mount("fogbank", "/run", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755,size=64m")
+    own_devices()
     _hide_control_groups()
     socket.sethostname("fogbank")
 

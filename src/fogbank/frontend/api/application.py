@@ -31,6 +31,8 @@ from fogbank.resources.world import Json
 from fogbank.services.contract import ErrorDialect
 
 BODY_LIMIT = 32 * 1024 * 1024
+UNKNOWN_BODY_LIMIT = 1024 * 1024
+"""For callers who did not prove who they are; the parts of a batch may do so yet."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ class ApiApplication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
         try:
-            request = await _read(scope, receive)
+            request = await self._read(scope, receive)
         except TooLargeError:
             error = ApiError(413, "The request is too large.", "INVALID_ARGUMENT", "uploadTooLarge")
             reply = json_reply(413, error_body(None, error))
@@ -61,6 +63,27 @@ class ApiApplication:
             headers.append((b"www-authenticate", reply.challenge.encode()))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.content})
+
+    async def _read(self, scope: Scope, receive: Receive) -> ApiRequest:
+        """Read a whole request; what strangers send beyond their limit is left where it is."""
+        request, has_body = _read_head(scope)
+        if not has_body:
+            return request
+        known = self._knows(request)
+        try:
+            body = await read_body(receive, BODY_LIMIT if known else UNKNOWN_BODY_LIMIT)
+        except TooLargeError:
+            if known:
+                raise
+            return request
+        return replace(request, body=body)
+
+    def _knows(self, request: ApiRequest) -> bool:
+        try:
+            self._identity.authenticate(_authorization(request))
+        except ApiError:
+            return False
+        return True
 
     async def answer(self, request: ApiRequest) -> Reply:
         """Answer one request, or a batch of them; errors become Google's envelopes."""
@@ -138,7 +161,8 @@ def _body(request: ApiRequest, method: DiscoveryMethod) -> Json | None:
     return body
 
 
-async def _read(scope: Scope, receive: Receive) -> ApiRequest:
+def _read_head(scope: Scope) -> tuple[ApiRequest, bool]:
+    """Read all but the body; tells also whether there is one."""
     host = authorization = content_type = override = ""
     has_body = False
     for name, value in scope["headers"]:
@@ -155,12 +179,12 @@ async def _read(scope: Scope, receive: Receive) -> ApiRequest:
     has_body = has_body or scope.get("http_version") == "2"
     verb = scope["method"]
     path = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0].decode("latin-1")
-    return ApiRequest(
+    request = ApiRequest(
         override.upper() if override and verb == "POST" else verb,
         host,
         path,
         scope.get("query_string", b""),
         authorization or None,
         content_type,
-        await read_body(receive, BODY_LIMIT) if has_body else b"",
     )
+    return request, has_body

@@ -1,4 +1,4 @@
-"""Batches: several requests in one, as ``multipart/mixed`` (CLIENTS 2.2).
+"""Batches: several requests in one, as ``multipart/mixed`` (behaviour/clients.md#batches).
 
 Each part is an HTTP request; its answer goes back in a part whose Content-ID says which request it was of.
 A part without credentials has those of the batch.
@@ -19,6 +19,9 @@ from fogbank.frontend.http.asgi import plain_host
 
 LARGEST_BATCH = 1000
 """Parts in one batch, as Google's limit."""
+
+_LONGEST_TYPE = 1000
+"""Characters of a content type; reading its parameters takes time that grows with their square."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ async def answer_batch(request: ApiRequest, answer: Callable[[ApiRequest], Await
 
 def parse_batch(request: ApiRequest) -> list[BatchPart]:
     """Read the parts of a batch; ValueError says what is wrong."""
+    if len(request.content_type) > _LONGEST_TYPE:
+        raise ValueError("its content type is too long")
     header = Message()
     header["content-type"] = request.content_type
     boundary = header.get_param("boundary")

@@ -16,9 +16,9 @@ _ACCOUNTS = "oauth2"
 
 _INTRODUCTION = """# Coverage
 
-What of Google's APIs Fogbank answers. Every other method is known by name and refused with status 501; a
-request that is no method of these APIs gets 404, and a field that is not built yet 400 and its name. This
-page is generated (`make docs`) from Google's discovery documents and the handlers in the code.
+The methods of Google's APIs that Fogbank answers. All other methods of these APIs are refused with status 501
+and their name; a request that matches no method gets 404, an unsupported field 400 with its name. This page
+is generated (`make docs`) from Google's discovery documents and the handlers in the code.
 
 | API | version | methods | answered |
 |---|---|---:|---:|

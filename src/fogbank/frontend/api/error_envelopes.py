@@ -1,4 +1,4 @@
-"""Google's two error envelopes (SEMANTICS 13.3).
+"""Google's two error envelopes (behaviour/api.md#errors).
 
 Compute and a few older APIs list their errors with a lower-camel reason; newer APIs give a status and
 details.

@@ -1,4 +1,4 @@
-r"""Filters of lists, in Google's two dialects (SEMANTICS 13.4).
+r"""Filters of lists, in Google's two dialects (behaviour/api.md#lists).
 
 The older one is ``name eq ".*\bweb\b.*"`` (``ne`` too): a regular expression that must fit the whole value;
 terms in parentheses beside one another must all hold.

@@ -1,4 +1,4 @@
-"""Lists: filter, order, pages and the envelope, for every API alike (SEMANTICS 13.4).
+"""Lists: filter, order, pages and the envelope, for every API alike (behaviour/api.md#lists).
 
 A page token says after which item the next page starts, not at which number, so what comes and goes between
 two pages neither repeats nor hides an item.

@@ -1,6 +1,7 @@
 """Operations as clients see them, in both dialects, and the methods that every API has for them.
 
-Compute shows ``compute#operation``; everybody else ``google.longrunning.Operation`` (SEMANTICS 13.1, 13.2).
+Compute shows ``compute#operation``; everybody else ``google.longrunning.Operation``
+(behaviour/api.md#compute-operations, behaviour/api.md#long-running-operations).
 """
 
 import re
@@ -147,7 +148,9 @@ def operations_under(world: World, api: str, dialect: OperationDialect, under: s
 
 
 def with_request_id(world: World, match: Match, body: Json, request_id: str) -> Operation | None:
-    """Find what an earlier call with the same requestId, method and target opened (SEMANTICS 13.5).
+    """Find what an earlier call with the same requestId, method and target opened.
+
+    See behaviour/api.md#request-ids.
 
     With another method or target it is simply another request.
     """
@@ -174,6 +177,9 @@ def _numbered(operation: Operation) -> str:
 
 
 def check_request_id(request_id: str) -> None:
-    """Refuse what is no UUID, and the zero UUID, which Google does not support (SEMANTICS 13.5)."""
+    """Refuse what is no UUID, and the zero UUID, which Google does not support.
+
+    See behaviour/api.md#request-ids.
+    """
     if not _UUID.fullmatch(request_id) or not request_id.strip("0-"):
         raise invalid_value("requestId", request_id, "Must be a UUID other than the zero UUID.")

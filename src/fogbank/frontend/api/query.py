@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl
 
 from fogbank.discovery.schemas import bad_request, convert_scalar
 from fogbank.errors import ApiError, required_field
+from fogbank.frontend.http.asgi import MOST_FIELDS
 
 STANDARD = frozenset(
     {"alt", "fields", "key", "prettyPrint", "quotaUser", "userIp", "access_token", "oauth_token"}
@@ -15,7 +16,9 @@ STANDARD = frozenset(
 
 
 def parse_query(query: bytes) -> list[tuple[str, str]]:
-    """Take a query apart, in order."""
+    """Take a query apart, in order; 400 when it has too many parameters to be meant."""
+    if query.count(b"&") >= MOST_FIELDS:
+        raise ApiError(400, "The request has too many query parameters.", "INVALID_ARGUMENT", "badRequest")
     return parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else []
 
 

@@ -14,15 +14,18 @@ from urllib.parse import parse_qs, unquote
 from fogbank.frontend.http.json_bodies import BadJsonError, parse_json
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 BODY_LIMIT = 1024 * 1024
+MOST_FIELDS = 1000
+"""Parameters in a query or in a form."""
 
 
 class TooLargeError(Exception):
-    """The request's body passes the limit."""
+    """The request's body passes the limit, or it has too many parameters."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +43,26 @@ class HttpRequest:
     @cached_property
     def query(self) -> Mapping[str, str]:
         """The query's parameters, the first value of each."""
-        return {k: v[0] for k, v in parse_qs(self.query_string, keep_blank_values=True).items()}
+        return _fields(self.query_string)
 
     @cached_property
     def form(self) -> Mapping[str, str]:
         """The fields of a form or of a JSON object, whichever the body is; none when it is neither."""
         text = self.body.decode(errors="replace")
         if "json" not in self.headers.get("content-type", "") and not text.lstrip().startswith("{"):
-            return {k: v[0] for k, v in parse_qs(text, keep_blank_values=True).items()}
+            return _fields(text)
         try:
             content = parse_json(text)
         except BadJsonError:
             return {}
         return {k: v for k, v in content.items() if isinstance(v, str)} if isinstance(content, dict) else {}
+
+
+def _fields(text: str) -> dict[str, str]:
+    """Read a form, the first value of each field; TooLargeError when there are too many."""
+    if text.count("&") >= MOST_FIELDS:
+        raise TooLargeError
+    return {k: v[0] for k, v in parse_qs(text, keep_blank_values=True).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +114,12 @@ def plain_host(text: str) -> str:
 def path_of(scope: Scope) -> str:
     """Read a request's path with its escapes undone."""
     raw = scope.get("raw_path")
-    return unquote(raw.decode("latin-1").partition("?")[0]) if raw else str(scope["path"])
+    return path_text(raw.partition(b"?")[0]) if raw else str(scope["path"])
+
+
+def path_text(raw: bytes) -> str:
+    """Undo the escapes of a path."""
+    return unquote(raw.decode("latin-1"))
 
 
 async def read_body(receive: Receive, limit: int) -> bytes:
@@ -153,10 +168,9 @@ def application(handle: Callable[[HttpRequest], HttpResponse]) -> Application:
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            request = await read_request(scope, receive)
+            answer = handle(await read_request(scope, receive))
         except TooLargeError:
-            await respond(send, text_answer("The request is too large.\n", 413))
-            return
-        await respond(send, handle(request))
+            answer = text_answer("The request is too large.\n", 413)
+        await respond(send, answer)
 
     return serve

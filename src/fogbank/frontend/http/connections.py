@@ -1,37 +1,38 @@
-"""HTTP on a connection that already speaks TLS: uvicorn for HTTP/1.1, hypercorn for clients that want HTTP/2.
+"""HTTP on a connection that already speaks TLS: uvicorn for HTTP/1.1, h2 for clients that want HTTP/2.
 
-Both are maintained servers; here they only get connections that they did not accept themselves. HTTP/1.1 is
-preferred, since it costs a third; gRPC clients offer HTTP/2 alone and get it. This module and `http2` are the
-only ones that know the servers' internals, which is why their versions are exact.
+Both get connections that they did not accept themselves, and keep to the limits of one table. HTTP/1.1 is
+preferred, since it costs a third; gRPC clients offer HTTP/2 alone and get it.
 """
 
 import asyncio
 import socket
 import ssl
 from email.utils import formatdate
-from typing import Any
+from typing import TYPE_CHECKING
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from fogbank.frontend.http.asgi import Application
+from fogbank.frontend.http.http1 import Headers, Http1
+from fogbank.frontend.http.turns import Turns
+from fogbank.limits import HEAD_SECONDS, IDLE_SECONDS, ConnectionTable
+
+if TYPE_CHECKING:
+    from fogbank.frontend.http.http2 import Http2
 
 ALPN = ("http/1.1", "h2")
 """What a server's context has to offer, best first."""
 
-KEEP_ALIVE_SECONDS = 300
-"""How long an idle connection stays; clients pool them longer than uvicorn's five seconds."""
-
 
 class Connections:
-    """Serves one ASGI application on any number of connections."""
+    """Serves one ASGI application on any number of connections. Make it in the event loop."""
 
     def __init__(self, app: Application) -> None:
         self._app = app
         self._config = uvicorn.Config(
             app,
-            http=HttpToolsProtocol,
+            http=Http1,
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -40,59 +41,61 @@ class Connections:
             server_header=False,
             date_header=False,
             proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_keep_alive=int(IDLE_SECONDS),
         )
         self._config.load()
         self._state = ServerState()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.table = ConnectionTable()
+        self._turns = Turns()
         self._ticking: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begin to keep the Date header; call in the event loop."""
+        """Begin to keep the Date header and the limits; call in the event loop."""
+        self.table.start()
+        self._tick()
+
+    def _tick(self) -> None:
         self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
-        self._ticking = asyncio.get_running_loop().call_later(1.0, self.start)
+        self._ticking = asyncio.get_running_loop().call_later(1.0, self._tick)
 
     async def close(self) -> None:
         """Drop every connection."""
         if self._ticking is not None:
             self._ticking.cancel()
-        for connection in list(self._state.connections):
-            connection.shutdown()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.table.close()
 
     async def listen(self, listener: socket.socket, context: ssl.SSLContext | None = None) -> asyncio.Server:
         """Serve on a listening socket; with ``context`` under TLS."""
         loop = asyncio.get_running_loop()
-        return await loop.create_server(lambda: _Arrival(self), sock=listener, ssl=context)
-
-    def take(self, transport: asyncio.Transport) -> asyncio.Protocol:
-        """Serve HTTP on ``transport``, in the version that the handshake settled; give its new protocol."""
-        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
-        protocol: asyncio.Protocol
-        if tls is not None and tls.selected_alpn_protocol() == "h2":
-            protocol = self._second()
-        else:
-            protocol = HttpToolsProtocol(self._config, self._state, {}, asyncio.get_running_loop())
-        transport.set_protocol(protocol)
-        protocol.connection_made(
-            _Joining(transport) if isinstance(protocol, HttpToolsProtocol) else transport
+        handshake = HEAD_SECONDS if context else None
+        return await loop.create_server(
+            lambda: _Arrival(self), sock=listener, ssl=context, ssl_handshake_timeout=handshake
         )
-        return protocol
 
-    def _second(self) -> asyncio.StreamReaderProtocol:
-        loop = asyncio.get_running_loop()
-        return asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=loop), self._serve_second, loop)
+    def take(self, transport: asyncio.Transport, below: asyncio.Transport | None = None) -> "Http1 | Http2":
+        """Serve HTTP on ``transport``, in the version that the handshake settled; give its new protocol.
 
-    async def _serve_second(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task: asyncio.Task[Any] | None = asyncio.current_task()
-        if task is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        from fogbank.frontend.http.http2 import serve_connection  # few clients want HTTP/2
+        ``below`` is the transport under TLS. Whoever is cut off is read from no more there: TLS itself would
+        go on to read, decrypt and throw away until the client closes.
+        """
+        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+        if tls is not None and tls.selected_alpn_protocol() == "h2":
+            second = self._second(below)
+            transport.set_protocol(second)
+            second.connection_made(transport)
+            return second
+        first = Http1(self._config, self._state, self.table, below)
+        transport.set_protocol(first)
+        first.connection_made(_Joining(transport))
+        return first
 
-        await serve_connection(self._app, reader, writer, KEEP_ALIVE_SECONDS)
+    def _second(self, below: asyncio.Transport | None) -> "Http2":
+        from fogbank.frontend.http.http2 import Http2  # few clients want it
+
+        return Http2(self._app, self.table, self._turns, self._date, below)
+
+    def _date(self) -> Headers:
+        return self._state.default_headers
 
 
 class _Arrival(asyncio.Protocol):
@@ -121,6 +124,7 @@ class _Joining(asyncio.Transport):
         self.pause_reading = transport.pause_reading  # type: ignore[method-assign]
         self.resume_reading = transport.resume_reading  # type: ignore[method-assign]
         self.set_protocol = transport.set_protocol  # type: ignore[method-assign]
+        self.get_write_buffer_size = transport.get_write_buffer_size  # type: ignore[method-assign]
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self._held:

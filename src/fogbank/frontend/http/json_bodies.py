@@ -14,6 +14,10 @@ DEEPEST = 100
 
 _AROUND = 20
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_NO_BRACKETS = re.compile(r"[^\[\]{}]+")
+_MOST_BRACKETS = 10_000
+"""How far back it is looked for what is open: the wording of an error is not worth more."""
+
 _WORDS = {
     "Expecting property name enclosed in double quotes": "Expected an object key or }.",
     "Illegal trailing comma before end of object": "Expected an object key or }.",
@@ -102,7 +106,8 @@ def _explain(error: json.JSONDecodeError) -> str:
 def _open(text: str) -> str:
     """Return what would close the innermost object or list that is open at the end of ``text``."""
     depth = 0
-    for character in reversed(_STRING.sub("", text)):
+    brackets = _NO_BRACKETS.sub("", _STRING.sub("", text))
+    for character in reversed(brackets[-_MOST_BRACKETS:]):
         if character in "]}":
             depth += 1
         elif character in "[{":

@@ -12,22 +12,28 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from fogbank.frontend.http.connections import Connections
+from fogbank.frontend.http.targets import BadTargetError, read_authority, read_target
 from fogbank.frontend.http.virtual_hosts import kind_of
+from fogbank.limits import HEAD_SECONDS
 
 HEAD_LIMIT = 16 * 1024
 """The longest request to the proxy itself."""
 
-HANDSHAKE_SECONDS = 30.0
+SHUTDOWN_SECONDS = 1.0
+"""How long the farewell of TLS may take."""
+
+_LONGEST_QUOTE = 100
+"""Characters of a target that a refusal repeats."""
 
 TlsContext = Callable[[str], ssl.SSLContext]
 """Given a host, the server's context for it, which offers :data:`fogbank.frontend.http.connections.ALPN`."""
 
 _log = logging.getLogger(__name__)
 
-_REQUEST = re.compile(rb"^([A-Z]+) (\S+) HTTP/1\.[01]\r?$")
+_REQUEST = re.compile(rb"([A-Z]{1,20}) ([!-~]+) HTTP/1\.[01]\r?")
+_NOT_UNDERSTOOD = "This is Fogbank's HTTPS proxy; it did not understand the request."
 _METADATA = frozenset({"metadata.google.internal", "metadata", "169.254.169.254"})
 _REASONS = {302: "Found", 400: "Bad Request", 403: "Forbidden", 431: "Request Header Fields Too Large"}
 _REASONS |= {502: "Bad Gateway"}
@@ -67,14 +73,19 @@ class Proxy:
         try:
             context = self._tls_context(host)
             secured = await loop.start_tls(
-                transport, pending, context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
+                transport,
+                pending,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=HEAD_SECONDS,
+                ssl_shutdown_timeout=SHUTDOWN_SECONDS,
             )
-        except (OSError, ssl.SSLError) as error:
+        except (OSError, ValueError) as error:
             _log.info("TLS handshake as %s failed: %s", host, error)
-            transport.close()
+            transport.abort()
             return
         if secured is not None and not pending.lost:
-            pending.hand_over(self.connections.take(secured))
+            pending.hand_over(self.connections.take(secured, transport))
 
 
 class _Pending(asyncio.Protocol):
@@ -106,76 +117,120 @@ class _Tunnel(asyncio.Protocol):
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
-        self._head = b""
+        self._head = bytearray()
         self._transport: asyncio.Transport | None = None
+        self._answered = False
+        self.opened = proxy.connections.table.now
+
+    # What the table asks. The tunnel is in it until HTTP begins inside.
+
+    @property
+    def waiting(self) -> bool:
+        return True
+
+    @property
+    def held(self) -> int:
+        return 0
+
+    def overdue(self, now: float) -> bool:
+        return now - self.opened > HEAD_SECONDS
+
+    def drop(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def shutdown(self) -> None:
+        self.drop()
+
+    # What the transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
+        self._proxy.connections.table.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
+        self._proxy.connections.table.remove(self)
 
     def data_received(self, data: bytes) -> None:
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None or self._answered or transport.is_closing():
             return
+        searched = max(0, len(self._head) - 3)
         self._head += data
-        head, ended, rest = self._head.partition(b"\r\n\r\n")
-        if not ended:
-            if len(self._head) > HEAD_LIMIT:
-                _refuse(transport, 431, "The request's head is too long.")
-            return
-        self._transport = None  # what follows is TLS, or nothing
-        match = _REQUEST.match(head.partition(b"\n")[0])
+        end = self._head.find(b"\r\n\r\n", searched)
+        if len(self._head) > HEAD_LIMIT and not 0 <= end <= HEAD_LIMIT:
+            _refuse(transport, 431, "The request's head is too long.")
+        elif not self._head[:1].isupper():  # TLS, or SOCKS: no blank line may ever come
+            _refuse(transport, 400, _NOT_UNDERSTOOD)
+        elif end >= 0:
+            self._answered = True  # what follows is TLS, or nothing
+            self._answer(transport, bytes(self._head[:end]), rest=len(self._head) > end + 4)
+
+    def _answer(self, transport: asyncio.Transport, head: bytes, *, rest: bool) -> None:
+        match = _REQUEST.fullmatch(head.partition(b"\n")[0])
         if match is None:
-            _refuse(transport, 400, "This is Fogbank's HTTPS proxy; it did not understand the request.")
+            _refuse(transport, 400, _NOT_UNDERSTOOD)
             return
         verb, target = match[1].decode(), match[2].decode("latin-1")
         if verb != "CONNECT":
-            _refuse(transport, *answer_plain(target))
+            _refuse(transport, *answer_plain(verb, target))
         elif reason := refusal(target):
             _refuse(transport, 403, reason)
         elif rest:
             _refuse(transport, 400, "The client spoke before the tunnel was open.")
         else:
             transport.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            self._open(transport, target.rpartition(":")[0].lower().rstrip("."))
+            self._open(transport, read_authority(target)[0])
 
     def _open(self, transport: asyncio.Transport, host: str) -> None:
         task = asyncio.get_running_loop().create_task(self._proxy.secure(transport, host))
+        # It leaves the table when the handshake is done, or has failed: until then its time counts.
+        task.add_done_callback(lambda _: self._proxy.connections.table.remove(self))
         self._proxy.tunnels.add(task)
         task.add_done_callback(self._proxy.tunnels.discard)
 
 
 def refusal(target: str) -> str | None:
-    """Return why a tunnel to ``target`` (host and port) is refused; None when it is not."""
-    host, _, port = target.rpartition(":")
-    host = host.lower().rstrip(".")
-    if not host or not port.isdigit():
-        return f"'{target}' is not a host and a port."
+    """Tell why a tunnel to ``target`` (host and port) is refused; None when it is not."""
+    try:
+        host, port = read_authority(target)
+    except BadTargetError:
+        return f"'{_quoted(target)}' is not a host and a port."
+    if port is None:
+        return f"'{_quoted(target)}' is not a host and a port."
     if kind_of(host) is None:
         return (
             f"Fogbank does not stand for {host}, and no packet leaves this machine. "
             "Name the host in NO_PROXY to reach the real one; the region's own third parties are there for "
             "its workloads alone."
         )
-    if port != "443":
+    if port != 443:
         return f"Fogbank serves {host} on port 443 alone, not on {port}."
     return None
 
 
-def answer_plain(target: str) -> tuple[int, str, str]:
+def answer_plain(verb: str, target: str) -> tuple[int, str, str]:
     """Answer a request without a tunnel: the status, the text and where to go instead (or nothing)."""
-    url = urlsplit(target)
-    host = (url.hostname or "").lower()
+    try:
+        url = read_target(verb, target.encode("latin-1"))
+        host, port = read_authority(url.host.decode("latin-1")) if url.host else ("", None)
+    except BadTargetError as error:
+        return 400, f"'{_quoted(target)}' cannot be fetched: {error}.", ""
     if not host:
         return 400, "This is Fogbank's HTTPS proxy; use it by setting HTTPS_PROXY (see fogbank env).", ""
-    if kind_of(host) == "run":
-        query = f"?{url.query}" if url.query else ""
-        return 302, f"{host} is served over HTTPS.", f"https://{host}{url.path or '/'}{query}"
+    if kind_of(host) == "run" and port in {None, 80}:
+        return 302, f"{host} is served over HTTPS.", f"https://{host}{url.render().decode('latin-1')}"
     if host in _METADATA:
         text = (
             "The metadata server answers workloads inside the region alone. Do not set HTTP_PROXY to Fogbank."
         )
         return 502, text, ""
-    return 502, f"Fogbank proxies HTTPS alone, and does not fetch {target}. Do not set HTTP_PROXY to it.", ""
+    text = f"Fogbank proxies HTTPS alone, and does not fetch {_quoted(target)}. Do not set HTTP_PROXY to it."
+    return 502, text, ""
+
+
+def _quoted(target: str) -> str:
+    return target if len(target) <= _LONGEST_QUOTE else f"{target[:_LONGEST_QUOTE]}…"
 
 
 def _refuse(transport: asyncio.Transport, status: int, reason: str, location: str = "") -> None:

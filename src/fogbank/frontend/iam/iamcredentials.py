@@ -24,7 +24,7 @@ HOST = SERVICE.host
 
 _PREFIX = "/v1/projects/"
 _NO_LOCATIONS: Json = {"locations": [], "encodedLocations": "0x0"}
-"""No boundary: the account may be used from everywhere (CLIENTS 1)."""
+"""No boundary: the account may be used from everywhere (behaviour/clients.md#credentials)."""
 
 
 def iamcredentials_application(identity: Identity) -> Application:

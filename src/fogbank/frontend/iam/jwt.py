@@ -167,7 +167,10 @@ def seconds_of(claims: Claims, name: str) -> float:
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadTokenError(f"no time in {name}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise BadTokenError(f"no time in {name}") from error
 
 
 @cache

@@ -9,10 +9,12 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
+from contextvars import ContextVar
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fogbank.clock import Clock
+from fogbank.frontend.http import refusals
 from fogbank.frontend.http.asgi import (
     HttpResponse,
     Receive,
@@ -36,7 +38,7 @@ from fogbank.frontend.ingress.exchange import (
     send_back,
     target_of,
 )
-from fogbank.frontend.ingress.forwarded_headers import new_trace, request_headers
+from fogbank.frontend.ingress.forwarded_headers import BadAnswerError, new_trace, request_headers
 from fogbank.network.topology import NetnsName
 from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
@@ -46,6 +48,7 @@ from fogbank.resources.world import Resource, World
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
+    from yarl import URL
 
 OpenSocket = Callable[[NetnsName, socket.SocketKind], socket.socket]
 
@@ -92,6 +95,8 @@ class Ingress:
         found = self._find(host_of(headers))
         if found is None:
             await respond(send, html_answer(error_pages.not_found(), 404, _FRONT_END))
+        elif not path_of(scope).startswith("/"):  # OPTIONS *: it asks the front end, not a service
+            await respond(send, html_answer(refusals.page(400), 400, _FRONT_END))
         elif scope.get("scheme") == "http":
             location = f"https://{host_of(headers)}{target_of(scope)}"
             await respond(send, html_answer("", 302, {**_FRONT_END, "Location": location}))
@@ -135,7 +140,7 @@ class Ingress:
         target = pick(service.traffic, tag, self._draw())
         if target is None or service.ingress != "all":  # every caller comes from outside so far
             return html_answer(error_pages.not_found(), 404)
-        verdict = invoker.check(world, resource, exchange.headers, self._identity)
+        verdict = invoker.check(resource, exchange.headers, self._identity)
         if isinstance(verdict, invoker.Refused):
             record.message = verdict.why
             if verdict.status == 401:
@@ -165,7 +170,7 @@ class Ingress:
         except TimeoutError:
             record.message = error_pages.TIMED_OUT
             return None if exchange.started else text_answer(error_pages.UPSTREAM_TIMEOUT, 504)
-        except OSError as error:
+        except (OSError, BadAnswerError) as error:
             return _broken(exchange, error)
         except ClientGoneError:
             record.status = record.status or 499
@@ -198,14 +203,13 @@ class Ingress:
         exchange: Exchange,
         admitted: invoker.Admitted,
     ) -> None:
-        from yarl import URL
-
         netns, address, port = place
         headers = request_headers(exchange.headers, exchange.record, admitted.header)
         first = await exchange.body.get()
+        _leased.set((str(address), port))
         async with self._session(netns).request(
             exchange.scope["method"],
-            URL(f"http://{address}:{port}{target_of(exchange.scope)}", encoded=True),
+            upstream_url(address, port, exchange.scope),
             headers=headers,
             data=None if first is None else chunks(exchange, first),
             allow_redirects=False,
@@ -218,7 +222,9 @@ class Ingress:
 
         if netns not in self._sessions:
 
-            def make_socket(_: Any) -> socket.socket:
+            def make_socket(found: Any) -> socket.socket:
+                if found[4][:2] != _leased.get():
+                    raise OSError(f"{found[4]} is not the instance that was leased")
                 made = self._open_socket(netns, socket.SOCK_STREAM)
                 made.setblocking(False)
                 return made
@@ -231,6 +237,9 @@ class Ingress:
             )
         return self._sessions[netns]
 
+
+_leased: ContextVar[tuple[str, int]] = ContextVar("leased")
+"""The address and port of the instance that the present request may connect to."""
 
 _FRONT_END = {"Server": "Google Frontend"}
 _NO_WEBSOCKETS = "Fogbank does not forward WebSockets yet."
@@ -249,6 +258,14 @@ def pick(traffic: Iterable[Target], tag: str | None, draw: float) -> Target | No
         if left < 0:
             return target
     return serving[-1] if serving else None
+
+
+def upstream_url(address: IPv4Address, port: int, scope: Scope) -> "URL":
+    """Make the URL of a request to an instance: its host is the instance, whatever the request says."""
+    from yarl import URL
+
+    path, _, query = target_of(scope).partition("?")
+    return URL.build(scheme="http", host=str(address), port=port, path=path, query_string=query, encoded=True)
 
 
 def _new_record(scope: Scope, headers: Mapping[str, str], service: ResourceName) -> RequestRecord:

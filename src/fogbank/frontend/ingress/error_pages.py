@@ -1,4 +1,4 @@
-"""The pages that Google's front end shows for a service, in its own words (SEMANTICS 5.6).
+"""The pages that Google's front end shows for a service, in its own words (behaviour/cloud-run.md#invokers).
 
 People and scripts compare them byte by byte, because a container's own 404 looks different.
 """

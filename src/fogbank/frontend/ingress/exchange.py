@@ -103,7 +103,7 @@ async def send_back(exchange: Exchange, response: "ClientResponse") -> None:
         {
             "type": "http.response.start",
             "status": response.status,
-            "headers": response_headers(response.raw_headers, record.trace),
+            "headers": response_headers(response.raw_headers, record.trace, response.status),
         }
     )
     exchange.started = True

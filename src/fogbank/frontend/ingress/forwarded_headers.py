@@ -1,8 +1,10 @@
 """Headers on their way through the ingress: what a container is told of its caller, and the caller of it.
 
-SEMANTICS 5.5 lists them. Those that concern one connection only are dropped at each side.
+The list is in behaviour/cloud-run.md#container. Those that concern one connection only are dropped at each
+side.
 """
 
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,8 +26,15 @@ _ONE_CONNECTION = frozenset(
         "expect",
     }
 )
+_ABOUT_BODY = frozenset({"content-length"})
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
 _OURS = frozenset({"server", "x-cloud-trace-context", "date"})
 _FORWARDED_BY_US = frozenset({"x-serverless-authorization", "x-forwarded-proto", "forwarded"})
+
+
+class BadAnswerError(Exception):
+    """A container's answer has something that no HTTP server may send on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +72,9 @@ def request_headers(
 ) -> list[tuple[str, str]]:
     """Return the headers that the container gets; ``token_header`` carried the token that was checked."""
     trace, hops = caller.trace, headers.get("x-forwarded-for")
-    kept = {n: v for n, v in headers.items() if n not in _ONE_CONNECTION | _FORWARDED_BY_US}
-    if token_header == "authorization":  # noqa: S105 (a header's name)
+    dropped = _ONE_CONNECTION | _FORWARDED_BY_US | _nominated(headers.get("connection", ""))
+    kept = {n: v for n, v in headers.items() if n not in dropped}
+    if token_header == "authorization" and "authorization" in kept:  # noqa: S105 (a header's name)
         kept["authorization"] = without_signature(kept["authorization"])
     kept |= {
         "x-forwarded-for": f"{hops},{caller.remote_ip}" if hops else caller.remote_ip,
@@ -76,12 +86,24 @@ def request_headers(
     return list(kept.items())
 
 
-def response_headers(raw: Iterable[tuple[bytes, bytes]], trace: TraceContext) -> list[tuple[bytes, bytes]]:
-    """Return the headers that the caller gets."""
-    dropped = _ONE_CONNECTION | _OURS
+def _nominated(connection: str) -> frozenset[str]:
+    """Read which headers a ``Connection`` header declares its own (RFC 9110, section 7.6.1)."""
+    return frozenset(name.strip().lower() for name in connection.split(",")) - {"host"}
+
+
+def response_headers(
+    raw: Iterable[tuple[bytes, bytes]], trace: TraceContext, status: int = 200
+) -> list[tuple[bytes, bytes]]:
+    """Give the headers that the caller gets; BadAnswerError when the container's are no HTTP."""
+    raw = list(raw)
+    if not 200 <= status <= 599:
+        raise BadAnswerError(f"the status {status}")
+    if not all(_NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in raw):
+        raise BadAnswerError("a malformed header")
+    dropped = _ONE_CONNECTION | _OURS | (_ABOUT_BODY if status in {204, 304} else frozenset())
     kept = [(name.lower(), value) for name, value in raw if name.decode("latin-1").lower() not in dropped]
     if any(name == b"set-cookie" for name, _ in kept):
-        # SEMANTICS 5.5: an answer that sets a cookie must not be shared by a cache.
+        # An answer that sets a cookie must not be shared by a cache (behaviour/cloud-run.md#container).
         kept = [(name, value) for name, value in kept if name != b"cache-control"]
         kept.append((b"cache-control", b"private"))
     return [

@@ -130,7 +130,7 @@ def _exhausted(limit: int) -> ApiError:
 
 
 def _full(subnetwork: Resource, held: IPv4Network) -> ApiError:
-    # SEMANTICS 1.2.6
+    # behaviour/vpc.md#exhaustion
     message = (
         f"IP space of '{subnetwork.name.path}' is exhausted. Insufficient free IP addresses in the IP range "
         f"'{held}'. Consider expanding the current IP range or selecting an alternative IP range. If this is "

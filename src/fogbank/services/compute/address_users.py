@@ -1,6 +1,7 @@
 """Who uses an address: derived from the routers whenever somebody asks, so it is never out of date.
 
-The only users so far are NAT gateways; the address shows the router that they hang from (SEMANTICS 2).
+The only users so far are NAT gateways; the address shows the router that they hang from
+(behaviour/static-addresses.md#use-and-release).
 """
 
 from fogbank.resources.compute_indexes import router_with_address

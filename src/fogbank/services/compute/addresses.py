@@ -124,7 +124,10 @@ def reserved(call: Call, name: ResourceName, body: Json, fields: Json) -> Resour
 
 
 def automatic(call: Call, region: str, project: str, address: IPv4Address, tier: str) -> Resource:
-    """Make the address that a gateway with automatic addresses takes for itself (SEMANTICS 2)."""
+    """Make the address that a gateway with automatic addresses takes for itself.
+
+    See behaviour/static-addresses.md#automatic.
+    """
     serial = 10_000_000 + call.new_id() % 90_000_000
     microseconds = int(call.now.timestamp() * 1_000_000)
     identifier = f"nat-auto-ip-{serial}-0-{microseconds}"

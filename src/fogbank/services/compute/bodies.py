@@ -69,7 +69,7 @@ def one_of(field: str, value: object, allowed: Iterable[str]) -> None:
 
 
 def check_labels(labels: Mapping[str, str]) -> None:
-    """Refuse labels that break Google's rules (SEMANTICS 13.6)."""
+    """Refuse labels that break Google's rules (behaviour/api.md#labels)."""
     if len(labels) > 64:
         raise invalid_value("resource.labels", len(labels), "A resource has at most 64 labels.")
     for key, value in labels.items():

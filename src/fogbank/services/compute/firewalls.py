@@ -1,4 +1,4 @@
-"""Firewall rules: what may enter and leave the endpoints of a network (SEMANTICS 1.5).
+"""Firewall rules: what may enter and leave the endpoints of a network (behaviour/vpc.md#firewall-rules).
 
 A rule either allows or denies. Rules that a connector made for itself are marked in private: they live and
 die with it, and nobody changes them.

@@ -15,7 +15,7 @@ _NAME = re.compile(NAME_PATTERN)
 
 
 def check_name(field: str, value: object) -> None:
-    """Refuse what is no name in compute (SEMANTICS 1.1)."""
+    """Refuse what is no name in compute (behaviour/vpc.md#networks)."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise invalid_value(field, value, f"Must be a match of regex '{NAME_PATTERN}'")
 

@@ -1,4 +1,6 @@
-"""What the gateways of a router do right now, read from the network that the kernel holds (SEMANTICS 3.8).
+"""What the gateways of a router do right now, read from the network that the kernel holds.
+
+See behaviour/cloud-nat.md#status.
 
 The mapping is the kernel's word: a client shows here when its translation exists, with the ports that it has.
 """
@@ -96,7 +98,10 @@ def instance_names(world: World, router: Router) -> Mapping[IPv4Address, str]:
 
 
 def instance_name(connector: Connector, address: IPv4Address) -> str:
-    """Name a connector's machine as Google does: ``aet-uscentral1-NAME-1a2b`` (SEMANTICS 3.8)."""
+    """Name a connector's machine as Google does: ``aet-uscentral1-NAME-1a2b``.
+
+    See behaviour/cloud-nat.md#status.
+    """
     digest = blake2b(f"{connector.name.path}/{address}".encode(), digest_size=2).hexdigest()
     return f"aet-{connector.region.replace('-', '')}-{connector.name.id}-{digest}"
 

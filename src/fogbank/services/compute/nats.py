@@ -1,4 +1,6 @@
-"""NAT gateways: Google's defaults and refusals for the ``nats`` of a router (SEMANTICS 3.3).
+"""NAT gateways: Google's defaults and refusals for the ``nats`` of a router.
+
+See behaviour/cloud-nat.md#gateways.
 
 A gateway is one entry of a router, given anew with every change. What the network cannot do yet (dynamic port
 allocation, endpoint independent mapping, rules, private NAT, IPv6) is refused by name; the same fields with
@@ -121,7 +123,7 @@ def _served(world: World, call: Call, field: str, body: Json) -> Json:
     chosen = body.get("sourceIpRangesToNat") or [RANGES[0]]
     for each in chosen:
         one_of(f"{field}.sourceIpRangesToNat", each, RANGES)
-    # SEMANTICS 3.3: the only legal pair is primary and listed secondary.
+    # The only legal pair is primary and listed secondary (behaviour/cloud-nat.md#gateways).
     if len(chosen) > 1 and sorted(chosen) != sorted(RANGES[1:]):
         raise invalid_value(f"{field}.sourceIpRangesToNat", chosen, "The values cannot be combined.")
     served: Json = {"name": subnetwork.name.self_link, "sourceIpRangesToNat": list(chosen)}

@@ -72,7 +72,7 @@ def born(network: Resource, call: Call) -> Iterator[Change]:
 
 
 def default_route(network: Resource, call: Call) -> Resource:
-    """Make the route to the internet gateway that every new network has (SEMANTICS 1.4)."""
+    """Make the route to the internet gateway that every new network has (behaviour/vpc.md#routes)."""
     name = ResourceName(
         "compute.routes",
         f"projects/{network.name.project}/global/routes/default-route-r-{network.id % 16**8:08x}00000000",
@@ -88,7 +88,7 @@ def default_route(network: Resource, call: Call) -> Resource:
 
 
 def _settings(body: Json) -> Json:
-    """Fill in and check what a network's maker may choose (SEMANTICS 1.1)."""
+    """Fill in and check what a network's maker may choose (behaviour/vpc.md#networks)."""
     refuse_unbuilt("networks", body, _UNBUILT)
     settings: Json = {"description": body["description"]} if body.get("description") else {}
     settings["autoCreateSubnetworks"] = bool(body["autoCreateSubnetworks"])
@@ -145,7 +145,7 @@ def switch_to_custom_mode(world: World, call: Call) -> Decision:
 
 
 def delete(world: World, call: Call) -> Decision:
-    """Take a network away, unless something is in it that people put there (SEMANTICS 1.1)."""
+    """Take a network away, unless something is in it that people put there (behaviour/vpc.md#networks)."""
     network = world.get(named(world, call, "networks", call["network"]))
     user = next(_users(world, network), None)
     if user is not None:

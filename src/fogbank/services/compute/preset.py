@@ -1,4 +1,7 @@
-"""The network that every new project finds: ``default``, in auto mode, with four rules (SEMANTICS 1.1)."""
+"""The network that every new project finds: ``default``, in auto mode, with four rules.
+
+See behaviour/vpc.md#networks.
+"""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime

@@ -20,7 +20,10 @@ _QUOTAS = {
     "ROUTERS": ("routers", 20.0),
     "STATIC_ADDRESSES": ("addresses", 254.0),
 }
-"""Metric to collection and limit; the limits are Google's usual ones (SEMANTICS 1.7, unverified)."""
+"""Metric to collection and limit; the limits are Google's usual ones.
+
+See behaviour/vpc.md#quotas, unverified.
+"""
 
 
 def get(world: World, call: Call) -> Json:

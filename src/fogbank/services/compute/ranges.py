@@ -1,4 +1,4 @@
-"""Ranges of subnetworks: which are allowed, and that no two of a network overlap (SEMANTICS 1.2.3).
+"""Ranges of subnetworks: which are allowed, and that no two of a network overlap (behaviour/vpc.md#ranges).
 
 A network's ranges are those of its subnetworks in all regions, primary and secondary, those reserved for
 peering, and those of connectors that brought a range of their own.
@@ -16,7 +16,7 @@ from fogbank.resources.vpcaccess import connectors_in
 from fogbank.resources.world import World
 
 AUTO_BLOCK = IPv4Network("10.128.0.0/9")
-"""Where the subnetworks of auto mode networks live (SEMANTICS 1.1)."""
+"""Where the subnetworks of auto mode networks live (behaviour/vpc.md#networks)."""
 
 SMALLEST = 29
 LARGEST = 4
@@ -91,5 +91,5 @@ def check_disjoint(field: str, wanted: IPv4Network, taken: Iterator[TakenRange])
 
 
 def conflict(field: str, wanted: IPv4Network, holder: str) -> ApiError:
-    """Refuse in Google's words (SEMANTICS 1.2.3)."""
+    """Refuse in Google's words (behaviour/vpc.md#ranges)."""
     return invalid_value(field, wanted, f"Invalid IPCidrRange: {wanted} conflicts with {holder}")

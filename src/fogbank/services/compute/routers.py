@@ -139,7 +139,10 @@ def _draft(
 def _take_addresses(
     world: World, call: Call, router: Resource, kept: dict[str, list[str]]
 ) -> Iterator[tuple[str, Resource]]:
-    """Take an address for each automatic gateway that has none yet (SEMANTICS 3.4: one at once)."""
+    """Take an address for each automatic gateway that has none yet.
+
+    One at once, when the gateway is made (behaviour/cloud-nat.md#addresses).
+    """
     tiers = {nat["name"]: nat["autoNetworkTier"] for nat in router.body.get("nats", ())}
     region, project = router.name.region or "", router.name.project
     taken: list[IPv4Address] = []

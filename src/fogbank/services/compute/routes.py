@@ -124,7 +124,7 @@ def _priority(body: Json) -> int:
 
 
 def _destination(world: World, network: Resource, text: object) -> IPv4Network:
-    """Read the destination; it may not be within a subnetwork (SEMANTICS 1.4)."""
+    """Read the destination; it may not be within a subnetwork (behaviour/vpc.md#routes)."""
     destination = parse_range("resource.destRange", text)
     for subnetwork in _subnetworks(world, network):
         for each in subnetwork.ranges:

@@ -26,7 +26,7 @@ from fogbank.services.contract import Call, Decision, List, Method, Write
 
 AUTOMATIC = "automatic"
 AUTO_LARGEST = 16
-"""An auto mode network's subnetwork may grow to a /16 (SEMANTICS 1.1)."""
+"""An auto mode network's subnetwork may grow to a /16 (behaviour/vpc.md#networks)."""
 
 PROXY_PURPOSES = ("REGIONAL_MANAGED_PROXY", "GLOBAL_MANAGED_PROXY", "INTERNAL_HTTPS_LOAD_BALANCER")
 PURPOSES = ("PRIVATE", *PROXY_PURPOSES, "PRIVATE_SERVICE_CONNECT", "PRIVATE_NAT", "PEER_MIGRATION")
@@ -114,7 +114,10 @@ def _chosen(body: Json) -> Json:
 
 
 def _logging(body: Json, before: Json | None) -> Json:
-    """Check flow logging and fill in its defaults (SEMANTICS 1.3); nothing when the body says nothing."""
+    """Check flow logging and fill in its defaults; nothing when the body says nothing.
+
+    See behaviour/vpc.md#flow-logs.
+    """
     wanted = body.get("logConfig")
     if wanted is None and "enableFlowLogs" not in body:
         return {}
@@ -201,7 +204,7 @@ def _new_secondary(world: World, resource: Resource, entries: Sequence[Json]) ->
 
 
 def expand(world: World, call: Call) -> Decision:
-    """Let a subnetwork grow; it never shrinks (SEMANTICS 1.2.4)."""
+    """Let a subnetwork grow; it never shrinks (behaviour/vpc.md#expansion)."""
     resource = world.get(named(world, call, "subnetworks", call["subnetwork"]))
     subnetwork = Subnetwork.of(resource)
     text = call.body.get("ipCidrRange")
@@ -235,7 +238,7 @@ def set_google_access(world: World, call: Call) -> Decision:
 
 
 def delete(world: World, call: Call) -> Decision:
-    """Take a subnetwork away, unless something has addresses in it (SEMANTICS 1.2.5)."""
+    """Take a subnetwork away, unless something has addresses in it (behaviour/vpc.md#deletion)."""
     resource = world.get(named(world, call, "subnetworks", call["subnetwork"]))
     network = world.find(refer(resource.body["network"], "networks"))
     if network is not None and Network.of(network).auto and is_automatic(resource):

@@ -1,7 +1,7 @@
 """What becomes of a revision: the control loop tells, and the service follows.
 
 Each function is pure: from the World and one event to the changes that show it. Traffic moves when a
-revision is ready and stays on the last good one when it fails (SEMANTICS 5.3). Operations
+revision is ready and stays on the last good one when it fails (behaviour/cloud-run.md#deployment). Operations
 of the v2 API that wait for the service end here, not when the network is built.
 """
 
@@ -29,7 +29,7 @@ _CHECKS = ("Active", "ContainerHealthy", "ContainerReady", "ResourcesAvailable")
 
 
 def container_failed_message(port: int, log_url: str) -> str:
-    """Say in Google's words that a container never listened (SEMANTICS 5.3)."""
+    """Say in Google's words that a container never listened (behaviour/cloud-run.md#deployment)."""
     return (
         "The user-provided container failed to start and listen on the port defined provided by the "
         f"PORT={port} environment variable within the allocated timeout. This can happen when the container "
@@ -41,7 +41,7 @@ def container_failed_message(port: int, log_url: str) -> str:
 
 
 def image_missing_message(image: str) -> str:
-    """Say that nobody knows ``image`` (SEMANTICS 11)."""
+    """Say that nobody knows ``image`` (behaviour/artifact-registry.md#images)."""
     return f"Image '{image}' not found."
 
 

@@ -56,7 +56,7 @@ def version_mark(number: int) -> str:
 
 
 def revision_suffix(number: int) -> str:
-    """Make the three characters at the end of a revision's name (SEMANTICS 5.1)."""
+    """Make the three characters at the end of a revision's name (behaviour/cloud-run.md#revisions)."""
     digest = blake2b(number.to_bytes(16, "big"), digest_size=8).digest()
     value = int.from_bytes(digest, "big")
     return "".join(_LETTERS[value // len(_LETTERS) ** i % len(_LETTERS)] for i in range(3))

@@ -1,6 +1,7 @@
 """Enabling and disabling APIs: a mark in the project, and an operation that is over at once.
 
-Enabling what is enabled answers with an operation that every caller shares, as Google does (SEMANTICS 13.6).
+Enabling what is enabled answers with an operation that every caller shares, as Google does
+(behaviour/api.md#enabling-apis).
 """
 
 from collections.abc import Iterable

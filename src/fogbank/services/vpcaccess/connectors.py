@@ -1,7 +1,8 @@
 """Connectors: made, listed, grown and deleted.
 
-A connector is CREATING until the kernel has its instances. It never shrinks (SEMANTICS 4.2), and it may be
-deleted while services use it: they lose their way into the VPC (SEMANTICS 4.3).
+A connector is CREATING until the kernel has its instances. It never shrinks
+(behaviour/serverless-vpc-access.md#scaling), and it may be deleted while services use it: they lose their way
+into the VPC (behaviour/serverless-vpc-access.md#data-path).
 """
 
 from dataclasses import replace
@@ -27,7 +28,7 @@ _SIZES = ("minInstances", "maxInstances", "minThroughput", "maxThroughput")
 def _created(world: World, call: Call, asked: Resource) -> Outcome:
     """Make a connector, or one in state ERROR when its range is taken."""
     name = asked.name
-    size, place = read_size(call.body), read_place(world, call.body, name.project, name.region or "")
+    size, place = read_size(call.body), read_place(world, call, name.project, name.region or "")
     if is_taken(world, place):
         failed = OperationError(400, "INVALID_ARGUMENT", _CONFLICT)
         return Outcome(_complete(asked, call, size, place, "ERROR"), error=failed)

@@ -1,7 +1,8 @@
 """The firewall rules that come and go with a connector.
 
 Users see them among their own rules and cannot touch them. They let Google's infrastructure reach it,
-and let what leaves the connector reach everything in the network (SEMANTICS 4.5).
+and let what leaves the connector reach everything in the network
+(behaviour/serverless-vpc-access.md#firewall-rules).
 """
 
 from collections.abc import Callable
@@ -29,7 +30,10 @@ _ALL = [{"IPProtocol": "tcp"}, {"IPProtocol": "udp"}, {"IPProtocol": "icmp"}]
 
 
 def add_rules(connector: Connector, now: datetime, new_id: Callable[[], int]) -> tuple[Change, ...]:
-    """Make the connector's rules; none when its network belongs to another project (SEMANTICS 4.5)."""
+    """Make the connector's rules; none when its network belongs to another project.
+
+    See behaviour/serverless-vpc-access.md#firewall-rules.
+    """
     if connector.network.project != connector.name.project:
         return ()
     return tuple(

@@ -2,5 +2,7 @@
 
 from fogbank.app.manifest import Manifest
 from fogbank.services.vpcaccess import SERVICE
+from fogbank.services.vpcaccess.controller import make_controller
+from fogbank.services.vpcaccess.feature import FEATURES
 
-MANIFEST = Manifest(SERVICE)
+MANIFEST = Manifest(SERVICE, features=FEATURES, controller=make_controller)

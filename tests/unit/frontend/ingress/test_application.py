@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.containers import HOST, OK, Container, NoInstanceError, add_service, open_to, says
 from tests.worlds import revision
+from yarl import URL
 
 from fogbank.clock import Clock
 from fogbank.frontend.iam.accounts import GCLOUD_CLIENT
@@ -365,3 +366,47 @@ def test_targets_are_picked_by_their_share(percents):
     total = sum(percents)
     picked = [pick(targets, None, (n + 0.5) / total) for n in range(total)]
     assert [picked.count(target) for target in targets] == percents
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX-\x01: a\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: a\x01b\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+async def test_an_answer_that_no_server_may_send_on_gives_503(stage, raw):
+    web = await stage(says(raw), "allUsers")
+    assert (await web.get()).status == 503
+
+
+async def test_an_answer_without_a_body_has_no_length(stage):
+    web = await stage(says(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n"), "allUsers")
+    reply = await web.get()
+    assert (reply.status, reply.body) == (304, b"")
+    assert b"content-length" not in dict(reply.headers)
+
+
+async def test_headers_that_a_caller_declares_its_connections_own_stay_behind(stage):
+    web = await stage(OK, "allUsers")
+    await web.get(headers=[("connection", "close, X-Own"), ("x-own", "a"), ("x-other", "b")])
+    assert "x-own" not in web.container.headers
+    assert web.container.headers["x-other"] == "b"
+
+
+async def test_a_question_to_the_whole_server_reaches_no_container(stage):
+    web = await stage(OK, "allUsers")
+    assert (await web.get("*")).status == 400
+    assert web.container.seen == []
+
+
+async def test_a_connection_to_anything_but_the_leased_instance_is_not_made(stage, monkeypatch):
+    web = await stage(OK, "allUsers")
+    monkeypatch.setattr(
+        "fogbank.frontend.ingress.application.upstream_url",
+        lambda _address, _port, _scope: URL("http://127.0.0.2:1/"),
+    )
+    assert (await web.get()).status == 503
+    assert web.container.seen == []

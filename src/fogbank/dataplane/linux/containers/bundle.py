@@ -1,13 +1,15 @@
 """Renders the runtime configuration of one container (OCI ``config.json``), purely.
 
-What a container gets follows Cloud Run's contract (SEMANTICS 5.5): the image's environment and then the
-service's, the host name ``localhost``, a /dev and /proc of its own, no /sys, few capabilities. Its network
-namespace is the namespace of its workload; everything else is private to it.
+What a container gets follows Cloud Run's contract (behaviour/cloud-run.md#container): the image's environment
+and then the service's, the host name ``localhost``, a /dev and /proc of its own, no /sys, few capabilities.
+Its network namespace is the namespace of its workload; everything else is private to it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fogbank.dataplane.linux.containers.seccomp import profile
+from fogbank.dataplane.linux.containers.user_namespace import IdRange, UserNamespace
 from fogbank.dataplane.linux.images.store import ImageConfig
 from fogbank.network.topology import Workload
 
@@ -27,12 +29,21 @@ _MASKED = (
     "sched_debug",
     "scsi",
     "timer_list",
+    "timer_stats",
 )
 _READ_ONLY = ("bus", "fs", "irq", "sys", "sysrq-trigger")
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 FILES_LIMIT = 25_000
-"""How many files a container may have open (SEMANTICS 5.5), where the machine allows as many."""
+"""How many files a container may have open, where the machine allows as many.
+
+See behaviour/cloud-run.md#container.
+"""
+PROCESSES_LIMIT = 4096
+"""How many processes and threads each user of a container may have: ours, so that a fork bomb stays inside.
+
+It counts in the container's own user namespace; without one it would count those of all containers.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +57,23 @@ class User:
 
 
 def render_bundle(
-    workload: Workload, image: ImageConfig, user: User, *, root: str, network: str, open_files: int
+    workload: Workload,
+    image: ImageConfig,
+    user: User,
+    *,
+    root: str,
+    network: str,
+    open_files: int,
+    ids: UserNamespace,
+    compiled_filter: str = "",
 ) -> dict[str, object]:
-    """Render the configuration: ``root`` and ``network`` are paths, ``open_files`` this machine's limit."""
-    limit = min(FILES_LIMIT, open_files)
+    """Render the configuration: ``root`` and ``network`` are paths, ``open_files`` this machine's limit.
+
+    ``compiled_filter`` is the filter of system calls as a program in base64; without it crun makes one.
+    """
+    limits = {"RLIMIT_NOFILE": min(FILES_LIMIT, open_files), "RLIMIT_CORE": 0}
+    if ids.ranges:
+        limits["RLIMIT_NPROC"] = PROCESSES_LIMIT
     return {
         "ociVersion": "1.0.2",
         "hostname": "localhost",
@@ -63,9 +87,10 @@ def render_bundle(
             "noNewPrivileges": True,
             "oomScoreAdj": 500,
             "capabilities": _capabilities(user),
-            "rlimits": [{"type": "RLIMIT_NOFILE", "hard": limit, "soft": limit}],
+            "rlimits": [{"type": name, "hard": most, "soft": most} for name, most in limits.items()],
         },
         "mounts": list(_MOUNTS),
+        "annotations": {"run.oci.seccomp_bpf_data": compiled_filter} if compiled_filter else {},
         "linux": {
             "namespaces": [
                 {"type": "pid"},
@@ -73,11 +98,19 @@ def render_bundle(
                 {"type": "ipc"},
                 {"type": "uts"},
                 {"type": "network", "path": network},
+                *([{"type": "user"}] if ids.ranges else []),
             ],
+            "uidMappings": _mappings(ids.including(user.uid)),
+            "gidMappings": _mappings(ids.including(user.gid)),
+            "seccomp": profile(),
             "maskedPaths": [f"/proc/{name}" for name in _MASKED],
             "readonlyPaths": [f"/proc/{name}" for name in _READ_ONLY],
         },
     }
+
+
+def _mappings(ranges: tuple[IdRange, ...]) -> list[dict[str, int]]:
+    return [{"containerID": each.inside, "hostID": each.outside, "size": each.size} for each in ranges]
 
 
 def _capabilities(user: User) -> dict[str, list[str]]:
@@ -113,7 +146,10 @@ def environment(workload: Workload, image: ImageConfig, user: User) -> dict[str,
 
 
 def find_user(text: str, passwd: str, group: str) -> User:
-    """Find who ``USER[:GROUP]`` is by the image's own files; an unknown one is root (SEMANTICS 5.5)."""
+    """Find who ``USER[:GROUP]`` is by the image's own files; an unknown one is root.
+
+    See behaviour/cloud-run.md#container.
+    """
     name, _, group_name = text.partition(":")
     users = _rows(passwd, 7)
     found = next((row for row in users if name in {row[0], row[2]}), None)

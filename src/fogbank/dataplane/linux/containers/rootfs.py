@@ -1,7 +1,8 @@
 """The writable root of one container: an overlay of memory over the image, which all containers share.
 
-Between the two lies one more shared layer: the resolver's files and the certificates that the region trusts.
-So starting a container costs one mount and no copy.
+Between the two lies one more shared layer: the resolver's files and the certificates that the region
+trusts. So starting a container costs two mounts and no copy. There is room for as many bytes as the container
+may have of memory: files count against it (https://cloud.google.com/run/docs/container-contract#filesystem).
 """
 
 import logging
@@ -20,17 +21,28 @@ _TRUST_FILES = (
 )
 
 
+_BYTES_PER_FILE = 4096
+_LEAST_FILES = 1024
+"""A file costs the kernel memory even when nothing is in it, so their number is limited, too."""
+
+
 def keep_in_memory(folder: Path) -> None:
-    """Make ``folder`` an empty one in memory, which goes with this mount namespace."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Make ``folder`` an empty one in memory that all may pass through; it goes with the mount namespace."""
+    for missing in [each for each in (folder, *folder.parents) if not each.exists()][::-1]:
+        missing.mkdir()
+        missing.chmod(0o711)  # whatever the mask of this process
     kernel.mount("fogbank", str(folder), "tmpfs", kernel.MS_NODEV, "mode=0711")
 
 
 class Roots:
-    """Makes and unmakes root file systems; ``shared`` is the layer between."""
+    """Makes and unmakes root file systems.
 
-    def __init__(self, shared: Path, files: dict[str, str], trusted: Path) -> None:
+    ``shared`` is the layer between, ``owner`` is the user id that containers know as root.
+    """
+
+    def __init__(self, shared: Path, files: dict[str, str], trusted: Path, owner: int) -> None:
         self._shared = shared
+        self._owner = owner
         self._overlay = True
         for name, content in files.items():
             self._share(name, content.encode())
@@ -43,19 +55,27 @@ class Roots:
         path = self._shared / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-        path.chmod(0o644)
+        self._hand_over(path, 0o644)
         while path != self._shared:
             path = path.parent
-            path.chmod(0o755)
+            self._hand_over(path, 0o755)
 
-    def make(self, image: Path, folder: Path) -> Path:
-        """Make in ``folder`` a writable root over ``image``; OSError when the machine refuses."""
-        root = folder / "root"
+    def _hand_over(self, path: Path, mode: int) -> None:
+        """Make the containers' root the owner; the mode is as told whatever the mask of this process."""
+        os.chown(path, self._owner, self._owner)
+        path.chmod(mode)
+
+    def make(self, image: Path, folder: Path, size: int) -> Path:
+        """Make in ``folder`` a root over ``image`` with room for ``size`` bytes; OSError when refused."""
+        root, memory = folder / "root", folder / "memory"
         root.mkdir()
+        memory.mkdir()
+        options = f"mode=0700,size={size},nr_inodes={max(size // _BYTES_PER_FILE, _LEAST_FILES)}"
+        kernel.mount("fogbank", str(memory), "tmpfs", kernel.MS_NODEV, options)
         if self._overlay:
-            upper, work = folder / "upper", folder / "work"
+            upper, work = memory / "upper", memory / "work"
             upper.mkdir()
-            upper.chmod(0o755)  # it gives / its mode, whatever the mask of this process
+            self._hand_over(upper, 0o755)
             work.mkdir()
             lower = f"{_escaped(self._shared)}:{_escaped(image)}"
             options = f"lowerdir={lower},upperdir={_escaped(upper)},workdir={_escaped(work)}"
@@ -66,15 +86,24 @@ class Roots:
                 self._overlay = False
             else:
                 return root
+        return self._copy(image, memory)
+
+    def _copy(self, image: Path, memory: Path) -> Path:
+        root = memory / "root"
         for layer in (image, self._shared):
             shutil.copytree(layer, root, symlinks=True, dirs_exist_ok=True)
-        root.chmod(0o755)
+        for above, folders, files in os.walk(root):
+            for name in (*folders, *files):
+                os.chown(Path(above, name), self._owner, self._owner, follow_symlinks=False)
+        self._hand_over(root, 0o755)
+        memory.chmod(0o711)
         return root
 
     def remove(self, folder: Path) -> None:
         """Take away what :meth:`make` made in ``folder``, and the folder."""
-        if os.path.ismount(folder / "root"):
-            kernel.unmount(str(folder / "root"))
+        for name in ("root", "memory"):
+            if os.path.ismount(folder / name):
+                kernel.unmount(str(folder / name))
         shutil.rmtree(folder, ignore_errors=True)
 
 

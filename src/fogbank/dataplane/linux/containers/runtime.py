@@ -4,6 +4,7 @@
 its own. The surprising fact: limits of memory and processor are not enforced (decision 0063).
 """
 
+import base64
 import itertools
 import json
 import logging
@@ -18,7 +19,10 @@ from pathlib import Path
 
 from fogbank.dataplane.driver import Report, WorkloadExited, WorkloadWrote
 from fogbank.dataplane.linux.containers.bundle import User, find_user, render_bundle, resolver_files
+from fogbank.dataplane.linux.containers.libseccomp import compile_filter
 from fogbank.dataplane.linux.containers.rootfs import Roots, keep_in_memory
+from fogbank.dataplane.linux.containers.seccomp import profile
+from fogbank.dataplane.linux.containers.user_namespace import enter_images
 from fogbank.dataplane.linux.containers.watcher import RunningContainer, Watcher
 from fogbank.dataplane.linux.images.unpacked import Image, UnpackedImages
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
@@ -28,12 +32,14 @@ from fogbank.network.topology import Workload
 _log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 10.0
-"""Between SIGTERM and SIGKILL (SEMANTICS 5.4)."""
+"""Between SIGTERM and SIGKILL (behaviour/cloud-run.md#scaling)."""
 _NAMESERVER = "169.254.169.254"
 
 
 class CrunRuntime:
     """All containers of a region; ``folder`` is theirs, ``trusted`` the certificates that they are to trust.
+
+    Everybody must be able to pass through the folders above ``folder``: containers' users are strangers.
 
     Construct it inside the world, where the host's control groups are hidden: it mounts things, and crun
     refuses to run beside a mixed hierarchy.
@@ -57,9 +63,18 @@ class CrunRuntime:
         self._running: dict[str, RunningContainer] = {}
         self._leaving: set[RunningContainer] = set()
         self._crun = shutil.which("crun")
+        self._compiled_filter = ""
         keep_in_memory(folder)
-        self._roots = Roots(folder / "shared", dict(resolver_files(_NAMESERVER)), trusted)
+        (folder / "images").mkdir()
+        self._ids, self._image_roots = enter_images(images.folder, folder / "images")
+        self._roots = Roots(
+            folder / "shared", dict(resolver_files(_NAMESERVER)), trusted, owner=self._ids.root
+        )
         self._watcher = Watcher(self._wrote, self._ended)
+
+    def warm(self) -> None:
+        """Make what every start uses and crun would otherwise make each time; OSError when that cannot be."""
+        self._compiled_filter = base64.b64encode(compile_filter(profile())).decode()
 
     def start(self, workload: Workload) -> None:
         """Start ``workload`` in the network of its namespace; DriverError when that cannot be.
@@ -118,7 +133,8 @@ class CrunRuntime:
         self, identifier: str, folder: Path, workload: Workload, image: Image, network: int
     ) -> subprocess.Popen[bytes]:
         folder.mkdir()
-        root = self._roots.make(image.root, folder)
+        folder.chmod(0o711)
+        root = self._roots.make(self._image_roots / image.root.name, folder, workload.memory_bytes)
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         bundle = render_bundle(
             workload,
@@ -127,18 +143,25 @@ class CrunRuntime:
             root=str(root),
             network=f"/proc/{os.getpid()}/fd/{network}",
             open_files=most,
+            ids=self._ids,
+            compiled_filter=self._compiled_filter,
         )
         (folder / "config.json").write_text(json.dumps(bundle))
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [
                 *(str(self._crun), "--root", str(self._folder / "state"), "--cgroup-manager=disabled"),
                 *("run", "--bundle", str(folder), "--pid-file", str(folder / "pid"), identifier),
             ],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # crun makes the container's user the owner of this: never a device
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            # There, by default in /tmp, crun makes a copy or a mount of itself that no container can change.
+            env={"PATH": os.defpath, "_LIBCONTAINER_STATEDIR": str(self._folder)},
             start_new_session=True,
         )
+        if process.stdin:
+            process.stdin.close()
+        return process
 
     def _wrote(self, running: RunningContainer, stream: str, line: str) -> None:
         self._report(WorkloadWrote(running.workload.name, stream, line))

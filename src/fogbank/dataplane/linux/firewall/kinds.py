@@ -29,7 +29,7 @@ E = TypeVar("E")
 
 # There are no such settings before the first rule that tracks connections, where tracking is a module.
 _TRACKING = {
-    # A flow that was never seen to open is not taken over halfway (SEMANTICS 3.6).
+    # A flow that was never seen to open is not taken over halfway (behaviour/cloud-nat.md#timeouts).
     "netfilter/nf_conntrack_tcp_loose": "0",
     "netfilter/nf_conntrack_tcp_be_liberal": "1",
     "netfilter/nf_conntrack_icmp_timeout": "30",

@@ -1,10 +1,10 @@
 """TIME_WAIT keeps its port: one thread that pins translated connections while they wait.
 
 When a slice of ports is full, the kernel takes the port of a connection in TIME_WAIT for a new one; Google's
-gateway does not (SEMANTICS 3.6). An entry whose timeout is fixed is never taken. So each entry is pinned,
-with what is left of its own NAT's timeout, the moment the kernel reports that it entered TIME_WAIT. A filter
-on the socket lets only those reports through; when they come too fast and some are lost, all entries are
-looked at again.
+gateway does not (behaviour/cloud-nat.md#timeouts). An entry whose timeout is fixed is never taken. So each
+entry is pinned, with what is left of its own NAT's timeout, the moment the kernel reports that it entered
+TIME_WAIT. A filter on the socket lets only those reports through; when they come too fast and some are lost,
+all entries are looked at again.
 """
 
 import contextlib

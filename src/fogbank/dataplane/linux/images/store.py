@@ -1,7 +1,8 @@
 """The region's image store: an OCI layout on disk, where every byte is kept under its own hash.
 
 ``blobs/sha256/…`` holds layers, configurations and manifests; ``index.json`` names manifests by repository
-and tag. A workload names a manifest digest, so moving a tag never changes what runs (SEMANTICS 11).
+and tag. A workload names a manifest digest, so moving a tag never changes what runs
+(behaviour/artifact-registry.md#images).
 """
 
 import hashlib
@@ -30,7 +31,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 class ImageMissing(DriverError):
-    """The store does not have the image; the text is Cloud Run's (SEMANTICS 11)."""
+    """The store does not have the image; the text is Cloud Run's (behaviour/artifact-registry.md#images)."""
 
     def __init__(self, reference: str) -> None:
         super().__init__(f"Image '{reference}' not found.")

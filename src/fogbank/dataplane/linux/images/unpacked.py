@@ -6,6 +6,7 @@ new root, and links on the way count from there.
 """
 
 import contextlib
+import fcntl
 import gzip
 import os
 import shutil
@@ -13,12 +14,14 @@ import stat
 import tarfile
 import tempfile
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fogbank.dataplane.linux.images.store import ImageConfig, ImageStore
 from fogbank.errors import DriverError
 
+_UNFINISHED = ".unpack-"
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -40,6 +43,14 @@ class UnpackedImages:
         self._cache = cache
         self._lock = threading.Lock()
         self._ready: dict[str, Image] = {}
+        self._sweep()
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds the root of every image; it is there from now on, for its owner alone."""
+        self._cache.mkdir(parents=True, exist_ok=True)
+        self._cache.chmod(0o700)  # images may hold programs that run as their owner
+        return self._cache
 
     def get(self, digest: str) -> Image:
         """Return the image of a manifest digest, unpacked; DriverError when that cannot be done."""
@@ -56,9 +67,18 @@ class UnpackedImages:
             self._ready[digest] = image
         return image
 
+    def _sweep(self) -> None:
+        """Remove what regions that were killed had begun to unpack, unless somebody is unpacking just now."""
+        with _locked(self.folder, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
+            for unfinished in self._cache.glob(f"{_UNFINISHED}*") if alone else ():
+                shutil.rmtree(unfinished, ignore_errors=True)
+
     def _unpack(self, digest: str, root: Path) -> None:
-        self._cache.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=".unpack-", dir=self._cache))
+        with _locked(self.folder, fcntl.LOCK_SH):
+            self._unpack_locked(digest, root)
+
+    def _unpack_locked(self, digest: str, root: Path) -> None:
+        unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._cache))
         try:
             for layer in self.registry.layers(digest):
                 unpack_layer(self.registry.blob(layer.digest), unfinished)
@@ -70,6 +90,21 @@ class UnpackedImages:
                 raise DriverError(f"The image {digest} cannot be unpacked: {error}") from error
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, kind: int) -> Iterator[bool]:
+    """Hold a lock on ``folder``, which the kernel gives back when we are killed; tell whether we have it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        held = True
+        try:
+            fcntl.flock(descriptor, kind)
+        except BlockingIOError:
+            held = False
+        yield held
+    finally:
+        os.close(descriptor)
 
 
 def unpack_layer(layer: Path, root: Path) -> None:

@@ -14,7 +14,10 @@ from fogbank.resources import run
 from fogbank.services.run.objects import bad_request
 
 SYSTEM = ("run.googleapis.com/", "cloud.googleapis.com/", "serving.knative.dev/", "autoscaling.knative.dev/")
-"""Labels and annotations with these beginnings are not seen in v2, and refused (SEMANTICS 5.1)."""
+"""Labels and annotations with these beginnings are not seen in v2, and refused.
+
+See behaviour/cloud-run.md#revisions.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +193,11 @@ def meaning(annotations: Mapping[str, str]) -> dict[str, str]:
 
     Templates of one meaning need no new revision, whichever API wrote them (gcloud writes ``True``).
     """
-    return {
+    written = {
         key: value.lower() if key in _FLAGS else value for key, value in {**UNWRITTEN, **annotations}.items()
     }
+    unsaid = {key for key in _FLAGS - UNWRITTEN.keys() if written.get(key) == "false"}
+    return {key: value for key, value in written.items() if key not in unsaid}
 
 
 def own_words(texts: Mapping[str, str]) -> dict[str, str]:

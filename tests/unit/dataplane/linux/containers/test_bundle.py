@@ -11,6 +11,14 @@ from fogbank.dataplane.linux.containers.bundle import (
     find_user,
     render_bundle,
 )
+from fogbank.dataplane.linux.containers.user_namespace import (
+    FIRST_ID,
+    IDS,
+    SHIFTED,
+    IdRange,
+    UserNamespace,
+    same_ids,
+)
 from fogbank.dataplane.linux.images.store import ImageConfig
 from fogbank.network.topology import NetnsName, Workload
 
@@ -57,9 +65,9 @@ def test_an_unknown_user_is_root():
 ROOT = User()
 
 
-def rendered(user: User = ROOT) -> dict:
+def rendered(user: User = ROOT, ids: UserNamespace = SHIFTED) -> dict:
     image = ImageConfig(entrypoint=("/app",), folder="/srv")
-    return render_bundle(workload(), image, user, root="/r", network="/n", open_files=20_000)
+    return render_bundle(workload(), image, user, root="/r", network="/n", open_files=20_000, ids=ids)
 
 
 def test_the_process_gets_what_cloud_run_gives():
@@ -106,7 +114,11 @@ def test_the_process_gets_what_cloud_run_gives():
                 "inheritable": [],
                 "ambient": [],
             },
-            "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 20000, "soft": 20000}],
+            "rlimits": [
+                {"type": "RLIMIT_NOFILE", "hard": 20000, "soft": 20000},
+                {"type": "RLIMIT_CORE", "hard": 0, "soft": 0},
+                {"type": "RLIMIT_NPROC", "hard": 4096, "soft": 4096},
+            ],
         }
     )
 
@@ -120,3 +132,31 @@ def test_only_the_network_is_shared_and_sys_is_not_there():
     bundle = rendered()
     assert [netns["type"] for netns in bundle["linux"]["namespaces"] if "path" in netns] == ["network"]
     assert {mount["destination"] for mount in bundle["mounts"]} == {"/proc", "/dev", "/dev/pts", "/dev/shm"}
+
+
+def test_a_containers_users_are_strangers_on_the_machine():
+    linux = rendered()["linux"]
+    assert {"type": "user"} in linux["namespaces"]
+    assert (
+        linux["uidMappings"] == linux["gidMappings"] == [{"containerID": 0, "hostID": FIRST_ID, "size": IDS}]
+    )
+
+
+def test_a_user_with_a_high_number_is_one_stranger_more():
+    linux = rendered(User(1_000_660_000, 0))["linux"]
+    more = {"containerID": 1_000_660_000, "hostID": FIRST_ID + IDS, "size": 1}
+    assert linux["uidMappings"][1:] == [more]
+    assert linux["gidMappings"][1:] == []
+
+
+def test_an_ordinary_users_ranges_are_mapped_to_themselves_each():
+    ids = same_ids("         0       1000          1\n         1     100000      65536\n")
+    assert ids == UserNamespace((IdRange(0, 0, 1), IdRange(1, 1, 65536)))
+    assert ids.root == 0
+    assert rendered(User(70_000, 0), ids)["linux"]["uidMappings"][2:] == []
+
+
+def test_without_a_user_namespace_processes_are_not_counted_for_all_containers_together():
+    bundle = rendered(ids=UserNamespace())
+    assert {"type": "user"} not in bundle["linux"]["namespaces"]
+    assert "RLIMIT_NPROC" not in {limit["type"] for limit in bundle["process"]["rlimits"]}

@@ -1,5 +1,6 @@
 """Layers become a root file system, and nothing outside it."""
 
+import fcntl
 import gzip
 import io
 import stat
@@ -9,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fogbank.dataplane.linux.images import unpacked
 from fogbank.dataplane.linux.images.layer import pack
-from fogbank.dataplane.linux.images.unpacked import unpack_layer
+from fogbank.dataplane.linux.images.store import ImageStore
+from fogbank.dataplane.linux.images.unpacked import UnpackedImages, unpack_layer
 from fogbank.errors import DriverError
 
 
@@ -120,3 +123,14 @@ def test_packed_files_come_out_as_they_went_in_and_always_the_same(tmp_path_fact
     unpack_layer(folder / "layer", folder / "root")
     found = {f"/{path.relative_to(folder / 'root')}": path for path in (folder / "root").rglob("*.f")}
     assert {name: path.read_bytes() for name, path in found.items()} == files
+
+
+def test_what_a_killed_region_had_begun_to_unpack_is_removed_and_what_another_unpacks_is_not(tmp_path):
+    unfinished = tmp_path / "roots/.unpack-killed"
+    unfinished.mkdir(parents=True)
+    with unpacked._locked(tmp_path / "roots", fcntl.LOCK_SH):
+        UnpackedImages(ImageStore(tmp_path / "store"), tmp_path / "roots")
+        assert unfinished.exists()
+    UnpackedImages(ImageStore(tmp_path / "store"), tmp_path / "roots")
+    assert not unfinished.exists()
+    assert (tmp_path / "roots").stat().st_mode & 0o777 == 0o700

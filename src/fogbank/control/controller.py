@@ -1,0 +1,88 @@
+"""Controllers: what an API does while the region runs, beside what lowering says should exist.
+
+An API whose resources need care after they were promised (instances that are started and replaced, machines
+that follow the load) has a module ``controller`` in its package that makes one from a :class:`Runtime`. The
+region runs every controller, shows its status, and offers it the events of the machine.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from fogbank.clock import Clock
+from fogbank.control.logbook import Logbook
+from fogbank.control.loop import ControlLoop
+from fogbank.control.progress import Failure
+from fogbank.dataplane.driver import Driver, Event
+from fogbank.network.topology import NetnsName
+from fogbank.resources.names import ResourceName
+from fogbank.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What a controller may use.
+
+    ``resolve_image`` turns an image's reference into its digest: it blocks, so call it in a thread;
+    DriverError when nobody knows the image.
+    """
+
+    store: Store
+    loop: ControlLoop
+    driver: Driver
+    clock: Clock
+    logbook: Logbook
+    resolve_image: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class TraceSource:
+    """Something that sends packets, where ``fogbank trace`` can start: ``id`` in the namespace ``netns``.
+
+    ``resource`` is what a client made of it; ``parts`` are the ids below that name by which a person may
+    choose one of several (a revision's, the instance's own last).
+    """
+
+    id: str
+    netns: NetnsName
+    resource: ResourceName
+    parts: tuple[str, ...] = ()
+
+
+class Controller(Protocol):
+    """One API's part of the control plane; all but ``run`` is called in the event loop and returns soon.
+
+    A class that inherits from this one implements what it needs; the rest does nothing.
+    """
+
+    name: str
+    """Its API's name, under which its share of the fleet is kept."""
+
+    async def run(self) -> None:
+        """Work until cancelled; the first pass of the control loop has ended."""
+        ...
+
+    def reconcile(self) -> None:
+        """Look at everything again, now: time was skipped or a person asked."""
+        return
+
+    def status(self) -> Mapping[str, list[dict[str, Any]]]:
+        """Return its sections of ``fogbank status``."""
+        return {}
+
+    def explain(self) -> Iterable[tuple[ResourceName, Failure]]:
+        """List what is not as promised and is no failure of an element: those are the loop's."""
+        return ()
+
+    def handle(self, event: Event) -> bool:
+        """Take an event of the machine; False when it is about nothing of this controller's."""
+        del event
+        return False
+
+    def log_names(self) -> Iterable[str]:
+        """Name what has a log, though it may have written nothing yet: ``run/production``."""
+        return ()
+
+    def trace_sources(self) -> Iterable[TraceSource]:
+        """List what runs now and can be traced from."""
+        return ()

@@ -1,0 +1,315 @@
+"""Instances: starts instances of revisions, probes them, has requests assigned to them, and retires them.
+
+Which instances should run is decided here from the World and the load; the control loop builds them like
+everything else. A revision becomes ready when its first instance passes the start-up probe, and fails when
+that instance exits or never listens: Google's rule, with Google's words from `services.run`.
+"""
+
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from ipaddress import IPv4Address
+
+from fogbank.control.background import BackgroundTasks
+from fogbank.control.controller import Runtime
+from fogbank.control.fleet_share import FleetShare
+from fogbank.control.periodic import every, in_slices
+from fogbank.control.probing import passes
+from fogbank.control.progress import Failure
+from fogbank.control.restarts import Restarts
+from fogbank.dataplane.driver import WorkloadExited
+from fogbank.lowering.netns_names import FABRIC
+from fogbank.network.addressing import FABRIC_INSTANCES, fabric_address
+from fogbank.network.topology import NetnsName
+from fogbank.resources.names import ResourceName
+from fogbank.resources.run import SERVICES, Readiness, Revision
+from fogbank.resources.world import Change, Resource
+from fogbank.services.run.controller.instance_state import InstanceState
+from fogbank.services.run.controller.places import Places
+from fogbank.services.run.controller.request_queue import RequestQueue
+from fogbank.services.run.controller.revision_instances import RevisionInstances
+from fogbank.services.run.controller.revision_reports import RevisionReports
+from fogbank.services.run.controller.scaling import Limits, Load, desired_instances, required_instances
+from fogbank.services.run.controller.serving import ServingRevisions
+from fogbank.services.run.instances import instance_of, with_pool
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+FULL_PASS_TICKS = 60
+"""So often everything is looked at again, not only what changed or has instances."""
+POOL_SECONDS = 300.0
+"""How long an idle instance keeps its address of the default egress pool (behaviour/cloud-run.md#egress)."""
+POOL_SIZE = 250
+
+
+class Instances:
+    """All instances and their life.
+
+    ``running`` are those that should run, by id; ``ending`` were told to end and have not yet.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        runtime: Runtime,
+        *,
+        address_of: Callable[[int], IPv4Address] = fabric_address,
+        fabric: NetnsName = FABRIC,
+        places: int = FABRIC_INSTANCES.num_addresses - 1,
+    ) -> None:
+        self._runtime = runtime
+        self._store, self._loop, self._clock = runtime.store, runtime.loop, runtime.clock
+        self._address_of, self._fabric = address_of, fabric
+        self.running: dict[str, InstanceState] = {}
+        self.ending: dict[str, InstanceState] = {}
+        self._by_place: dict[int, InstanceState] = {}
+        self._by_revision: dict[ResourceName, RevisionInstances] = {}
+        self._share = FleetShare(name, self._loop)
+        self._places = Places(places)
+        self._restarts = Restarts(self._clock)
+        self._serving = ServingRevisions()
+        self._request_queue = RequestQueue(self._clock, self._by_revision, self._scale_out)
+        self._crowded_out: dict[ResourceName, datetime] = {}
+        """The revisions for whose next instance there is no place in the fabric, and since when."""
+        self._started = 0
+        self._ticks = 0
+        self._tasks = BackgroundTasks("work on an instance")
+        self._reports = RevisionReports(runtime, self._tasks)
+        self._store.watch_changes(self._world_changed)
+        self._loop.after_pass(self._note_built)
+
+    async def run(self) -> None:
+        """Look at the load once a second until cancelled."""
+        await every(TICK_SECONDS, self._tick)
+
+    def reconcile(self) -> None:
+        """Bring the fleet to what the World and the load ask for: a full pass over all services."""
+        for _ in self._steps(full=True):
+            pass
+
+    async def _tick(self) -> None:
+        self._ticks += 1
+        await in_slices(self._steps(full=self._ticks % FULL_PASS_TICKS == 1))
+
+    def _steps(self, *, full: bool) -> Iterator[None]:
+        """Scale what serves in and out and retire what does no longer, one revision a step.
+
+        With ``full`` what serves is found out anew first, one service a step.
+        """
+        if full:
+            services = {resource.name for resource in self._store.world.all(SERVICES)}
+            for service in services | self._serving.services():
+                self._update(service)
+                yield
+        for revision in [name for name in self._by_revision if name not in self._serving]:
+            self._retire_idle(revision)
+            yield
+        for revision in tuple(self._serving):
+            self._scale(revision)
+            self._redraw_pool(self._of(revision))
+            yield
+        self._share.publish()
+
+    def _world_changed(self, changes: Sequence[Change]) -> None:
+        for service in self._serving.touched(changes):
+            self._update(service)
+        self._share.publish()
+
+    def _update(self, service: ResourceName) -> None:
+        """Look at one service again."""
+        shift = self._serving.update(self._store.world, service)
+        for revision in shift.begun:
+            self._reports.serving(revision)
+        for revision in shift.ended:
+            self._reports.retired(revision)
+            self._restarts.came_up(revision)
+            self._crowded_out.pop(revision, None)
+            self._retire_idle(revision)
+        for revision in self._serving.of(service):
+            self._scale(revision)
+
+    def exited(self, event: WorkloadExited) -> None:
+        """Take note that a container ended; called in the event loop."""
+        if event.name in self.ending:
+            self._gone(self.ending.pop(event.name))
+            self._share.publish()
+            return
+        instance = self.running.get(event.name)
+        if instance is None or event.requested:  # told though it should run: it is being replaced
+            return
+        self._remove(instance)
+        self._gone(instance)
+        self._share.publish()
+        starting = instance.phase == "starting"
+        why = f"The container exited with status {event.status}{' before it listened' if starting else ''}."
+        self._restarts.died(instance.revision.name, why)
+        if starting:
+            self._tasks.spawn(self._failed_to_start(instance, why))
+
+    def explain(self) -> list[tuple[ResourceName, Failure]]:
+        """List the serving revisions whose instances die and are started again, or have no place."""
+        failures = [*self._restarts.failures("its containers"), *self._without_place()]
+        return [(name, failure) for name, failure in failures if self._is_promised(name)]
+
+    def _without_place(self) -> Iterator[tuple[ResourceName, Failure]]:
+        why = f"All {len(self._places)} addresses of the serverless fabric are in use."
+        for name, since in self._crowded_out.items():
+            yield name, Failure("an instance", why, 1, since, frozenset({name}))
+
+    def _is_promised(self, name: ResourceName) -> bool:
+        found = self._serving.find(name)
+        return found is not None and found[1].readiness is not Readiness.FAILED
+
+    @asynccontextmanager
+    async def lease(self, revision: ResourceName) -> AsyncIterator[tuple[NetnsName, IPv4Address, int]]:
+        """Assign an instance of ``revision``: where to connect. NoCapacity when none frees in time."""
+        async with self._request_queue.lease(revision) as instance:
+            yield self._fabric, self._address_of(instance.place), instance.revision.port
+
+    def at(self, place: int) -> InstanceState | None:
+        """Find who has a place in the fabric, also when it is about to end."""
+        return self._by_place.get(place)
+
+    def find(self, identifier: str) -> InstanceState | None:
+        """Find an instance, also when it is about to end."""
+        return self.running.get(identifier) or self.ending.get(identifier)
+
+    def _scale_out(self, name: ResourceName) -> None:
+        """Start what a request needs that has to wait; it costs the same however many instances there are."""
+        found = self._serving.find(name)
+        if found is None or found[1].readiness is Readiness.UNKNOWN:
+            return
+        wanted = required_instances(self._in_flight(name), _limits(found[1]))
+        self._start(*found, wanted - len(self._of(name)))
+        self._share.publish()
+
+    def _scale(self, name: ResourceName) -> None:
+        """Give a serving revision as many instances as it should have."""
+        found = self._serving.find(name)
+        if found is None:
+            return
+        resource, revision = found
+        if revision.digest is None:
+            self._reports.resolve_image(revision)
+            return
+        instances, now = self._of(name), self._clock.seconds()
+        idle = tuple(
+            0.0 if each.in_flight or each.phase == "starting" else now - each.idle_since for each in instances
+        )
+        wanted = desired_instances(Load(self._in_flight(name), idle), _limits(revision), serves=True)
+        if revision.readiness is Readiness.UNKNOWN:
+            wanted = min(wanted, 1)
+            if any(each.phase == "ready" for each in instances):  # the disk may have refused to say so
+                self._tasks.spawn(self._reports.ready(revision))
+        self._start(resource, revision, wanted - len(instances))
+        self._retire_surplus(instances, len(instances) - wanted)
+
+    def _of(self, name: ResourceName) -> RevisionInstances:
+        return self._by_revision.get(name) or RevisionInstances()
+
+    def _in_flight(self, name: ResourceName) -> int:
+        return self._of(name).in_flight + self._request_queue.waiting(name)
+
+    def _start(self, resource: Resource, revision: Revision, count: int) -> None:
+        """Start ``count`` instances, or as many as may be."""
+        for _ in range(count):
+            if not self._restarts.may_start(revision.name):
+                return
+            place = self._places.take()
+            if place is None:
+                self._crowded_out.setdefault(revision.name, self._clock.now())
+                return
+            self._crowded_out.pop(revision.name, None)
+            self._start_at(place, resource, revision)
+
+    def _start_at(self, place: int, resource: Resource, revision: Revision) -> None:
+        self._started += 1
+        now = self._clock.seconds()
+        identifier = f"{revision.name.id}-{secrets.token_hex(4)}"
+        spec = instance_of(identifier, resource, place, secrets.randbelow(POOL_SIZE))
+        instance = InstanceState(spec, revision, place, self._started, now, idle_since=now, pool_drawn=now)
+        self.running[identifier] = self._by_place[place] = instance
+        self._by_revision.setdefault(revision.name, RevisionInstances()).add(instance)
+        self._share.put(spec)
+
+    def _retire_idle(self, revision: ResourceName) -> None:
+        for instance in tuple(self._of(revision)):
+            if not instance.in_flight:
+                self._retire(instance)
+
+    def _retire_surplus(self, instances: Iterable[InstanceState], surplus: int) -> None:
+        """Retire the ones that have been idle for the longest time; none that serves a request."""
+        if surplus <= 0:
+            return
+        by_use = sorted(instances, key=lambda each: (each.in_flight, each.idle_since))
+        for instance in by_use[:surplus]:
+            if not instance.in_flight:
+                self._retire(instance)
+
+    def _retire(self, instance: InstanceState) -> None:
+        """Have an instance end; its network stays until its container is gone, which has things to finish."""
+        self._remove(instance)
+        instance.spec = self._share.end(instance.id)
+        self.ending[instance.id] = instance
+
+    def _remove(self, instance: InstanceState) -> None:
+        """Have no more requests assigned to an instance."""
+        del self.running[instance.id]
+        siblings = self._by_revision[instance.revision.name]
+        siblings.remove(instance)
+        if not siblings:
+            del self._by_revision[instance.revision.name]
+        if instance.probe is not None:
+            instance.probe.cancel()
+
+    def _gone(self, instance: InstanceState) -> None:
+        """Let go of what an instance had: its container is no more."""
+        self._share.drop(instance.id)
+        del self._by_place[instance.place]
+        self._places.give_back(instance.place)
+
+    def _redraw_pool(self, instances: Iterable[InstanceState]) -> None:
+        now = self._clock.seconds()
+        for instance in instances:
+            if now - instance.pool_drawn > POOL_SECONDS and not instance.in_flight:
+                instance.pool_drawn = now
+                instance.spec = with_pool(instance.spec, secrets.randbelow(POOL_SIZE))
+                self._share.put(instance.spec)
+
+    def _note_built(self) -> None:
+        """Probe the containers that a pass has started, and let go of those that will never be."""
+        built, never = self._share.take_built()
+        for identifier in built:
+            instance = self.running.get(identifier)
+            if instance is not None and instance.phase == "starting":
+                instance.probe = self._tasks.spawn(self._probe(instance))
+        for identifier in never:
+            self._gone(self.ending.pop(identifier))
+        self._share.publish()
+
+    async def _probe(self, instance: InstanceState) -> None:
+        probe, open_socket = instance.revision.startup_probe, self._runtime.driver.open_socket
+        address = self._address_of(instance.place)
+        listens = probe is None or await passes(probe, self._fabric, address, open_socket)
+        instance.probe = None
+        if not listens:
+            self._retire(instance)
+            self._share.publish()
+            await self._failed_to_start(instance, "The container did not listen in time.")
+            return
+        instance.idle_since = self._clock.seconds()
+        self._restarts.came_up(instance.revision.name)
+        self._by_revision[instance.revision.name].became_ready(instance)
+        self._request_queue.started(instance)
+        await self._reports.ready(instance.revision)
+
+    async def _failed_to_start(self, instance: InstanceState, why: str) -> None:
+        log.warning("instance %s failed to start: %s", instance.id, why)
+        await self._reports.failed_to_start(instance.revision)
+
+
+def _limits(revision: Revision) -> Limits:
+    return Limits(revision.min_instances, revision.max_instances, revision.concurrency)

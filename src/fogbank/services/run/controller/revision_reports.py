@@ -1,0 +1,82 @@
+"""Shows on revisions, and through them on their services, what became of images and instances.
+
+Each report is a commit that `services.run.convergence` decides; whoever waits for the service is woken.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from fogbank.control.background import BackgroundTasks
+from fogbank.control.controller import Runtime
+from fogbank.errors import DriverError
+from fogbank.resources.decisions import Decision
+from fogbank.resources.names import ResourceName
+from fogbank.resources.run import Readiness, Revision
+from fogbank.resources.world import Change, World
+from fogbank.services.run import convergence
+from fogbank.services.run.objects import log_url
+
+log = logging.getLogger(__name__)
+
+
+class RevisionReports:
+    """Reports from instances to the World."""
+
+    def __init__(self, runtime: Runtime, tasks: BackgroundTasks) -> None:
+        self._runtime, self._tasks = runtime, tasks
+        self._resolving: set[ResourceName] = set()
+
+    def serving(self, revision: ResourceName) -> None:
+        """Report that a revision serves, perhaps again."""
+        now = self._runtime.clock.now()
+        self._tasks.spawn(self._commit(lambda world: convergence.revision_active(world, revision, now)))
+
+    def retired(self, revision: ResourceName) -> None:
+        """Report that a revision serves no longer."""
+        now = self._runtime.clock.now()
+        self._tasks.spawn(self._commit(lambda world: convergence.revision_retired(world, revision, now)))
+
+    def resolve_image(self, revision: Revision) -> None:
+        """Find out the digest of a revision's image and report it; at most once at a time."""
+        if revision.name not in self._resolving:
+            self._resolving.add(revision.name)
+            self._tasks.spawn(self._resolve(revision))
+
+    async def _resolve(self, revision: Revision) -> None:
+        clock = self._runtime.clock
+        try:
+            digest = await asyncio.to_thread(self._runtime.resolve_image, revision.image)
+        except DriverError as error:
+            log.warning("image %s of %s: %s", revision.image, revision.name, error)
+            message = convergence.image_missing_message(revision.image)
+            await self._failed(revision, convergence.IMAGE_MISSING, message)
+        else:
+            await self._commit(
+                lambda world: convergence.image_resolved(world, revision.name, digest, clock.now())
+            )
+        finally:
+            self._resolving.discard(revision.name)
+
+    async def ready(self, revision: Revision) -> None:
+        """Report that an instance of ``revision`` listens."""
+        now = self._runtime.clock.now()
+        await self._commit(lambda world: convergence.revision_ready(world, revision.name, now))
+        self._runtime.loop.settled(revision.service.path)
+
+    async def failed_to_start(self, revision: Revision) -> None:
+        """Report that an instance of ``revision`` did not come up; one that was ready before stays so."""
+        if revision.readiness is Readiness.UNKNOWN:
+            logs = log_url(revision.name, revision.service.id)
+            message = convergence.container_failed_message(revision.port, logs)
+            await self._failed(revision, convergence.CONTAINER_FAILED, message)
+
+    async def _failed(self, revision: Revision, reason: str, message: str) -> None:
+        now = self._runtime.clock.now()
+        await self._commit(
+            lambda world: convergence.revision_failed(world, revision.name, reason, message, now)
+        )
+        self._runtime.loop.settled(revision.service.path)
+
+    async def _commit(self, decide: Callable[[World], tuple[Change, ...]]) -> None:
+        await self._runtime.store.commit(lambda world: Decision(decide(world)))

@@ -1,0 +1,62 @@
+"""How many instances a revision should have: pure rules over the load.
+
+Simple and honest for now: enough instances that requests in flight fill 60 % of their concurrency, never
+fewer than the minimum, never more than the maximum, and one that is kept for a revision that serves
+(behaviour/cloud-run.md#scaling). An instance that is not needed stays until it has been idle for a while.
+"""
+
+import math
+from dataclasses import dataclass
+
+TARGET_UTILISATION = 0.6
+"""The share of its concurrency that an instance should carry (behaviour/cloud-run.md#scaling, unverified)."""
+
+IDLE_SECONDS = 15 * 60.0
+"""How long an idle instance is kept (behaviour/cloud-run.md#scaling)."""
+
+PENDING_SECONDS = 10.0
+"""The least time that a request waits for an instance (behaviour/cloud-run.md#scaling)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the revision asks for: instance counts, and requests that one instance takes at a time."""
+
+    minimum: int
+    maximum: int
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Requests that are being served or wait, and for how long each instance has been idle (seconds)."""
+
+    in_flight: int
+    idle_seconds: tuple[float, ...]
+
+
+def desired_instances(load: Load, limits: Limits, *, serves: bool) -> int:
+    """Decide how many instances a revision should have; ``serves``: it gets traffic or is checked."""
+    if not serves:
+        return 0
+    lately_used = sum(idle < IDLE_SECONDS for idle in load.idle_seconds)
+    kept = min(len(load.idle_seconds), max(_needed(load.in_flight, limits), lately_used))
+    return max(required_instances(load.in_flight, limits), min(kept, max(limits.maximum, 1)))
+
+
+def required_instances(in_flight: int, limits: Limits) -> int:
+    """Decide how many instances a serving revision needs at least, whatever it has now.
+
+    Only `desired_instances`, which looks at each of them, can decide that there are too many.
+    """
+    floor = max(1, limits.minimum)
+    return min(max(floor, _needed(in_flight, limits)), max(limits.maximum, 1))
+
+
+def _needed(in_flight: int, limits: Limits) -> int:
+    return math.ceil(in_flight / (TARGET_UTILISATION * limits.concurrency))
+
+
+def pending_limit(mean_start_seconds: float) -> float:
+    """How long a request may wait for an instance before it gets a 429 (behaviour/cloud-run.md#scaling)."""
+    return max(PENDING_SECONDS, 3.5 * mean_start_seconds)

@@ -1,0 +1,74 @@
+"""What an instance of a revision is: its containers and its ways out, decided when it starts.
+
+What a container finds in its environment is Google's contract
+(https://cloud.google.com/run/docs/container-contract#env-vars). A revision never changes what it runs, so an
+instance keeps what was read at its start.
+"""
+
+from dataclasses import replace
+from ipaddress import IPv4Network
+
+from fogbank.network.addressing import ANYWHERE, PRIVATE_RANGES
+from fogbank.resources.fleet import Attachment, ConnectorAttachment, Container, FabricAttachment, Instance
+from fogbank.resources.run import Egress, Revision, read_revision
+from fogbank.resources.world import Resource
+
+
+def instance_of(identifier: str, revision: Resource, index: int, pool: int) -> Instance:
+    """Make an instance of ``revision`` at place ``index`` of the fabric; ``pool`` as in FabricAttachment."""
+    read = read_revision(revision)
+    return Instance(
+        identifier,
+        revision.name,
+        revision,
+        _attachments(read, index, pool),
+        _containers(read),
+    )
+
+
+def with_pool(instance: Instance, pool: int) -> Instance:
+    """Deal ``instance`` another address of the egress pool."""
+    attachments = tuple(
+        replace(each, pool=pool) if isinstance(each, FabricAttachment) else each
+        for each in instance.attachments
+    )
+    return replace(instance, attachments=attachments)
+
+
+def _attachments(revision: Revision, index: int, pool: int) -> tuple[Attachment, ...]:
+    if revision.connector is None:
+        return (FabricAttachment(index, pool, (ANYWHERE,)),)
+    to_vpc = _to_vpc(revision.egress)
+    by_pool = () if ANYWHERE in to_vpc else (ANYWHERE,)
+    return (FabricAttachment(index, pool, by_pool), ConnectorAttachment(revision.connector, to_vpc))
+
+
+def _to_vpc(egress: Egress) -> tuple[IPv4Network, ...]:
+    match egress:
+        case Egress.ALL_TRAFFIC:
+            return (ANYWHERE,)
+        case Egress.PRIVATE_RANGES_ONLY:
+            return PRIVATE_RANGES
+
+
+def _containers(revision: Revision) -> tuple[Container, ...]:
+    """List the containers of a revision; none until its image is resolved."""
+    if revision.digest is None:
+        return ()
+    given = {
+        "PORT": str(revision.port),
+        "K_SERVICE": revision.service.id,
+        "K_REVISION": revision.name.id,
+        "K_CONFIGURATION": revision.service.id,
+    }
+    return (
+        Container(
+            image=revision.digest.rpartition("@")[2],
+            ports=(revision.port,),
+            command=revision.command,
+            arguments=revision.args,
+            environment=tuple((dict(revision.environment) | given).items()),
+            cpu_millis=revision.cpu_millis,
+            memory_bytes=revision.memory_bytes,
+        ),
+    )

@@ -1,0 +1,62 @@
+"""The scaling rule keeps its bounds and follows the load."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fogbank.services.run.controller.scaling import (
+    IDLE_SECONDS,
+    Limits,
+    Load,
+    desired_instances,
+    pending_limit,
+    required_instances,
+)
+
+limits = st.builds(
+    Limits, minimum=st.integers(0, 5), maximum=st.integers(5, 50), concurrency=st.integers(1, 1000)
+)
+loads = st.builds(
+    Load,
+    in_flight=st.integers(0, 10_000),
+    idle_seconds=st.lists(st.floats(0, 2 * IDLE_SECONDS), max_size=50).map(tuple),
+)
+
+
+@given(loads, limits)
+def test_a_serving_revision_has_between_one_and_its_maximum(load: Load, limits: Limits) -> None:
+    wanted = desired_instances(load, limits, serves=True)
+    assert max(1, limits.minimum) <= wanted <= limits.maximum
+
+
+@given(loads, limits)
+def test_more_requests_never_mean_fewer_instances(load: Load, limits: Limits) -> None:
+    more = Load(load.in_flight + 100, load.idle_seconds)
+    assert desired_instances(more, limits, serves=True) >= desired_instances(load, limits, serves=True)
+
+
+@given(loads, limits)
+def test_a_revision_that_does_not_serve_has_no_instances(load: Load, limits: Limits) -> None:
+    assert desired_instances(load, limits, serves=False) == 0
+
+
+def test_instances_carry_sixty_percent_of_their_concurrency() -> None:
+    assert desired_instances(Load(97, ()), Limits(0, 100, 80), serves=True) == 3
+
+
+def test_an_instance_that_was_used_lately_stays() -> None:
+    idle = (0.0, IDLE_SECONDS - 1, IDLE_SECONDS + 1)
+    assert desired_instances(Load(0, idle), Limits(0, 100, 80), serves=True) == 2
+
+
+def test_a_request_waits_at_least_ten_seconds_for_an_instance() -> None:
+    assert pending_limit(1) == 10
+    assert pending_limit(10) == 35
+
+
+@given(loads, limits)
+def test_what_a_request_has_started_is_what_a_look_at_all_instances_would_have(
+    load: Load, limits: Limits
+) -> None:
+    now = len(load.idle_seconds)
+    wanted = desired_instances(load, limits, serves=True)
+    assert max(now, wanted) == max(now, required_instances(load.in_flight, limits))
