@@ -5,7 +5,7 @@ A network's list of subnetworks is not stored; it is gathered when somebody read
 
 from collections.abc import Iterable, Iterator
 
-from fogbank.errors import in_use, invalid_value, not_built
+from fogbank.errors import invalid_value, not_built
 from fogbank.resources.compute import Network
 from fogbank.resources.compute_indexes import in_network
 from fogbank.resources.names import COMPUTE_PREFIX, ResourceName
@@ -13,7 +13,7 @@ from fogbank.resources.vpcaccess import connectors_in
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.compute import subnetworks
 from fogbank.services.compute.bodies import bad_request, inputs, number, one_of, refuse_unbuilt, unchanged
-from fogbank.services.compute.decisions import committed, deleted, policy_name, put
+from fogbank.services.compute.decisions import committed, deleted, in_use, policy_name, put
 from fogbank.services.compute.factories import check_free, made
 from fogbank.services.compute.handlers import getter, in_place
 from fogbank.services.compute.names import gateway_link, named, new_identifier
@@ -149,7 +149,7 @@ def delete(world: World, call: Call) -> Decision:
     network = world.get(named(world, call, "networks", call["network"]))
     user = next(_users(world, network), None)
     if user is not None:
-        raise in_use("network", network.name.path, user.path)
+        return in_use(call, "delete", network, "network", user)
     owned = [
         each.name
         for kind in ("subnetworks", "routes", "firewalls")
