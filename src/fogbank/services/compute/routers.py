@@ -38,6 +38,8 @@ _INTERFACE_UNBUILT: dict[str, tuple[object, ...]] = {
     "ipVersion": ("IPV4",),
 }
 _KEEPALIVE = 20
+_PRIVATE_ASNS = (range(64512, 65535), range(4_200_000_000, 4_294_967_295), range(16550, 16551))
+"""RFC 6996's, and the one of Google's Partner Interconnect."""
 _ADVERTISE_MODES = ("DEFAULT", "CUSTOM")
 
 
@@ -82,6 +84,12 @@ def _settings(body: Json) -> Json:
 
 def _bgp(config: Json) -> Json:
     bgp = {"advertiseMode": _ADVERTISE_MODES[0], "keepaliveInterval": _KEEPALIVE} | config
+    if "asn" in bgp and not any(number(bgp["asn"]) in each for each in _PRIVATE_ASNS):
+        raise invalid_value(
+            "resource.bgp.asn",
+            bgp["asn"],
+            "Must be a private ASN (64512-65534 or 4200000000-4294967294) or 16550.",
+        )
     one_of("resource.bgp.advertiseMode", bgp["advertiseMode"], _ADVERTISE_MODES)
     if not 20 <= number(bgp["keepaliveInterval"]) <= 60:
         raise invalid_value(

@@ -56,6 +56,18 @@ def test_two_networks_cannot_have_one_name(compute):
     )
 
 
+@pytest.mark.parametrize("method", ["get", "patch", "delete"])
+def test_a_name_in_a_path_that_can_be_neither_name_nor_id_is_refused_with_the_pattern(compute, method):
+    refusal = compute.refused(f"networks.{method}", {}, network="Net")
+    assert (refusal.code, refusal.message) == (
+        400,
+        (
+            "Invalid value for field 'network': 'Net'. Must be a match of regex "
+            "'[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?|[1-9][0-9]{0,19}'"
+        ),
+    )
+
+
 @pytest.mark.parametrize("mtu", [1299, 8897])
 def test_an_mtu_out_of_bounds_is_refused(compute, mtu):
     body = {"name": "net", "autoCreateSubnetworks": False, "mtu": mtu}
