@@ -24,7 +24,6 @@ from fogbank.services.contract import Call, Decision, Method, Read, Write
 _OUTPUTS = ("region",)
 _UNBUILT: dict[str, tuple[object, ...]] = {
     "bgpPeers": (),
-    "md5AuthenticationKeys": (),
     "encryptedInterconnectRouter": (),
     "nccGateway": (),
     "params": (),
@@ -77,9 +76,17 @@ def _settings(body: Json) -> Json:
         settings["description"] = body["description"]
     if body.get("bgp"):
         settings["bgp"] = _bgp(body["bgp"])
+    if keys := body.get("md5AuthenticationKeys"):
+        # The keys themselves are never shown, and without peers nobody uses them.
+        settings["md5AuthenticationKeys"] = [_key_name(index, each) for index, each in enumerate(keys)]
     if body.get("interfaces"):
         settings["interfaces"] = [_interface(i, each) for i, each in enumerate(body["interfaces"])]
     return settings
+
+
+def _key_name(index: int, key: Json) -> Json:
+    check_name(f"resource.md5AuthenticationKeys[{index}].name", key.get("name"))
+    return {"name": key["name"]}
 
 
 def _bgp(config: Json) -> Json:

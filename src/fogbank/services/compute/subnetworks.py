@@ -30,6 +30,13 @@ AUTO_LARGEST = 16
 
 PROXY_PURPOSES = ("REGIONAL_MANAGED_PROXY", "GLOBAL_MANAGED_PROXY", "INTERNAL_HTTPS_LOAD_BALANCER")
 PURPOSES = ("PRIVATE", *PROXY_PURPOSES, "PRIVATE_SERVICE_CONNECT", "PRIVATE_NAT", "PEER_MIGRATION")
+MASKS = (
+    "ARP_ALL_RANGES",
+    "ARP_PRIMARY_RANGE",
+    "ARP_BROADCAST_PRIMARY_RANGE",
+    "ARP_BROADCAST_PRIMARY_RANGE_WITH_LEARNING",
+)
+_MIGRATION = {"PRIVATE", "PEER_MIGRATION"}
 INTERVALS = tuple(f"INTERVAL_{each}" for each in ("5_SEC", "30_SEC", "1_MIN", "5_MIN", "10_MIN", "15_MIN"))
 METADATA = ("EXCLUDE_ALL_METADATA", "INCLUDE_ALL_METADATA", "CUSTOM_METADATA")
 
@@ -103,6 +110,10 @@ def _chosen(body: Json) -> Json:
     purpose = body.get("purpose", "PRIVATE")
     one_of("resource.purpose", purpose, PURPOSES)
     chosen["purpose"] = purpose
+    if mask := body.get("resolveSubnetMask"):
+        # Endpoints have a /32 and ask no neighbour, so it is kept and changes nothing.
+        one_of("resource.resolveSubnetMask", mask, MASKS)
+        chosen["resolveSubnetMask"] = mask
     if role := body.get("role"):
         one_of("resource.role", role, ("ACTIVE", "BACKUP"))
         if purpose not in PROXY_PURPOSES:
@@ -175,7 +186,7 @@ def patch(world: World, call: Call) -> Decision:
     if not is_current(body["fingerprint"], subnetwork.body["fingerprint"]):
         raise stale_fingerprint()
     refuse_unbuilt("subnetworks", body, _UNBUILT)
-    unchanged(subnetwork, body, ("name", "description", "ipCidrRange", "purpose"))
+    unchanged(subnetwork, body, ("name", "description", "ipCidrRange", "resolveSubnetMask"))
     same_reference(world, subnetwork, body, "network", "networks")
     changed: dict[str, Any] = {}
     if cleared := "logConfig" in call.body and "logConfig" not in body:
@@ -184,12 +195,25 @@ def patch(world: World, call: Call) -> Decision:
     for field in ("privateIpGoogleAccess", "role"):
         if field in body:
             changed[field] = body[field]
+    if "purpose" in body:
+        changed["purpose"] = _new_purpose(world, subnetwork, body["purpose"])
     if "secondaryIpRanges" in call.body:
         secondary = _new_secondary(world, subnetwork, body.get("secondaryIpRanges", ()))
         if user := _user_of_gone(world, subnetwork, secondary):
             return in_use(call, "compute.subnetworks.patch", subnetwork, "subnetwork", user)
         changed["secondaryIpRanges"] = secondary or None
     return put(call, "compute.subnetworks.patch", fingerprinted(subnetwork.with_body(**changed)))
+
+
+def _new_purpose(world: World, subnetwork: Resource, purpose: str) -> str:
+    """Check a change of purpose: into and out of the migration of a peer, while nothing uses the subnetwork.
+
+    See behaviour/vpc.md#purposes.
+    """
+    before = subnetwork.body["purpose"]
+    if purpose != before and ({before, purpose} != _MIGRATION or next(users(world, subnetwork), None)):
+        raise invalid_value("resource.purpose", purpose, "The field cannot be changed.")
+    return purpose
 
 
 def _new_secondary(world: World, resource: Resource, entries: Sequence[Json]) -> list[Json]:

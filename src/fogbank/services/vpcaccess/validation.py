@@ -104,20 +104,21 @@ def read_size(body: Json) -> Size:
 
 def _instances(body: Json, end: Literal["min", "max"], least: int, most: int) -> int:
     """Read how many instances there are at one ``end``, from whichever of its two fields is given."""
-    if given := body.get(f"{end}Instances"):
+    mbps = int(body.get(f"{end}Throughput") or 0)
+    given = body.get(f"{end}Instances")
+    if (mbps or not given) and (mbps % _STEP or not least * _STEP <= mbps <= most * _STEP):
+        raise bad_request(
+            f"Connector {end}imum throughput must be a multiple of {_STEP} between {least * _STEP} and "
+            f"{most * _STEP} in Mbps.",
+            f"connector.{end}_throughput",
+        )
+    if given:
         if not least <= int(given) <= most:
             raise bad_request(
                 f"Connector {end}imum instances must be between {least} and {most}.",
                 f"connector.{end}_instances",
             )
         return int(given)
-    mbps = int(body.get(f"{end}Throughput") or 0)
-    if mbps % _STEP or not least * _STEP <= mbps <= most * _STEP:
-        raise bad_request(
-            f"Connector {end}imum throughput must be a multiple of {_STEP} between {least * _STEP} and "
-            f"{most * _STEP} in Mbps.",
-            f"connector.{end}_throughput",
-        )
     return mbps // _STEP
 
 

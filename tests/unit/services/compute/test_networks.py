@@ -83,6 +83,26 @@ def test_what_the_network_cannot_do_is_refused_by_name(compute):
     assert "enableUlaInternalIpv6" in refusal.message
 
 
+STANDARD = {"routingMode": "GLOBAL", "bgpBestPathSelectionMode": "STANDARD"}
+
+
+@pytest.mark.parametrize(
+    "refined",
+    [{"bgpAlwaysCompareMed": True}, {"bgpAlwaysCompareMed": False}, {"bgpInterRegionCost": "DEFAULT"}],
+)
+def test_the_standard_choice_of_paths_may_be_refined_and_the_legacy_one_not(compute, refined):
+    made = {"name": "net", "autoCreateSubnetworks": False, "routingConfig": STANDARD | refined}
+    compute("networks.insert", made)
+    assert compute("networks.get", network="net")["routingConfig"] == STANDARD | refined
+    legacy = {"routingConfig": {"bgpBestPathSelectionMode": "LEGACY"}}
+    refusal = compute.refused("networks.patch", legacy, network="net")
+    assert "is not supported for LEGACY BGP Best Path Selection algorithm" in refusal.message
+    legacy["routingConfig"] |= dict.fromkeys(refined)
+    compute("networks.patch", legacy, network="net")
+    shown = compute("networks.get", network="net")["routingConfig"]
+    assert shown == {"routingMode": "GLOBAL", "bgpBestPathSelectionMode": "LEGACY"}
+
+
 def test_a_patch_keeps_what_it_does_not_give(compute):
     compute.network("net")
     operation = compute("networks.patch", {"routingConfig": {"routingMode": "GLOBAL"}}, network="net")

@@ -3,6 +3,7 @@
 import pytest
 from tests.compute_calls import LINK, REGION, Compute, auto_nat, only
 
+from fogbank.errors import ApiError
 from fogbank.services.compute.bodies import is_current
 
 
@@ -243,6 +244,35 @@ def test_a_patch_orders_or_takes_away_secondary_ranges(compute, wanted):
     change = {"fingerprint": get(compute)["fingerprint"], "secondaryIpRanges": wanted}
     compute("subnetworks.patch", change, region=REGION, subnetwork="s")
     assert get(compute).get("secondaryIpRanges", []) == wanted
+
+
+def _patch(compute, **change):
+    change["fingerprint"] = get(compute)["fingerprint"]
+    return compute("subnetworks.patch", change, region=REGION, subnetwork="s")
+
+
+def test_a_subnetwork_for_the_migration_of_a_peer_becomes_private(compute):
+    compute.subnetwork("s", "10.0.0.0/24", purpose="PEER_MIGRATION")
+    _patch(compute, purpose="PRIVATE")
+    assert get(compute)["purpose"] == "PRIVATE"
+
+
+def test_the_purpose_of_a_subnetwork_in_use_stays(compute):
+    compute.subnetwork("s", "10.0.0.0/24")
+    compute.address("ip", addressType="INTERNAL", subnetwork="s")
+    with pytest.raises(ApiError, match=r"resource\.purpose"):
+        _patch(compute, purpose="PEER_MIGRATION")
+
+
+def test_a_private_subnetwork_does_not_become_one_for_proxies(compute):
+    compute.subnetwork("s", "10.0.0.0/24")
+    with pytest.raises(ApiError, match=r"resource\.purpose"):
+        _patch(compute, purpose="REGIONAL_MANAGED_PROXY")
+
+
+def test_how_a_subnetwork_resolves_its_mask_is_kept(compute):
+    compute.subnetwork("s", "10.0.0.0/24", resolveSubnetMask="ARP_PRIMARY_RANGE")
+    assert get(compute)["resolveSubnetMask"] == "ARP_PRIMARY_RANGE"
 
 
 def test_a_subnetwork_grows_and_keeps_its_gateway(compute):

@@ -102,6 +102,11 @@ def test_a_size_or_place_that_cannot_be_is_refused(cloud, body):
             "connector.max_throughput",
             "Connector maximum throughput must be a multiple of 100 between 300 and 1000 in Mbps.",
         ),
+        (  # as gcloud asks: it adds its numbers of instances, which win only over what is right
+            {"minThroughput": 200, "maxThroughput": 1100, "minInstances": 2, "maxInstances": 10},
+            "connector.max_throughput",
+            "Connector maximum throughput must be a multiple of 100 between 300 and 1000 in Mbps.",
+        ),
         (
             {"minThroughput": 250, "maxThroughput": 400},
             "connector.min_throughput",
