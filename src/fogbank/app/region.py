@@ -63,7 +63,9 @@ from fogbank.network.addressing import FABRIC_INSTANCES
 from fogbank.network.packet_captures import ProbeResult
 from fogbank.network.topology import NetnsName
 from fogbank.paths.trace import Flow
+from fogbank.resources.authorization import Policies
 from fogbank.resources.clock_offset import stored_offset
+from fogbank.resources.predefined_roles import role_titles
 from fogbank.resources.projects import project_number
 from fogbank.resources.sites import find_site
 from fogbank.servers.access_log import AccessLog
@@ -142,7 +144,8 @@ class Region:
         settings, places = self._settings, self._places
         self.authority = open_authority(places.authority, places.bundle, settings.name)
         operator = operator_account(settings.project)
-        directory = WorldDirectory(lambda: self.store.world, operator)
+        self.access = Policies(operator)
+        directory = WorldDirectory(lambda: self.store.world, self.access)
         self.identity = open_identity(places.authority, places.credentials, settings.project, directory)
         places.gcloud.mkdir(mode=0o700, exist_ok=True)
         self.projects = Projects(
@@ -202,6 +205,8 @@ class Region:
             ensure_project=self.projects.ensure,
             settle=self.loop.settle,
             observed=lambda: self.loop.observed,
+            access=self.access,
+            operator=self.identity.operator.email,
         )
         self.ingress = Ingress(
             lambda: self.store.world,
@@ -261,6 +266,7 @@ class Region:
         for work in (
             self.containers.warm,
             self.identity.warm,
+            role_titles,
             _import_slow_libraries,
             self.namespaces.refill,
         ):

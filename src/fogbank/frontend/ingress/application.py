@@ -140,7 +140,7 @@ class Ingress:
         target = pick(service.traffic, tag, self._draw())
         if target is None or service.ingress != "all":  # every caller comes from outside so far
             return html_answer(error_pages.not_found(), 404)
-        verdict = invoker.check(world, resource, exchange.headers, self._identity)
+        verdict = invoker.check(resource, exchange.headers, self._identity)
         if isinstance(verdict, invoker.Refused):
             record.message = verdict.why
             if verdict.status == 401:

@@ -48,7 +48,7 @@ def _created(world: World, call: Call, asked: Resource) -> Outcome:
         raise bad_request("Connector name must not be set.", "connector.name")
     if missing := missing_limit(call.body):
         return _failed(asked, missing)
-    size, place = read_size(call.body), read_place(world, call.body, name.project, name.region or "")
+    size, place = read_size(call.body), read_place(world, call, name.project, name.region or "")
     if place is None:
         return _failed(asked, _NO_SUBNET)
     if is_taken(world, place):
