@@ -18,15 +18,25 @@ _ZONE_IDS = {name: _FIRST_ZONE + index for index, name in enumerate(ZONES)}
 
 
 _CPU_PLATFORMS = (
+    "Ampere Altra",
     "Intel Broadwell",
     "Intel Cascade Lake",
+    "Intel Emerald Rapids",
+    "AMD Genoa",
+    "NVIDIA Grace",
+    "Intel Granite Rapids",
     "Intel Haswell",
     "Intel Ice Lake",
-    "Intel Skylake",
+    "Intel Ivy Bridge",
+    "Google Axion",
     "AMD Milan",
     "AMD Rome",
+    "Intel Sandy Bridge",
+    "Intel Sapphire Rapids",
+    "Intel Skylake",
+    "AMD Turin",
 )
-"""What most of Google's zones offer (unverified for each); no machine of the region has one yet."""
+"""What large zones offer (recorded for us-central1-a and us-west1-a); no machine of the region has one yet."""
 
 
 def _region(project: str, region: RegionInfo, used: Counter[tuple[str, str]]) -> Json:
