@@ -36,7 +36,7 @@ _CPU_PLATFORMS = (
     "Intel Skylake",
     "AMD Turin",
 )
-"""What large zones offer (recorded for us-central1-a and us-west1-a); no machine of the region has one yet."""
+"""What large zones offer (recorded for us-central1-a); no machine of the region has one yet."""
 
 
 def _region(project: str, region: RegionInfo, used: Counter[tuple[str, str]]) -> Json:
