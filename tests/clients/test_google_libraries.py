@@ -140,6 +140,10 @@ key = iam.keys().create(name=account["name"], body={}).execute()
 role = {"role": "roles/iam.serviceAccountTokenCreator", "members": [f"serviceAccount:{credentials.service_account_email}"]}
 iam.setIamPolicy(resource=account["name"], body={"policy": {"bindings": [role]}}).execute()
 robot = impersonated_credentials.Credentials(credentials, account["email"], ["https://www.googleapis.com/auth/cloud-platform"])
+projects = service("cloudresourcemanager", "v1").projects()
+policy = projects.getIamPolicy(resource=project, body={}).execute()
+policy["bindings"].append({"role": "roles/compute.networkViewer", "members": [f"serviceAccount:{account['email']}"]})
+projects.setIamPolicy(resource=project, body={"policy": policy}).execute()
 networks = google.auth.transport.requests.AuthorizedSession(robot).get("COMPUTE/global/networks").json()
 iam.delete(name=account["name"]).execute()
 print(json.dumps({"email": account["email"], "networks": [n["name"] for n in networks["items"]],
