@@ -204,6 +204,8 @@ def test_a_user_of_the_region_is_let_in_where_a_role_says_so(region: RunningRegi
     grant = ("lib-private", place, f"--member=user:{me}", "--role=roles/run.invoker")
     region.gcloud("run", "services", "add-iam-policy-binding", *grant)
     assert region.curl(*ask) == "200"
+    viewer = ("demo", f"--member=user:{me}", "--role=roles/compute.networkViewer")
+    region.gcloud("projects", "add-iam-policy-binding", *viewer)
     answer = python(user, """
 networks = session.get("COMPUTE/global/networks").json()["items"]
 print(json.dumps({"kind": type(credentials).__module__, "networks": [n["name"] for n in networks]}))
