@@ -143,6 +143,14 @@ def forget(region: RegionNote) -> None:
         _remove(region)
 
 
+def delete_folder(places: Folders) -> None:
+    """Delete the state of a region that has ended; OperatorError when one has begun there meanwhile."""
+    with _opened(places.root) as descriptor:
+        if not _try_lock(descriptor):
+            raise OperatorError(f"A region is being started in {places.root}: its state was not deleted.")
+        shutil.rmtree(places.root)
+
+
 def _remove(region: RegionNote) -> None:
     region.folders.running.unlink(missing_ok=True)
     region.folders.socket.unlink(missing_ok=True)

@@ -286,7 +286,7 @@ t2  version 2: 20 changes in 12 ms
 
 def test_the_plan_of_a_converged_region_is_empty(talker, fogbank):
     talker.answers["GET /plan"] = (200, {"pending": [], "passes": []})
-    assert fogbank("plan").out == "Now: everything is as promised.\n"
+    assert fogbank("plan").out == "Now: nothing would change.\n"
 
 
 @pytest.mark.parametrize("words", [("status",), ("internet", "list"), ("list",)])

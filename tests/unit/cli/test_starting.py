@@ -256,6 +256,13 @@ def test_doctor_says_when_crun_has_no_filter_of_system_calls(monkeypatch, fogban
     assert "+SECCOMP" in done.out
 
 
+def test_the_lines_of_doctor_are_aligned(fogbank):
+    checked = json.loads(fogbank("doctor", "--format", "json").out)
+    lines = [line for line in fogbank("doctor").out.splitlines() if line[0] in "✓✗-"]
+    columns = {line.index(f" {each['found']}", 3) for line, each in zip(lines, checked, strict=True)}
+    assert len(columns) == 1
+
+
 def test_doctor_speaks_json(fogbank):
     listed = json.loads(fogbank("doctor", "--format", "json").out)
     assert {"what", "found", "good", "required", "remedy"} == set(listed[0])
