@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from fogbank.discovery.routes import DiscoveryMethod, Match, methods, split_template
+from fogbank.discovery.routes import DiscoveryMethod, Match, apis_of, methods, split_template
 from fogbank.discovery.schemas import check_response, convert_request
 from fogbank.errors import not_implemented
 from fogbank.frontend.api.lists import list_path, render_list
@@ -93,6 +93,10 @@ class Api:
         """Return how an API writes errors; None when it is not built."""
         service = self._services.get(api)
         return service.errors if service is not None else None
+
+    def serves(self, host: str) -> bool:
+        """Return whether an API that is built answers on ``host``."""
+        return any(api in self._services for api in apis_of(host))
 
     def check_built(self, method: DiscoveryMethod) -> None:
         """Refuse honestly a method that nobody handles."""
