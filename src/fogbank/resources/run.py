@@ -53,11 +53,12 @@ class Readiness(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ContainerProbe:
-    """A start-up probe; times in seconds. ``path`` is for ``http``, ``service`` for ``grpc``."""
+    """A start-up probe; times in seconds. ``path`` and ``headers`` are for ``http``, ``service`` for ``grpc``."""
 
     kind: Literal["tcp", "http", "grpc"]
     port: int
     path: str = "/"
+    headers: tuple[tuple[str, str], ...] = ()
     service: str = ""
     initial_delay: int = 0
     period: int = 240
@@ -218,6 +219,7 @@ def _probe(container: Json, annotations: Mapping[str, str]) -> ContainerProbe | 
         kind=kind,
         port=int(action.get("port") or port),
         path=action.get("path") or "/",
+        headers=tuple((each["name"], each.get("value", "")) for each in action.get("httpHeaders", ())),
         service=action.get("service", ""),
         initial_delay=int(probe.get("initialDelaySeconds", 0)),
         period=int(probe.get("periodSeconds", 10)),

@@ -224,6 +224,8 @@ class Api:
     async def _settled(self, committed: Committed) -> Json:
         """Answer a write, after the network had a moment to follow."""
         decision = committed.decision
+        if decision.opened is not None:
+            return self._rendered(decision.opened)
         if (operation := decision.operation) is not None:
             path = operation.name.path
             if self._store.world.operations.get(path, operation).status != "DONE":

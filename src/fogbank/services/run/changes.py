@@ -113,7 +113,7 @@ def _write(world: World, call: Call, service: Resource, *, revise: bool) -> Writ
         status = service.body["status"] | {"latestCreatedRevisionName": revision.name.id}
         service = replace(service, body=service.body | {"status": status}, private={"revisions": count})
         made = (Put(revision),)
-    traffic.check(spec["traffic"], frozenset(revisions))
+    traffic.check(spec["traffic"], frozenset(revisions), name.id)
     body = with_status(service.body, revisions, call.now)
     service = replace(service, body=body, private=service.private | {"updated": rfc3339(call.now)})
     return Written(service, (*made, Put(service)))
