@@ -53,7 +53,7 @@ class Readiness(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ContainerProbe:
-    """A start-up probe; times in seconds. ``path`` and ``headers`` are for ``http``, ``service`` for ``grpc``."""
+    """A start-up probe; times in seconds; ``path``, ``headers`` for ``http``, ``service`` for ``grpc``."""
 
     kind: Literal["tcp", "http", "grpc"]
     port: int
