@@ -21,6 +21,7 @@ from fogbank.resources.run import (
     read_egress,
 )
 from fogbank.resources.world import Json, World
+from fogbank.services.run.connectors import connector_missing_message, has_connector
 from fogbank.services.run.limits import check_limits
 from fogbank.services.run.objects import bad_request, without_empty
 
@@ -159,11 +160,8 @@ def _check_vpc(world: World, service: ResourceName, annotations: Json) -> None:
     if annotations.get(NETWORK_INTERFACES):
         raise bad_request("VPC connector and direct VPC can not be used together")
     name = connector_name(reference, service.project, service.region or "")
-    connector = world.find(name)
-    if connector is None or connector.body["state"] == "ERROR":
-        raise bad_request(
-            f"VPC connector {name.path} does not exist, or Cloud Run does not have permission to use it."
-        )
+    if not has_connector(world, name):
+        raise bad_request(connector_missing_message(name))
     if name.region != service.region:
         raise bad_request(
             f"VPC connector {name.path} must be in the region of the service, {service.region}."

@@ -25,7 +25,9 @@ from fogbank.network.addressing import FABRIC_INSTANCES, fabric_address
 from fogbank.network.topology import NetnsName
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import SERVICES, Readiness, Revision
-from fogbank.resources.world import Change, Resource
+from fogbank.resources.vpcaccess import CONNECTORS
+from fogbank.resources.world import Change, Delete, Put, Resource
+from fogbank.services.run.controller.failures import without_network
 from fogbank.services.run.controller.instance_state import InstanceState
 from fogbank.services.run.controller.places import Places
 from fogbank.services.run.controller.request_queue import RequestQueue
@@ -116,6 +118,8 @@ class Instances:
     def _world_changed(self, changes: Sequence[Change]) -> None:
         for service in self._serving.touched(changes):
             self._update(service)
+        for connector in _connectors_in(changes):
+            self._reports.connector_changed(connector)
         self._share.publish()
 
     def _update(self, service: ResourceName) -> None:
@@ -150,8 +154,12 @@ class Instances:
             self._tasks.spawn(self._failed_to_start(instance, why))
 
     def explain(self) -> list[tuple[ResourceName, Failure]]:
-        """List the serving revisions whose instances die and are started again, or have no place."""
-        failures = [*self._restarts.failures("its containers"), *self._without_place()]
+        """List the serving revisions whose instances die again and again, or lack a place or a network."""
+        failures = [
+            *self._restarts.failures("its containers"),
+            *self._without_place(),
+            *without_network(self._store.world, self._serving.revisions(), self._clock.now()),
+        ]
         return [(name, failure) for name, failure in failures if self._is_promised(name)]
 
     def _without_place(self) -> Iterator[tuple[ResourceName, Failure]]:
@@ -309,6 +317,17 @@ class Instances:
     async def _failed_to_start(self, instance: InstanceState, why: str) -> None:
         log.warning("instance %s failed to start: %s", instance.id, why)
         await self._reports.failed_to_start(instance.revision)
+
+
+def _connectors_in(changes: Iterable[Change]) -> Iterator[ResourceName]:
+    for change in changes:
+        match change:
+            case Put(resource) if resource.name.collection == CONNECTORS:
+                yield resource.name
+            case Delete(name) if name.collection == CONNECTORS:
+                yield name
+            case _:
+                continue
 
 
 def _limits(revision: Revision) -> Limits:

@@ -55,6 +55,10 @@ class ServingRevisions:
         """Return what is stored of a revision and what it asks for; None unless it serves and exists."""
         return self._read.get(revision)
 
+    def revisions(self) -> Iterable[Revision]:
+        """List what the revisions that serve and exist ask for."""
+        return [revision for _, revision in self._read.values()]
+
     def services(self) -> AbstractSet[ResourceName]:
         """Name the services that have any."""
         return self._of_service.keys()

@@ -28,7 +28,16 @@ from fogbank.network.topology import NetnsName, Topology, Workload
 from fogbank.planning.plan import Action, element_of
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
-from fogbank.resources.run import Readiness, RunService, read_revision, read_service, service_name
+from fogbank.resources.run import (
+    CONNECTOR,
+    Readiness,
+    RunService,
+    connector_name,
+    read_revision,
+    read_service,
+    ready_condition,
+    service_name,
+)
 from fogbank.resources.world import Change, Delete, Put, Resource
 from fogbank.services import run
 from fogbank.services.run.controller import Instances, request_queue, serving
@@ -94,10 +103,13 @@ class Region:
             raise DriverError(f"no image {reference}")
         return self.images[reference]
 
-    async def deploy(self, port: int, image: str = "image", **spec: object) -> None:
+    async def deploy(
+        self, port: int, image: str = "image", connector: str | None = None, **spec: object
+    ) -> None:
         """Create the service ``s``, or change it."""
+        access = {CONNECTOR: connector} if connector else {}
         template = {
-            "metadata": {"annotations": {"autoscaling.knative.dev/maxScale": "3"}},
+            "metadata": {"annotations": {"autoscaling.knative.dev/maxScale": "3", **access}},
             "spec": {"containers": [{"image": image, "ports": [{"containerPort": port}]}], **spec},
         }
         body = {
@@ -489,3 +501,21 @@ async def test_a_change_has_only_the_services_looked_at_that_it_is_about(
     assert looked_at == [others[7].name]
     region.instances.reconcile()
     assert set(looked_at) == {mine.name, *(each.name for each in others)}
+
+
+async def test_a_connector_that_goes_shows_on_services_and_in_the_status(region: Region, port: int) -> None:
+    region.cloud.subnetwork()
+    region.cloud.connector()
+    await region.deploy(port, connector="connector")
+    await eventually(lambda: ready(region))
+    assert region.instances.explain() == []
+    connector = connector_name("connector", PROJECT, REGION)
+    await region.store.commit(lambda _world: Decision((Delete(connector),)))
+    await eventually(lambda: not ready(region))
+    [(name, failure)] = region.instances.explain()
+    assert name == region.latest().name
+    assert "VPC connector" in failure.why
+
+
+def ready(region: Region) -> bool:
+    return ready_condition(region.service().body) is Readiness.READY
