@@ -147,7 +147,7 @@ def _starts(folder: Path) -> tuple[list[float], list[float]]:
     digest = registry.resolve(NETCHECK)
     image = images.get(digest)
     namespaces = NetworkNamespaces()
-    containers = CrunRuntime(CONTAINERS, images, trusted, network=namespaces.network, report=lambda _: None)
+    containers = CrunRuntime(CONTAINERS, images, trusted, namespaces=namespaces, report=lambda _: None)
     driver = LinuxDriver(
         serve=lambda _, opened: opened.close(),
         unserve=lambda _: None,

@@ -14,7 +14,10 @@ from fogbank.app import registry
 from fogbank.discovery.routes import methods
 from fogbank.discovery.schemas import check_response, convert_request, fields_of
 from fogbank.errors import ApiError
+from fogbank.resources.authorization import Policies
 from fogbank.resources.operations import Operation
+from fogbank.resources.policies import policy_of
+from fogbank.resources.projects import policy_name
 from fogbank.resources.world import Put, PutOperation, World
 from fogbank.services import cloudresourcemanager, iam
 from fogbank.services.contract import Call, List, Read, Write, catalogue_of
@@ -44,7 +47,7 @@ class Cloud:
     """Calls handlers in order, each on the World that the one before left."""
 
     def __init__(self, *changes, first_id=10**18):
-        self.now = NOW
+        self.now, self.caller = NOW, ME
         self._ids = count(first_id)
         project = cloudresourcemanager.new_project(PROJECT, NOW, self.new_id, owner=ME)
         self.world = World().after((*project, *changes))
@@ -65,7 +68,9 @@ class Cloud:
         handlers = SERVICES[api].methods
         handler = handlers.get(f"{version}.{name}") or handlers[name]
         body = convert_request(known.document, known.request, body or {}).body if known.request else {}
-        call = Call(method, parameters, body, ME, self.now, self.new_id, apis=APIS)
+        call = Call(
+            method, parameters, body, self.caller, self.now, self.new_id, apis=APIS, access=Policies("")
+        )
         match handler:
             case Read():
                 return self._checked(known, handler.read(self.world, call))
@@ -99,6 +104,10 @@ class Cloud:
     def make(self, changes):
         """Commit changes that the control loop would."""
         self.world = self.world.after(changes)
+
+    def bind(self, project, role, *members):
+        """Set a project's policy, whatever it was."""
+        self.make([Put(worlds.resource(policy_name(project), policy_of({role: members}, self.new_id())))])
 
     def finish(self, operation: Operation) -> Operation:
         """End an operation as the control loop does once the network is built."""

@@ -12,6 +12,7 @@ from fogbank.discovery.routes import methods
 from fogbank.discovery.schemas import check_response, fields_of
 from fogbank.errors import ApiError
 from fogbank.network.topology import Topology
+from fogbank.resources.authorization import UNRESTRICTED, Access
 from fogbank.resources.names import COMPUTE_PREFIX
 from fogbank.resources.operations import Operation
 from fogbank.resources.projects import project_name
@@ -34,6 +35,7 @@ class Compute:
     def __init__(self, *changes, first_id=10**18):
         self.world = World().after(changes)
         self.observed = Topology()
+        self.access: Access = UNRESTRICTED
         self._ids = count(first_id)
 
     def branch(self) -> "Compute":
@@ -57,6 +59,7 @@ class Compute:
             self.new_id,
             self.observed,
             APIS,
+            self.access,
         )
         match found:
             case Read():

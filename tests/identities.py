@@ -13,6 +13,7 @@ from fogbank.frontend.http.asgi import HttpRequest
 from fogbank.frontend.iam import jwt
 from fogbank.frontend.iam.accounts import WorldDirectory, operator_account
 from fogbank.frontend.iam.identity import Identity, open_identity
+from fogbank.resources.authorization import Policies
 from fogbank.resources.names import ResourceName
 from fogbank.resources.policies import policy_of
 from fogbank.resources.projects import ACCOUNT_KEYS, service_account
@@ -61,7 +62,7 @@ def region_in(folder: Path) -> Region:
     """Open a region's identity in ``folder``."""
     skipped: list[float] = []
     worlds: list[Region] = []
-    directory = WorldDirectory(lambda: worlds[0].world, operator_account("demo"))
+    directory = WorldDirectory(lambda: worlds[0].world, Policies(operator_account("demo")))
     identity = open_identity(
         folder, folder / "credentials.json", "demo", directory, lambda: time.time() + sum(skipped)
     )

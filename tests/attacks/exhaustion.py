@@ -88,16 +88,16 @@ def bodies_of_strangers(target: Target, tally: Tally, door: str) -> None:
 
 @attack("API", "metadata")
 def pipelines(target: Target, tally: Tally, door: str) -> None:
-    """Send 50,000 requests without reading an answer."""
+    """Send a million requests without reading an answer: more than the buffers of two sockets hold."""
     one = f"GET /x HTTP/1.1\r\nHost: {target.host_of(door)}\r\n\r\n".encode()
     with target.open(door) as connection:
         connection.settimeout(1)
         sent = 0
         with contextlib.suppress(OSError):
-            for _ in range(100):
-                connection.sendall(one * 500)
-                sent += 500
-    tally.expect(sent < 50_000, f"{sent} requests were taken")
+            for _ in range(1000):
+                connection.sendall(one * 1000)
+                sent += 1000
+    tally.expect(sent < 1_000_000, f"{sent} requests were taken")
 
 
 @attack("third party")

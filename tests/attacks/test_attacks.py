@@ -3,7 +3,16 @@
 import os
 
 import pytest
-from tests.attacks import dns, exhaustion, http1, http2, local, tls, tokens  # noqa: F401 - each adds its rows
+from tests.attacks import (  # noqa: F401 - each adds its rows
+    dns,
+    exhaustion,
+    http1,
+    http2,
+    local,
+    roles,
+    tls,
+    tokens,
+)
 from tests.attacks.table import ATTACKS
 from tests.attacks.target import MORE_MEMORY, MORE_WAIT
 

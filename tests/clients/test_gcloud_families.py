@@ -311,7 +311,7 @@ def test_projects_and_services(region: RunningRegion) -> None:
     assert {"members": ["user:me@example.com"], "role": "roles/run.developer"} in bound
     assert region.gcloud_json("projects", "get-iam-policy", "fam-project")["bindings"] == bound
     left = region.gcloud_json("projects", "remove-iam-policy-binding", *grant)["bindings"]
-    assert [each["role"] for each in left] == ["roles/owner"]
+    assert [each["role"] for each in left] == ["roles/editor", "roles/owner", "roles/run.serviceAgent"]
     project, enabled = (
         "--project=fam-project",
         ("services", "list", "--enabled", "--format=value(config.name)"),

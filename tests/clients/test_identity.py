@@ -1,6 +1,7 @@
 """Credentials as real clients use them: gcloud, curl and Google's Python library, on a running region."""
 
 import json
+import re
 import stat
 import sys
 import time
@@ -70,7 +71,13 @@ def test_a_user_logs_in_with_a_refresh_token(region, tmp_path):
         _claims(region, user.gcloud("auth", "print-identity-token").stdout.strip())["email"]
         == "me@example.com"
     )
+    refused = user.gcloud("compute", "networks", "list", check=False)
+    assert "Required 'compute.networks.list' permission for 'projects/demo/global/networks'" in refused.stderr
+    grant = ("demo", "--member=user:me@example.com", "--role=roles/compute.networkViewer")
+    region.gcloud("projects", "add-iam-policy-binding", *grant)
     assert user.gcloud_json("compute", "networks", "list")[0]["name"] == "default"
+    region.gcloud("projects", "remove-iam-policy-binding", *grant)
+    assert user.gcloud("compute", "networks", "list", check=False).returncode == 1
 
 
 def test_googles_python_library_gets_and_verifies_tokens(region):
@@ -103,3 +110,63 @@ def test_a_private_service_asks_for_an_identity(region):
     assert region.curl(*status, f"{url}/info") == "403"
     region.gcloud("run", "services", "delete", "private", PLACE)
     assert region.curl(*status, "-H", f"Authorization: Bearer {token}", url) == "404"
+
+
+def test_a_developer_deploys_once_he_may_act_as_the_runtime_account_and_opens_nothing(region, tmp_path):
+    # The first two commands of article 001 bind these roles.
+    me, file = "dev@example.com", tmp_path / "dev.json"
+    file.write_text(region.fogbank("credentials", "--user", me))
+    environment = {**region.environment, "CLOUDSDK_CONFIG": str(tmp_path / "gcloud")}
+    environment["CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE"] = str(file)
+    user = type(region)(region.name, region.home, environment)
+    deploy = ("run", "deploy", "theirs", f"--image={NETCHECK}", PLACE)
+    bind = ("projects", "add-iam-policy-binding", "demo", f"--member=user:{me}")
+
+    refused = user.gcloud(*deploy, "--no-allow-unauthenticated", check=False)
+    assert refused.returncode == 1
+    assert "Permission 'run.services." in refused.stderr
+    region.gcloud(*bind, "--role=roles/run.developer")
+    refused = user.gcloud(*deploy, "--no-allow-unauthenticated", check=False)
+    assert refused.returncode == 1
+    assert re.search(
+        r"Permission 'iam\.serviceaccounts\.actAs' denied on service account "
+        r"\d+-compute@developer\.gserviceaccount\.com \(or it may not exist\)\.",
+        refused.stderr,
+    )
+    region.gcloud(*bind, "--role=roles/iam.serviceAccountUser")
+    deployed = user.gcloud(*deploy, "--allow-unauthenticated")
+    assert "Setting IAM policy failed" in deployed.stderr
+    url = user.gcloud("run", "services", "describe", "theirs", PLACE, "--format=value(status.url)")
+    assert region.curl("-o", "/dev/null", "-w", "%{http_code}", url.stdout.strip()) == "403"
+    region.gcloud("run", "services", "delete", "theirs", PLACE)
+
+
+def test_another_projects_account_has_nothing_here(region):
+    region.gcloud("projects", "create", "another-project")
+    robot = "another-robot@another-project.iam.gserviceaccount.com"
+    region.gcloud("iam", "service-accounts", "create", "another-robot", "--project=another-project")
+    region.gcloud(
+        "projects",
+        "add-iam-policy-binding",
+        "another-project",
+        f"--member=serviceAccount:{robot}",
+        "--role=roles/owner",
+    )
+    region.gcloud(
+        "iam",
+        "service-accounts",
+        "add-iam-policy-binding",
+        robot,
+        "--project=another-project",
+        "--member=serviceAccount:fogbank@demo.iam.gserviceaccount.com",
+        "--role=roles/iam.serviceAccountTokenCreator",
+    )
+    as_robot = f"--impersonate-service-account={robot}"
+    owner = ("demo", f"--member=serviceAccount:{robot}", "--role=roles/owner")
+    refused = region.gcloud("projects", "add-iam-policy-binding", *owner, as_robot, check=False)
+    assert refused.returncode == 1
+    assert "does not have permission" in refused.stderr
+    refused = region.gcloud("compute", "networks", "list", as_robot, check=False)
+    assert "Required 'compute.networks.list' permission" in refused.stderr
+    listed = region.gcloud_json("compute", "networks", "list", "--project=another-project", as_robot)
+    assert [each["name"] for each in listed] == ["default"]

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.elements import ELEMENTS
 from tests.private_world import Lab
 
 from fogbank.dataplane.driver import Driver, InterfaceCounters
@@ -36,7 +37,7 @@ from fogbank.network.topology import (
     Workload,
     namespaces_of,
 )
-from fogbank.planning.plan import Create, element_of, plan
+from fogbank.planning.plan import Create, Remove, element_of, plan
 
 NAMES = [NetnsName(name) for name in ("vpc/demo/default", "internet", "instance/a", "instance/b")]
 ROUTER, OUTSIDE, A, B = NAMES
@@ -199,6 +200,7 @@ def keeps_the_contract(driver: Driver) -> None:
     a_failure_stops_nothing_else(driver)
     what_failed_is_not_observed_and_can_be_tried_again(driver)
     counters_are_of_every_link_that_ends_there(driver)
+    every_kind_is_built_and_taken_down(driver)
 
 
 def a_netns_takes_everything_inside_along(driver: Driver) -> None:
@@ -221,12 +223,14 @@ def a_failure_stops_nothing_else(driver: Driver) -> None:
     no_device = Address(Port(A, DeviceName("none")), IPv4Interface("10.0.0.1"))
     fine = Address(Port(A, DeviceName("lo")), IPv4Interface("10.0.0.2"))
     no_policy = PortSecurity(A, DeviceName("lo"), ADDRESSES[0], "none", "none")
+    no_netns = Route(NetnsName("nowhere"), NETWORKS[0], ())
     workload = Workload("w", NetnsName("nowhere"), "sha256:0", 8080)
-    asked = [Create(e) for e in (good, bad, no_device, fine, StatefulFirewall(A), no_policy, workload)]
+    elements = (good, bad, no_device, fine, no_netns, StatefulFirewall(A), no_policy, workload)
+    asked = [Create(element) for element in elements]
     outcomes = driver.apply(asked)
     assert [outcome.action for outcome in outcomes] == asked
     failed = {element_of(outcome.action).key for outcome in outcomes if outcome.error}
-    assert failed == {bad.key, no_device.key, no_policy.key, workload.key}
+    assert failed == {bad.key, no_device.key, no_netns.key, no_policy.key, workload.key}
     assert set(driver.observe().elements) == {good.key, fine.key, ("stateful-firewall", A)}
     converge(driver, Topology())
 
@@ -249,6 +253,16 @@ def counters_are_of_every_link_that_ends_there(driver: Driver) -> None:
     assert driver.interface_counters(ROUTER)[near[0]].sent >= near[1].sent
     with pytest.raises(DriverError):
         driver.interface_counters(NetnsName("nowhere"))
+    converge(driver, Topology())
+
+
+def every_kind_is_built_and_taken_down(driver: Driver) -> None:
+    elements = [element for element in ELEMENTS if not isinstance(element, Workload)]
+    converge(driver, Topology.of(elements))
+    for element in reversed(elements):
+        outcomes = driver.apply([Remove(element)])
+        assert [outcome.error for outcome in outcomes] == [None]
+        assert element not in driver.observe()
     converge(driver, Topology())
 
 

@@ -5,12 +5,13 @@ import re
 import pytest
 
 from fogbank.app.registry import services
-from fogbank.discovery.routes import methods
+from fogbank.discovery.routes import methods, split_template
 from fogbank.discovery.tables import documents
+from fogbank.frontend.api.authorization import CREATE_PROJECT
 from fogbank.frontend.api.operation_methods import is_operation_method, operation_permission
-from fogbank.resources.policies import INVOKE, ROLES, grants
+from fogbank.resources.policies import INVOKE
+from fogbank.resources.predefined_roles import known_permissions, role_titles, roles_with
 from fogbank.services.contract import NO_PERMISSION, Write, catalogue_of
-from fogbank.services.iam.roles import permissions
 
 PERMISSION = re.compile(r"[a-z]+(\.[a-zA-Z]+){2}")
 VERBS = {"insert": "create", "patch": "update", "aggregatedList": "list", "listUsable": "list"}
@@ -43,11 +44,23 @@ def test_every_method_declares_its_permission(name, method):
 
 def test_only_what_google_lets_everybody_call_needs_none():
     free = {name.rpartition(".")[2] for name, method in METHODS if method.permission == NO_PERMISSION}
-    assert free == {"testIamPermissions", "queryTestablePermissions", "get", "list", "getAllowedLocations"}
+    assert free == {
+        "testIamPermissions",
+        "queryTestablePermissions",
+        "get",
+        "list",
+        "search",
+        "getAllowedLocations",
+    }
     readable = {
         name for name, m in METHODS if m.permission == NO_PERMISSION and name.endswith(("get", "list"))
     }
-    assert readable == {"iam.roles.get", "iam.roles.list"}  # Google's own roles
+    assert readable == {
+        "iam.roles.get",  # Google's own roles
+        "iam.roles.list",
+        "cloudresourcemanager.v1.projects.list",  # those that the caller may get
+        "cloudresourcemanager.v3.projects.list",
+    }
 
 
 @pytest.mark.parametrize(("name", "method"), [each for each in NEEDED if each[0].startswith("compute.")])
@@ -59,56 +72,55 @@ def test_permissions_of_compute_are_named_after_collections_and_verbs(name, meth
 @pytest.mark.parametrize(("name", "method"), NEEDED)
 def test_an_owner_has_the_permission_of_every_method_or_can_give_it_to_himself(name, method):
     # Google's owners make no tokens of accounts before they have bound the token creator's role.
-    roles = ("roles/owner", "roles/iam.serviceAccountTokenCreator")
-    assert any(grants(role, method.permission) for role in roles)
+    roles = {"roles/owner", "roles/iam.serviceAccountTokenCreator"}
+    assert method.permission == CREATE_PROJECT or roles & roles_with(method.permission)
 
 
 @pytest.mark.parametrize(("name", "method"), NEEDED)
 def test_a_viewer_reads_everything_and_writes_nothing(name, method):
     if method.permission.endswith((".get", ".list")):
-        assert grants("roles/viewer", method.permission)
+        assert "roles/viewer" in roles_with(method.permission)
     if isinstance(method, Write):
-        assert not grants("roles/viewer", method.permission)
+        assert "roles/viewer" not in roles_with(method.permission)
 
 
 @pytest.mark.parametrize(("name", "permission"), OPERATIONS)
 def test_methods_of_operations_have_permissions_too(name, permission):
-    assert permission == NO_PERMISSION or PERMISSION.fullmatch(permission)
-    assert grants("roles/owner", permission)
+    assert PERMISSION.fullmatch(permission), name
+    assert "roles/owner" in roles_with(permission)
 
 
-def test_every_permission_can_be_looked_up_in_roles():
-    known = permissions(catalogue_of(services()))
-    assert {method.permission for _, method in NEEDED} <= set(known)
-    assert {permission for _, permission in OPERATIONS} - {NO_PERMISSION} <= set(known)
-    assert NO_PERMISSION not in known
+def test_every_permission_is_one_of_googles():
+    known = set(known_permissions())
+    assert set(catalogue_of(services()).permissions) <= known
+    assert {permission for _, permission in OPERATIONS} <= known
 
 
-def test_roles_name_no_permission_that_nothing_asks_about_but_of_what_is_not_built():
-    roles = catalogue_of(services()).roles
-    named = {held for role in roles.values() for held in role if held and not held.endswith(".")}
-    assert named - set(catalogue_of(services()).permissions) == {
-        "artifactregistry.repositories.downloadArtifacts",
-        "artifactregistry.repositories.uploadArtifacts",
-        "iap.tunnelDestGroups.accessViaIAP",
-        "iap.tunnelInstances.accessViaIAP",
-        "run.jobs.run",
-    }
+def test_the_roles_of_the_articles_have_what_google_says():
+    # behaviour/iam.md#roles
+    assert "roles/run.developer" in roles_with("run.services.create")
+    assert "roles/run.developer" not in roles_with("run.services.setIamPolicy")
+    assert "roles/run.admin" in roles_with("run.services.setIamPolicy")
+    assert roles_with(INVOKE) >= {"roles/run.invoker", "roles/run.servicesInvoker", "roles/owner"}
+    assert "roles/iam.serviceAccountUser" in roles_with("iam.serviceAccounts.actAs")
+    assert "roles/run.developer" not in roles_with("iam.serviceAccounts.actAs")
+    assert "roles/owner" not in roles_with("iam.serviceAccounts.getAccessToken")
+    assert "roles/editor" not in roles_with("resourcemanager.projects.setIamPolicy")
+    assert "roles/vpcaccess.user" in roles_with("vpcaccess.connectors.use")
+    assert "roles/vpcaccess.user" not in roles_with("vpcaccess.connectors.delete")
+    assert {"roles/compute.networkAdmin", "roles/storage.objectViewer"} <= role_titles().keys()
 
 
-def test_a_role_is_declared_once():
-    declared = [role for service in services() for role in service.roles]
-    assert len(declared) == len(set(declared))
-    assert ROLES.keys().isdisjoint(declared)
-
-
-def test_what_the_front_end_asks_about_itself_needs_no_roles_of_services():
-    assert grants("roles/run.invoker", INVOKE)
-    assert grants("roles/iam.serviceAccountTokenCreator", "iam.serviceAccounts.getAccessToken")
-
-
-def test_testing_permissions_knows_the_roles_of_the_apis():
-    roles = catalogue_of(services()).roles
-    assert grants("roles/vpcaccess.user", "vpcaccess.connectors.use", roles)
-    assert not grants("roles/vpcaccess.user", "vpcaccess.connectors.use")
-    assert not grants("roles/vpcaccess.user", "vpcaccess.connectors.delete", roles)
+@pytest.mark.parametrize(("name", "method"), METHODS)
+def test_no_query_parameter_says_what_a_call_is_about(name, method):
+    # What is authorized is what the path names; a handler must not be told otherwise beside it.
+    api, _, rest = name.partition(".")
+    for document in documents().values():
+        if document.api != api or method == NO_PERMISSION:
+            continue
+        found = methods(document.name).get(rest.removeprefix(f"{document.version}."))
+        if found is not None and method.permission != NO_PERMISSION:
+            in_path = {parameter for parameter, _, _ in split_template(found.path)[2]}
+            assert {"name", "parent", "resource", "project", "projectId"} & (
+                found.query.keys() - in_path
+            ) == set()

@@ -54,7 +54,7 @@ class Room:
         self.namespaces = NetworkNamespaces(pool_size=0)
         self.namespaces.create(SPACE, forwards=False)
         self.containers = CrunRuntime(
-            self.folder, images, trusted, network=self.namespaces.network, report=self.events.append
+            self.folder, images, trusted, namespaces=self.namespaces, report=self.events.append
         )
 
     def workload(self, name: str = "a", port: int = 8080, **fields) -> Workload:

@@ -3,6 +3,7 @@
 import contextlib
 import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +17,10 @@ from tests.private_world import Lab
 from fogbank.dataplane.driver import Drifted, Report
 from fogbank.dataplane.linux import driver
 from fogbank.dataplane.linux.firewall.libnft import Nft
-from fogbank.dataplane.linux.net import drift, rtnetlink
+from fogbank.dataplane.linux.net import drift, link_state, rtnetlink
 from fogbank.dataplane.linux.net.capture import probe
 from fogbank.dataplane.linux.net.drift import DriftWatch
+from fogbank.dataplane.linux.net.netlink import Message, attribute
 from fogbank.dataplane.linux.net.rtnetlink import BURST_BYTES
 from fogbank.network.topology import (
     Address,
@@ -36,7 +38,7 @@ from fogbank.network.topology import (
     Topology,
     namespaces_of,
 )
-from fogbank.planning.plan import element_of, plan
+from fogbank.planning.plan import Create, element_of, plan
 
 pytestmark = pytest.mark.netns
 
@@ -175,6 +177,57 @@ def test_a_namespace_that_goes_frees_its_names_at_once(lab: Lab) -> None:
         lab.build(*(e for e in line() if not touches(e, rest)))
 
 
+def ends_up(lab: Lab, *ports: Port) -> list[bool]:
+    """Read who carries packets in the kernel's tables; asking for one interface would bring it up to date."""
+    found = []
+    for port in ports:
+        rows = lab.driver.namespaces.routes(port.netns).dump(rtnetlink.list_links())
+        links = {link.name: link.up for link in (rtnetlink.parse_link(payload) for _, payload in rows)}
+        found.append(links[port.device])
+    return found
+
+
+def test_a_link_that_was_made_carries_packets_at_once(lab: Lab) -> None:
+    link = Link(Port(A, ETH0), Port(HUB, DeviceName("a")))
+    for _ in range(20):
+        lab.build(NetworkNamespace(A), NetworkNamespace(HUB), link)
+        assert ends_up(lab, link.left, link.right) == [True, True]
+        lab.build(NetworkNamespace(A), NetworkNamespace(HUB))
+
+
+def test_a_link_that_does_not_come_up_is_an_error_and_leaves_nothing(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = Link(Port(A, ETH0), Port(HUB, DeviceName("a")))
+    lab.build(NetworkNamespace(A), NetworkNamespace(HUB))
+    with monkeypatch.context() as patch:
+        patch.setattr(rtnetlink, "set_up", lambda index: rtnetlink.set_mtu(index, 1460))
+        patch.setattr(link_state, "UP_SECONDS", 0.05)
+        (outcome,) = lab.driver.apply([Create(link)])
+    assert str(outcome.error) == "the device eth0 of a did not come up in 0.05 s"
+    lab.build(NetworkNamespace(A), NetworkNamespace(HUB), link)
+
+
+def test_a_link_that_carries_no_packets_any_more_is_made_again(lab: Lab) -> None:
+    lab.build(*line())
+    index = lab.driver._links_and_routes._devices.index(Port(A, ETH0))
+    lab.driver.namespaces.routes(A).ask(make_dormant(index))
+    assert ends_up(lab, Port(A, ETH0)) == [False]
+    assert Create(Link(Port(A, ETH0), Port(HUB, DeviceName("a")))) in plan(
+        lab.driver.observe(), Topology.of(line())
+    )
+    lab.build(*line())
+    with lab.listen(SITE, SITE_IP, 80):
+        assert lab.reaches(A, SITE_IP, 80)
+
+
+def make_dormant(index: int) -> Message:
+    """Leave an interface set up, but with the operational state DORMANT (RFC 2863)."""
+    operstate, dormant = 16, b"\x05"
+    header = struct.pack("=BxHiII", 0, 0, index, 0, 0)
+    return Message(rtnetlink.SETLINK, 0, header + attribute(operstate, dormant))
+
+
 def test_what_others_take_away_is_built_again(lab: Lab) -> None:
     lab.build(*line())
     wanted = Topology.of(line())
@@ -182,7 +235,7 @@ def test_what_others_take_away_is_built_again(lab: Lab) -> None:
     routes.ask(rtnetlink.delete_route(IPv4Network(SITE_IP)))
     (lost,) = plan(lab.driver.observe(), wanted)
     assert element_of(lost).key == ("route", HUB, f"{SITE_IP}/32")
-    index = lab.driver._links_and_routes._indexes[Port(A, ETH0)]
+    index = lab.driver._links_and_routes._devices.index(Port(A, ETH0))
     lab.driver.namespaces.routes(A).ask(rtnetlink.delete_link(index))
     with lab.driver.namespaces.inside(NetnsName("machine/0")):
         Nft().run(["flush ruleset"])

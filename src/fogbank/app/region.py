@@ -65,7 +65,9 @@ from fogbank.network.packet_captures import ProbeResult
 from fogbank.network.topology import NetnsName
 from fogbank.paths.callers import Callers
 from fogbank.paths.trace import Flow
+from fogbank.resources.authorization import Policies
 from fogbank.resources.clock_offset import stored_offset
+from fogbank.resources.predefined_roles import role_titles
 from fogbank.resources.projects import project_number
 from fogbank.resources.sites import find_site
 from fogbank.servers.access_log import AccessLog
@@ -144,7 +146,8 @@ class Region:
         settings, places = self._settings, self._places
         self.authority = open_authority(places.authority, places.bundle, settings.name)
         operator = operator_account(settings.project)
-        directory = WorldDirectory(lambda: self.store.world, operator)
+        self.access = Policies(operator)
+        directory = WorldDirectory(lambda: self.store.world, self.access)
         self.identity = open_identity(places.authority, places.credentials, settings.project, directory)
         places.gcloud.mkdir(mode=0o700, exist_ok=True)
         self.projects = Projects(
@@ -177,7 +180,7 @@ class Region:
         self.registry, images = open_store(places.registry, cache_home())
         self.namespaces = NetworkNamespaces()
         self.containers = CrunRuntime(
-            CONTAINERS, images, places.bundle, network=self.namespaces.network, report=self._report
+            CONTAINERS, images, places.bundle, namespaces=self.namespaces, report=self._report
         )
         self.driver = LinuxDriver(
             serve=self.servers.serve,
@@ -205,6 +208,8 @@ class Region:
             ensure_project=self.projects.ensure,
             settle=self.loop.settle,
             observed=lambda: self.loop.observed,
+            access=self.access,
+            operator=self.identity.operator.email,
         )
         self.ingress = Ingress(
             lambda: self.store.world,
@@ -270,6 +275,7 @@ class Region:
         for work in (
             self.containers.warm,
             self.identity.warm,
+            role_titles,
             _import_slow_libraries,
             self.namespaces.refill,
         ):

@@ -1,7 +1,8 @@
 """A driver that only remembers: the same contract as the Linux one, without a machine.
 
-Everything above the data plane can be tested on it. It refuses what the kernel would refuse for want of a
-part (a link between namespaces that are not there, a guard whose policy is missing), and fails on request.
+Everything above the data plane can be tested on it. It refuses what the kernel would refuse because something
+that the table of kinds names is missing (a namespace of a link, the policy of port security), and fails on
+request.
 """
 
 import socket
@@ -9,19 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fogbank.dataplane.driver import Event, InterfaceCounters, Outcome, Report, TrackedFlow
 from fogbank.errors import DriverError
+from fogbank.network.kinds import kind_of
 from fogbank.network.topology import (
-    Address,
     DeviceName,
     Element,
     Key,
-    Link,
     NetnsName,
     NetworkNamespace,
     Port,
-    PortSecurity,
-    Route,
-    Shaper,
     Topology,
+    made_by,
     namespaces_of,
 )
 from fogbank.planning.plan import Action, Create, Remove, Replace, element_of
@@ -83,28 +81,23 @@ class SimulatedDriver:
     def _missing_part(self, element: Element) -> str | None:
         if isinstance(element, NetworkNamespace):
             return None
+        kind = kind_of(element)
         for netns in namespaces_of(element):
-            if ("netns", netns) not in self._elements:
+            if not self._has_netns(netns):
                 return f"there is no namespace {netns}"
-        match element:
-            case Address(port=port) | Shaper(port=port):
-                return self._missing_device(port)
-            case Route(netns=netns, hops=hops):
-                found = (self._missing_device(Port(netns, hop.device)) for hop in hops)
-                return next((why for why in found if why), None)
-            case PortSecurity(netns=netns, ingress=ingress, egress=egress):
-                for name in (ingress, egress):
-                    if ("firewall-policy", netns, name) not in self._elements:
-                        return f"there is no policy {name} in {netns}"
-                return None
-            case _:
-                return None
+        for port in kind.configured_on(element):
+            if port.device != "lo" and not self._has_device(port):
+                return f"there is no device {port.device} in {port.netns}"
+        for key in kind.refers_to(element):
+            if key not in self._elements:
+                return f"there is no {' '.join(key)}"
+        return None
 
-    def _missing_device(self, port: Port) -> str | None:
-        links = (e for e in self._elements.values() if isinstance(e, Link))
-        if port.device == "lo" or any(port in (link.left, link.right) for link in links):
-            return None
-        return f"there is no device {port.device} in {port.netns}"
+    def _has_netns(self, name: NetnsName) -> bool:
+        return NetworkNamespace(name).key in self._elements
+
+    def _has_device(self, port: Port) -> bool:
+        return any(port in made_by(element) for element in self._elements.values())
 
     def lose(self, key: Key) -> None:
         """Let an element vanish, as if somebody else had taken it away."""
@@ -117,7 +110,7 @@ class SimulatedDriver:
 
     def open_socket(self, netns: NetnsName, kind: socket.SocketKind) -> socket.socket:
         """Make an ordinary socket: there is only one network here."""
-        if ("netns", netns) not in self._elements:
+        if not self._has_netns(netns):
             raise DriverError(f"there is no namespace {netns}")
         return socket.socket(socket.AF_INET, kind)
 
@@ -137,10 +130,10 @@ class SimulatedDriver:
 
     def interface_counters(self, netns: NetnsName) -> Mapping[DeviceName, InterfaceCounters]:
         """Return what ``traffic`` says; nothing has moved otherwise."""
-        if ("netns", netns) not in self._elements:
+        if not self._has_netns(netns):
             raise DriverError(f"there is no namespace {netns}")
-        links = (element for element in self._elements.values() if isinstance(element, Link))
-        ports = (port for link in links for port in (link.left, link.right) if port.netns == netns)
+        made = (port for element in self._elements.values() for port in made_by(element))
+        ports = (port for port in made if port.netns == netns)
         return {port.device: self.traffic.get(port, InterfaceCounters(0, 0)) for port in ports}
 
     def diagnose(self, netns: NetnsName) -> str:

@@ -1,9 +1,9 @@
-"""The network that should exist, or that does: a set of small values that know no Google word.
+"""The network that should exist, or that does: a set of elements.
 
 `lowering` makes one Topology from the World, the driver observes another from the kernel, `planning`
-takes their difference and `paths` walks packets through either. Every element has a ``key``: two elements
-with one key are versions of the same thing. A namespace owns all elements that name it, so they go when it
-goes.
+takes their difference and `paths` walks packets through either. A namespace owns all elements that live in
+it, so they go when it goes. The words for a network (the elements, and what is true of their kinds) are all
+imported from here.
 
 The surprising fact: there are no bridges and no shared segments. Every link is a veth pair between two
 namespaces, every endpoint has a /32, and routers answer on their loopback.
@@ -12,342 +12,65 @@ namespaces, every endpoint has a /32, and routers answer on their loopback.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from typing import Literal, NewType, TypeVar
+from typing import TypeVar
 
-NetnsName = NewType("NetnsName", str)
-"""A network namespace: ``vpc/demo/default``, ``instance/production-00001-abc/0``, ``internet``."""
-
-DeviceName = NewType("DeviceName", str)
-"""An interface inside a namespace: at most 15 characters, ``lo`` included."""
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class PortRange:
-    """An inclusive range of ports: ``first <= last``."""
-
-    first: int
-    last: int
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.first <= self.last <= 65535:
-            raise ValueError(f"not a port range: {self.first}-{self.last}")
-
-    def __len__(self) -> int:
-        return self.last - self.first + 1
-
-    def __contains__(self, port: int) -> bool:
-        return self.first <= port <= self.last
-
-    def __str__(self) -> str:
-        return f"{self.first}-{self.last}"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Port:
-    """One end of a link: ``device`` as seen inside ``netns``."""
-
-    netns: NetnsName
-    device: DeviceName
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkNamespace:
-    """A network namespace of its own; ``forwards`` makes it a router (flows hash over equal routes)."""
-
-    name: NetnsName
-    forwards: bool = False
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        return ("netns", self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A veth pair. ``mtu`` in bytes."""
-
-    left: Port
-    right: Port
-    mtu: int = 1460
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        return ("link", self.left.netns, self.left.device)
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """``interface`` is configured on ``port`` (``lo`` for an address that a router answers on)."""
-
-    port: Port
-    interface: IPv4Interface
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        return ("address", self.port.netns, self.port.device, str(self.interface))
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Hop:
-    """A next hop: out of ``device``, to the neighbour ``via`` (always on-link), or to the target itself."""
-
-    device: DeviceName
-    via: IPv4Address | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Packets of ``netns`` for ``destination`` leave by one of ``hops``, flow-hashed.
-
-    No hop at all discards them silently. ``source`` is the address that local sockets take.
-    """
-
-    netns: NetnsName
-    destination: IPv4Network
-    hops: tuple[Hop, ...]
-    source: IPv4Address | None = None
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        return ("route", self.netns, str(self.destination))
-
-
-@dataclass(frozen=True, slots=True)
-class Shaper:
-    """What leaves by ``port`` is held to ``bits_per_second`` by a token bucket."""
-
-    port: Port
-    bits_per_second: int
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        return ("shaper", self.port.netns, self.port.device)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class NatTimeouts:
-    """Idle seconds after which the kernel forgets a translated flow."""
-
-    udp: int = 30
-    icmp: int = 30
-    tcp_established: int = 1200
-    tcp_transitory: int = 30
-    tcp_time_wait: int = 120
-
-
-@dataclass(frozen=True, slots=True)
-class SourceNat:
-    """New flows from ``inside`` that leave ``netns`` by ``device`` carry ``outside``.
-
-    With ``ports`` they may only use that slice: exactly ``len(ports)`` simultaneous flows to one
-    (address, port, protocol); the next one is dropped and counted, and TIME_WAIT keeps its port. Removing
-    the element ends the flows that it carries, and so does moving it to another address, except for flows
-    that carry one of ``draining``: they live on until they end by themselves.
-    """
-
-    netns: NetnsName
-    device: DeviceName
-    inside: IPv4Network
-    outside: IPv4Address
-    ports: PortRange | None = None
-    timeouts: NatTimeouts | None = None
-    draining: tuple[IPv4Address, ...] = ()
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        return ("source-nat", self.netns, self.device, str(self.inside))
-
-
-@dataclass(frozen=True, slots=True)
-class StatefulFirewall:
-    """``netns`` forwards only what its guards allow; replies to allowed flows pass.
-
-    By the ``uplink`` nothing leaves that no :class:`SourceNat` translates, and nothing new enters.
-    """
-
-    netns: NetnsName
-    uplink: DeviceName | None = None
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        return ("stateful-firewall", self.netns)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Traffic:
-    """A protocol number (``None`` is all), and for TCP, UDP and SCTP destination ports (none is all)."""
-
-    protocol: int | None = None
-    ports: tuple[PortRange, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One line of a policy.
-
-    Empty ``sources`` and ``address_sets`` together mean any source; empty ``destinations`` any destination.
-    """
-
-    action: Literal["allow", "deny"]
-    traffic: tuple[Traffic, ...]
-    sources: tuple[IPv4Network, ...] = ()
-    address_sets: tuple[str, ...] = ()
-    destinations: tuple[IPv4Network, ...] = ()
-    label: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class FirewallPolicy:
-    """``rules`` in order: the first that matches a new flow decides; without a match ``default`` does."""
-
-    netns: NetnsName
-    name: str
-    rules: tuple[Rule, ...]
-    default: Literal["allow", "deny"]
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        return ("firewall-policy", self.netns, self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class PortSecurity:
-    """The endpoint ``address`` behind ``device`` of ``netns``: what may enter it and what may leave it.
-
-    ``ingress`` and ``egress`` name policies of the same namespace. From ``device`` no other source is
-    accepted.
-    """
-
-    netns: NetnsName
-    device: DeviceName
-    address: IPv4Address
-    ingress: str
-    egress: str
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        return ("port-security", self.netns, str(self.address))
-
-
-@dataclass(frozen=True, slots=True)
-class AddressSetMember:
-    """``address`` belongs to the ``address_set`` that rules of ``netns`` name as a source."""
-
-    netns: NetnsName
-    address_set: str
-    address: IPv4Address
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        return ("address-set-member", self.netns, self.address_set, str(self.address))
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Sockets open in ``netns`` on ``address``:``port``, handed to the host program's ``service``."""
-
-    netns: NetnsName
-    address: IPv4Address
-    port: int
-    protocol: Literal["tcp", "udp"]
-    service: str
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        return ("listener", self.netns, str(self.address), str(self.port), self.protocol)
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """A container in ``netns``: ``image`` is a manifest digest in the region's store.
-
-    Empty ``command`` or ``arguments`` take the image's. ``port`` is where it should listen.
-    """
-
-    name: str
-    netns: NetnsName
-    image: str
-    port: int
-    command: tuple[str, ...] = ()
-    arguments: tuple[str, ...] = ()
-    environment: tuple[tuple[str, str], ...] = ()
-    memory_bytes: int = 512 * 1024 * 1024
-    cpu_millis: int = 1000
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        return ("workload", self.name)
-
-
-Element = (
-    NetworkNamespace
-    | Link
-    | Address
-    | Route
-    | Shaper
-    | SourceNat
-    | StatefulFirewall
-    | FirewallPolicy
-    | AddressSetMember
-    | PortSecurity
-    | Listener
-    | Workload
-)
-Key = tuple[str, ...]
-
-BUILD_ORDER: tuple[type, ...] = (
-    NetworkNamespace,
-    Link,
+from fogbank.network.elements import (
     Address,
-    Route,
-    Shaper,
-    StatefulFirewall,
     AddressSetMember,
+    DeviceName,
+    Element,
     FirewallPolicy,
-    PortSecurity,
-    SourceNat,
+    Hop,
+    Key,
+    Link,
     Listener,
+    NatTimeouts,
+    NetnsName,
+    NetworkNamespace,
+    Port,
+    PortRange,
+    PortSecurity,
+    Route,
+    Rule,
+    Shaper,
+    SourceNat,
+    StatefulFirewall,
+    Traffic,
     Workload,
 )
-"""Each kind stands only on kinds before it; what is taken down goes in the opposite order."""
+from fogbank.network.kinds import BUILD_ORDER, made_by, namespaces_of, ports_of
 
+__all__ = [
+    "BUILD_ORDER",
+    "Address",
+    "AddressSetMember",
+    "DeviceName",
+    "Element",
+    "FirewallPolicy",
+    "Hop",
+    "Key",
+    "Link",
+    "Listener",
+    "NatTimeouts",
+    "NetnsName",
+    "NetworkNamespace",
+    "Port",
+    "PortRange",
+    "PortSecurity",
+    "Route",
+    "Rule",
+    "Shaper",
+    "SourceNat",
+    "StatefulFirewall",
+    "Topology",
+    "Traffic",
+    "Workload",
+    "made_by",
+    "namespaces_of",
+    "ports_of",
+]
 
-def namespaces_of(element: Element) -> tuple[NetnsName, ...]:
-    """Name the namespaces that ``element`` lives in: two for a link, else one."""
-    match element:
-        case NetworkNamespace(name=name):
-            return (name,)
-        case Link(left=left, right=right):
-            return (left.netns, right.netns)
-        case Address(port=port) | Shaper(port=port):
-            return (port.netns,)
-        case _:
-            return (element.netns,)
-
-
-def ports_of(element: Element) -> tuple[Port, ...]:
-    """Name the devices that ``element`` is lost with: those it connects, is configured on, or leads over."""
-    match element:
-        case Link(left=left, right=right):
-            return (left, right)
-        case Address(port=port) | Shaper(port=port):
-            return (port,)
-        case Route(netns=netns, hops=hops):
-            return tuple(Port(netns, hop.device) for hop in hops)
-        case (
-            NetworkNamespace()
-            | SourceNat()
-            | StatefulFirewall()
-            | FirewallPolicy()
-            | AddressSetMember()
-            | PortSecurity()
-            | Listener()
-            | Workload()
-        ):
-            return ()
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)

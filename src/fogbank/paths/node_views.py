@@ -1,4 +1,4 @@
-"""Rooms: the elements of one namespace, indexed for the questions that a packet asks."""
+"""Node views: the elements of one namespace, indexed for the questions that a packet asks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -83,35 +83,19 @@ def _place(found: dict[NetnsName, NodeView], element: Element) -> None:
             found[port.netns].addresses[interface.ip] = port.device
         case Shaper(port=port):
             found[port.netns].shapers[port.device] = element
-        case _:
-            _place_inside(found[element.netns], element)
-
-
-def _place_inside(
-    node: NodeView,
-    element: Route
-    | SourceNat
-    | StatefulFirewall
-    | FirewallPolicy
-    | AddressSetMember
-    | PortSecurity
-    | Listener
-    | Workload,
-) -> None:
-    match element:
-        case Route():
-            node.routes.append(element)
-        case SourceNat():
-            node.translations.append(element)
-        case StatefulFirewall():
-            node.filter = element
-        case FirewallPolicy():
-            node.policies[element.name] = element
-        case AddressSetMember():
-            node.members.setdefault(element.address_set, set()).add(element.address)
-        case PortSecurity():
-            node.port_security_by_address[element.address] = element
-        case Listener():
-            node.listeners[element.address, element.port, element.protocol] = element
-        case Workload():
-            node.workloads[element.port] = element
+        case Route(netns=netns):
+            found[netns].routes.append(element)
+        case SourceNat(netns=netns):
+            found[netns].translations.append(element)
+        case StatefulFirewall(netns=netns):
+            found[netns].filter = element
+        case FirewallPolicy(netns=netns, name=name):
+            found[netns].policies[name] = element
+        case AddressSetMember(netns=netns, address_set=address_set, address=address):
+            found[netns].members.setdefault(address_set, set()).add(address)
+        case PortSecurity(netns=netns, address=address):
+            found[netns].port_security_by_address[address] = element
+        case Listener(netns=netns):
+            found[netns].listeners[element.address, element.port, element.protocol] = element
+        case Workload(netns=netns):
+            found[netns].workloads[element.port] = element

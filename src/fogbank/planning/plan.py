@@ -1,23 +1,24 @@
 """The difference between two topologies, as an ordered list of printable actions.
 
-Taking down goes from the top of BUILD_ORDER to its bottom, building up the other way; what a namespace takes
-with it is not named again. A changed element is one Replace. The surprising fact: an element that did not
-change may have to be built again, because it stood on a device that went: a veth pair dies with either of its
-ends.
+Taking down goes from the end of BUILD_ORDER to its beginning, building up the other way; what a namespace
+takes with it is not named again. A changed element is one Replace. The surprising fact: an element that did
+not change may have to be built again, because it stood on a device that went: a veth pair dies with either of
+its ends.
 """
 
 from dataclasses import dataclass
 
 from fogbank.network.element_table import ElementTable
+from fogbank.network.kinds import MAKERS
 from fogbank.network.topology import (
     BUILD_ORDER,
     Element,
     Key,
-    Link,
     NetnsName,
     NetworkNamespace,
     Port,
     Topology,
+    made_by,
     namespaces_of,
     ports_of,
 )
@@ -67,9 +68,9 @@ def plan(observed: Topology, desired: Topology) -> Plan:
         return ()
     gone = _in_order(observed, {key for key in changed if key not in desired.elements})
     lost_namespaces = {e.name for e in gone if isinstance(e, NetworkNamespace)}
-    links = _moved_links(observed, desired, changed)
-    moved = [e for e in links if lost_namespaces.isdisjoint(namespaces_of(e))]
-    lost_ports = {port for e in (*links, *gone) if isinstance(e, Link) for port in ports_of(e)}
+    makers = _moved_makers(observed, desired, changed)
+    moved = [e for e in makers if lost_namespaces.isdisjoint(namespaces_of(e))]
+    lost_ports = {port for e in (*makers, *gone) for port in made_by(e)}
     removals: list[Action] = [
         Remove(e)
         for e in sorted((*gone, *moved), key=_rank, reverse=True)
@@ -111,14 +112,14 @@ def _standing_on(topology: Topology, ports: set[Port]) -> set[Key]:
     return {key for key, e in elements.items() if not ports.isdisjoint(ports_of(e))}
 
 
-def _moved_links(observed: Topology, desired: Topology, changed: set[Key]) -> list[Link]:
-    """Find links whose ends change: such a pair cannot be replaced in place."""
+def _moved_makers(observed: Topology, desired: Topology, changed: set[Key]) -> list[Element]:
+    """Find what makes other devices than before: a veth pair whose ends change is not replaced in place."""
     keys = set()
     for key in changed:
         old, new = observed.elements.get(key), desired.elements.get(key)
-        if isinstance(old, Link) and isinstance(new, Link) and ports_of(old) != ports_of(new):
+        if old is not None and new is not None and type(new) in MAKERS and made_by(old) != made_by(new):
             keys.add(key)
-    return [e for e in _in_order(observed, keys) if isinstance(e, Link)]
+    return _in_order(observed, keys)
 
 
 def _rank(element: Element) -> int:

@@ -10,7 +10,6 @@ from typing import Literal
 
 from fogbank.errors import ApiError
 from fogbank.resources.names import ResourceName
-from fogbank.resources.policies import ROLES, RoleTable
 from fogbank.resources.projects import project_number
 from fogbank.resources.world import Change, World
 
@@ -107,13 +106,12 @@ class Catalogue:
 
     ``implemented`` has the title of each API that the region implements, by host: a project has them enabled
     from the start. ``permissions`` are those that the region knows. ``new_project`` makes what the APIs put
-    into a new project, given its id, the time and where ids come from. ``roles`` are Google's own.
+    into a new project, given its id, the time and where ids come from.
     """
 
     implemented: Mapping[str, str] = field(default_factory=dict)
     permissions: tuple[str, ...] = ()
     new_project: Callable[[str, datetime, NewId], tuple[Change, ...]] = _nothing
-    roles: RoleTable = field(default_factory=lambda: ROLES)
 
     @property
     def titles(self) -> Mapping[str, str]:

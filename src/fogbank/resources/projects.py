@@ -19,6 +19,7 @@ POLICIES = "resourcemanager.policies"
 SERVICE_ACCOUNTS = "iam.serviceAccounts"
 ACCOUNT_KEYS = "iam.keys"
 ACCOUNT_POLICIES = "iam.policies"
+CUSTOM_ROLES = "iam.roles"
 
 _FIRST_NUMBER = 10**11
 _NUMBERS = 9 * 10**11
@@ -93,27 +94,29 @@ def policy_name(project: str) -> ResourceName:
     return ResourceName(POLICIES, f"projects/{project}")
 
 
+def custom_role_name(path: str) -> ResourceName:
+    """Name a project's own role by its path: ``projects/p/roles/deployer``."""
+    return ResourceName(CUSTOM_ROLES, path)
+
+
+def account_policy_name(account: ResourceName) -> ResourceName:
+    """Name the IAM policy of a service account."""
+    return ResourceName(ACCOUNT_POLICIES, account.path)
+
+
 def compute_account(number: str) -> str:
     """Return the address of the account that workloads of the project with ``number`` run as by default."""
     return f"{number}-compute@developer.gserviceaccount.com"
 
 
+def service_agent(number: str) -> str:
+    """Return the address of Cloud Run's service agent in the project with ``number``."""
+    return f"service-{number}@serverless-robot-prod.iam.gserviceaccount.com"
+
+
 def unique_id(email: str) -> str:
     """Return the number of an account that nobody created: twenty-one digits made from its address."""
     return str(10**20 + int.from_bytes(sha256(email.encode()).digest()[:7], "big"))
-
-
-def _account_of(project: Resource) -> tuple[str, str]:
-    email = compute_account(str(project.body["projectNumber"]))
-    return (email, unique_id(email))
-
-
-_BY_ACCOUNT = Index(PROJECTS, _account_of)
-
-
-def project_of_compute_account(world: World, reference: str) -> Resource | None:
-    """Find the project whose default account has the address or the unique id ``reference``."""
-    return next(world.by(_BY_ACCOUNT, reference), None)
 
 
 def _references_of(account: Resource) -> tuple[str, str]:

@@ -6,9 +6,11 @@ A policy lives beside the resource that it guards, under the same path, and a pr
 from collections.abc import Callable, Mapping
 
 from fogbank.errors import ApiError
+from fogbank.resources.authorization import held
 from fogbank.resources.names import ResourceName
-from fogbank.resources.policies import NEVER_SET, granted, replaced
-from fogbank.resources.projects import policy_name
+from fogbank.resources.policies import NEVER_SET, replaced
+from fogbank.resources.predefined_roles import role_titles
+from fogbank.resources.projects import POLICIES, custom_role_name
 from fogbank.resources.world import Json, Put, Resource, World
 from fogbank.services.contract import NO_PERMISSION, Call, Decision, Method, Read, Write
 
@@ -31,14 +33,19 @@ def iam_methods(prefix: str, guarded: Guarded, kind: str) -> Mapping[str, Method
         if proposed is None:
             raise ApiError(400, "The policy is missing.", "INVALID_ARGUMENT", "badRequest")
         number = call.new_id()
-        policy = replaced(_body(world, name), proposed, number)
+        policy = replaced(_body(world, name), proposed, number, lambda role: _exists(world, role, name))
         return Decision((Put(Resource(name, number, call.now, policy)),), answer=policy)
 
     def test_permissions(world: World, call: Call) -> Json:
-        name = guarded(world, call)
-        policies = (_body(world, name), _body(world, policy_name(name.project)))
-        held = granted(policies, call.body.get("permissions") or (), call.principal, call.apis.roles)
-        return {"permissions": list(held)} if held else {}
+        """Answer alike for what is not there and for what the caller may not see, as Google advises."""
+        try:
+            name = guarded(world, call)
+        except ApiError:
+            return {}
+        beside = () if name.collection == POLICIES else (name,)
+        permissions = call.body.get("permissions") or ()
+        found = held(call.access, world, call.principal, permissions, name.project, *beside)
+        return {"permissions": list(found)} if found else {}
 
     return {
         f"{prefix}getIamPolicy": Read(get_policy, f"{kind}.getIamPolicy"),
@@ -50,3 +57,11 @@ def iam_methods(prefix: str, guarded: Guarded, kind: str) -> Mapping[str, Method
 def _body(world: World, name: ResourceName) -> Json | None:
     found = world.find(name)
     return found.body if found else None
+
+
+def _exists(world: World, role: str, guarded: ResourceName) -> bool:
+    """Return whether a policy may bind a role: Google's, or one of its own project."""
+    if role in role_titles():
+        return True
+    found = world.find(custom_role_name(role))
+    return found is not None and found.name.project == guarded.project and not found.body.get("deleted")

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 from fogbank.network.topology import Topology
 from fogbank.resources.apis import Catalogue, NewId
+from fogbank.resources.authorization import UNRESTRICTED, Access
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
-from fogbank.resources.policies import ROLES, RoleTable
 from fogbank.resources.world import Change, Json, World
 
 __all__ = ["Call", "Decision", "Elsewhere", "List", "Method", "Read", "Service", "Write"]
@@ -40,7 +40,8 @@ class Call:
     ``method`` is the discovery id with its version (``compute.v1.subnetworks.insert``); ``parameters``
     holds path and query parameters, typed as the discovery document says; ``principal`` is the caller's
     e-mail address. ``observed`` is the network as the driver last saw it; ``apis`` are the APIs of the
-    region, for the methods that speak about other APIs.
+    region, for the methods that speak about other APIs. ``access`` answers about further permissions than
+    the method's own, which has been checked: those on what a body refers to.
     """
 
     method: str
@@ -51,6 +52,7 @@ class Call:
     new_id: Callable[[], int]
     observed: Topology = field(default_factory=Topology)
     apis: Catalogue = field(default_factory=Catalogue)
+    access: Access = UNRESTRICTED
 
     def __getitem__(self, parameter: str) -> str:
         """Return a path parameter, which is always there."""
@@ -106,7 +108,6 @@ class Service:
     ``methods`` is keyed ``v1.subnetworks.insert`` or, when all versions agree, ``subnetworks.insert``.
     ``title`` and ``versions`` are as in Google's discovery documents. ``permissions`` are those that other
     resources' methods ask about, beside those of its own methods (``compute.subnetworks.use``).
-    ``roles`` are Google's predefined roles of the API.
     ``new_project`` makes what a new project has of it: given its id, the time and where ids come from.
     ``converged`` is asked which changes follow once the kernel has what the World promises about a resource
     (a state that becomes READY). ``operation_response`` gives the message of a finished longrunning
@@ -121,7 +122,6 @@ class Service:
     errors: ErrorDialect = "status"
     operations: OperationDialect = "longrunning"
     permissions: tuple[str, ...] = ()
-    roles: RoleTable = field(default_factory=dict)
     new_project: Callable[[str, datetime, NewId], tuple[Change, ...]] = lambda _p, _t, _i: ()
     converged: Callable[[World, ResourceName, datetime], tuple[Change, ...]] = lambda _w, _n, _t: ()
     operation_response: Callable[[World, Operation], Mapping[str, Any] | None] = lambda _w, _o: None
@@ -155,5 +155,4 @@ def catalogue_of(services: Iterable[Service]) -> Catalogue:
         {service.host: service.title for service in known},
         tuple(sorted(permissions - {NO_PERMISSION, ""})),
         new_project,
-        {**ROLES, **{role: held for service in known for role, held in service.roles.items()}},
     )

@@ -3,6 +3,7 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.elements import ELEMENTS
 
 from fogbank.network.addressing import fabric_address, first_free, pool_address, usable
 from fogbank.network.filtering import ICMP, Packet, decide
@@ -158,14 +159,18 @@ def _sound():
 BAD = {
     "does not exist": Route(SPACE, net("10.0.0.0/8"), (Hop(DeviceName("eth7")),)),
     "share ports": SourceNat(SPACE, ETH, net("10.0.0.3/32"), ip("203.0.113.2"), PortRange(1080, 1090)),
-    "names the policy": PortSecurity(SPACE, ETH, ip("10.0.0.3"), "p", "other"),
-    "which its namespace does not have": Route(SPACE, net("10.0.0.0/8"), (Hop(ETH),), ip("10.0.0.77")),
+    "refers to": PortSecurity(SPACE, ETH, ip("10.0.0.3"), "p", "other"),
+    "needs the address": Route(SPACE, net("10.0.0.0/8"), (Hop(ETH),), ip("10.0.0.77")),
     "no name for a device": Link(
         Port(SPACE, DeviceName("much-too-long-name")), Port(NetnsName("instance/x"), DeviceName("b"))
     ),
     "two links claim": Link(Port(SPACE, DeviceName("eth1")), Port(NetnsName("instance/x"), ETH)),
     "stands in": StatefulFirewall(NetnsName("nowhere")),
 }
+
+
+def test_a_network_of_every_kind_can_be_built():
+    assert violations(Topology.of(ELEMENTS)) == ()
 
 
 @pytest.mark.parametrize(("complaint", "element"), BAD.items(), ids=BAD)

@@ -1,87 +1,31 @@
 """The Linux driver: topologies become namespaces, interfaces, rules, sockets and containers.
 
-It only sorts: what connects namespaces goes to :mod:`wiring`, rules to :mod:`rulesets`, containers to the
-object that was given, sockets of listeners are opened here and handed to the program. A plan comes sorted by
-kind, so neighbours of one kind are done together. It remembers what it built and, when asked, believes the
-kernel more than its memory.
+It only sorts: each kind of element belongs to one group (:mod:`groups`), and neighbours in a plan that belong
+to one group are done together. The groups remember what they built and, when asked, believe the kernel more
+than their memory.
 """
 
 import itertools
-import logging
 import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
 
 from fogbank.dataplane.driver import InterfaceCounters, Outcome, Report, TrackedFlow
 from fogbank.dataplane.linux.firewall import conntrack
 from fogbank.dataplane.linux.firewall.libnft import NftError
-from fogbank.dataplane.linux.firewall.rulesets import RULINGS, Rulesets
-from fogbank.dataplane.linux.firewall.timewait import TimeWaitKeeper
+from fogbank.dataplane.linux.firewall.rulesets import Rulesets
+from fogbank.dataplane.linux.groups import ElementGroup
+from fogbank.dataplane.linux.listeners import Listeners, Serve, Unserve
+from fogbank.dataplane.linux.namespace_elements import NamespaceElements
 from fogbank.dataplane.linux.net.drift import DriftWatch
 from fogbank.dataplane.linux.net.links_and_routes import LinksAndRoutes
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
+from fogbank.dataplane.linux.workloads import ContainerRuntime, NoContainerRuntime, Workloads
 from fogbank.errors import DriverError
-from fogbank.network.topology import (
-    DeviceName,
-    Element,
-    Key,
-    Listener,
-    NetnsName,
-    NetworkNamespace,
-    Topology,
-    Workload,
-    namespaces_of,
-)
-from fogbank.planning.plan import Action, Create, Remove, Replace, element_of
-
-_log = logging.getLogger(__name__)
-
-_RULES = "rules"
-
-
-class ContainerRuntime(Protocol):
-    """What runs workloads."""
-
-    def start(self, workload: Workload) -> None:
-        """Run ``workload`` in its namespace; DriverError when it cannot start."""
-        ...
-
-    def stop(self, name: str) -> None:
-        """End the workload ``name``; nothing when it does not run."""
-        ...
-
-    def running(self) -> Mapping[str, Workload]:
-        """Return the workloads that run, by name."""
-        ...
-
-    def close(self) -> None:
-        """End every workload."""
-        ...
-
-
-class NoContainerRuntime:
-    """Refuses workloads: for worlds that are only a network."""
-
-    def start(self, workload: Workload) -> None:
-        """Refuse."""
-        raise DriverError(f"{workload.name} cannot run: this world has no containers")
-
-    def stop(self, name: str) -> None:
-        """Do nothing: none runs."""
-
-    def running(self) -> Mapping[str, Workload]:
-        """Return none."""
-        return {}
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-Serve = Callable[[Listener, socket.socket], None]
-Unserve = Callable[[Listener], None]
+from fogbank.network.topology import DeviceName, Element, Key, NetnsName, Topology
+from fogbank.planning.plan import Action, element_of
 
 
 class LinuxDriver:
@@ -101,13 +45,16 @@ class LinuxDriver:
         report: Report | None = None,
     ) -> None:
         self.namespaces = namespaces or NetworkNamespaces()
-        self._containers: ContainerRuntime = containers or NoContainerRuntime()
-        self._serve, self._unserve = serve, unserve
-        self._keeper = TimeWaitKeeper(self.namespaces)
         self._links_and_routes = LinksAndRoutes(self.namespaces)
-        self._rulesets = Rulesets(self.namespaces, self._keeper)
-        self._made: dict[NetnsName, NetworkNamespace] = {}
-        self._listeners: dict[Key, Listener] = {}
+        self._rulesets = Rulesets(self.namespaces)
+        self._groups: tuple[ElementGroup, ...] = (
+            NamespaceElements(self.namespaces, self._watch, self._forget),
+            self._links_and_routes,
+            self._rulesets,
+            Listeners(self.namespaces, serve, unserve),
+            Workloads(containers or NoContainerRuntime()),
+        )
+        self._group_of = {kind: group for group in self._groups for kind in group.kinds}
         self._refiller: threading.Thread | None = None
         self._busy = threading.RLock()
         self._drift = (
@@ -117,18 +64,10 @@ class LinuxDriver:
     def observe(self) -> Topology:
         """Read what exists: memory, less what the kernel says is gone."""
         with self._busy:
-            return self._observe()
-
-    def _observe(self) -> Topology:
-        changed = self._links_and_routes.changed_namespaces()
-        for lost in self._links_and_routes.missing(changed).values():
-            self._links_and_routes.lose(lost)
-        elements: dict[Key, Element] = {netns.key: netns for netns in self._made.values()}
-        elements.update(self._links_and_routes.built())
-        elements.update(self._rulesets.built())
-        elements.update(self._listeners)
-        elements.update({workload.key: workload for workload in self._containers.running().values()})
-        return Topology(elements)
+            elements: dict[Key, Element] = {}
+            for group in self._groups:
+                elements.update(group.observe())
+            return Topology(elements)
 
     def apply(self, actions: Sequence[Action]) -> tuple[Outcome, ...]:
         """Do ``actions`` in order; neighbours of one kind go to the kernel together."""
@@ -143,113 +82,28 @@ class LinuxDriver:
 
     def _apply(self, actions: Sequence[Action]) -> tuple[Outcome, ...]:
         outcomes: list[Outcome] = []
-        for kind, group in itertools.groupby(actions, key=_kind):
-            batch = list(group)
-            if kind == _RULES:
-                errors = self._apply_rules(batch)
-            elif isinstance(kind, tuple):
-                errors = self._links_and_routes.apply(batch)
-            else:
-                errors = [self._apply_one(action) for action in batch]
+        for group, some in itertools.groupby(actions, key=self._group_for):
+            batch = list(some)
+            errors = group.apply(batch)
             outcomes += [Outcome(a, _driver_error(e)) for a, e in zip(batch, errors, strict=True)]
         return tuple(outcomes)
+
+    def _group_for(self, action: Action) -> ElementGroup:
+        return self._group_of[type(element_of(action))]
+
+    def _watch(self, netns: NetnsName) -> None:
+        self._links_and_routes.watch(netns)
+
+    def _forget(self, netns: NetnsName) -> None:
+        """End what stands in a namespace, the topmost first."""
+        for group in reversed(self._groups):
+            group.forget(netns)
 
     def _refill(self) -> None:
         """Prepare spare namespaces in the background."""
         if self.namespaces.wants_refill() and not (self._refiller and self._refiller.is_alive()):
             self._refiller = threading.Thread(target=self.namespaces.refill, name="refill", daemon=True)
             self._refiller.start()
-
-    def _apply_rules(self, actions: Sequence[Action]) -> list[Exception | None]:
-        by_netns: dict[NetnsName, list[int]] = {}
-        for place, action in enumerate(actions):
-            by_netns.setdefault(namespaces_of(element_of(action))[0], []).append(place)
-        errors: list[Exception | None] = [None] * len(actions)
-        for netns, places in by_netns.items():
-            try:
-                found = self._rulesets.apply(netns, [actions[place] for place in places])
-            except (DriverError, NftError, OSError) as refusal:
-                found = [refusal] * len(places)
-            for place, error in zip(places, found, strict=True):
-                errors[place] = error
-        return errors
-
-    def _apply_one(self, action: Action) -> Exception | None:
-        try:
-            self._do(action)
-        except (DriverError, OSError) as error:
-            return error
-        except Exception as error:  # noqa: BLE001 - a bug about one element must not hold up all the others
-            _log.exception("%s failed", action)
-            return DriverError(f"{type(error).__name__}: {error}")
-        return None
-
-    def _do(self, action: Action) -> None:
-        match action:
-            case Create(element=NetworkNamespace() as netns):
-                self._make(netns)
-            case Replace(new=NetworkNamespace() as netns):
-                self.namespaces.set_forwarding(netns.name, forwards=netns.forwards)
-                self._made[netns.name] = netns
-            case Remove(element=NetworkNamespace(name=name)):
-                self._unmake(name)
-            case Create(element=Listener() as listener):
-                self._listen(listener)
-            case Replace(old=Listener() as old, new=Listener() as new):
-                self._unlisten(old)
-                self._listen(new)
-            case Remove(element=Listener() as listener):
-                self._unlisten(listener)
-            case Create(element=Workload() as workload):
-                self._containers.start(workload)
-            case Replace(old=Workload() as old, new=Workload() as new):
-                self._containers.stop(old.name)
-                self._containers.start(new)
-            case Remove(element=Workload(name=name)):
-                self._containers.stop(name)
-            case _:
-                raise DriverError(f"no way to do {action}")
-
-    def _make(self, netns: NetworkNamespace) -> None:
-        if netns.name in self.namespaces:
-            raise DriverError(f"the namespace {netns.name} is there already")
-        self.namespaces.create(netns.name, forwards=netns.forwards)
-        try:
-            self._links_and_routes.watch(netns.name)
-        except OSError:
-            self.namespaces.remove(netns.name)
-            raise
-        self._made[netns.name] = netns
-
-    def _unmake(self, name: NetnsName) -> None:
-        for workload in tuple(self._containers.running().values()):
-            if workload.netns == name:
-                self._containers.stop(workload.name)
-        for listener in [each for each in self._listeners.values() if each.netns == name]:
-            self._unlisten(listener)
-        self._rulesets.forget(name)
-        self._links_and_routes.forget(name)
-        self.namespaces.remove(name)
-        self._made.pop(name, None)
-
-    def _listen(self, listener: Listener) -> None:
-        kind = socket.SOCK_STREAM if listener.protocol == "tcp" else socket.SOCK_DGRAM
-        opened = self.namespaces.open_socket(listener.netns, kind)
-        try:
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            opened.bind((str(listener.address), listener.port))
-            if kind is socket.SOCK_STREAM:
-                opened.listen(1024)
-            opened.setblocking(False)
-            self._serve(listener, opened)
-        except BaseException:
-            opened.close()
-            raise
-        self._listeners[listener.key] = listener
-
-    def _unlisten(self, listener: Listener) -> None:
-        if self._listeners.pop(listener.key, None) is not None:
-            self._unserve(listener)
 
     def open_socket(self, netns: NetnsName, kind: socket.SocketKind) -> socket.socket:
         """Make an IPv4 socket that lives in ``netns``; safe from any thread."""
@@ -300,23 +154,8 @@ class LinuxDriver:
         with self._busy:  # what is being applied ends first
             if self._refiller is not None:
                 self._refiller.join()
-            self._containers.close()
-            for listener in tuple(self._listeners.values()):
-                self._unlisten(listener)
-            self._keeper.close()
-            self._rulesets.close()
-            self._links_and_routes.close()
-            self.namespaces.close()
-
-
-def _kind(action: Action) -> object:
-    """Group actions: rules together, wires by kind and verb, everything else alone."""
-    element = element_of(action)
-    if isinstance(element, RULINGS):
-        return _RULES
-    if isinstance(element, NetworkNamespace | Listener | Workload):
-        return None
-    return (type(element), type(action))
+            for group in reversed(self._groups):
+                group.close()
 
 
 def _driver_error(error: Exception | None) -> DriverError | None:

@@ -57,7 +57,7 @@ def _make_device(path: Path, number: int, hosts: int) -> None:
 
 def cover(keep: Iterable[Path]) -> None:
     """Cover the folders for temporary files, except for the folders ``keep``, which are there as before."""
-    wanted = {each.resolve() for each in keep if each.is_dir()}
+    wanted = {each.resolve() for each in keep if os.path.isdir(each)}  # noqa: PTH112 - False where none may look
     for folder in COVERED:
         if not folder.is_dir() or folder.is_symlink() or folder in wanted:
             continue

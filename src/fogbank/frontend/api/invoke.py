@@ -13,16 +13,18 @@ from typing import Any
 from fogbank.discovery.routes import DiscoveryMethod, Match, apis_of, methods, split_template
 from fogbank.discovery.schemas import check_response, convert_request
 from fogbank.errors import not_implemented
-from fogbank.frontend.api.lists import list_path, render_list
-from fogbank.frontend.api.messages import Authorize, EnsureProject, Settle
+from fogbank.frontend.api.authorization import Authorization, check_path
+from fogbank.frontend.api.lists import render_list
+from fogbank.frontend.api.messages import EnsureProject, Settle
 from fogbank.frontend.api.operation_methods import OperationMethods
 from fogbank.frontend.api.operations import check_request_id, render_operation, with_request_id
-from fogbank.frontend.api.projects import find_project, with_project
+from fogbank.frontend.api.projects import about_project, find_project, with_project
 from fogbank.frontend.api.unknown_fields import UnknownFields
 from fogbank.network.topology import Topology
+from fogbank.resources.authorization import UNRESTRICTED, Access
 from fogbank.resources.decisions import Decision
 from fogbank.resources.operations import Operation
-from fogbank.resources.projects import check_active
+from fogbank.resources.projects import check_active, project_id
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import (
     NO_PERMISSION,
@@ -40,8 +42,6 @@ from fogbank.store.store import Committed, Store
 
 HOLD_SECONDS = 1.5
 """How long the answer to a write may wait for the network."""
-
-_WHOLE_NAMES = ("resource", "name", "parent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,9 @@ class Invocation:
 class Api:
     """Every API of the region, by method.
 
-    ``authorize`` is asked before each call. Without one, which is how the region runs today, everybody who
-    has signed in may do everything: permissions are declared and not enforced yet.
+    ``access`` is asked before each call, and by services for what a body refers to. A project that does not
+    exist comes to be when ``operator`` (an e-mail address; None for everybody) first uses it; to others it is
+    one that they have no permission on.
     With ``check_answers`` an answer that does not fit Google's schema is a bug, as tests want it.
     """
 
@@ -76,13 +77,15 @@ class Api:
         ensure_project: EnsureProject,
         settle: Settle,
         observed: Callable[[], Topology] = Topology,
-        authorize: Authorize | None = None,
+        access: Access = UNRESTRICTED,
+        operator: str | None = None,
         check_answers: bool = False,
     ) -> None:
         self._services = {service.name: service for service in services}
         self._catalogue = catalogue_of(self._services.values())
         self._store, self._now, self._new_id, self._observed = store, now, new_id, observed
-        self._ensure_project, self._settle, self._authorize = ensure_project, settle, authorize
+        self._ensure_project, self._settle = ensure_project, settle
+        self._access, self._authorization = access, Authorization(access, operator)
         self._operations = OperationMethods(store, settle, self._services)
         self._check_answers = check_answers
         self.unknown_fields = UnknownFields()
@@ -121,11 +124,8 @@ class Api:
         method = invocation.match.method
         handler = self._handler(method)
         body = self._converted(invocation)
-        match = await self._with_project(invocation.match)
-        if self._authorize is not None:
-            permission = self._operations.permission(method) if handler is None else handler.permission
-            if permission != NO_PERMISSION:
-                self._authorize(invocation.principal, permission, resource_of(match))
+        permission = self._operations.permission(method) if handler is None else handler.permission
+        match = await self._authorized(invocation, permission, body)
         if handler is None:
             answer = await self._operations.answer(match, invocation.query)
         else:
@@ -169,21 +169,49 @@ class Api:
             self._new_id,
             self._observed(),
             self._catalogue,
+            self._access,
         )
 
-    async def _with_project(self, match: Match) -> Match:
+    async def _authorized(self, invocation: Invocation, permission: str, body: Json) -> Match:
+        """Check that the caller may, and that the project is there and may be used; give the call its id.
+
+        What a stranger hears comes first: a refusal changes nothing and tells nothing about the project.
+        """
+        match = invocation.match
+        check_path(match)
         found = find_project(match.method, match.parameters)
         if found is None:
+            self._authorize(invocation, permission, self._unplaced(match), body)
             return match
-        key, project = found
-        known = await self._ensure_project(project)
+        key, reference = found
+        makes = self._authorization.makes_projects(invocation.principal)
+        project = await self._ensure_project(reference) if makes else project_id(self._store.world, reference)
+        self._authorize(invocation, permission, project, body)
+        if permission != NO_PERMISSION:
+            if not makes:
+                await self._ensure_project(reference)  # it is there, for its policy lets the caller in
+            self._check_usable(match, project)
+        if project == reference:
+            return match
+        return Match(match.method, with_project(match.parameters, key, reference, project), match.region)
+
+    def _authorize(self, invocation: Invocation, permission: str, project: str, body: Json) -> None:
+        principal, match = invocation.principal, invocation.match
+        self._authorization.check(self._store.world, principal, permission, match, project=project, body=body)
+
+    def _unplaced(self, match: Match) -> str:
+        """Return the project of a call whose path names none that must exist; empty when there is none."""
+        world = self._store.world
+        if self._operations.has(match.method):
+            operation = world.operations.get(match.parameters.get("name", ""))
+            return operation.target.project if operation is not None else ""
+        return project_id(world, about_project(match.parameters))
+
+    def _check_usable(self, match: Match, project: str) -> None:
         if match.method.api != "cloudresourcemanager":
-            check_active(self._store.world, known)
+            check_active(self._store.world, project)
         if match.method.api != "serviceusage":
-            self._catalogue.check_enabled(self._store.world, known, f"{match.method.api}.googleapis.com")
-        if known == project:
-            return match
-        return Match(match.method, with_project(match.parameters, key, project, known), match.region)
+            self._catalogue.check_enabled(self._store.world, project, f"{match.method.api}.googleapis.com")
 
     async def _handle(self, handler: Method, match: Match, call: Call, query: Mapping[str, Any]) -> Json:
         match handler:
@@ -239,12 +267,3 @@ class Api:
 
     def _rendered(self, operation: Operation) -> Json:
         return render_operation(operation, self._services[operation.name.service].operations)
-
-
-def resource_of(match: Match) -> str:
-    """Return the path of what a call is about, or of what contains it: ``projects/p/locations/l``."""
-    for key in _WHOLE_NAMES:
-        value = match.parameters.get(key, "")
-        if "/" in value:
-            return value
-    return list_path(match)

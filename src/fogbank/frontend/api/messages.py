@@ -43,9 +43,6 @@ class Authenticator(Protocol):
 Settle = Callable[[str, float], Awaitable[None]]
 """Returns when the operation or resource at a path has settled, or after so many seconds."""
 
-Authorize = Callable[[str, str, str], None]
-"""Given a caller's e-mail address, a permission and a resource's path: Google's 403 unless the caller may."""
-
 EnsureProject = Callable[[str], Awaitable[str]]
 """Given a project's id or number, makes sure that it exists (or raises) and returns its id."""
 

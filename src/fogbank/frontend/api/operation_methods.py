@@ -21,7 +21,7 @@ from fogbank.frontend.api.operations import (
 from fogbank.resources.decisions import Decision
 from fogbank.resources.operations import Operation
 from fogbank.resources.world import DeleteOperation, Json
-from fogbank.services.contract import NO_PERMISSION, OperationDialect, Service
+from fogbank.services.contract import OperationDialect, Service
 from fogbank.store.store import Store
 
 WAIT_SECONDS = 120.0
@@ -98,10 +98,10 @@ class OperationMethods:
 def operation_permission(service: Service, method: DiscoveryMethod) -> str:
     """Return the permission that a method of operations needs: ``compute.globalOperations.get``.
 
-    Resource Manager's operations may be read by whoever was told their names.
+    Resource Manager's have none of their own: whoever sees the project sees its operations (unverified).
     """
     collection, _, verb = method.name.rpartition(".")
     if service.name == "cloudresourcemanager":
-        return NO_PERMISSION
+        return "resourcemanager.projects.get"
     verb = {"wait": "get", "aggregatedList": "list"}.get(verb, verb)
     return f"{service.name}.{collection.rpartition('.')[2]}.{verb}"

@@ -28,6 +28,14 @@ def find_project(method: DiscoveryMethod, parameters: Mapping[str, str]) -> tupl
     return None
 
 
+def about_project(parameters: Mapping[str, str]) -> str:
+    """Return the project that one of Resource Manager's paths is about, by id or number; empty for none."""
+    for key in ("projectId", "name", "resource"):
+        if value := parameters.get(key):
+            return value.removeprefix("projects/").partition("/")[0]
+    return ""
+
+
 def with_project(parameters: Mapping[str, str], key: str, old: str, new: str) -> dict[str, str]:
     """Write ``new`` for the project ``old`` in the parameter ``key``."""
     value = parameters[key]

@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fogbank.frontend.iam.jwt import KeyPair, new_key_pair
+from fogbank.resources.authorization import Access
 from fogbank.resources.names import ResourceName
-from fogbank.resources.policies import allows, member_of, policy_of
 from fogbank.resources.projects import (
-    ACCOUNT_POLICIES,
-    compute_account,
+    ACCOUNT_KEYS,
+    account_policy_name,
     find_account,
     keys_of_account,
-    policy_name,
-    project_of_compute_account,
-    unique_id,
+    service_account_name,
 )
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.iam import NewKey
@@ -55,29 +53,35 @@ class Directory(Protocol):
         """Return the public halves (PEM) of the keys that were created for an account, by key id."""
         ...
 
+    def has_key(self, account: Account, key: str) -> bool:
+        """Return whether a key that was created for an account is still there."""
+        ...
+
     def allows(self, principal: str, permission: str, email: str) -> bool:
         """Return whether ``principal`` has a permission on the service account ``email``."""
         ...
 
+    def invokes(self, principal: str | None, permission: str, guarded: ResourceName) -> bool:
+        """Return whether ``principal`` has a permission on what the policy ``guarded`` stands beside."""
+        ...
+
 
 class WorldDirectory:
-    """A directory that reads the newest World; ``operator`` owns the projects whose policy nobody set."""
+    """A directory that reads the newest World; ``access`` decides about permissions."""
 
-    def __init__(self, world: Callable[[], World], operator: str) -> None:
-        self._world, self._operator = world, operator
+    def __init__(self, world: Callable[[], World], access: Access) -> None:
+        self._world, self._access = world, access
 
     def account(self, reference: str) -> Account | None:
-        world = self._world()
-        found = find_account(world, reference)
-        if found is not None:
-            body = found.body
-            disabled = bool(body.get("disabled"))
-            return Account(body["email"], body["uniqueId"], found.name.project, disabled)
-        project = project_of_compute_account(world, reference)
-        if project is None:
+        found = find_account(self._world(), reference)
+        if found is None:
             return None
-        email = compute_account(str(project.body["projectNumber"]))
-        return Account(email, unique_id(email), project.name.id)
+        body = found.body
+        return Account(body["email"], body["uniqueId"], found.name.project, bool(body.get("disabled")))
+
+    def has_key(self, account: Account, key: str) -> bool:
+        path = f"projects/{account.project}/serviceAccounts/{account.email}/keys/{key}"
+        return self._world().find(ResourceName(ACCOUNT_KEYS, path)) is not None
 
     def public_keys(self, email: str) -> Mapping[str, bytes]:
         return {
@@ -89,17 +93,11 @@ class WorldDirectory:
         account = self.account(email)
         if account is None or account.project is None:
             return False
-        world = self._world()
-        own = ResourceName(ACCOUNT_POLICIES, f"projects/{account.project}/serviceAccounts/{email}")
-        found = world.find(own)
-        policies = (found.body if found else None, project_policy(world, account.project, self._operator))
-        return allows(policies, permission, principal)
+        name = account_policy_name(service_account_name(account.project, email))
+        return self._access.allows(self._world(), principal, permission, account.project, name)
 
-
-def project_policy(world: World, project: str, operator: str) -> Json:
-    """Return a project's policy; as long as nobody set one, the operator owns the project."""
-    found = world.find(policy_name(project))
-    return found.body if found else policy_of({"roles/owner": [member_of(operator)]}, 0)
+    def invokes(self, principal: str | None, permission: str, guarded: ResourceName) -> bool:
+        return self._access.allows(self._world(), principal, permission, guarded.project, guarded)
 
 
 def operator_account(project: str) -> str:

@@ -9,6 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ from fogbank.frontend.iam.accounts import (
 from fogbank.frontend.iam.jwt import BadTokenError, Claims, KeyPair
 from fogbank.frontend.iam.tokens import ACCESS_PREFIX, LIFETIME_SECONDS, Tokens
 from fogbank.frontend.pki.secret_files import private_folder, read_private, write_private
+from fogbank.resources.policies import is_service_account
 from fogbank.resources.projects import unique_id
 from fogbank.resources.world import Json
 
@@ -32,13 +34,24 @@ ISSUER = "https://accounts.google.com"
 SKEW_SECONDS = 300.0
 """How far ahead a client's clock may be."""
 
-SELF_SIGNED_SECONDS = 30.0
-"""How long a token that an account signed itself is believed unseen: its key may be deleted meanwhile."""
-
 _REMEMBERED = 4096
 _LONGEST_REMEMBERED = 4096
 _HELP = "See https://developers.google.com/identity/sign-in/web/devconsole-project."
 _WANTED = "OAuth 2 access token, login cookie or other valid authentication credential."
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """Whose a token is, for as long as it stands.
+
+    ``expires`` in seconds of the epoch; ``account`` is the unique id of a service account, empty for a user
+    and where the token does not say; ``key`` the id of the created key that signed it, empty for none.
+    """
+
+    email: str
+    expires: float
+    account: str = ""
+    key: str = ""
 
 
 class Secrets:
@@ -95,7 +108,7 @@ class Identity:
         self.tokens = Tokens(keys.sealing, keys.revoked, now)
         email = operator_account(project)
         self.operator = Account(email, unique_id(email), project)
-        self._believed: dict[str, tuple[str, float]] = {}
+        self._believed: dict[str, Belief] = {}
 
     def warm(self) -> None:
         """Make what first requests would wait for; blocks some 100 ms, so call it in a thread when ready."""
@@ -106,21 +119,39 @@ class Identity:
         if not authorization:
             raise missing_credentials()
         known = self._believed.get(authorization)
-        if known is not None and known[1] > self.now():
-            return known[0]
+        if known is None or known.expires <= self.now():
+            known = self._believe(authorization)
+        if not self._stands(known):
+            raise inactive_account()
+        return known.email
+
+    def _believe(self, authorization: str) -> Belief:
         try:
-            email, expires = self._bearer(authorization)
+            made = self._bearer(authorization)
         except BadTokenError as error:
             raise invalid_credentials() from error
         if len(self._believed) >= _REMEMBERED:
             self._believed.clear()
         if len(authorization) <= _LONGEST_REMEMBERED:
-            self._believed[authorization] = (email, expires)
-        return email
+            self._believed[authorization] = made
+        return made
 
-    def access_token(self, email: str, scopes: Iterable[str] = (), lifetime: int = LIFETIME_SECONDS) -> str:
-        """Issue an access token for an account."""
-        return self.tokens.issue_access(email, scopes, lifetime)
+    def _stands(self, belief: Belief) -> bool:
+        """Return whether the account of a believed token is there and enabled, and the key that signed it."""
+        if belief.email == self.operator.email or not is_service_account(belief.email):
+            return True
+        account = self.directory.account(belief.email)
+        if account is None or account.disabled or belief.account not in {"", account.unique_id}:
+            return False
+        return not belief.key or self.directory.has_key(account, belief.key)
+
+    def access_token(
+        self, email: str, scopes: Iterable[str] = (), lifetime: int = LIFETIME_SECONDS, refresh: str = ""
+    ) -> str:
+        """Issue an access token for an account; ``refresh`` is the user's refresh token that asked for it."""
+        account = self.account(email)
+        number = account.unique_id if account is not None else ""
+        return self.tokens.issue_access(email, scopes, lifetime, account=number, refresh=refresh)
 
     def id_token(self, account: Account, audience: str, *, include_email: bool = True) -> str:
         """Issue an ID token, which names ``account`` to ``audience`` for an hour."""
@@ -168,11 +199,16 @@ class Identity:
         return self.directory.account(reference)
 
     def principal(self, claims: Claims) -> str | None:
-        """Return the address of whom an ID token names; it may have only the number of a service account."""
-        if "email" in claims:
-            return str(claims["email"])
-        account = self.account(str(claims.get("sub", "")))
-        return account.email if account else None
+        """Return the address of whom an ID token names; it may have only the number of a service account.
+
+        None for a service account that is gone or disabled.
+        """
+        number = str(claims.get("sub", ""))
+        account = self.account(number)
+        if account is not None and not account.disabled:
+            return account.email
+        email = str(claims.get("email", ""))
+        return email if account is None and email and not is_service_account(email) else None
 
     def public_keys(self) -> Mapping[str, bytes]:
         """Return the keys that ID tokens are verified with: PEM by key id."""
@@ -214,17 +250,17 @@ class Identity:
         self.tokens.revoke(token)
         self._believed.clear()
 
-    def _bearer(self, authorization: str) -> tuple[str, float]:
+    def _bearer(self, authorization: str) -> Belief:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise BadTokenError("not a bearer token")
         token = token.strip()
         if token.startswith(ACCESS_PREFIX):
             grant = self.tokens.read_access(token)
-            return grant.email, grant.expires or 0.0
+            return Belief(grant.email, grant.expires or 0.0, grant.account)
         return self._self_signed(token)
 
-    def _self_signed(self, token: str) -> tuple[str, float]:
+    def _self_signed(self, token: str) -> Belief:
         """Believe what client libraries send without asking for a token first.
 
         See behaviour/clients.md#credentials.
@@ -235,7 +271,10 @@ class Identity:
             raise BadTokenError("issuer and subject differ")
         if "scope" not in claims and not _host(str(claims.get("aud", ""))).endswith(".googleapis.com"):
             raise BadTokenError("meant for somebody else")
-        return email, min(jwt.seconds_of(claims, "exp"), self.now() + SELF_SIGNED_SECONDS)
+        account, key = self.account(email), jwt.parse(token).kid
+        created = account is not None and self.directory.has_key(account, key)
+        number = account.unique_id if account is not None else ""
+        return Belief(email, jwt.seconds_of(claims, "exp"), number, key if created else "")
 
     def _public_key(self, email: str, kid: str) -> bytes:
         account = self.account(email)
@@ -312,6 +351,13 @@ def invalid_credentials() -> ApiError:
         "authError",
         (_error_info("ACCESS_TOKEN_TYPE_UNSUPPORTED"),),
     )
+
+
+def inactive_account() -> ApiError:
+    """Refuse a token of an account that was disabled or deleted, or signed with a key that was."""
+    refused = invalid_credentials()
+    refused.details = (_error_info("ACCOUNT_STATE_INVALID"),)
+    return refused
 
 
 def _error_info(reason: str) -> Mapping[str, object]:

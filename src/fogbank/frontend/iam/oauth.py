@@ -122,8 +122,9 @@ class OAuth:
         return json_answer(self._access(account.email, scopes))
 
     def _for_refresh_token(self, form: Mapping[str, str]) -> HttpResponse:
+        refresh = form.get("refresh_token", "")
         try:
-            grant = self._identity.tokens.read_refresh(form.get("refresh_token", ""))
+            grant = self._identity.tokens.read_refresh(refresh)
         except BadTokenError:
             return _refuse(400, "invalid_grant", "Token has been expired or revoked.")
         account = Account(grant.email, unique_id(grant.email))
@@ -131,10 +132,10 @@ class OAuth:
         scopes = form.get("scope", "").split() or _USER_SCOPES
         id_token = self._identity.id_token(account, audience)
         more = {"scope": " ".join(scopes), "id_token": id_token}
-        return json_answer(self._access(grant.email, scopes) | more)
+        return json_answer(self._access(grant.email, scopes, refresh) | more)
 
-    def _access(self, email: str, scopes: Iterable[str]) -> dict[str, object]:
-        token = self._identity.access_token(email, scopes)
+    def _access(self, email: str, scopes: Iterable[str], refresh: str = "") -> dict[str, object]:
+        token = self._identity.access_token(email, scopes, refresh=refresh)
         return {"access_token": token, "expires_in": LIFETIME_SECONDS - 1, "token_type": "Bearer"}
 
     def _revoke(self, request: HttpRequest) -> HttpResponse:

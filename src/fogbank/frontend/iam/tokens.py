@@ -23,11 +23,15 @@ CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a token stands for; ``expires`` in seconds of the epoch, None never."""
+    """What a token stands for; ``expires`` in seconds of the epoch, None never.
+
+    ``account`` is the unique id of a service account, which one of the same address that is made anew lacks.
+    """
 
     email: str
     scopes: tuple[str, ...] = ()
     expires: float | None = None
+    account: str = ""
 
 
 class Tokens:
@@ -38,11 +42,22 @@ class Tokens:
         self._revoked = set((read_private(revoked) or b"").decode().split())
 
     def issue_access(
-        self, email: str, scopes: Iterable[str] = (CLOUD_PLATFORM,), lifetime: int = LIFETIME_SECONDS
+        self,
+        email: str,
+        scopes: Iterable[str] = (CLOUD_PLATFORM,),
+        lifetime: int = LIFETIME_SECONDS,
+        *,
+        account: str = "",
+        refresh: str = "",
     ) -> str:
-        """Issue an access token that lives for ``lifetime`` seconds."""
+        """Issue an access token that lives for ``lifetime`` seconds, and no longer than ``refresh``.
+
+        ``refresh`` is the refresh token that it was issued for, if any.
+        """
         now = self._now()
         content = {"e": email, "s": " ".join(scopes), "i": round(now, 3), "x": round(now + lifetime, 3)}
+        content |= {"a": account} if account else {}
+        content |= {"r": _mark(refresh.removeprefix(REFRESH_PREFIX))} if refresh else {}
         return ACCESS_PREFIX + self._seal("access", content)
 
     def issue_refresh(self, email: str) -> str:
@@ -54,7 +69,9 @@ class Tokens:
         content = self._open("access", token.removeprefix(ACCESS_PREFIX))
         if content["x"] <= self._now():
             raise BadTokenError("expired")
-        return Grant(content["e"], tuple(content["s"].split()), content["x"])
+        if content.get("r") in self._revoked:
+            raise BadTokenError("revoked")
+        return Grant(content["e"], tuple(content["s"].split()), content["x"], content.get("a", ""))
 
     def read_refresh(self, token: str) -> Grant:
         """Read a refresh token; BadTokenError when it is foreign or revoked."""

@@ -143,7 +143,7 @@ class Ingress:
         target = pick(service.traffic, tag, self._draw())
         if target is None or not self._enters(service, record.remote_ip):
             return html_answer(error_pages.not_found(), 404)
-        verdict = invoker.check(world, resource, exchange.headers, self._identity)
+        verdict = invoker.check(resource, exchange.headers, self._identity)
         if isinstance(verdict, invoker.Refused):
             record.message = verdict.why
             if verdict.status == 401:

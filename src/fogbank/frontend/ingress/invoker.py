@@ -8,13 +8,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fogbank.frontend.iam.accounts import GCLOUD_CLIENT, project_policy
+from fogbank.frontend.iam.accounts import GCLOUD_CLIENT
 from fogbank.frontend.iam.identity import Identity
 from fogbank.frontend.iam.jwt import BadTokenError, Claims
 from fogbank.resources.names import ResourceName
-from fogbank.resources.policies import INVOKE, allows
+from fogbank.resources.policies import INVOKE
 from fogbank.resources.run import POLICIES, RunService, read_service
-from fogbank.resources.world import Json, Resource, World
+from fogbank.resources.world import Json, Resource
 
 CUSTOM_AUDIENCES = "run.googleapis.com/custom-audiences"
 REMOVED = "SIGNATURE_REMOVED_BY_GOOGLE"
@@ -38,13 +38,11 @@ class Refused:
     why: str
 
 
-def check(
-    world: World, resource: Resource, headers: Mapping[str, str], identity: Identity
-) -> Admitted | Refused:
+def check(resource: Resource, headers: Mapping[str, str], identity: Identity) -> Admitted | Refused:
     """Decide whether a request with ``headers`` may reach the service."""
     service = read_service(resource)
-    policies = _policies(world, service, identity.operator.email)
-    if not service.iam_check or allows(policies, INVOKE, None, authenticated=False):
+    guarded = ResourceName(POLICIES, service.name.path)
+    if not service.iam_check or identity.directory.invokes(None, INVOKE, guarded):
         return Admitted()
     header = next((name for name in _HEADERS if name in headers), None)
     if header is None:
@@ -57,7 +55,7 @@ def check(
         claims = _claims(headers[header], identity, _audiences(resource.body, service))
     except BadTokenError as error:
         return Refused(401, f"The access token could not be verified: {error}.")
-    if not allows(policies, INVOKE, identity.principal(claims)):
+    if not identity.directory.invokes(identity.principal(claims), INVOKE, guarded):
         return Refused(403, "The caller has no permission run.routes.invoke on this service.")
     return Admitted(header)
 
@@ -76,11 +74,6 @@ def without_signature(authorization: str) -> str:
     """Replace the signature of a token."""
     head, dot, _ = authorization.rpartition(".")
     return f"{head}.{REMOVED}" if dot else authorization
-
-
-def _policies(world: World, service: RunService, operator: str) -> tuple[Json | None, Json]:
-    own = world.find(ResourceName(POLICIES, service.name.path))
-    return (own.body if own else None, project_policy(world, service.name.project, operator))
 
 
 def _audiences(body: Json, service: RunService) -> frozenset[str]:

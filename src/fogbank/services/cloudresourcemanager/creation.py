@@ -12,6 +12,7 @@ from fogbank.resources.projects import (
     policy_name,
     project_name,
     service_account,
+    service_agent,
     usual_number,
 )
 from fogbank.resources.world import Change, Json, Put, Resource
@@ -61,5 +62,18 @@ def new_project(
     if owner is None:
         return made
     serial = new_id()
-    policy = policy_of({"roles/owner": [member_of(owner)]}, serial)
+    policy = policy_of(_bindings(number, owner), serial)
     return (*made, Put(Resource(policy_name(project_id), serial, now, policy)))
+
+
+def _bindings(number: str, owner: str) -> dict[str, list[str]]:
+    """Give a new project's owner, its default account and Cloud Run's agent their roles.
+
+    Google grants roles/editor to the Compute Engine default service account unless an organisation forbids
+    it (IAM's documentation, "Service account types"), and roles/run.serviceAgent to the agent.
+    """
+    return {
+        "roles/editor": [member_of(compute_account(number))],
+        "roles/owner": [member_of(owner)],
+        "roles/run.serviceAgent": [member_of(service_agent(number))],
+    }

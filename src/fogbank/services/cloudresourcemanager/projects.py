@@ -7,6 +7,7 @@ waits in state DELETE_REQUESTED and can be brought back.
 from collections.abc import Iterable
 
 from fogbank.errors import ApiError
+from fogbank.resources.authorization import denied
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation, longrunning_operation
 from fogbank.resources.projects import PROJECTS, policy_name, project_id, project_name
@@ -30,8 +31,17 @@ def find(world: World, call: Call) -> Resource:
     """Find the project; Google's refusal otherwise."""
     found = world.find(project_name(project_id(world, named(call))))
     if found is None:
-        raise ApiError(403, "The caller does not have permission", "PERMISSION_DENIED", "forbidden")
+        raise denied(
+            "resourcemanager.projects.get", f"projects/{named(call)}", service="cloudresourcemanager"
+        )
     return found
+
+
+def visible(world: World, call: Call) -> Iterable[Resource]:
+    """List the projects that the caller may get."""
+    for project in world.all(PROJECTS):
+        if call.access.allows(world, call.principal, "resourcemanager.projects.get", project.name.id):
+            yield project
 
 
 def find_active(world: World, call: Call) -> Resource:
@@ -50,7 +60,7 @@ def get(world: World, call: Call) -> Json:
 def list_(world: World, call: Call) -> Iterable[Json]:
     """List the projects that pass the call's filter."""
     keep = parse_filter(str(call.parameters.get("filter") or ""))
-    return [r.body for r in world.all(PROJECTS) if keep(r.body)]
+    return [r.body for r in visible(world, call) if keep(r.body)]
 
 
 def create(world: World, call: Call) -> Decision:

@@ -4,10 +4,16 @@ from collections.abc import Iterable
 
 from fogbank.errors import ApiError
 from fogbank.resources.fingerprints import fingerprint
-from fogbank.resources.projects import PROJECTS
 from fogbank.resources.world import Change, Json, Put, Resource, World
 from fogbank.services.cloudresourcemanager.filters import parent_of, parse_filter
-from fogbank.services.cloudresourcemanager.projects import created, find, find_active, marked, operation_of
+from fogbank.services.cloudresourcemanager.projects import (
+    created,
+    find,
+    find_active,
+    marked,
+    operation_of,
+    visible,
+)
 from fogbank.services.contract import Call, Decision
 
 _TYPE = "type.googleapis.com/google.cloud.resourcemanager.v3.Project"
@@ -46,7 +52,7 @@ def get(world: World, call: Call) -> Json:
 
 def list_(world: World, call: Call) -> Iterable[Json]:
     """List the projects under a parent."""
-    shown = [render(r) for r in world.all(PROJECTS)]
+    shown = [render(r) for r in visible(world, call)]
     parent, deleted = call.parameters.get("parent"), call.parameters.get("showDeleted")
     return [
         project
@@ -58,7 +64,7 @@ def list_(world: World, call: Call) -> Iterable[Json]:
 def search(world: World, call: Call) -> Iterable[Json]:
     """Find projects by the fields that a query names (``id:a* state:ACTIVE``)."""
     keep = parse_filter(str(call.parameters.get("query") or ""))
-    return [render(r) for r in world.all(PROJECTS) if keep(r.body)]
+    return [render(r) for r in visible(world, call) if keep(r.body)]
 
 
 def create(world: World, call: Call) -> Decision:

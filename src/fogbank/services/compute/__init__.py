@@ -39,6 +39,7 @@ SERVICE = Service(
     operations="compute",
     permissions=(
         "compute.addresses.use",
+        "compute.addresses.useInternal",
         "compute.networks.access",
         "compute.networks.updatePolicy",
         "compute.networks.use",
@@ -46,15 +47,5 @@ SERVICE = Service(
         "compute.subnetworks.useExternalIp",
         *operation_permissions("compute", "globalOperations", "regionOperations", "zoneOperations"),
     ),
-    roles={
-        "roles/compute.admin": ("compute.",),
-        "roles/compute.networkAdmin": ("compute.",),
-        "roles/compute.networkUser": (
-            "compute.networks.access",
-            "compute.networks.use",
-            "compute.subnetworks.use",
-            "compute.subnetworks.useExternalIp",
-        ),
-    },
     new_project=default_network,
 )

@@ -1,10 +1,20 @@
 """References in bodies: to something global or of the call's region, in any of Google's forms."""
 
 from fogbank.errors import invalid_value
+from fogbank.resources.authorization import denied
 from fogbank.resources.names import ResourceName, Scope, parse_compute_reference
 from fogbank.resources.world import Json, Resource, World
+from fogbank.services.compute.decisions import policy_name
 from fogbank.services.compute.names import by_id, project_of, region_of
 from fogbank.services.contract import Call
+
+_TO_REFER = {
+    "addresses": "compute.addresses.use",
+    "networks": "compute.networks.updatePolicy",
+    "subnetworks": "compute.subnetworks.use",
+}
+"""What it takes to refer to something (Compute Engine's IAM documentation: "permissions required" of each
+method). Subnetworks, routers, routes and firewall rules change their network's policy."""
 
 
 def reference(field: str, value: object, kind: str, project: str, region: str | None = None) -> ResourceName:
@@ -21,7 +31,8 @@ def reference(field: str, value: object, kind: str, project: str, region: str | 
 def find_referred(world: World, field: str, value: object, kind: str, call: Call) -> Resource:
     """Find the resource that a body refers to: global or in the call's region; 404 when there is none.
 
-    It must be in the call's project, as Google wants it where no VPC is shared, and in no other region.
+    It must be in the call's project, as Google wants it where no VPC is shared, and in no other region; and
+    the caller must be allowed to use it.
     """
     region = region_of(call) if kind in {"subnetworks", "addresses"} else None
     project = project_of(world, call)
@@ -31,6 +42,9 @@ def find_referred(world: World, field: str, value: object, kind: str, call: Call
     if name.region != region:
         wanted = f"in region '{region}'" if region else "global"
         raise invalid_value(field, name.path, f"The resource must be {wanted}.")
+    permission = _TO_REFER.get(kind, "")
+    if permission and not call.access.allows(world, call.principal, permission, project, policy_name(name)):
+        raise denied(permission, name.path, service="compute")
     return world.get(name)
 
 

@@ -5,7 +5,6 @@ An account may be called by its e-mail address or its number, and its project ma
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 
 from fogbank.errors import ApiError
 from fogbank.resources.fingerprints import fingerprint
@@ -13,8 +12,8 @@ from fogbank.resources.listings import listing
 from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import (
     ACCOUNT_KEYS,
-    ACCOUNT_POLICIES,
     SERVICE_ACCOUNTS,
+    account_policy_name,
     find_account,
     service_account,
     service_account_name,
@@ -121,15 +120,10 @@ def delete(world: World, call: Call) -> Decision:
     """Delete an account with its keys and its policy."""
     name = find(world, call).name
     keys = (Delete(key.name) for key in world.all(ACCOUNT_KEYS, f"{name.path}/keys/"))
-    gone: tuple[Change, ...] = (*keys, Delete(policy_name(name)), Delete(name))
+    gone: tuple[Change, ...] = (*keys, Delete(account_policy_name(name)), Delete(name))
     return Decision(gone, answer={})
-
-
-def policy_name(account: ResourceName) -> ResourceName:
-    """Name an account's IAM policy."""
-    return replace(account, collection=ACCOUNT_POLICIES)
 
 
 def guarded(world: World, call: Call) -> ResourceName:
     """Name the policy of the call's account."""
-    return policy_name(find(world, call).name)
+    return account_policy_name(find(world, call).name)

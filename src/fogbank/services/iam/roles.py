@@ -1,59 +1,49 @@
-"""Roles: Google's own, as far as the region knows their permissions, and a project's.
+"""Roles: Google's own, as its IAM API lists them, and a project's.
 
-The permissions listed are those that something in the region can ask about. A project's own role can be made
-and bound, and grants nothing yet.
+Of Google's roles the permissions of APIs that are built or may be are shown, of the others none.
 """
 
 import re
 from collections.abc import Iterable
 
 from fogbank.errors import ApiError
-from fogbank.resources.apis import Catalogue
 from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.names import ResourceName
-from fogbank.resources.policies import grants
+from fogbank.resources.predefined_roles import is_permission, known_permissions, role_titles, roles_with
+from fogbank.resources.projects import CUSTOM_ROLES, custom_role_name
 from fogbank.resources.world import Json, Put, Resource, World
 from fogbank.services.collections import bad_request, changed_fields, check_etag
 from fogbank.services.contract import Call, Decision
 from fogbank.services.masks import mask_paths
 from fogbank.services.segments import project_of, segments
 
-CUSTOM = "iam.roles"
-
 _ID = re.compile(r"^[a-zA-Z0-9_.]{3,64}$")
 _WRITABLE = ("title", "description", "includedPermissions", "stage")
-
-
-def permissions(apis: Catalogue) -> list[str]:
-    """List every permission that the region knows: those that its APIs ask about, and those of roles."""
-    of_roles = {held for role in apis.roles.values() for held in role if held and not held.endswith(".")}
-    return sorted(of_roles.union(apis.permissions))
-
-
-def predefined(apis: Catalogue) -> list[str]:
-    """List Google's roles."""
-    return sorted({"roles/viewer", *apis.roles})
 
 
 def get_predefined(_world: World, call: Call) -> Json:
     """Show one of Google's roles."""
     name = f"roles/{segments(call)['roles']}"
-    if name not in predefined(call.apis):
+    if name not in role_titles():
         raise _missing(name)
-    return _predefined(call.apis, name, full=True)
+    return _predefined([name], full=True)[0]
 
 
 def list_predefined(_world: World, call: Call) -> Iterable[Json]:
     """List Google's roles."""
-    return [_predefined(call.apis, name, full=_full(call)) for name in predefined(call.apis)]
+    return _predefined(role_titles(), full=_full(call))
 
 
-def _predefined(apis: Catalogue, name: str, *, full: bool) -> Json:
-    words = re.sub(r"([a-z])([A-Z])", r"\1 \2", name.removeprefix("roles/").replace(".", " "))
-    role: Json = {"name": name, "title": words.title(), "stage": "GA"}
+def _predefined(names: Iterable[str], *, full: bool) -> list[Json]:
+    titles = role_titles()
+    roles: dict[str, Json] = {
+        name: {"name": name, "title": titles[name].title, "stage": titles[name].stage} for name in names
+    }
     if full:
-        role["includedPermissions"] = [p for p in permissions(apis) if grants(name, p, apis.roles)]
-    return role | {"etag": fingerprint(role)}
+        for permission in known_permissions():
+            for name in roles_with(permission) & roles.keys():
+                roles[name].setdefault("includedPermissions", []).append(permission)
+    return [role | {"etag": fingerprint(role)} for role in roles.values()]
 
 
 def _full(call: Call) -> bool:
@@ -64,9 +54,9 @@ def _missing(name: str) -> ApiError:
     return ApiError(404, f"The role named {name} was not found.", "NOT_FOUND", "notFound")
 
 
-def testable(_world: World, call: Call) -> Json:
+def testable(_world: World, _call: Call) -> Json:
     """List the permissions that a custom role can have."""
-    return {"permissions": [{"name": name, "stage": "GA"} for name in permissions(call.apis)]}
+    return {"permissions": [{"name": name, "stage": "GA"} for name in known_permissions()]}
 
 
 def _find(world: World, call: Call) -> Resource:
@@ -78,7 +68,7 @@ def _find(world: World, call: Call) -> Resource:
 
 
 def _custom_name(world: World, call: Call, identifier: str) -> ResourceName:
-    return ResourceName(CUSTOM, f"projects/{project_of(world, call)}/roles/{identifier}")
+    return custom_role_name(f"projects/{project_of(world, call)}/roles/{identifier}")
 
 
 def show(role: Resource) -> Json:
@@ -94,7 +84,7 @@ def get(world: World, call: Call) -> Json:
 def list_(world: World, call: Call) -> Iterable[Json]:
     """List a project's roles."""
     under, deleted = f"projects/{project_of(world, call)}/", call.parameters.get("showDeleted")
-    found = [show(r) for r in world.all(CUSTOM, under)]
+    found = [show(r) for r in world.all(CUSTOM_ROLES, under)]
     shown = [role for role in found if deleted or not role.get("deleted")]
     hidden = () if _full(call) else ("includedPermissions",)
     return [{key: value for key, value in role.items() if key not in hidden} for role in shown]
@@ -116,6 +106,7 @@ def create(world: World, call: Call) -> Decision:
             "alreadyExists",
         )
     wanted: Json = call.body.get("role") or {}
+    _check_permissions(wanted)
     body = {"name": name.path} | {key: wanted[key] for key in _WRITABLE if wanted.get(key)}
     made = Resource(name, call.new_id(), call.now, body)
     return Decision((Put(made),), answer=show(made))
@@ -125,9 +116,17 @@ def patch(world: World, call: Call) -> Decision:
     """Change the fields that the mask names, or that the body has."""
     found = _find(world, call)
     check_etag(call.body, found.body, "role")
+    _check_permissions(call.body)
     names = changed_fields(mask_paths(call), call.body, _WRITABLE, "role")
     changed = found.with_body(**{key: call.body.get(key) or None for key in names})
     return Decision((Put(changed),), answer=show(changed))
+
+
+def _check_permissions(role: Json) -> None:
+    """Refuse a permission that Google does not have (its words)."""
+    for permission in role.get("includedPermissions") or ():
+        if not is_permission(permission):
+            raise bad_request(f"Permission {permission} is not valid.")
 
 
 def delete(world: World, call: Call) -> Decision:

@@ -101,7 +101,7 @@ def _write(world: World, call: Call, service: Resource, *, revise: bool) -> Writ
     revisions = revision_bodies(world, name)
     made: tuple[Change, ...] = ()
     if revise:
-        template.check(world, name, spec["template"])
+        template.check(world, call, name, spec["template"])
         words.check_words(
             words.TEMPLATE,
             "GoogleCloudRunV2RevisionTemplate",

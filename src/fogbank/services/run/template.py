@@ -7,10 +7,16 @@ effect (volumes, secrets, sidecars, Direct VPC egress, …).
 import re
 from typing import Any
 
-from fogbank.errors import ApiError, not_built
+from fogbank.errors import not_built
+from fogbank.resources.authorization import cannot_act_as
 from fogbank.resources.images import parse_image
 from fogbank.resources.names import ResourceName
-from fogbank.resources.projects import compute_account, find_account, project_number
+from fogbank.resources.projects import (
+    account_policy_name,
+    find_account,
+    project_number,
+    service_agent,
+)
 from fogbank.resources.quantities import cpu_millis
 from fogbank.resources.run import (
     CONNECTOR,
@@ -21,6 +27,7 @@ from fogbank.resources.run import (
     read_egress,
 )
 from fogbank.resources.world import Json, World
+from fogbank.services.contract import Call
 from fogbank.services.run.connectors import connector_missing_message, has_connector
 from fogbank.services.run.limits import check_limits
 from fogbank.services.run.objects import bad_request, without_empty
@@ -118,11 +125,11 @@ def _concurrency(containers: list[Json]) -> int:
     return 1 if small else DEFAULT_CONCURRENCY
 
 
-def check(world: World, service: ResourceName, template: Json) -> None:
+def check(world: World, call: Call, service: ResourceName, template: Json) -> None:
     """Refuse a completed template that could not become a revision of ``service``."""
     metadata, spec = template["metadata"], template["spec"]
     annotations: Json = metadata.get("annotations", {})
-    _check_vpc(world, service, annotations)
+    _check_vpc(world, call, service, annotations)
     for key, what in _LATER_ANNOTATIONS.items():
         if annotations.get(key):
             raise not_built(f"{what} of Cloud Run ({key})")
@@ -144,10 +151,10 @@ def check(world: World, service: ResourceName, template: Json) -> None:
         raise bad_request(
             f"spec.template.spec.timeoutSeconds: should be between 1 and {MAX_TIMEOUT} inclusive"
         )
-    _check_account(world, service, spec["serviceAccountName"])
+    _check_account(world, call, spec["serviceAccountName"])
 
 
-def _check_vpc(world: World, service: ResourceName, annotations: Json) -> None:
+def _check_vpc(world: World, call: Call, service: ResourceName, annotations: Json) -> None:
     try:
         read_egress(annotations)
     except ValueError as error:
@@ -160,7 +167,7 @@ def _check_vpc(world: World, service: ResourceName, annotations: Json) -> None:
     if annotations.get(NETWORK_INTERFACES):
         raise bad_request("VPC connector and direct VPC can not be used together")
     name = connector_name(reference, service.project, service.region or "")
-    if not has_connector(world, name):
+    if not _may_use(world, call, name, service.project) or not has_connector(world, name):
         raise bad_request(connector_missing_message(name))
     if name.region != service.region:
         raise bad_request(
@@ -280,14 +287,27 @@ def _check_probe_headers(headers: Any, where: str) -> None:
             raise bad_request(f"{where}: the value of '{name}' has characters that a header cannot have.")
 
 
-def _check_account(world: World, service: ResourceName, email: str) -> None:
-    if email == compute_account(project_number(world, service.project)):
-        return
-    if find_account(world, email) is None:
-        raise ApiError(
-            403,
-            f"Permission 'iam.serviceaccounts.actAs' denied on service account {email} "
-            "(or it may not exist).",
-            "PERMISSION_DENIED",
-            "forbidden",
-        )
+def _may_use(world: World, call: Call, connector: ResourceName, project: str) -> bool:
+    """Return whether services of ``project`` may use a connector: their own, or one shared with them.
+
+    Another project shares one with Cloud Run's agent of this project by roles/vpcaccess.user.
+
+    See behaviour/iam.md#roles.
+    """
+    if connector.project == project:
+        return True
+    agent = service_agent(project_number(world, project))
+    return any(
+        call.access.allows(world, who, "vpcaccess.connectors.use", connector.project)
+        for who in (agent, call.principal)
+    )
+
+
+def _check_account(world: World, call: Call, email: str) -> None:
+    account = find_account(world, email)
+    if account is None:
+        raise cannot_act_as(email)
+    beside = account_policy_name(account.name)
+    project = account.name.project
+    if not call.access.allows(world, call.principal, "iam.serviceAccounts.actAs", project, beside):
+        raise cannot_act_as(email)

@@ -13,15 +13,6 @@ SERVICE = Service(
         **COLLECTION.methods(),
     },
     permissions=("vpcaccess.connectors.use", "vpcaccess.operations.get", "vpcaccess.operations.list"),
-    roles={
-        "roles/vpcaccess.admin": ("vpcaccess.",),
-        "roles/vpcaccess.user": (
-            "vpcaccess.connectors.use",
-            "vpcaccess.connectors.get",
-            "vpcaccess.connectors.list",
-            "compute.networks.access",
-        ),
-    },
     converged=COLLECTION.converged,
     operation_response=COLLECTION.operation_response,
 )

@@ -28,7 +28,7 @@ _SIZES = ("minInstances", "maxInstances", "minThroughput", "maxThroughput")
 def _created(world: World, call: Call, asked: Resource) -> Outcome:
     """Make a connector, or one in state ERROR when its range is taken."""
     name = asked.name
-    size, place = read_size(call.body), read_place(world, call.body, name.project, name.region or "")
+    size, place = read_size(call.body), read_place(world, call, name.project, name.region or "")
     if is_taken(world, place):
         failed = OperationError(400, "INVALID_ARGUMENT", _CONFLICT)
         return Outcome(_complete(asked, call, size, place, "ERROR"), error=failed)

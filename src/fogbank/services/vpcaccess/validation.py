@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
+from fogbank.resources.authorization import denied
 from fogbank.resources.compute import StaticAddress, Subnetwork
 from fogbank.resources.compute_indexes import addresses_in_subnetwork, in_network
 from fogbank.resources.names import ResourceName, compute_name, parse_compute_reference
 from fogbank.resources.vpcaccess import RATES, connectors_in, connectors_with_subnet
 from fogbank.resources.world import Json, World
 from fogbank.services.collections import bad_request
+from fogbank.services.contract import Call
 
 ID_PATTERN = r"^[a-z][-a-z0-9]{0,23}[a-z0-9]$"
 
@@ -98,21 +100,34 @@ def _instances(body: Json, instances: str, throughput: str, default: int) -> int
     return mbps // _STEP
 
 
-def read_place(world: World, body: Json, project: str, location: str) -> Place:
-    """Read where the connector goes; with a subnet the network in ``body`` does not count."""
+def read_place(world: World, call: Call, project: str, location: str) -> Place:
+    """Read where the connector goes; with a subnet the network in the body does not count.
+
+    What it names of another project, the caller must be allowed to use.
+    """
+    body = call.body
     subnet: Json = body.get("subnet") or {}
     if subnet.get("name"):
         if body.get("ipCidrRange"):
             raise bad_request("Only one of subnet and ipCidrRange may be set.")
-        return _in_subnet(world, subnet, project, location)
+        return _in_subnet(world, call, project, location)
     if not body.get("ipCidrRange"):
         raise bad_request("Either subnet, or network and ipCidrRange, must be set.")
-    return _in_range(world, body, project)
+    return _in_range(world, call, project)
 
 
-def _in_subnet(world: World, reference: Json, project: str, location: str) -> Place:
+def _check_use(world: World, call: Call, kind: str, name: ResourceName, project: str) -> None:
+    permission, beside = f"compute.{kind}.use", ResourceName("compute.policies", name.path)
+    if name.project == project or call.access.allows(world, call.principal, permission, name.project, beside):
+        return
+    raise denied(permission, name.path, service="vpcaccess")
+
+
+def _in_subnet(world: World, call: Call, project: str, location: str) -> Place:
+    reference: Json = call.body["subnet"]
     owner = reference.get("projectId") or project
     name = compute_name("subnetworks", owner, "regions", location, reference["name"].rpartition("/")[2])
+    _check_use(world, call, "subnetworks", name, project)
     found = world.find(name)
     if found is None:
         raise bad_request(f"The subnet '{name.path}' was not found.")
@@ -134,8 +149,10 @@ def _users(world: World, subnet: Subnetwork) -> Iterator[ResourceName]:
     yield from (address.name for address in addresses_in_subnetwork(world, subnet.name))
 
 
-def _in_range(world: World, body: Json, project: str) -> Place:
+def _in_range(world: World, call: Call, project: str) -> Place:
+    body = call.body
     network = parse_network(body.get("network") or "default", project)
+    _check_use(world, call, "networks", network, project)
     if world.find(network) is None:
         raise bad_request(f"The network '{network.path}' was not found.")
     try:

@@ -166,6 +166,58 @@ def test_a_self_signed_token_of_a_disabled_account_is_refused(region):
     _refusal(region, f"Bearer {jwt.sign(key, _claims(ROBOT))}")
 
 
+def test_a_disabled_account_stops_at_once_and_goes_on_when_enabled(region):
+    account = region.add_account()
+    header = f"Bearer {region.identity.access_token(ROBOT)}"
+    assert region.identity.authenticate(header) == ROBOT
+    region.put(account.with_body(disabled=True))
+    assert _refusal(region, header).details[0]["reason"] == "ACCOUNT_STATE_INVALID"
+    region.put(account)
+    assert region.identity.authenticate(header) == ROBOT
+
+
+def test_a_deleted_account_stops_at_once_and_one_made_anew_is_another(region):
+    account = region.add_account()
+    header = f"Bearer {region.identity.access_token(ROBOT)}"
+    assert region.identity.authenticate(header) == ROBOT
+    region.world = region.world.after([Delete(account.name)])
+    _refusal(region, header)
+    region.put(account.with_body(uniqueId="100000000000000000042"))
+    _refusal(region, header)
+
+
+def test_what_a_deleted_key_signed_is_refused_at_once_though_it_was_believed(region):
+    region.add_account()
+    key = region.add_key()
+    header = f"Bearer {jwt.sign(key, _claims(ROBOT))}"
+    assert region.identity.authenticate(header) == ROBOT
+    name = ResourceName(ACCOUNT_KEYS, f"projects/demo/serviceAccounts/{ROBOT}/keys/{key.kid}")
+    region.world = region.world.after([Delete(name)])
+    _refusal(region, header)
+
+
+def test_a_users_tokens_end_with_the_refresh_token_that_they_were_made_of(region):
+    refresh = region.identity.tokens.issue_refresh("left@example.com")
+    header = f"Bearer {region.identity.access_token('left@example.com', refresh=refresh)}"
+    other = f"Bearer {region.identity.access_token('you@example.com')}"
+    assert region.identity.authenticate(header) == "left@example.com"
+    region.identity.revoke(refresh)
+    _refusal(region, header)
+    assert region.identity.authenticate(other) == "you@example.com"
+
+
+def test_an_id_token_names_nobody_once_its_account_is_disabled_or_another(region):
+    account = region.add_account()
+    claims = region.identity.verify_id_token(
+        region.identity.id_token(region.identity.account(ROBOT), "https://a.example")
+    )
+    assert region.identity.principal(claims) == ROBOT
+    region.put(account.with_body(disabled=True))
+    assert region.identity.principal(claims) is None
+    region.put(account.with_body(uniqueId="100000000000000000042"))
+    assert region.identity.principal(claims) is None
+
+
 def test_a_key_that_nobody_created_signs_for_nobody(region):
     region.add_account()
     _refusal(region, f"Bearer {jwt.sign(jwt.new_key_pair(), _claims(ROBOT))}")

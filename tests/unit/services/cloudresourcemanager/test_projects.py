@@ -36,7 +36,20 @@ def test_whoever_creates_a_project_owns_it(cloud):
     assert operation.name.path.startswith("operations/")
     assert operation.response["projectId"] == "second-project"
     policy = cloud(f"{V1}.getIamPolicy", {}, resource="second-project")
-    assert policy["bindings"] == [{"role": "roles/owner", "members": [f"user:{ME}"]}]
+    assert {"role": "roles/owner", "members": [f"user:{ME}"]} in policy["bindings"]
+
+
+def test_a_new_projects_default_account_is_editor_as_at_google(cloud):
+    cloud(f"{V1}.create", {"projectId": "second-project"})
+    number = cloud(f"{V1}.get", projectId="second-project")["projectNumber"]
+    bindings = {
+        b["role"]: b["members"]
+        for b in cloud(f"{V1}.getIamPolicy", {}, resource="second-project")["bindings"]
+    }
+    assert bindings["roles/editor"] == [f"serviceAccount:{number}-compute@developer.gserviceaccount.com"]
+    assert bindings["roles/run.serviceAgent"] == [
+        f"serviceAccount:service-{number}@serverless-robot-prod.iam.gserviceaccount.com"
+    ]
 
 
 def test_v3_is_another_view_of_the_same(cloud):

@@ -2,6 +2,8 @@
 
 from tests.compute_calls import LINK, REGION, with_default_network
 
+from fogbank.resources.authorization import Policies
+
 
 def test_google_has_41_regions_with_their_zones():
     compute = with_default_network()
@@ -46,6 +48,7 @@ def test_a_subnetwork_keeps_an_iam_policy():
     assert compute("subnetworks.getIamPolicy", **where) == {"etag": "ACAB"}
     compute("subnetworks.setIamPolicy", {"policy": {"bindings": [binding]}}, **where)
     assert compute("subnetworks.getIamPolicy", **where)["bindings"] == [binding]
+    compute.access = Policies("somebody@else.example")
     asked = {"permissions": ["compute.subnetworks.use", "compute.subnetworks.delete"]}
     assert compute("subnetworks.testIamPermissions", asked, **where) == {
         "permissions": ["compute.subnetworks.use"]

@@ -2,13 +2,18 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
+from tests import worlds
 from tests.cloud_calls import ME, PLACE, PROJECT, REGION
 from tests.unit.services.run.knative import NAMESPACE, SERVICES, Run, knative
 
-from fogbank.resources.projects import usual_number
+from fogbank.resources.names import ResourceName
+from fogbank.resources.policies import policy_of
+from fogbank.resources.projects import compute_account, project_number, service_agent, usual_number
 from fogbank.resources.run import read_revision
+from fogbank.resources.world import Put
 
 NUMBER = usual_number(PROJECT)
 CONNECTOR = "run.googleapis.com/vpc-access-connector"
@@ -414,3 +419,36 @@ def test_nothing_is_listed_of_a_location_that_does_not_exist(cloud, version):
     parent = f"projects/{PROJECT}/locations/mars"
     error = cloud.refused(f"run.{version}.projects.locations.services.list", parent=parent)
     assert (error.code, error.message) == (404, "The requested location 'mars' was not found.")
+
+
+def test_another_projects_connector_is_used_when_it_is_shared_with_cloud_runs_agent(cloud):
+    cloud.subnetwork()
+    cloud.connector()
+    (connector,) = cloud.world.all("vpcaccess.connectors")
+    shared = "projects/host-project/locations/asia-northeast3/connectors/shared"
+    cloud.make([Put(replace(connector, name=ResourceName("vpcaccess.connectors", shared)))])
+    body = knative(annotations={CONNECTOR: shared, EGRESS: "all-traffic"})
+    create = ("run.v1.namespaces.services.create", body)
+    where = {"parent": f"namespaces/{PROJECT}", "location": "asia-northeast3"}
+    refusal = cloud.refused(*create, **where)
+    assert f"VPC connector {shared} does not exist, or Cloud Run does not have permission" in refusal.message
+    agent = service_agent(project_number(cloud.world, PROJECT))
+    cloud.bind("host-project", "roles/vpcaccess.user", f"serviceAccount:{agent}")
+    cloud(*create, **where)
+
+
+def test_a_revision_runs_as_an_account_that_the_deployer_may_act_as(cloud):
+    cloud.caller = "dev@example.com"
+    create = ("run.v1.namespaces.services.create", knative())
+    where = {"parent": f"namespaces/{PROJECT}", "location": "asia-northeast3"}
+    account = compute_account(project_number(cloud.world, PROJECT))
+    denied = (
+        f"Permission 'iam.serviceaccounts.actAs' denied on service account {account} (or it may not exist)."
+    )
+    cloud.bind(PROJECT, "roles/run.developer", "user:dev@example.com")
+    refusal = cloud.refused(*create, **where)
+    assert (refusal.code, refusal.message) == (403, denied)
+    policy = ResourceName("iam.policies", f"projects/{PROJECT}/serviceAccounts/{account}")
+    user = policy_of({"roles/iam.serviceAccountUser": ["user:dev@example.com"]}, 1)
+    cloud.make([Put(worlds.resource(policy, user))])
+    cloud(*create, **where)

@@ -1,7 +1,7 @@
 """Connectors: defaults, refusals, growth, and what comes and goes with them."""
 
 import pytest
-from tests.cloud_calls import PLACE, PROJECT, REGION, Cloud
+from tests.cloud_calls import ME, PLACE, PROJECT, REGION, Cloud
 
 from fogbank.resources.compute import FirewallRule
 from fogbank.resources.names import ResourceName
@@ -142,8 +142,26 @@ def test_six_firewall_rules_live_as_long_as_the_connector(cloud):
 
 def test_a_connector_in_anothers_network_makes_no_rules_there(cloud):
     cloud.subnetwork("shared", "10.55.0.0/28", project="host-project")
+    cloud.bind("host-project", "roles/compute.networkUser", f"user:{ME}")
     cloud.connector(subnet={"name": "shared", "projectId": "host-project"})
     assert firewalls(cloud) == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "permission"),
+    [
+        ({"subnet": {"name": "shared", "projectId": "host-project"}}, "compute.subnetworks.use"),
+        (RANGE | {"network": "projects/host-project/global/networks/default"}, "compute.networks.use"),
+    ],
+)
+def test_anothers_network_is_used_only_with_a_permission_there(cloud, body, permission):
+    cloud.subnetwork("shared", "10.55.0.0/28", project="host-project")
+    call = (f"{CONNECTORS}.create", body)
+    refusal = cloud.refused(*call, parent=PLACE, connectorId="connector")
+    assert (refusal.code, refusal.status) == (403, "PERMISSION_DENIED")
+    assert refusal.message.startswith(f"Permission '{permission}' denied on resource 'projects/host-project/")
+    cloud.bind("host-project", "roles/compute.networkViewer", f"user:{ME}")
+    assert cloud.refused(*call, parent=PLACE, connectorId="connector").code == 403
 
 
 def test_a_connector_grows_and_never_shrinks(cloud):

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from fogbank.dataplane.driver import Report, WorkloadExited, WorkloadWrote
@@ -25,8 +25,9 @@ from fogbank.dataplane.linux.containers.seccomp import profile
 from fogbank.dataplane.linux.containers.user_namespace import enter_images
 from fogbank.dataplane.linux.containers.watcher import RunningContainer, Watcher
 from fogbank.dataplane.linux.images.unpacked import Image, UnpackedImages
+from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
 from fogbank.errors import DriverError
-from fogbank.network.topology import NetnsName, Workload
+from fogbank.network.topology import Workload
 
 _log = logging.getLogger(__name__)
 
@@ -40,8 +41,8 @@ class CrunRuntime:
 
     Everybody must be able to pass through the folders above ``folder``: containers' users are strangers.
 
-    ``network`` returns the descriptor of a network namespace. Construct it inside the world, where the
-    host's control groups are hidden: it mounts things, and crun refuses to run beside a mixed hierarchy.
+    Construct it inside the world, where the host's control groups are hidden: it mounts things, and crun
+    refuses to run beside a mixed hierarchy.
     """
 
     def __init__(
@@ -50,10 +51,10 @@ class CrunRuntime:
         images: UnpackedImages,
         trusted: Path,
         *,
-        network: Callable[[NetnsName], int],
+        namespaces: NetworkNamespaces,
         report: Report,
     ) -> None:
-        self._network = network
+        self._namespaces = namespaces
         self._folder = folder
         self._images = images
         self._report = report
@@ -87,9 +88,7 @@ class CrunRuntime:
         image = self._images.get(workload.image)
         identifier = f"c{next(self._numbers)}"
         folder = self._folder / identifier
-        # A copy, because the namespace's own descriptor may be closed, and mean another, before crun opens
-        # it.
-        network = os.dup(self._network(workload.netns))
+        network = self._namespaces.hold(workload.netns)
         try:
             process = self._spawn(identifier, folder, workload, image, network)
         except Exception as error:

@@ -7,7 +7,7 @@ translation.
 import errno
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -140,18 +140,28 @@ def end_flows(link: Netlink, which: Callable[[ConntrackEntry], bool]) -> int:
 def advance_conntrack_timeouts(link: Netlink, seconds: int) -> None:
     """Have ``seconds`` pass for every flow: whose time is over ends, the others have less left.
 
-    An entry whose time is fixed can only end: what it kept must be kept otherwise.
+    An entry whose time is fixed can only end: what it kept must be kept otherwise. One may become so while it
+    is looked at (TIME_WAIT is pinned); the kernel then refuses another timeout (EPERM).
     """
-    requests = []
+    ending, requests = [], []
     for entry in entries(link):
         key = HEAD + key_of(entry.raw)
         if entry.seconds <= seconds or entry.status & FIXED_TIMEOUT:
-            requests.append(Message(DELETE, 0, key))
+            ending.append(key)
         else:
-            requests.append(Message(NEW, 0, key + big32(TIMEOUT, entry.seconds - seconds)))
-    for refusal in link.ask_all(requests):
-        if refusal is not None and refusal.errno != errno.ENOENT:
+            requests.append((key, Message(NEW, 0, key + big32(TIMEOUT, entry.seconds - seconds))))
+    refusals = _ask(link, [message for _, message in requests], errno.ENOENT, errno.EPERM)
+    pinned = [key for (key, _), refused in zip(requests, refusals, strict=True) if refused == errno.EPERM]
+    _ask(link, [Message(DELETE, 0, key) for key in (*ending, *pinned)], errno.ENOENT)
+
+
+def _ask(link: Netlink, requests: Sequence[Message], *expected: int) -> list[int | None]:
+    """Send requests; return the ``expected`` error of each, None where it was done. Raises any other."""
+    refusals = link.ask_all(requests)
+    for refusal in refusals:
+        if refusal is not None and refusal.errno not in expected:
             raise refusal
+    return [None if refusal is None else refusal.errno for refusal in refusals]
 
 
 def collisions(link: Netlink) -> int:

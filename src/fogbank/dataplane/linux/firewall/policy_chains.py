@@ -3,7 +3,7 @@
 Guards jump to a chain that stays and holds one rule: go to the policy's current body. A new body is built
 beside the old one, in as many transactions as it needs, and then the one rule is exchanged: packets see the
 old policy or the new one, never a half. Long policies become trees of chains and verdict maps (see
-:mod:`deciding`).
+:mod:`decision_tree`).
 """
 
 from dataclasses import dataclass, field

@@ -116,6 +116,13 @@ class NetworkNamespaces:
         except KeyError:
             raise DriverError(f"there is no namespace {name}") from None
 
+    def hold(self, name: NetnsName) -> int:
+        """Return a descriptor of ``name`` that the caller closes; until then the namespace lives on.
+
+        The namespace's own descriptor may be closed, and its number mean another one, at any time.
+        """
+        return os.dup(self.network(name))
+
     def path(self, name: NetnsName) -> str:
         """Return a path to the namespace for programs of this world (crun, nsenter, ``ip``)."""
         return f"/proc/{os.getpid()}/fd/{self.network(name)}"

@@ -35,6 +35,8 @@ _ATTRIBUTE = struct.Struct("=HH")
 _BATCH_BYTES = 32 * 1024
 _BATCH_MESSAGES = 128
 """The kernel answers each message before the call returns, and a socket's buffer holds some 270 answers."""
+_BATCH_QUERIES = 32
+"""Answers that describe something are larger: one about an interface takes up to 4 KiB of the buffer."""
 _RECEIVE_BYTES = 256 * 1024
 
 _SOL_NETLINK = 270
@@ -195,8 +197,26 @@ class Netlink:
                 if sequence != self._sequence:
                     continue
                 if kind == _ERROR:
-                    raise _refusal(payload) or OSError(errno.EPROTO, "an acknowledgement without an answer")
+                    raise _answer(payload)
                 return kind, payload
+
+    def query_all(self, requests: Sequence[Message]) -> list[bytes | OSError]:
+        """Ask for one answer to each of ``requests``, in few calls: its payload, or the kernel's refusal."""
+        answers: dict[int, bytes | OSError] = {}
+        first = self._sequence + 1
+        for start in range(0, len(requests), _BATCH_QUERIES):
+            some = requests[start : start + _BATCH_QUERIES]
+            self.socket.send(b"".join(pack(each, first + start + n) for n, each in enumerate(some)))
+            self._sequence += len(some)
+            while len(answers) < start + len(some):
+                for kind, _, sequence, payload in messages(self.socket.recv(_RECEIVE_BYTES)):
+                    if sequence >= first:
+                        answers[sequence] = _answer(payload) if kind == _ERROR else payload
+        return [answers[first + place] for place in range(len(requests))]
+
+
+def _answer(payload: bytes) -> OSError:
+    return _refusal(payload) or OSError(errno.EPROTO, "an acknowledgement without an answer")
 
 
 def _refusal(payload: bytes) -> OSError | None:

@@ -1,8 +1,9 @@
 """Links, addresses, routes and token buckets as rtnetlink messages, and back from the kernel's dumps.
 
 Packing is pure. Interface indexes are chosen by us (a veth's two ends get their own at birth), so nothing has
-to be looked up between two messages and a whole batch leaves in one call. Traps that are avoided here: a veth
-cannot be born up, and a route by an interface that is down is refused.
+to be looked up between two messages and a whole batch leaves in one call. Traps that are avoided here: only
+one end of a veth pair can be born up, a route by an interface that is down is refused, and an interface that
+is set up does not send yet: it discards packets until its operational state is UP.
 """
 
 import socket
@@ -38,7 +39,10 @@ _UNICAST, _BLACKHOLE = 1, 6
 _UNIVERSE, _LINK_SCOPE = 0, 253
 _NOPREFIXROUTE = 0x200
 
-_IFLA_MTU, _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 4, 3, 18, 28
+_IFLA_MTU, _IFLA_IFNAME, _IFLA_OPERSTATE, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 4, 3, 16, 18, 28
+_IFLA_EXT_MASK, _SKIP_STATISTICS = 29, 0x8
+OPER_UP = 6
+"""RFC 2863's operational state "up": queues are attached and packets leave (IF_OPER_UP)."""
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC, _RTA_MULTIPATH = 1, 4, 5, 7, 9
 _RTA_NH_ID = 30
 
@@ -76,7 +80,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class LinkSeen:
-    """An interface as the kernel reports it."""
+    """An interface as the kernel reports it; ``up`` when its operational state is."""
 
     index: int
     name: str
@@ -94,10 +98,10 @@ class RouteSeen:
 
 
 def add_link(left: End, right: End, mtu: int) -> Message:
-    """Make a veth pair, each end at once in its own namespace."""
+    """Make a veth pair, each end at once in its own namespace; ``left`` is up, ``right`` cannot be yet."""
     peer = _LINK.pack(0, 0, right.index, 0, 0) + _end(right, mtu)
     info = nested(_IFLA_LINKINFO, text(1, "veth"), nested(2, nested(1, peer)))
-    payload = _LINK.pack(0, 0, left.index, 0, 0) + _end(left, mtu) + info
+    payload = _LINK.pack(0, 0, left.index, _UP, _UP) + _end(left, mtu) + info
     return Message(NEWLINK, CREATE | EXCL, payload)
 
 
@@ -208,6 +212,11 @@ def delete_bucket(index: int) -> Message:
     return Message(DELQDISC, 0, _QDISC.pack(0, 0, index, 0, _ROOT, 0))
 
 
+def get_link(index: int) -> Message:
+    """Ask for one interface. Since Linux 6.8 the kernel first finishes a change of its state that is due."""
+    return Message(GETLINK, 0, _LINK.pack(0, 0, index, 0, 0) + u32(_IFLA_EXT_MASK, _SKIP_STATISTICS))
+
+
 def list_links() -> Message:
     """Ask for all interfaces."""
     return Message(GETLINK, 0, _LINK.pack(0, 0, 0, 0, 0))
@@ -245,7 +254,8 @@ def parse_link(payload: bytes) -> LinkSeen:
     _, _, index, flags, _ = _LINK.unpack_from(payload)
     found = attributes(payload, _LINK.size)
     name = found[_IFLA_IFNAME].rstrip(b"\0").decode()
-    return LinkSeen(index, name, struct.unpack("=I", found[_IFLA_MTU])[0], bool(flags & _UP))
+    up = bool(flags & _UP) and found[_IFLA_OPERSTATE][0] == OPER_UP
+    return LinkSeen(index, name, struct.unpack("=I", found[_IFLA_MTU])[0], up)
 
 
 def parse_address(payload: bytes) -> tuple[int, IPv4Interface]:

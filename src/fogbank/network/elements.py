@@ -1,0 +1,301 @@
+"""The elements of a network: small frozen values that know no Google word.
+
+Every element has a ``key``: two elements with one key are versions of the same thing. What is true of each
+kind (where it lives, which devices it needs) is in :mod:`fogbank.network.kinds`. Other modules take these
+names from :mod:`fogbank.network.topology`.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Literal, NewType
+
+IpAddress = IPv4Address
+IpInterface = IPv4Interface
+IpNetwork = IPv4Network
+"""What elements hold: only IPv4 is built. IPv6 would widen these three; the type checker finds the rest."""
+
+NetnsName = NewType("NetnsName", str)
+"""A network namespace: ``vpc/demo/default``, ``instance/production-00001-abc/0``, ``internet``."""
+
+DeviceName = NewType("DeviceName", str)
+"""An interface inside a namespace: at most 15 characters, ``lo`` included."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PortRange:
+    """An inclusive range of ports: ``first <= last``."""
+
+    first: int
+    last: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.first <= self.last <= 65535:
+            raise ValueError(f"not a port range: {self.first}-{self.last}")
+
+    def __len__(self) -> int:
+        return self.last - self.first + 1
+
+    def __contains__(self, port: int) -> bool:
+        return self.first <= port <= self.last
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Port:
+    """One end of a link: ``device`` as seen inside ``netns``."""
+
+    netns: NetnsName
+    device: DeviceName
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkNamespace:
+    """A network namespace of its own; ``forwards`` makes it a router (flows hash over equal routes)."""
+
+    name: NetnsName
+    forwards: bool = False
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("netns", self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A veth pair. ``mtu`` in bytes."""
+
+    left: Port
+    right: Port
+    mtu: int = 1460
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("link", self.left.netns, self.left.device)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """``interface`` is configured on ``port`` (``lo`` for an address that a router answers on)."""
+
+    port: Port
+    interface: IpInterface
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("address", self.port.netns, self.port.device, str(self.interface))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Hop:
+    """A next hop: out of ``device``, to the neighbour ``via`` (always on-link), or to the target itself."""
+
+    device: DeviceName
+    via: IpAddress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Packets of ``netns`` for ``destination`` leave by one of ``hops``, flow-hashed.
+
+    No hop at all discards them silently. ``source`` is the address that local sockets take.
+    """
+
+    netns: NetnsName
+    destination: IpNetwork
+    hops: tuple[Hop, ...]
+    source: IpAddress | None = None
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("route", self.netns, str(self.destination))
+
+
+@dataclass(frozen=True, slots=True)
+class Shaper:
+    """What leaves by ``port`` is held to ``bits_per_second`` by a token bucket."""
+
+    port: Port
+    bits_per_second: int
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("shaper", self.port.netns, self.port.device)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class NatTimeouts:
+    """Idle seconds after which the kernel forgets a translated flow."""
+
+    udp: int = 30
+    icmp: int = 30
+    tcp_established: int = 1200
+    tcp_transitory: int = 30
+    tcp_time_wait: int = 120
+
+
+@dataclass(frozen=True, slots=True)
+class SourceNat:
+    """New flows from ``inside`` that leave ``netns`` by ``device`` carry ``outside``.
+
+    With ``ports`` they may only use that slice: exactly ``len(ports)`` simultaneous flows to one
+    (address, port, protocol); the next one is dropped and counted, and TIME_WAIT keeps its port. Removing
+    the element ends the flows that it carries, and so does moving it to another address, except for flows
+    that carry one of ``draining``: they live on until they end by themselves.
+    """
+
+    netns: NetnsName
+    device: DeviceName
+    inside: IpNetwork
+    outside: IpAddress
+    ports: PortRange | None = None
+    timeouts: NatTimeouts | None = None
+    draining: tuple[IpAddress, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("source-nat", self.netns, self.device, str(self.inside))
+
+
+@dataclass(frozen=True, slots=True)
+class StatefulFirewall:
+    """``netns`` forwards only what its guards allow; replies to allowed flows pass.
+
+    By the ``uplink`` nothing leaves that no :class:`SourceNat` translates, and nothing new enters.
+    """
+
+    netns: NetnsName
+    uplink: DeviceName | None = None
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("stateful-firewall", self.netns)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Traffic:
+    """A protocol number (``None`` is all), and for TCP, UDP and SCTP destination ports (none is all)."""
+
+    protocol: int | None = None
+    ports: tuple[PortRange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of a policy.
+
+    Empty ``sources`` and ``address_sets`` together mean any source; empty ``destinations`` any destination.
+    """
+
+    action: Literal["allow", "deny"]
+    traffic: tuple[Traffic, ...]
+    sources: tuple[IpNetwork, ...] = ()
+    address_sets: tuple[str, ...] = ()
+    destinations: tuple[IpNetwork, ...] = ()
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallPolicy:
+    """``rules`` in order: the first that matches a new flow decides; without a match ``default`` does."""
+
+    netns: NetnsName
+    name: str
+    rules: tuple[Rule, ...]
+    default: Literal["allow", "deny"]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.key_of(self.netns, self.name)
+
+    @staticmethod
+    def key_of(netns: NetnsName, name: str) -> tuple[str, ...]:
+        """Return the key of the policy ``name`` of ``netns``."""
+        return ("firewall-policy", netns, name)
+
+
+@dataclass(frozen=True, slots=True)
+class PortSecurity:
+    """The endpoint ``address`` behind ``device`` of ``netns``: what may enter it and what may leave it.
+
+    ``ingress`` and ``egress`` name policies of the same namespace. From ``device`` no other source is
+    accepted.
+    """
+
+    netns: NetnsName
+    device: DeviceName
+    address: IpAddress
+    ingress: str
+    egress: str
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("port-security", self.netns, str(self.address))
+
+
+@dataclass(frozen=True, slots=True)
+class AddressSetMember:
+    """``address`` belongs to the ``address_set`` that rules of ``netns`` name as a source."""
+
+    netns: NetnsName
+    address_set: str
+    address: IpAddress
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("address-set-member", self.netns, self.address_set, str(self.address))
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Sockets open in ``netns`` on ``address``:``port``, handed to the host program's ``service``."""
+
+    netns: NetnsName
+    address: IpAddress
+    port: int
+    protocol: Literal["tcp", "udp"]
+    service: str
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("listener", self.netns, str(self.address), str(self.port), self.protocol)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A container in ``netns``: ``image`` is a manifest digest in the region's store.
+
+    Empty ``command`` or ``arguments`` take the image's. ``port`` is where it should listen.
+    """
+
+    name: str
+    netns: NetnsName
+    image: str
+    port: int
+    command: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    memory_bytes: int = 512 * 1024 * 1024
+    cpu_millis: int = 1000
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("workload", self.name)
+
+
+Element = (
+    NetworkNamespace
+    | Link
+    | Address
+    | Route
+    | Shaper
+    | SourceNat
+    | StatefulFirewall
+    | FirewallPolicy
+    | AddressSetMember
+    | PortSecurity
+    | Listener
+    | Workload
+)
+Key = tuple[str, ...]

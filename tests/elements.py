@@ -1,0 +1,51 @@
+"""One element of every kind, together a small network that can be built.
+
+Tests that hold for every kind run over these, so a new kind needs an element here.
+"""
+
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from fogbank.network.topology import (
+    Address,
+    AddressSetMember,
+    DeviceName,
+    Element,
+    FirewallPolicy,
+    Hop,
+    Link,
+    Listener,
+    NatTimeouts,
+    NetnsName,
+    NetworkNamespace,
+    Port,
+    PortRange,
+    PortSecurity,
+    Route,
+    Rule,
+    Shaper,
+    SourceNat,
+    StatefulFirewall,
+    Traffic,
+    Workload,
+)
+
+ROUTER, CLIENT = NetnsName("vpc/demo/default"), NetnsName("instance/a")
+NEAR, FAR = Port(ROUTER, DeviceName("10.8.0.2")), Port(CLIENT, DeviceName("eth0"))
+CLIENT_IP, OUTSIDE = IPv4Address("10.8.0.2"), IPv4Address("203.0.113.2")
+WEB = Rule("allow", (Traffic(6, (PortRange(80, 80),)),), address_sets=("web",))
+
+ELEMENTS: tuple[Element, ...] = (
+    NetworkNamespace(ROUTER, forwards=True),
+    NetworkNamespace(CLIENT),
+    Link(NEAR, FAR),
+    Address(FAR, IPv4Interface(CLIENT_IP)),
+    Route(ROUTER, IPv4Network(CLIENT_IP), (Hop(NEAR.device),)),
+    Shaper(NEAR, 1_000_000_000),
+    StatefulFirewall(ROUTER),
+    AddressSetMember(ROUTER, "web", CLIENT_IP),
+    FirewallPolicy(ROUTER, "open", (WEB,), "allow"),
+    PortSecurity(ROUTER, NEAR.device, CLIENT_IP, "open", "open"),
+    SourceNat(ROUTER, NEAR.device, IPv4Network("10.9.0.1"), OUTSIDE, PortRange(1024, 1087), NatTimeouts()),
+    Listener(CLIENT, CLIENT_IP, 80, "tcp", "site"),
+    Workload("a", CLIENT, "sha256:0", 8080),
+)
