@@ -1,10 +1,11 @@
 """The v2 view: defaults, masks, refusals, and that both APIs see one service."""
 
 import pytest
-from tests.cloud_calls import ME, PLACE, PROJECT
+from tests.cloud_calls import ME, PLACE, PROJECT, REGION
 from tests.unit.services.run.knative import Run, knative
 
 from fogbank.resources.projects import usual_number
+from fogbank.resources.run import read_service, service_name
 
 SERVICES = "run.v2.projects.locations.services"
 NAME = f"{PLACE}/services/hello"
@@ -220,7 +221,7 @@ def test_what_is_not_there_is_called_by_its_name(cloud):
         ({"annotations": {"serving.knative.dev/x": "y"}}, 400),
         ({"ingress": "INGRESS_TRAFFIC_UNSPECIFIED"}, 400),
         ({"iapEnabled": True}, "UNIMPLEMENTED"),
-        ({"scaling": {"scalingMode": "MANUAL", "manualInstanceCount": 2}}, "UNIMPLEMENTED"),
+        ({"scaling": {"scalingMode": "MANUAL"}}, 400),
         (
             {"template": {"containers": [{"image": "a"}], "volumes": [{"name": "v", "emptyDir": {}}]}},
             "UNIMPLEMENTED",
@@ -251,6 +252,14 @@ def test_what_is_not_there_is_called_by_its_name(cloud):
 def test_what_cannot_be_kept_is_refused_by_name(cloud, fields, code):
     error = cloud.refused(f"{SERVICES}.create", service(**fields), parent=PLACE, serviceId="hello")
     assert (error.status if error.status == "UNIMPLEMENTED" else error.code) == code
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_service_may_have_a_number_of_instances_of_its_own(cloud, count):
+    scaling = {"scalingMode": "MANUAL", "manualInstanceCount": count}
+    create(cloud, service(scaling=scaling))
+    assert get(cloud)["scaling"] == scaling
+    assert read_service(cloud.world.get(service_name(PROJECT, REGION, "hello"))).manual_instances == count
 
 
 def test_a_maximum_of_zero_has_not_been_set(cloud):

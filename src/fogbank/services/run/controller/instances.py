@@ -190,7 +190,7 @@ class Instances:
         found = self._serving.find(name)
         if found is None or found[1].readiness is Readiness.UNKNOWN:
             return
-        wanted = required_instances(self._in_flight(name), _limits(found[1]))
+        wanted = required_instances(self._in_flight(name), self._limits(found[1]))
         self._start(*found, wanted - len(self._of(name)))
         self._share.publish()
 
@@ -207,13 +207,18 @@ class Instances:
         idle = tuple(
             0.0 if each.in_flight or each.phase == "starting" else now - each.idle_since for each in instances
         )
-        wanted = desired_instances(Load(self._in_flight(name), idle), _limits(revision), serves=True)
+        wanted = desired_instances(Load(self._in_flight(name), idle), self._limits(revision), serves=True)
         if revision.readiness is Readiness.UNKNOWN:
-            wanted = min(wanted, 1)
+            wanted = 1
             if any(each.phase == "ready" for each in instances):  # the disk may have refused to say so
                 self._tasks.spawn(self._reports.ready(revision))
         self._start(resource, revision, wanted - len(instances))
         self._retire_surplus(instances, len(instances) - wanted)
+
+    def _limits(self, revision: Revision) -> Limits:
+        portion = self._serving.portion(revision.name)
+        minimum = max(revision.min_instances, portion.minimum)
+        return Limits(minimum, revision.max_instances, revision.concurrency, portion.manual)
 
     def _of(self, name: ResourceName) -> RevisionInstances:
         return self._by_revision.get(name) or RevisionInstances()
@@ -328,7 +333,3 @@ def _connectors_in(changes: Iterable[Change]) -> Iterator[ResourceName]:
                 yield name
             case _:
                 continue
-
-
-def _limits(revision: Revision) -> Limits:
-    return Limits(revision.min_instances, revision.max_instances, revision.concurrency)
