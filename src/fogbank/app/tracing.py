@@ -12,6 +12,7 @@ from fogbank.control.controller import TraceSource
 from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.linux.firewall.nftables import PORTS_EXHAUSTED
 from fogbank.errors import OperatorError
+from fogbank.network.addressing import FRONT_END
 from fogbank.network.packet_captures import ProbeResult
 from fogbank.network.topology import NetnsName
 from fogbank.paths.compare import compare, observation
@@ -20,6 +21,7 @@ from fogbank.paths.predict import predict
 from fogbank.paths.trace import Dropped, Flow, Trace
 from fogbank.resources.run import SERVICES
 from fogbank.resources.sites import find_site, is_googles
+from fogbank.resources.urls import parse_host
 from fogbank.resources.world import World
 
 Json = dict[str, Any]
@@ -102,6 +104,8 @@ def destination_of(url: str, world: World) -> tuple[IPv4Address, int]:
 def _address_of(host: str, url: str, world: World) -> IPv4Address:
     if host == "localhost":
         return IPv4Address("127.0.0.1")
+    if parse_host(host):
+        return FRONT_END
     if is_googles(host):
         raise OperatorError(
             f"{host} is a name of Google's own and no third party; paths to those are not traced yet. "
