@@ -14,6 +14,7 @@ def kept(home):
     """Make the folder that a region leaves when it stops."""
     root = state_folders("default").root
     root.mkdir(parents=True)
+    (root / "state.sqlite").touch()
     return root
 
 
@@ -47,3 +48,10 @@ def test_who_stops_what_does_not_run_is_not_asked_to_start_it(new_talker, fogban
     assert done.status == Exit.NOT_RUNNING
     assert "These run: ci-1" in done.err
     assert "Start it" not in done.err
+
+
+def test_an_empty_folder_is_no_state(kept, fogbank):
+    (kept / "state.sqlite").unlink()
+    done = fogbank("down")
+    assert done.status == Exit.NOT_RUNNING
+    assert "--delete-state" not in done.err

@@ -19,7 +19,7 @@ def command(name: str, delete_state: bool) -> None:
         region = there(name)
     except NotRunningError:
         places = state_folders(name)
-        if not places.root.is_dir():
+        if not places.root.is_dir() or not any(places.root.iterdir()):  # a start that failed leaves it empty
             raise
         if not delete_state:
             click.echo(f"The state of '{name}' is in {places.root}; --delete-state deletes it.", err=True)
