@@ -118,9 +118,11 @@ def borrowings(target: Target) -> Iterator[tuple[str, Call]]:
     connectors = (
         f"https://vpcaccess.googleapis.com/v1/projects/{ELSEWHERE}/{PLACE}/connectors?connectorId=thief"
     )
-    yield "a subnetwork", ("POST", connectors, {"subnet": {"name": "default", "projectId": "demo"}})
+    size = {"minInstances": 2, "maxInstances": 3}
+    subnet = {"subnet": {"name": "default", "projectId": "demo"}}
+    yield "a subnetwork", ("POST", connectors, subnet | size)
     network = {"network": "projects/demo/global/networks/default", "ipCidrRange": "10.9.0.0/28"}
-    yield "a network", ("POST", connectors, network)
+    yield "a network", ("POST", connectors, network | size)
     folder = f"{COMPUTE}/{ELSEWHERE}/regions/asia-northeast3"
     yield "an address in it", ("POST", f"{folder}/addresses", {
         "name": "thief", "addressType": "INTERNAL", "subnetwork": link})  # fmt: skip
