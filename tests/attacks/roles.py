@@ -218,6 +218,22 @@ def a_developer_who_opens_a_service(target: Target, tally: Tally, _door: str) ->
 
 
 @attack("API")
+def an_editor_who_makes_the_regions_own_account(target: Target, tally: Tally, _door: str) -> None:
+    """Create the region's account as a resource, make a key for it, or delete it with its roles."""
+    token, member = user_token(target, "editor@example.com"), "user:editor@example.com"
+    bind(target, member, "roles/editor", "roles/iam.serviceAccountAdmin", "roles/iam.serviceAccountKeyAdmin")
+    accounts = f"{IAM}/projects/demo/serviceAccounts"
+    for call in (
+        ("POST", accounts, {"accountId": "fogbank"}),
+        ("POST", f"{accounts}/{OPERATOR}/keys", {}),
+        ("POST", f"{accounts}/{OPERATOR}:disable", {}),
+        ("DELETE", f"{accounts}/{OPERATOR}", None),
+    ):
+        status, answer = as_token(target, token, call)
+        tally.expect(status in {403, 404, 409}, f"{call[:2]}: {status} {answer[:200]!r}")
+
+
+@attack("API")
 def questions_that_take_long(target: Target, tally: Tally, _door: str) -> None:
     """Ask questions whose cost grows faster than their length, also in batches."""
     token, member = user_token(target, "viewer@example.com"), "user:viewer@example.com"

@@ -21,6 +21,9 @@ ACCOUNT_KEYS = "iam.keys"
 ACCOUNT_POLICIES = "iam.policies"
 CUSTOM_ROLES = "iam.roles"
 
+OPERATOR_ID = "fogbank"
+"""What stands before the @ in the address of the region's own account, which is no resource."""
+
 _FIRST_NUMBER = 10**11
 _NUMBERS = 9 * 10**11
 _USABLE = re.compile(r"[a-z][-a-z0-9]{1,28}[a-z0-9]")

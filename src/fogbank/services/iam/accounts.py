@@ -14,6 +14,7 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.policies import without_account
 from fogbank.resources.projects import (
     ACCOUNT_KEYS,
+    OPERATOR_ID,
     SERVICE_ACCOUNTS,
     account_policy_name,
     find_account,
@@ -68,7 +69,8 @@ def create(world: World, call: Call) -> Decision:
             "with a letter and not end with a hyphen."
         )
     email = f"{identifier}@{project}.iam.gserviceaccount.com"
-    if world.find(service_account_name(project, email)):
+    # The region's own exists although it is no resource: a key made for it would be the whole region's.
+    if identifier == OPERATOR_ID or world.find(service_account_name(project, email)):
         raise ApiError(
             409,
             f"Service account {identifier} already exists within project projects/{project}.",

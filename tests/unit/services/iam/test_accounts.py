@@ -5,6 +5,7 @@ import base64
 import pytest
 from tests.cloud_calls import PROJECT, Cloud
 
+from fogbank.frontend.iam.accounts import operator_account
 from fogbank.resources.authorization import Policies
 from fogbank.services.iam import SERVICE
 
@@ -148,3 +149,8 @@ def test_a_role_beyond_googles_limits_is_refused(cloud, role):
     assert cloud.refused(f"{ROLES}.create", {"roleId": "large", "role": role}, parent=PARENT).code == 400
     cloud(f"{ROLES}.create", {"roleId": "large", "role": {}}, parent=PARENT)
     assert cloud.refused(f"{ROLES}.patch", role, name=f"{PARENT}/roles/large").code == 400
+
+
+def test_nobody_makes_the_regions_own_account(cloud):
+    assert operator_account(PROJECT).partition("@")[0] == "fogbank"
+    assert cloud.refused(f"{ACCOUNTS}.create", {"accountId": "fogbank"}, name=PARENT).code == 409
