@@ -60,20 +60,25 @@ def running(name: str) -> RegionNote:
     found = find_running(name)
     if found:
         return found
-    others = [region.name for region in all_running()]
-    hint = f" These run: {', '.join(others)} (choose with --name)." if others else ""
-    raise NotRunningError(f"No region called '{name}' is running.{hint} Start it: {up_command(name)}")
+    raise NotRunningError(f"No region called '{name}' is running.{_others()} Start it: {up_command(name)}")
+
+
+def _others() -> str:
+    names = [region.name for region in all_running()]
+    return f" These run: {', '.join(names)} (choose with --name)." if names else ""
 
 
 def there(name: str) -> RegionNote:
     """Find the region called ``name`` that answers or whose process is there; NotRunningError otherwise."""
     try:
         return running(name)
-    except (NotRunningError, OperatorError):
+    except OperatorError as error:
         found = next((region for region in all_processes() if region.name == name), None)
-        if found is None:
-            raise
-        return found
+        if found is not None:
+            return found
+        if isinstance(error, NotRunningError):
+            raise NotRunningError(f"No region called '{name}' is running.{_others()}") from None
+        raise
 
 
 def find_running(name: str) -> RegionNote | None:

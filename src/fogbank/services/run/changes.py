@@ -8,7 +8,7 @@ import json
 import re
 from dataclasses import dataclass, replace
 
-from fogbank.errors import ApiError, not_built
+from fogbank.errors import ApiError
 from fogbank.resources.authorization import denied
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import rfc3339
@@ -17,10 +17,13 @@ from fogbank.resources.projects import compute_account, project_number
 from fogbank.resources.run import (
     IAM_CHECK_OFF,
     INGRESS,
+    MANUAL_COUNT,
     POLICIES,
+    SCALING_MODE,
     SERVICE_MAX_SCALE,
     SERVICE_MIN_SCALE,
     URLS,
+    is_manual,
     revision_name,
 )
 from fogbank.resources.urls import service_urls
@@ -42,6 +45,7 @@ from fogbank.services.run.v2 import words
 MAX_SERVICE_NAME = 49
 
 _NAME = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
+_COUNT = re.compile(r"[0-9]{1,4}")
 _INGRESSES = ("all", "internal", "internal-and-cloud-load-balancing", "none")
 _SYSTEM = frozenset({CREATOR, MODIFIER, OPERATION_ID, URLS, INGRESS_STATUS})
 
@@ -126,7 +130,7 @@ def _write(world: World, call: Call, service: Resource, *, revise: bool) -> Writ
         status = service.body["status"] | {"latestCreatedRevisionName": revision.name.id}
         service = replace(service, body=service.body | {"status": status}, private={"revisions": count})
         made = (Put(revision),)
-    traffic.check(spec["traffic"], frozenset(revisions))
+    traffic.check(spec["traffic"], frozenset(revisions), name.id)
     body = with_status(service.body, revisions, call.now)
     service = replace(service, body=body, private=service.private | {"updated": rfc3339(call.now)})
     return Written(service, (*made, Put(service)))
@@ -220,5 +224,8 @@ def _check_words(annotations: Json) -> None:
         )
     words.check_words(words.SERVICE, "GoogleCloudRunV2Service", annotations)
     template.check_scale(annotations, SERVICE_MIN_SCALE, SERVICE_MAX_SCALE)
-    if annotations.get("run.googleapis.com/scalingMode") == "manual":
-        raise not_built("manual scaling of Cloud Run")
+    if is_manual(annotations) and not _COUNT.fullmatch(annotations.get(MANUAL_COUNT, "")):
+        raise bad_request(
+            f"Annotation {MANUAL_COUNT} must be a number of instances with {SCALING_MODE} manual, not "
+            f"'{annotations.get(MANUAL_COUNT, '')}'."
+        )

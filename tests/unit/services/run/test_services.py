@@ -318,8 +318,24 @@ def test_a_probe_asks_for_a_path_that_begins_with_a_slash(cloud):
         return knative(container={"startupProbe": {"httpGet": {"path": path}}})
 
     error = cloud.refused(f"{SERVICES}.create", probed("healthz"), parent=NAMESPACE, location=REGION)
-    assert error.message == "startupProbe.httpGet.path 'healthz' must begin with '/'."
+    assert error.message == (
+        "spec.template.spec.containers[0].startupProbe.httpGet.path: 'healthz' must begin with '/'."
+    )
     cloud.create(probed("/healthz"))
+
+
+def test_a_probe_keeps_its_headers_and_refuses_what_is_none(cloud):
+    def probed(name, value):
+        headers = [{"name": name, "value": value}]
+        return knative(container={"startupProbe": {"httpGet": {"path": "/", "httpHeaders": headers}}})
+
+    for name, value in (("", "x"), ("a b", "x"), ("a", "x\r\ny: z"), ("a", "é")):
+        error = cloud.refused(f"{SERVICES}.create", probed(name, value), parent=NAMESPACE, location=REGION)
+        assert error.message.startswith("spec.template.spec.containers[0].startupProbe.httpGet.httpHeaders: ")
+    cloud.create(probed("X-Probe", "startup"))
+    probe = read_revision(cloud.world.get(cloud.newest())).startup_probe
+    assert probe is not None
+    assert probe.headers == (("X-Probe", "startup"),)
 
 
 def test_of_variables_with_one_name_the_last_counts(cloud):
