@@ -311,3 +311,19 @@ def test_a_dying_region_whose_socket_is_still_open_is_not_up(launched, fogbank, 
     monkeypatch.setattr(time, "sleep", die)
     done = fogbank("up", "--detach", "--port", "0")
     assert done.status == 0, done.err
+
+
+def test_what_is_no_folder_of_a_region_is_not_swept(launched, home, tmp_path):
+    beside = state_folders("x", ephemeral=True).root.parent
+    beside.mkdir(parents=True)
+    (beside / "file").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (beside / "link").symlink_to(tmp_path / "elsewhere")
+    starting.start(Settings(name="x", port=0, ephemeral=True), detach=True)
+    assert (beside / "file").exists()
+    assert (tmp_path / "elsewhere").exists()
+
+
+def test_a_project_of_service_agents_is_refused(home):
+    with pytest.raises(OperatorError, match="service agents"):
+        starting.start(Settings(project="serverless-robot-prod", port=0), detach=True)
