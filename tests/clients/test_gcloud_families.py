@@ -339,6 +339,9 @@ def test_service_accounts_and_their_keys(region: RunningRegion, tmp_path: Path) 
     assert [number] in values(region, *accounts, *keys)
     credentials = {"CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": str(key)}
     as_robot = replace(region, environment={**region.environment, **credentials})
+    assert "Required 'compute.networks.list' permission" in refused(as_robot, "compute", "networks", "list")
+    grant = ("demo", f"--member=serviceAccount:{email}", "--role=roles/compute.networkViewer")
+    region.gcloud("projects", "add-iam-policy-binding", *grant)
     assert values(as_robot, "compute", "networks", "list", "--filter=name=default", "--format=value(name)")
     region.gcloud(*accounts, "keys", "delete", number, f"--iam-account={email}")
     # gcloud keeps tokens for an hour; without them it has to prove who it is again.
@@ -362,3 +365,24 @@ def test_regions_zones_project_and_operations(region: RunningRegion) -> None:
     assert {(each["status"], each["progress"]) for each in operations} == {("DONE", 100)}
     name = operations[0]["name"]
     assert region.gcloud_json("compute", "operations", "describe", name, IN1) == operations[0]
+
+
+@pytest.mark.parametrize(
+    ("command", "method"),
+    [
+        (
+            ("redis", "instances", "list", "--region=us-central1"),
+            "redis.v1.projects.locations.instances.list",
+        ),
+        (("container", "clusters", "list"), "container.v1.projects.locations.clusters.list"),
+        (("storage", "buckets", "list"), "storage.v1.buckets.list"),
+        (("sql", "instances", "list"), "sqladmin.googleapis.com (GET /sql/v1beta4/projects/demo/instances)"),
+        (("run", "jobs", "list", IN1), "run.v1.namespaces.jobs.list"),
+    ],
+)
+def test_what_is_not_built_is_named_at_once(
+    region: RunningRegion, command: tuple[str, ...], method: str
+) -> None:
+    began = time.monotonic()
+    assert f"Fogbank does not implement {method} yet" in refused(region, *command)
+    assert time.monotonic() - began < 2

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from fogbank.discovery.routes import DiscoveryMethod, Match, methods, split_template
+from fogbank.discovery.routes import DiscoveryMethod, Match, apis_of, methods, split_template
 from fogbank.discovery.schemas import check_response, convert_request
 from fogbank.errors import not_implemented
 from fogbank.frontend.api.authorization import Authorization, check_path
+from fogbank.frontend.api.beta_links import with_version, without_version
 from fogbank.frontend.api.lists import render_list
 from fogbank.frontend.api.messages import EnsureProject, Settle
 from fogbank.frontend.api.operation_methods import OperationMethods
@@ -97,6 +98,10 @@ class Api:
         service = self._services.get(api)
         return service.errors if service is not None else None
 
+    def serves(self, host: str) -> bool:
+        """Return whether an API that is built answers on ``host``."""
+        return any(api in self._services for api in apis_of(host))
+
     def check_built(self, method: DiscoveryMethod) -> None:
         """Refuse honestly a method that nobody handles."""
         self._handler(method)
@@ -117,6 +122,13 @@ class Api:
 
     async def answer(self, invocation: Invocation) -> Json:
         """Answer a call: check its body and its project, authorize, then read, list or decide."""
+        if not (alias := invocation.match.alias):
+            return await self._answer(invocation)
+        answer = await self._answer(replace(invocation, query=without_version(invocation.query, alias)))
+        translated: Json = with_version(answer, alias)
+        return translated
+
+    async def _answer(self, invocation: Invocation) -> Json:
         method = invocation.match.method
         handler = self._handler(method)
         body = self._converted(invocation)
@@ -248,6 +260,8 @@ class Api:
     async def _settled(self, committed: Committed) -> Json:
         """Answer a write, after the network had a moment to follow."""
         decision = committed.decision
+        if decision.opened is not None:
+            return self._rendered(decision.opened)
         if (operation := decision.operation) is not None:
             path = operation.name.path
             if self._store.world.operations.get(path, operation).status != "DONE":
