@@ -140,6 +140,20 @@ def an_owner_of_another_project(target: Target, tally: Tally, _door: str) -> Non
 
 
 @attack("API")
+def accounts_that_are_somebody_else(target: Target, tally: Tally, _door: str) -> None:
+    """Have accounts made whose addresses are those of the region's own account and of Google's agents."""
+    api = target.region.api
+    api("POST", PROJECTS, {"projectId": "serverless-robot-prod"})
+    for project, account in (
+        ("demo", "fogbank"),
+        (ELSEWHERE, "fogbank"),
+        ("serverless-robot-prod", f"service-{number(target)}"),
+    ):
+        status, answer = api("POST", f"{IAM}/projects/{project}/serviceAccounts", {"accountId": account})
+        tally.expect(status in {400, 403, 404}, f"{account} in {project}: {status} {answer}")
+
+
+@attack("API")
 def what_exists_and_what_does_not(target: Target, tally: Tally, _door: str) -> None:
     """Compare the refusals about what is there with those about what is not."""
     token = owner_elsewhere(target)

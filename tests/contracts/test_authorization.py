@@ -221,7 +221,9 @@ async def test_a_policy_without_the_regions_own_account_does_not_lock_it_out(reg
     create = methods("compute.v1")["networks.insert"]
     with pytest.raises(ApiError, match=r"Required 'compute\.networks\.create' permission"):
         await region.call(OWNER, create, "demo", {"name": "n", "autoCreateSubnetworks": False})
-    assert (await region.call(OPERATOR, create, "demo", {"name": "n", "autoCreateSubnetworks": False}))["name"]
+    assert (await region.call(OPERATOR, create, "demo", {"name": "n", "autoCreateSubnetworks": False}))[
+        "name"
+    ]
 
 
 async def test_a_list_of_projects_shows_those_that_the_caller_may_get(region):

@@ -21,6 +21,21 @@ ACCOUNT_KEYS = "iam.keys"
 ACCOUNT_POLICIES = "iam.policies"
 CUSTOM_ROLES = "iam.roles"
 
+OPERATOR_ACCOUNT_ID = "fogbank"
+"""The id of the region's own service account, which owns every project: nobody may create another one."""
+
+_AGENT_PROJECTS = frozenset(
+    {
+        "bigquery-encryption",
+        "cloud-redis",
+        "compute-system",
+        "container-engine-robot",
+        "serverless-robot-prod",
+        "service-networking",
+    }
+)
+"""Google's projects that service agents have their addresses in, beside ``gcp-sa-…``."""
+
 _FIRST_NUMBER = 10**11
 _NUMBERS = 9 * 10**11
 _USABLE = re.compile(r"[a-z][-a-z0-9]{1,28}[a-z0-9]")
@@ -31,7 +46,12 @@ def is_usable_id(project: str) -> bool:
 
     It is looser than what Google creates (six characters and more), because ids such as ``demo`` are handy.
     """
-    return _USABLE.fullmatch(project) is not None
+    return _USABLE.fullmatch(project) is not None and not is_google_id(project)
+
+
+def is_google_id(project: str) -> bool:
+    """Return whether the project with this id is Google's: whoever had it could create service agents."""
+    return project in _AGENT_PROJECTS or project.startswith("gcp-sa-")
 
 
 def project_name(project: str) -> ResourceName:

@@ -10,7 +10,7 @@ from fogbank.errors import ApiError
 from fogbank.resources.authorization import denied
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation, longrunning_operation
-from fogbank.resources.projects import PROJECTS, policy_name, project_id, project_name
+from fogbank.resources.projects import PROJECTS, is_google_id, policy_name, project_id, project_name
 from fogbank.resources.world import Json, Put, Resource, World
 from fogbank.services.cloudresourcemanager.creation import check_id, new_project
 from fogbank.services.cloudresourcemanager.filters import parse_filter
@@ -79,7 +79,7 @@ def created(world: World, call: Call, fields: Json) -> tuple[Resource, tuple[Put
     """Check and make a project; ``fields`` are v1's."""
     identifier = str(call.body.get("projectId") or "")
     check_id(identifier)
-    if world.find(project_name(identifier)):
+    if is_google_id(identifier) or world.find(project_name(identifier)):
         raise ApiError(409, "Requested entity already exists", "ALREADY_EXISTS", "alreadyExists")
     wanted = {key: fields[key] for key in _WRITABLE if fields.get(key)}
     made = new_project(identifier, call.now, call.new_id, owner=call.principal, fields=wanted)

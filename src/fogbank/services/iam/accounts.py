@@ -12,6 +12,7 @@ from fogbank.resources.listings import listing
 from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import (
     ACCOUNT_KEYS,
+    OPERATOR_ACCOUNT_ID,
     SERVICE_ACCOUNTS,
     account_policy_name,
     find_account,
@@ -65,6 +66,8 @@ def create(world: World, call: Call) -> Decision:
             f"The account ID '{identifier}' must have 6 to 30 lower-case letters, digits and hyphens, begin "
             "with a letter and not end with a hyphen."
         )
+    if identifier == OPERATOR_ACCOUNT_ID:
+        raise bad_request(f"The account ID '{identifier}' is reserved for the region's own account.")
     email = f"{identifier}@{project}.iam.gserviceaccount.com"
     if world.find(service_account_name(project, email)):
         raise ApiError(

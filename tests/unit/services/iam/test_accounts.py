@@ -38,6 +38,14 @@ def test_an_account_is_made_once(cloud):
     assert cloud.refused(f"{ACCOUNTS}.create", {"accountId": "x"}, name=PARENT).code == 400
 
 
+def test_nobody_can_make_the_account_that_owns_the_region(cloud):
+    error = cloud.refused(f"{ACCOUNTS}.create", {"accountId": "fogbank"}, name=PARENT)
+    assert (error.code, error.message) == (
+        400,
+        "The account ID 'fogbank' is reserved for the region's own account.",
+    )
+
+
 def test_an_unknown_account_is_not_found(cloud):
     error = cloud.refused(f"{ACCOUNTS}.get", name=f"{PARENT}/serviceAccounts/nobody@example.com")
     assert (error.code, error.message) == (404, "Unknown service account")
