@@ -93,11 +93,11 @@ class Policies:
         self, world: World, principal: str | None, permission: str, project: str, *guarded: ResourceName
     ) -> bool:
         """Return whether a binding gives ``permission``."""
-        own = self._remembered(world, POLICIES, f"projects/{project}") or self._inherited
-        if own.gives(principal, permission):
+        own = self._remembered(world, POLICIES, f"projects/{project}")
+        if own is not None and own.gives(principal, permission):
             return True
-        beside = [self._remembered(world, name.collection, name.path) for name in guarded]
-        found = [own, self._inherited, *(each for each in beside if each is not None)]
+        beside = (self._remembered(world, name.collection, name.path) for name in guarded)
+        found = [self._inherited, *(each for each in (own, *beside) if each is not None)]
         if any(each.gives(principal, permission) for each in found):
             return True
         roles, mine = _NONE.union(*(each.roles_of(principal) for each in found)), f"projects/{project}/roles/"

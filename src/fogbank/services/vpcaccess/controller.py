@@ -96,7 +96,8 @@ class Meter:
 def missing_connectors(world: World) -> list[dict[str, Any]]:
     """List the services that send packets to a connector that was deleted.
 
-    They stay Ready and their requests to the network time out (behaviour/serverless-vpc-access.md#data-path).
+    They keep their traffic, and what they send to the network times out
+    (behaviour/serverless-vpc-access.md#data-path).
     """
     missing: dict[tuple[str, str], None] = {}
     for connector, resource in run.revisions_by_connector(world):

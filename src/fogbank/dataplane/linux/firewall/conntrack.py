@@ -7,7 +7,7 @@ translation.
 import errno
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -126,15 +126,7 @@ def entries(link: Netlink) -> list[ConntrackEntry]:
 
 def end_flows(link: Netlink, which: Callable[[ConntrackEntry], bool]) -> int:
     """Forget the flows that ``which`` chooses, and give their number; their next packets match nothing."""
-    chosen = [entry for entry in entries(link) if which(entry)]
-    requests = [Message(DELETE, 0, HEAD + key_of(entry.raw)) for entry in chosen]
-    ended = 0
-    for refusal in link.ask_all(requests):
-        if refusal is None:
-            ended += 1
-        elif refusal.errno != errno.ENOENT:
-            raise refusal
-    return ended
+    return _end(link, [HEAD + key_of(entry.raw) for entry in entries(link) if which(entry)])
 
 
 def advance_conntrack_timeouts(link: Netlink, seconds: int) -> None:
@@ -152,7 +144,12 @@ def advance_conntrack_timeouts(link: Netlink, seconds: int) -> None:
             requests.append((key, Message(NEW, 0, key + big32(TIMEOUT, entry.seconds - seconds))))
     refusals = _ask(link, [message for _, message in requests], errno.ENOENT, errno.EPERM)
     pinned = [key for (key, _), refused in zip(requests, refusals, strict=True) if refused == errno.EPERM]
-    _ask(link, [Message(DELETE, 0, key) for key in (*ending, *pinned)], errno.ENOENT)
+    _end(link, [*ending, *pinned])
+
+
+def _end(link: Netlink, keys: Iterable[bytes]) -> int:
+    """Delete the entries with ``keys``; return how many were still there."""
+    return _ask(link, [Message(DELETE, 0, key) for key in keys], errno.ENOENT).count(None)
 
 
 def _ask(link: Netlink, requests: Sequence[Message], *expected: int) -> list[int | None]:
