@@ -54,7 +54,7 @@ class Toy(Controller):
         self.reconciled += 1
 
     def status(self) -> dict[str, list[dict[str, Any]]]:
-        return {"toys": [{"name": "ball"}]}
+        return {"toys": [{"name": "ball"}], "connectors": [{"name": "kite"}]}
 
     def explain(self) -> list[tuple[ResourceName, Failure]]:
         owner = ResourceName("toy.balls", "projects/demo/balls/ball")
@@ -215,7 +215,8 @@ async def test_whatever_controllers_there_are_have_their_say(tmp_path: Path) -> 
     toy = Toy()
     setup = Room(tmp_path, toy, Bare())
     status = await setup.ask("GET", "status")
-    assert (status["toys"], status["instances"], status["connectors"]) == ([{"name": "ball"}], [], [])
+    assert (status["toys"], status["instances"]) == ([{"name": "ball"}], [])
+    assert status["connectors"] == [{"name": "kite"}]  # beside those of Serverless VPC Access: none
     (row,) = status["converging"]
     assert (row["resource"], row["what"], row["why"]) == (
         "projects/demo/balls/ball", "its air", "it is flat",
