@@ -67,7 +67,7 @@ class Controller(Protocol):
         return
 
     def status(self) -> Mapping[str, list[dict[str, Any]]]:
-        """Return its sections of ``fogbank status``, by name; rows of a name that others use come together."""
+        """Return its sections of ``fogbank status``: rows of the same name make one section."""
         return {}
 
     def explain(self) -> Iterable[tuple[ResourceName, Failure]]:

@@ -54,7 +54,7 @@ class Toy(Controller):
         self.reconciled += 1
 
     def status(self) -> dict[str, list[dict[str, Any]]]:
-        return {"toys": [{"name": "ball"}], "connectors": [{"name": "kite"}]}
+        return {"toys": [{"name": "ball"}]}
 
     def explain(self) -> list[tuple[ResourceName, Failure]]:
         owner = ResourceName("toy.balls", "projects/demo/balls/ball")
@@ -62,6 +62,18 @@ class Toy(Controller):
 
     def log_names(self) -> list[str]:
         return ["toy/ball"]
+
+
+class Shelf(Toy):
+    """A controller whose rows belong to another's section."""
+
+    name = "shelf"
+
+    def status(self) -> dict[str, list[dict[str, Any]]]:
+        return {"toys": [{"name": "top"}]}
+
+    def explain(self) -> list[tuple[ResourceName, Failure]]:
+        return []
 
 
 class Bare(Controller):
@@ -213,10 +225,10 @@ async def test_hosts_that_are_there_or_were_seen_have_a_log(setup: Room, host: s
 
 async def test_whatever_controllers_there_are_have_their_say(tmp_path: Path) -> None:
     toy = Toy()
-    setup = Room(tmp_path, toy, Bare())
+    setup = Room(tmp_path, toy, Shelf(), Bare())
     status = await setup.ask("GET", "status")
-    assert (status["toys"], status["instances"]) == ([{"name": "ball"}], [])
-    assert status["connectors"] == [{"name": "kite"}]  # beside those of Serverless VPC Access: none
+    assert (status["instances"], status["connectors"]) == ([], [])
+    assert status["toys"] == [{"name": "ball"}, {"name": "top"}]
     (row,) = status["converging"]
     assert (row["resource"], row["what"], row["why"]) == (
         "projects/demo/balls/ball", "its air", "it is flat",
