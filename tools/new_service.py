@@ -69,6 +69,8 @@ HINTS = """{name} is registered; each method is refused with its name. Next, in 
   feature.py                what it attaches to networks (FEATURES), when it does
   controller.py             what it does while the region runs (make_controller), when it does
   manifest.py               puts these together
+A resource that holds addresses of a network keeps network_use (fogbank.resources.network_users) in its
+private part: compute then refuses to delete the network or to give the range away.
 """
 
 

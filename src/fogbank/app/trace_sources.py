@@ -16,14 +16,15 @@ def find_source(
 ) -> TraceSource:
     """Choose the instance of ``ready`` from which a path that begins at ``asked`` starts.
 
-    ``asked`` is an instance's id, or ``[run/][PROJECT/]SERVICE[/REVISION or INSTANCE]``; without PROJECT it
-    is ``project`` if that has it. OperatorError when nothing of it runs, and when it is more than one thing.
+    ``asked`` is an instance's id, or ``[API/][PROJECT/]NAME[/PART]`` with a part as in TraceSource: Cloud
+    Run's are ``[run/][PROJECT/]SERVICE[/REVISION or INSTANCE]``. Without PROJECT it is ``project`` if that
+    has it. OperatorError when nothing of it runs, and when it is more than one thing.
     """
-    wanted, ready = asked.strip("/").removeprefix("run/"), list(ready)
-    named = [source for source in ready if wanted in _names(source.resource, source.parts)]
+    wanted, ready = asked.strip("/"), list(ready)
+    named = [source for source in ready if wanted in _names(source.resource, source)]
     meant = {source.resource for source in named} | {each for each in services if wanted in _names(each)}
     meant = {each for each in meant if each.project == project} or meant
-    if len(whole := sorted({f"run/{each.project}/{each.id}" for each in meant})) > 1:
+    if len(whole := sorted({f"{each.service}/{each.project}/{each.id}" for each in meant})) > 1:
         raise OperatorError(f"{asked} is the name of more than one service: {', '.join(whole)}.")
     found = [source for source in named if source.resource in meant]
     if not found:
@@ -34,10 +35,12 @@ def find_source(
     return found[0]
 
 
-def _names(service: ResourceName, parts: tuple[str, ...] = ()) -> set[str]:
-    """List every name of a service (or, with ``parts``, of one of its instances) behind ``run/``."""
+def _names(service: ResourceName, source: TraceSource | None = None) -> set[str]:
+    """List every name of a service, or of ``source``, which is one of its instances."""
+    parts = source.parts if source else ()
     short = {service.id, *(f"{service.id}/{part}" for part in parts)}
-    return {*short, *(f"{service.project}/{name}" for name in short), *parts[1:]}
+    names = {*short, *(f"{service.project}/{name}" for name in short), *({source.id} if source else ())}
+    return names | {f"{service.service}/{name}" for name in names}
 
 
 def _way_out(meant: set[ResourceName], ready: Iterable[TraceSource], project: str) -> str:
@@ -45,6 +48,7 @@ def _way_out(meant: set[ResourceName], ready: Iterable[TraceSource], project: st
         return "Send it a request first."
     running = {source.resource for source in ready}
     known = sorted(
-        f"run/{each.id}" if each.project == project else f"run/{each.project}/{each.id}" for each in running
+        f"{each.service}/{each.id}" if each.project == project else f"{each.service}/{each.project}/{each.id}"
+        for each in running
     )
     return f"These do: {', '.join(known)}." if known else "Deploy a service first."

@@ -40,7 +40,7 @@ class TraceSource:
     """Something that sends packets, where ``fogbank trace`` can start: ``id`` in the namespace ``netns``.
 
     ``resource`` is what a client made of it; ``parts`` are the ids below that name by which a person may
-    choose one of several (a revision's, the instance's own last).
+    choose one of several (a revision's, the instance's own last). A person writes API/NAME/PART.
     """
 
     id: str
@@ -67,7 +67,7 @@ class Controller(Protocol):
         return
 
     def status(self) -> Mapping[str, list[dict[str, Any]]]:
-        """Return its sections of ``fogbank status``."""
+        """Return its sections of ``fogbank status``: rows of the same name make one section."""
         return {}
 
     def explain(self) -> Iterable[tuple[ResourceName, Failure]]:

@@ -96,7 +96,7 @@ class _Changes:
         for place, (key, element) in enumerate(fragment.elements.items()):
             known = self._table.placed.get(key)
             if key in self._claimed or not (known is None or key in mine or key in self._gone):
-                raise ValueError(f"two parts claim {key}")
+                raise ValueError(f"two parts claim {key}: {self._claimants(key, fragment)}")
             self._claimed.add(key)
             order = (*unit, place)
             if known is None or known.element != element:
@@ -105,6 +105,11 @@ class _Changes:
                 self._placed[key] = Placed(known.element, order)
             if self._owners.get(key) != fragment.owners[key]:
                 self._owned[key] = fragment.owners[key]
+
+    def _claimants(self, key: Key, fragment: Fragment) -> str:
+        """Name the resources that an element of two units is for: whoever reads it can delete one."""
+        others = self._owned.get(key) or self._owners.get(key) or frozenset[ResourceName]()
+        return ", ".join(sorted(name.path for name in fragment.owners[key] | others)) or "the region itself"
 
     def finish(self, fragments: Mapping[UnitKey, Fragment | None]) -> Lowered:
         """Make the result."""

@@ -4,7 +4,6 @@ What a connector resolved to when it was made (its network, its range) is in the
 later changes of the references cannot move it. So is how many instances it has grown to.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Literal
@@ -86,21 +85,10 @@ def _network_of(connector: Resource) -> tuple[str]:
     return (connector.private["network"],)
 
 
-def _subnet_of(connector: Resource) -> tuple[str, ...]:
-    subnet = connector.private.get("subnet")
-    return (subnet,) if subnet else ()
-
-
 _BY_NETWORK = Index(CONNECTORS, _network_of)
-_BY_SUBNET = Index(CONNECTORS, _subnet_of)
 
 
 def connectors_in(world: World, network: ResourceName) -> tuple[Connector, ...]:
     """List the connectors with instances in ``network``, by name."""
     found = map(read_connector, world.by(_BY_NETWORK, network.path))
     return tuple(connector for connector in found if connector.state != "ERROR")
-
-
-def connectors_with_subnet(world: World, subnet: ResourceName) -> Iterator[ResourceName]:
-    """Name the connectors whose range is the subnetwork ``subnet``."""
-    return (connector.name for connector in world.by(_BY_SUBNET, subnet.path))

@@ -64,6 +64,18 @@ class Toy(Controller):
         return ["toy/ball"]
 
 
+class Shelf(Toy):
+    """A controller whose rows belong to another's section."""
+
+    name = "shelf"
+
+    def status(self) -> dict[str, list[dict[str, Any]]]:
+        return {"toys": [{"name": "top"}]}
+
+    def explain(self) -> list[tuple[ResourceName, Failure]]:
+        return []
+
+
 class Bare(Controller):
     """A controller that only runs."""
 
@@ -213,9 +225,10 @@ async def test_hosts_that_are_there_or_were_seen_have_a_log(setup: Room, host: s
 
 async def test_whatever_controllers_there_are_have_their_say(tmp_path: Path) -> None:
     toy = Toy()
-    setup = Room(tmp_path, toy, Bare())
+    setup = Room(tmp_path, toy, Shelf(), Bare())
     status = await setup.ask("GET", "status")
-    assert (status["toys"], status["instances"], status["connectors"]) == ([{"name": "ball"}], [], [])
+    assert (status["instances"], status["connectors"]) == ([], [])
+    assert status["toys"] == [{"name": "ball"}, {"name": "top"}]
     (row,) = status["converging"]
     assert (row["resource"], row["what"], row["why"]) == (
         "projects/demo/balls/ball", "its air", "it is flat",

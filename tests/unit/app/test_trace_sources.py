@@ -8,6 +8,7 @@ from fogbank.app.trace_sources import find_source
 from fogbank.control.controller import TraceSource
 from fogbank.errors import OperatorError
 from fogbank.lowering.netns_names import instance_netns
+from fogbank.resources.names import ResourceName
 from fogbank.resources.run import service_name
 
 
@@ -82,3 +83,20 @@ def test_what_does_not_run_is_answered_with_what_does() -> None:
     )
     with pytest.raises(OperatorError, match="Deploy a service first"):
         found("web", ())
+
+
+def test_what_another_api_runs_is_called_by_that_apis_name() -> None:
+    name = ResourceName("toy.instances", f"projects/demo/locations/{worlds.R}/instances/cache")
+    cache = TraceSource("cache-1", instance_netns("cache-1"), name, ("cache-1",))
+    ready = (MINE, cache)
+    assert {found(each, ready) for each in ("cache", "toy/cache", "toy/demo/cache", "cache-1")} == {"cache-1"}
+    with pytest.raises(OperatorError, match=r"These do: run/web, toy/cache\."):
+        found("run/cache", ready)
+
+
+def test_one_name_in_two_apis_is_told_apart_by_the_apis_name() -> None:
+    name = ResourceName("toy.instances", f"projects/demo/locations/{worlds.R}/instances/web")
+    cache = TraceSource("cache-1", instance_netns("cache-1"), name)
+    assert (found("toy/web", (MINE, cache)), found("run/web", (MINE, cache))) == ("cache-1", MINE.id)
+    with pytest.raises(OperatorError, match=r"more than one .*: run/demo/web, toy/demo/web\."):
+        found("web", (MINE, cache))

@@ -58,6 +58,15 @@ def test_status_says_what_converges_and_why(talker, fogbank):
     assert re.search(r"networks.insert +mtuu +2", text)
 
 
+def test_status_draws_the_section_of_a_controller_that_it_does_not_know(talker, fogbank):
+    caches = [{"name": "projects/demo/instances/a", "up": True}]
+    talker.answers["GET /status"] = (200, STATUS | {"caches": caches, "pools": []})
+    text = fogbank("status").out
+    assert re.search(r"CACHES +UP *\n", text)
+    assert re.search(r"projects/demo/instances/a +True", text)
+    assert "POOLS" not in text
+
+
 def test_drops_are_counted_with_what_they_mean(talker, fogbank):
     counted = [
         {"netns": "vpc/demo/default", "reason": "ports-exhausted", "packets": 12},

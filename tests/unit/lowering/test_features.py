@@ -1,6 +1,6 @@
 """A feature that nobody knew of: routes, firewall rules and Cloud NAT serve its endpoints like any others."""
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
 from tests.worlds import (
@@ -24,7 +24,7 @@ from fogbank.lowering.compiler import Compiler
 from fogbank.lowering.endpoints import tag_mark
 from fogbank.lowering.feature import Contribution, Feature, Interface, Membership
 from fogbank.lowering.fragments import Fragment
-from fogbank.lowering.netns_names import INTERNET
+from fogbank.lowering.netns_names import INTERNET, LOOPBACK
 from fogbank.lowering.routes import endpoint_routes
 from fogbank.lowering.vpc import interface
 from fogbank.network.invariants import violations
@@ -32,6 +32,7 @@ from fogbank.network.topology import (
     Address,
     NetnsName,
     NetworkNamespace,
+    Port,
     PortSecurity,
     Route,
     SourceNat,
@@ -169,3 +170,24 @@ def test_two_features_that_claim_one_element_are_a_contradiction_and_change_noth
     with pytest.raises(ValueError, match="two parts claim"):
         remembering.compile(wrong, Fleet(), NOTHING)
     assert remembering.compile(base(), Fleet(), NOTHING).topology == before.topology
+
+
+class Gateways(Feature):
+    """A feature that gives the router an address which a subnetwork's gateway may have."""
+
+    resources = frozenset({"toy.gateways"})
+
+    def outside(self, source):
+        port, address = Port(NetnsName(VPC), LOOPBACK), IPv4Interface(source.body["address"])
+        return Fragment.of((Address(port, address),), source.name)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_contradiction_names_the_resources_whose_it_is(together):
+    remembering = Compiler((*features(), Gateways()))
+    gateway = resource(ResourceName("toy.gateways", "projects/demo/gateways/a"), {"address": "10.1.0.1/32"})
+    made = world(network(), subnetwork("s", "10.1.0.0/24"))
+    if not together:
+        remembering.compile(made, Fleet(), NOTHING)
+    with pytest.raises(ValueError, match=r"projects/demo/gateways/a, projects/demo/.*/subnetworks/s"):
+        remembering.compile(made.after([Put(gateway)]), Fleet(), NOTHING)

@@ -5,7 +5,7 @@ The region's own sections are made here; what runs is told by the controllers.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from fogbank.control.controller import Controller
@@ -42,7 +42,6 @@ class StatusApi:
         observed = self.loop.observed
         namespaces = await asyncio.to_thread(observed.of_kind, NetworkNamespace)
         world, loop = self.store.world, self.loop
-        sections = {name: rows for each in self.controllers for name, rows in each.status().items()}
         return {
             "region": self.settings.name,
             "version": version("fogbank"),
@@ -53,7 +52,7 @@ class StatusApi:
             "memoryBytes": resident(),
             "resources": {name: len(members) for name, members in sorted(world.collections.items())},
             "namespaces": len(namespaces),
-            **sections,
+            **self._sections(),
             "operations": [
                 {
                     "name": operation.name.path,
@@ -69,6 +68,14 @@ class StatusApi:
             "worldVersion": world.version,
             "appliedVersion": loop.progress.applied_version,
         }
+
+    def _sections(self) -> Mapping[str, list[Json]]:
+        """Gather the sections of all controllers; those of one name are one list."""
+        sections: dict[str, list[Json]] = {}
+        for each in self.controllers:
+            for name, rows in each.status().items():
+                sections.setdefault(name, []).extend(rows)
+        return sections
 
     def _converging(self) -> Iterable[Json]:
         explained = [self.loop.explain(), *(each.explain() for each in self.controllers)]

@@ -23,6 +23,12 @@ def command(name: str, format_: str) -> None:
         show(status)
 
 
+_DRAWN = frozenset(
+    {"instances", "connectors", "missingConnectors", "operations", "converging", "unknownFields"}
+)
+"""The sections with a place of their own; those of other controllers follow them as plain tables."""
+
+
 def show(status: dict[str, Any]) -> None:
     """Draw a region's status."""
     _headline(status)
@@ -33,9 +39,16 @@ def show(status: dict[str, Any]) -> None:
     _section(status["instances"], "INSTANCE")
     _connectors(status["connectors"])
     _missing_connectors(status["missingConnectors"])
+    for name, rows in _other_sections(status):
+        _section(rows, name.upper())
     _section(status["operations"], "OPERATION")
     _converging(status["converging"])
     _unknown_fields(status["unknownFields"])
+
+
+def _other_sections(status: dict[str, Any]) -> list[tuple[str, Any]]:
+    """List the sections of controllers that have no table of their own here."""
+    return [(name, rows) for name, rows in status.items() if isinstance(rows, list) and name not in _DRAWN]
 
 
 def _headline(status: dict[str, Any]) -> None:

@@ -12,7 +12,8 @@ from fogbank.network.addressing import EXTERNAL_ADDRESSES, PRIVATE_RANGES, first
 from fogbank.resources.compute import Network, Subnetwork, read_address
 from fogbank.resources.compute_indexes import addresses_in_subnetwork, external_addresses
 from fogbank.resources.names import ResourceName
-from fogbank.resources.vpcaccess import connectors_in
+from fogbank.resources.network_ranges import taken_ranges
+from fogbank.resources.network_users import subnetwork_users
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.compute import ranges
 
@@ -46,9 +47,8 @@ def external(world: World, wanted: object = None, also_taken: Iterable[IPv4Addre
 def internal(world: World, subnetwork: Resource, wanted: object = None) -> IPv4Address:
     """Choose an address of a subnetwork; refuses one that is reserved, taken, or a connector's."""
     view = Subnetwork.of(subnetwork)
-    for connector in connectors_in(world, view.network):
-        if connector.subnet == subnetwork.name:
-            raise in_use("subnetwork", subnetwork.name.path, connector.name.path)
+    for user in subnetwork_users(world, view.network, subnetwork.name):
+        raise in_use("subnetwork", subnetwork.name.path, user.path)
     held = addresses_in_subnetwork(world, subnetwork.name)
     taken = {read_address(each.body["address"]) for each in held}
     if wanted:
@@ -73,7 +73,7 @@ def peering_range(world: World, network: Resource, body: Json) -> IPv4Network:
         raise required_field("resource.prefixLength")
     if not 8 <= int(length) <= ranges.SMALLEST:
         raise invalid_value("resource.prefixLength", length, f"Must be between 8 and {ranges.SMALLEST}.")
-    taken = list(ranges.taken_ranges(world, network.name))
+    taken = list(taken_ranges(world, network.name))
     if wanted := body.get("address"):
         found = ranges.subnetwork_range(FIELD, f"{wanted}/{length}")
         ranges.check_disjoint(FIELD, found, iter(taken))
@@ -100,7 +100,7 @@ def endpoint(world: World, network: ResourceName, wanted: object) -> IPv4Address
     if not wanted:
         raise required_field(FIELD)
     address = _read(wanted)
-    ranges.check_disjoint(FIELD, IPv4Network(address), ranges.taken_ranges(world, network))
+    ranges.check_disjoint(FIELD, IPv4Network(address), taken_ranges(world, network))
     return address
 
 

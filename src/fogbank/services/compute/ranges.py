@@ -1,19 +1,10 @@
-"""Ranges of subnetworks: which are allowed, and that no two of a network overlap (behaviour/vpc.md#ranges).
-
-A network's ranges are those of its subnetworks in all regions, primary and secondary, those reserved for
-peering, and those of connectors that brought a range of their own.
-"""
+"""Ranges of subnetworks: which are allowed, and what a refused one is told (behaviour/vpc.md#ranges)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 
 from fogbank.errors import ApiError, invalid_value
-from fogbank.resources.compute import StaticAddress, Subnetwork
-from fogbank.resources.compute_indexes import in_network
-from fogbank.resources.names import ResourceName
-from fogbank.resources.vpcaccess import connectors_in
-from fogbank.resources.world import World
+from fogbank.resources.network_ranges import TakenRange
 
 AUTO_BLOCK = IPv4Network("10.128.0.0/9")
 """Where the subnetworks of auto mode networks live (behaviour/vpc.md#networks)."""
@@ -33,14 +24,6 @@ PROHIBITED = tuple(
         "255.255.255.255/32",
     )
 )
-
-
-@dataclass(frozen=True, slots=True)
-class TakenRange:
-    """A range that a network already holds, and how a refusal names its holder."""
-
-    range: IPv4Network
-    holder: str
 
 
 def parse_range(field: str, text: object) -> IPv4Network:
@@ -65,22 +48,6 @@ def subnetwork_range(field: str, text: object) -> IPv4Network:
         if found.overlaps(prohibited):
             raise invalid_value(field, text, f"Invalid IPCidrRange: {found} overlaps {prohibited}.")
     return found
-
-
-def taken_ranges(
-    world: World, network: ResourceName, without: ResourceName | None = None
-) -> Iterator[TakenRange]:
-    """List every range that ``network`` holds, but for those of the subnetwork ``without``."""
-    for resource in in_network(world, "subnetworks", network):
-        if resource.name != without:
-            holder = f"existing subnetwork '{resource.name.id}' in region '{resource.name.region}'."
-            yield from (TakenRange(each, holder) for each in Subnetwork.of(resource).ranges)
-    for resource in in_network(world, "globalAddresses", network):
-        yield TakenRange(StaticAddress.of(resource).range, f"reserved range '{resource.name.id}'.")
-    for connector in connectors_in(world, network):
-        if connector.subnet is None:
-            holder = f"the range of connector '{connector.name.id}' in region '{connector.region}'."
-            yield TakenRange(connector.range, holder)
 
 
 def check_disjoint(field: str, wanted: IPv4Network, taken: Iterator[TakenRange]) -> None:

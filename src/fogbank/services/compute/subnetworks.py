@@ -11,8 +11,9 @@ from fogbank.errors import invalid_value, required_field, stale_fingerprint
 from fogbank.resources.compute import Network, Router, Subnetwork, refer
 from fogbank.resources.compute_indexes import addresses_in_subnetwork, routers_serving
 from fogbank.resources.names import ResourceName, compute_name
+from fogbank.resources.network_ranges import TakenRange, taken_ranges
+from fogbank.resources.network_users import subnetwork_users
 from fogbank.resources.places import REGIONS
-from fogbank.resources.vpcaccess import connectors_in
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.access import iam_methods
 from fogbank.services.compute import ranges
@@ -77,7 +78,7 @@ def insert(world: World, call: Call) -> Decision:
     network = find_referred(world, "resource.network", body["network"], "networks", call)
     check_free(world, name)
     primary = ranges.subnetwork_range("resource.ipCidrRange", body["ipCidrRange"])
-    ranges.check_disjoint("resource.ipCidrRange", primary, ranges.taken_ranges(world, network.name))
+    ranges.check_disjoint("resource.ipCidrRange", primary, taken_ranges(world, network.name))
     _check_auto_block(network, primary)
     secondary = _secondary(world, network.name, name, primary, body.get("secondaryIpRanges", ()))
     chosen = _chosen(body)
@@ -161,8 +162,8 @@ def _secondary(
     found: list[Json] = []
     if not entries:
         return found
-    taken = [*ranges.taken_ranges(world, network, own)]
-    taken.append(ranges.TakenRange(primary, "the primary range of the subnetwork."))
+    taken = [*taken_ranges(world, network, own)]
+    taken.append(TakenRange(primary, "the primary range of the subnetwork."))
     for index, entry in enumerate(entries):
         field = f"resource.secondaryIpRanges[{index}]"
         name = entry.get("rangeName")
@@ -172,7 +173,7 @@ def _secondary(
         refuse_unbuilt("subnetworks.secondaryIpRanges", entry, {"reservedInternalRange": ()})
         wanted = ranges.subnetwork_range(f"{field}.ipCidrRange", entry.get("ipCidrRange"))
         ranges.check_disjoint(f"{field}.ipCidrRange", wanted, iter(taken))
-        taken.append(ranges.TakenRange(wanted, f"secondary range '{name}' of the subnetwork."))
+        taken.append(TakenRange(wanted, f"secondary range '{name}' of the subnetwork."))
         found.append({"rangeName": name, "ipCidrRange": str(wanted)})
     return found
 
@@ -275,9 +276,7 @@ def expand(world: World, call: Call) -> Decision:
         raise invalid_value(
             "ipCidrRange", text, f"A subnetwork of an auto mode network grows to /{AUTO_LARGEST} at most."
         )
-    ranges.check_disjoint(
-        "ipCidrRange", wanted, ranges.taken_ranges(world, subnetwork.network, resource.name)
-    )
+    ranges.check_disjoint("ipCidrRange", wanted, taken_ranges(world, subnetwork.network, resource.name))
     for each in subnetwork.secondary:
         if wanted.overlaps(each.range):
             raise ranges.conflict("ipCidrRange", wanted, f"secondary range '{each.name}' of the subnetwork.")
@@ -310,9 +309,7 @@ def delete(world: World, call: Call) -> Decision:
 def users(world: World, resource: Resource) -> Iterator[ResourceName]:
     """List what has addresses in a subnetwork, or serves it by name."""
     yield from (address.name for address in addresses_in_subnetwork(world, resource.name))
-    for connector in connectors_in(world, refer(resource.body["network"], "networks")):
-        if connector.subnet == resource.name:
-            yield connector.name
+    yield from subnetwork_users(world, refer(resource.body["network"], "networks"), resource.name)
     yield from (router.name for router in routers_serving(world, resource.name))
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from fogbank.errors import ApiError
 from fogbank.resources import run
 from fogbank.resources.names import ResourceName
+from fogbank.resources.network_users import network_use
 from fogbank.resources.operations import OperationError
 from fogbank.resources.vpcaccess import CONNECTORS, read_connector
 from fogbank.resources.world import Change, Json, Put, Resource, World
@@ -65,10 +66,8 @@ def _failed(asked: Resource, message: str) -> Outcome:
 def _complete(asked: Resource, call: Call, size: Size, place: Place, state: str) -> Resource:
     where = {"subnet": call.body["subnet"]} if place.subnet else {"ipCidrRange": str(place.range)}
     private = {
-        "network": place.network.path,
-        "range": str(place.range),
+        **network_use(place.network, place.range, place.subnet),
         "instances": size.minimum,
-        **({"subnet": place.subnet.path} if place.subnet else {}),
     }
     # The short name, however the client called the network and where only a subnet was given.
     body = {"name": asked.name.path, "network": place.network.id, **where, **size.body, "state": state}

@@ -11,10 +11,12 @@ from ipaddress import IPv4Network
 from typing import Literal
 
 from fogbank.resources.authorization import denied
-from fogbank.resources.compute import StaticAddress, Subnetwork
-from fogbank.resources.compute_indexes import addresses_in_subnetwork, in_network
+from fogbank.resources.compute import Subnetwork
+from fogbank.resources.compute_indexes import addresses_in_subnetwork
 from fogbank.resources.names import ResourceName, compute_name, parse_compute_reference
-from fogbank.resources.vpcaccess import RATES, connectors_in, connectors_with_subnet
+from fogbank.resources.network_ranges import taken_ranges
+from fogbank.resources.network_users import subnetwork_users
+from fogbank.resources.vpcaccess import RATES
 from fogbank.resources.world import Json, World
 from fogbank.services.collections import bad_request
 from fogbank.services.contract import Call
@@ -170,7 +172,7 @@ def _in_subnet(world: World, call: Call, project: str, location: str) -> Place |
 
 
 def _users(world: World, subnet: Subnetwork) -> Iterator[ResourceName]:
-    yield from connectors_with_subnet(world, subnet.name)
+    yield from subnetwork_users(world, subnet.network, subnet.name)
     yield from (address.name for address in addresses_in_subnetwork(world, subnet.name))
 
 
@@ -204,14 +206,5 @@ def parse_network(reference: str, project: str) -> ResourceName:
 def is_taken(world: World, place: Place) -> bool:
     """Return whether a hidden range collides with anything in the network."""
     return place.subnet is None and any(
-        place.range.overlaps(other) for other in _ranges_in(world, place.network)
+        place.range.overlaps(taken.range) for taken in taken_ranges(world, place.network)
     )
-
-
-def _ranges_in(world: World, network: ResourceName) -> Iterator[IPv4Network]:
-    for resource in in_network(world, "subnetworks", network):
-        yield from Subnetwork.of(resource).ranges
-    for address in map(StaticAddress.of, in_network(world, "globalAddresses", network)):
-        if not address.external:
-            yield address.range
-    yield from (c.range for c in connectors_in(world, network) if c.subnet is None)

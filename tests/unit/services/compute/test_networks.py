@@ -1,7 +1,13 @@
 """VPC networks."""
 
+from ipaddress import IPv4Network
+
 import pytest
-from tests.compute_calls import LINK, REGION, Compute, with_default_network
+from tests.compute_calls import LINK, NOW, PROJECT, REGION, Compute, with_default_network
+
+from fogbank.resources.names import ResourceName, compute_name
+from fogbank.resources.network_users import network_use
+from fogbank.resources.world import Resource
 
 
 @pytest.fixture
@@ -160,6 +166,35 @@ def test_a_network_that_something_uses_stays(compute, method, parameters, body, 
     compute(f"{method}.insert", body | {"name": "user", "network": "global/networks/net"}, **parameters)
     message = compute.in_use("networks.delete", network="net")
     assert message.endswith(f"is already being used by 'projects/demo/{user}'")
+
+
+def brought(within, subnetwork=None):
+    """Make a resource of an API that compute does not know, with addresses in the network "net"."""
+    network = compute_name("networks", PROJECT, "global", None, "net")
+    name = ResourceName("toy.instances", f"projects/{PROJECT}/locations/{REGION}/instances/cache")
+    return Resource(name, 7, NOW, {"state": "READY"}, network_use(network, IPv4Network(within), subnetwork))
+
+
+def test_what_another_api_has_in_a_network_keeps_it_and_its_range(compute):
+    compute.network("net")
+    compute.put(brought("10.77.0.0/29"))
+    user = f"projects/{PROJECT}/locations/{REGION}/instances/cache"
+    assert user in compute.in_use("networks.delete", network="net")
+    body = {"name": "s", "network": "global/networks/net", "ipCidrRange": "10.77.0.0/24"}
+    assert compute.refused("subnetworks.insert", body, region=REGION).message == (
+        "Invalid value for field 'resource.ipCidrRange': '10.77.0.0/24'. Invalid IPCidrRange: 10.77.0.0/24 "
+        f"conflicts with the range of instance 'cache' in region '{REGION}'."
+    )
+
+
+def test_what_another_api_has_in_a_subnetwork_keeps_it_and_its_addresses(compute):
+    compute.network("net")
+    compute.subnetwork("s", "10.1.0.0/28")
+    subnetwork = compute_name("subnetworks", PROJECT, "regions", REGION, "s")
+    compute.put(brought("10.1.0.0/28", subnetwork))
+    assert "instances/cache" in compute.in_use("subnetworks.delete", subnetwork="s", region=REGION)
+    body = {"name": "ip", "addressType": "INTERNAL", "subnetwork": f"regions/{REGION}/subnetworks/s"}
+    assert "instances/cache" in compute.refused("addresses.insert", body, region=REGION).message
 
 
 def test_the_effective_firewalls_of_a_network_are_its_own_rules():

@@ -1,0 +1,71 @@
+"""Who has addresses in a VPC network beside compute's own resources: connectors, and whatever an API adds.
+
+An API keeps :func:`network_use` in the private part of its resource. Compute then refuses to delete the
+network or the subnetwork below it, and gives the range to nobody else (behaviour/vpc.md#ranges). The
+surprising fact: no API is named here, so every collection but compute's is asked, each at the cost of one
+look-up in its index.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Network
+
+from fogbank.resources.indexes import Index
+from fogbank.resources.names import ResourceName
+from fogbank.resources.world import Json, Resource, World
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkUser:
+    """The resource ``name`` has its addresses in ``range``.
+
+    ``subnetwork`` is the user's subnetwork that it fills, or None when it brought a range of its own.
+    """
+
+    name: ResourceName
+    range: IPv4Network
+    subnetwork: ResourceName | None
+
+    @property
+    def noun(self) -> str:
+        """What it is called in a refusal: ``connector``."""
+        return self.name.collection.rpartition(".")[2].removesuffix("s")
+
+
+def network_use(network: ResourceName, within: IPv4Network, subnetwork: ResourceName | None) -> Json:
+    """Make the private part of a resource that has its addresses in the range ``within`` of ``network``."""
+    return {
+        "network": network.path,
+        "range": str(within),
+        **({"subnet": subnetwork.path} if subnetwork else {}),
+    }
+
+
+def network_users(world: World, network: ResourceName) -> Iterator[NetworkUser]:
+    """List who has addresses in ``network``, by collection and path; one in state ERROR has none."""
+    for collection in sorted(each for each in world.collections if not each.startswith("compute.")):
+        for found in world.by(_by_network(collection), network.path):
+            if found.body.get("state") != "ERROR":
+                yield _read(found)
+
+
+def subnetwork_users(world: World, network: ResourceName, subnetwork: ResourceName) -> Iterator[ResourceName]:
+    """Name who fills ``subnetwork``, which is one of ``network``."""
+    return (each.name for each in network_users(world, network) if each.subnetwork == subnetwork)
+
+
+@lru_cache(None)
+def _by_network(collection: str) -> Index[Resource]:
+    return Index(collection, _network_of)
+
+
+def _network_of(resource: Resource) -> tuple[str, ...]:
+    private = resource.private
+    return (private["network"],) if "network" in private and "range" in private else ()
+
+
+def _read(resource: Resource) -> NetworkUser:
+    subnet = resource.private.get("subnet")
+    subnetwork = ResourceName("compute.subnetworks", subnet) if subnet else None
+    return NetworkUser(resource.name, IPv4Network(resource.private["range"]), subnetwork)
