@@ -92,10 +92,10 @@ def remove(host: str, name: str) -> None:
 @format_option
 def log(host: str | None, follow: bool, name: str, format_: str) -> None:
     """Print what third parties saw: all of them, or HOST."""
-    print_log(witnessed(running(name), host, follow=follow), as_json=format_ == "json")
+    print_log(site_requests(running(name), host, follow=follow), as_json=format_ == "json")
 
 
-def witnessed(region: RegionNote, host: str | None, *, follow: bool = False) -> Iterable[dict[str, Any]]:
+def site_requests(region: RegionNote, host: str | None, *, follow: bool = False) -> Iterable[dict[str, Any]]:
     """Read what third parties saw, oldest first; with ``follow`` it never ends."""
     return region.operator().follow("/internet/log", forever=follow, host=host)
 
