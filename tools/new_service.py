@@ -1,7 +1,7 @@
 """Begin an API: `make new-service NAME=redis` makes its folder, its tests and its line in the registry.
 
 Google's discovery document gives the title and the versions, and is compiled to tables. Every method of it
-then answers 501 with its name, until somebody writes it: the folder's roles are told at the end.
+then answers UNIMPLEMENTED with its name, until somebody writes it: the folder's roles are told at the end.
 """
 
 import json
@@ -59,11 +59,11 @@ async def test_what_is_not_built_is_refused_by_its_name(tmp_path):
     for method in (each for each in described if not handled(SERVICE, each)):
         with pytest.raises(ApiError) as caught:
             region.calls.check_built(method)
-        assert (caught.value.code, method.id in caught.value.message) == (501, True)
+        assert (caught.value.code, method.id in caught.value.message) == (400, True)
     await region.store.close()
 '''
 
-HINTS = """{name} is registered; each method answers 501 with its name. Next, in its folder below services:
+HINTS = """{name} is registered; each method is refused with its name. Next, in its folder below services:
   one module a collection   its methods, with the permission each needs; a plain one is a Collection
   __init__.py               SERVICE.methods has them
   feature.py                what it attaches to networks (FEATURES), when it does

@@ -86,20 +86,17 @@ _INSTEAD = {"logging": "To read what services wrote: fogbank logs SERVICE"}
 
 def not_implemented(method: str) -> ApiError:
     """Refuse honestly: ``method`` (``compute.v1.instances.insert``) is not built yet."""
-    return _unimplemented(501, method, _INSTEAD.get(method.partition(".")[0], ""))
+    return not_built(method, _INSTEAD.get(method.partition(".")[0], ""))
 
 
-def not_built(part: str) -> ApiError:
-    """Refuse honestly a ``part`` of a method that is built: a field, or a value of one.
+def not_built(part: str, instead: str = "") -> ApiError:
+    """Refuse honestly a ``part`` that is not built: a field, a value of one, a method, a whole API.
 
-    It is a bad request, because clients believe of a 5xx that it passes: gcloud tries for half a minute.
+    It is a bad request, though UNIMPLEMENTED belongs to 501: clients believe of a 5xx that it passes, and
+    gcloud tries for half a minute. A 404 would mean to Terraform that the resource is gone.
     """
-    return _unimplemented(400, part)
-
-
-def _unimplemented(code: int, what: str, instead: str = "") -> ApiError:
-    message = f"Fogbank does not implement {what} yet. See docs/reference/coverage.md for what it does."
-    return ApiError(code, f"{message} {instead}".rstrip(), "UNIMPLEMENTED", "notImplemented")
+    message = f"Fogbank does not implement {part} yet. See docs/reference/coverage.md for what it does."
+    return ApiError(400, f"{message} {instead}".rstrip(), "UNIMPLEMENTED", "notImplemented")
 
 
 class DriverError(Exception):

@@ -17,7 +17,9 @@ class Settings:
     """What a region was started with."""
 
     name: str = _setting("default", "The region's name: regions with different names run side by side.")  # type: ignore[assignment]
-    port: int = _setting(9443, "The port of the proxy on 127.0.0.1; 0 selects a free one.")  # type: ignore[assignment]
+    port: int = _setting(
+        9443, "The port of the proxy on 127.0.0.1; 0 selects a free one, as does a default that is taken."
+    )  # type: ignore[assignment]
     project: str = _setting("demo", "The project that exists from the start.")  # type: ignore[assignment]
     project_number: str = _setting(  # type: ignore[assignment]
         "", "The number of that project when it is created; by default derived from its id."

@@ -97,7 +97,8 @@ class RunningRegion:
     def site_access_log(self, host: str = "") -> list[dict[str, Any]]:
         """List what third parties saw, oldest first."""
         text = self.fogbank("internet", "log", *([host] if host else []), "--format", "json")
-        return _lines(text)
+        found: list[dict[str, Any]] = json.loads(text)
+        return found
 
     def _own_environment(self) -> dict[str, str]:
         return os.environ | {
@@ -173,11 +174,3 @@ def _program(name: str) -> str:
     if found is None:
         raise AssertionError(f"{name} is not on PATH, and these tests run the real one")
     return found
-
-
-def _lines(text: str) -> list[dict[str, Any]]:
-    text = text.strip()
-    if text.startswith("["):
-        found: list[dict[str, Any]] = json.loads(text)
-        return found
-    return [json.loads(line) for line in text.splitlines()]

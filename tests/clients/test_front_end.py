@@ -127,13 +127,19 @@ async def test_compute_and_newer_apis_have_their_own_error_envelopes(call):
 async def test_what_is_not_built_is_refused_with_its_name(call):
     url = "https://redis.googleapis.com/v1/projects/demo/locations/r/instances"
     status, body = await call("GET", url)
-    assert (status, body["error"]["status"]) == (501, "UNIMPLEMENTED")
+    assert (status, body["error"]["status"]) == (400, "UNIMPLEMENTED")
     assert "redis.v1.projects.locations.instances.list" in body["error"]["message"]
 
 
 @pytest.mark.parametrize("host", ["nothing", "asia-east1-nothing"])
-async def test_an_unknown_google_host_has_no_methods(call, host):
-    assert (await call("GET", f"https://{host}.googleapis.com/v1/things"))[0] == 404
+async def test_an_api_that_nobody_built_is_named(call, host):
+    status, body = await call("GET", f"https://{host}.googleapis.com/v1/things")
+    assert (status, body["error"]["status"]) == (400, "UNIMPLEMENTED")
+    assert f"{host}.googleapis.com (GET /v1/things)" in body["error"]["message"]
+
+
+async def test_a_path_that_is_no_method_of_a_built_api_is_not_found(call):
+    assert (await call("GET", "https://run.googleapis.com/v2/things"))[0] == 404
 
 
 async def test_without_credentials_everything_is_refused(call):

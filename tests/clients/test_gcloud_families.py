@@ -365,3 +365,24 @@ def test_regions_zones_project_and_operations(region: RunningRegion) -> None:
     assert {(each["status"], each["progress"]) for each in operations} == {("DONE", 100)}
     name = operations[0]["name"]
     assert region.gcloud_json("compute", "operations", "describe", name, IN1) == operations[0]
+
+
+@pytest.mark.parametrize(
+    ("command", "method"),
+    [
+        (
+            ("redis", "instances", "list", "--region=us-central1"),
+            "redis.v1.projects.locations.instances.list",
+        ),
+        (("container", "clusters", "list"), "container.v1.projects.locations.clusters.list"),
+        (("storage", "buckets", "list"), "storage.v1.buckets.list"),
+        (("sql", "instances", "list"), "sqladmin.googleapis.com (GET /sql/v1beta4/projects/demo/instances)"),
+        (("run", "jobs", "list", IN1), "run.v1.namespaces.jobs.list"),
+    ],
+)
+def test_what_is_not_built_is_named_at_once(
+    region: RunningRegion, command: tuple[str, ...], method: str
+) -> None:
+    began = time.monotonic()
+    assert f"Fogbank does not implement {method} yet" in refused(region, *command)
+    assert time.monotonic() - began < 2

@@ -281,9 +281,7 @@ def test_logs_show_what_instances_wrote_and_what_they_served(region: RunningRegi
     assert any(line.endswith("netcheck listens on port 8080") for line in lines)
     [request] = [line for line in lines if f"GET {url}/info?who=somebody 200 " in line]
     assert request.split()[1] == "run/talkative"
-    entries = [
-        json.loads(line) for line in region.fogbank("logs", "run/talkative", "--format", "json").splitlines()
-    ]
+    entries = json.loads(region.fogbank("logs", "run/talkative", "--format", "json"))
     [entry] = [each for each in entries if each["stream"] == "requests"]
     assert (entry["status"], entry["severity"]) == (200, "INFO")
     assert entry["revision"].startswith("talkative-00001-")

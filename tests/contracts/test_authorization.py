@@ -280,3 +280,12 @@ async def test_a_policy_binds_no_role_that_is_not_there(region, role):
     with pytest.raises(ApiError, match="does not exist in the resource's hierarchy") as refusal:
         await region.call(OWNER, methods("cloudresourcemanager.v1")["projects.setIamPolicy"], "demo", policy)
     assert refusal.value.code == 400
+
+
+async def test_a_refusal_names_the_project_without_version_and_verb(region):
+    read = methods("cloudresourcemanager.v1")["projects.getIamPolicy"]
+    with pytest.raises(ApiError) as refused:
+        await region.call(STRANGER, read, "demo")
+    assert [detail["metadata"] for detail in refused.value.details] == [
+        {"permission": "resourcemanager.projects.getIamPolicy", "resource": "projects/demo"}
+    ]

@@ -18,7 +18,7 @@ PLAIN = "Fogbank does not implement {} yet. See docs/reference/coverage.md for w
 )
 def test_an_unbuilt_method_is_named_and_points_to_a_command_where_there_is_one(method, more):
     error = not_implemented(method)
-    assert (error.code, error.message) == (501, PLAIN.format(method) + more)
+    assert (error.code, error.message) == (400, PLAIN.format(method) + more)
 
 
 @pytest.mark.parametrize(

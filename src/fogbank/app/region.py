@@ -48,6 +48,7 @@ from fogbank.dataplane.linux.world import CONTAINERS, Entered
 from fogbank.frontend.api.application import ApiApplication
 from fogbank.frontend.api.invoke import Api
 from fogbank.frontend.client_environment import environment
+from fogbank.frontend.http.asgi import Receive, Scope, Send
 from fogbank.frontend.http.connections import ALPN, Connections
 from fogbank.frontend.http.proxy import Proxy
 from fogbank.frontend.http.virtual_hosts import Hosts
@@ -62,6 +63,7 @@ from fogbank.lowering.compiler import Compiler
 from fogbank.network.addressing import FABRIC_INSTANCES
 from fogbank.network.packet_captures import ProbeResult
 from fogbank.network.topology import NetnsName
+from fogbank.paths.callers import Callers
 from fogbank.paths.trace import Flow
 from fogbank.resources.authorization import Policies
 from fogbank.resources.clock_offset import stored_offset
@@ -172,6 +174,7 @@ class Region:
                 "metadata": http_server(metadata_application(self.identity, self._facts)),
                 "resolver": resolver.serve,
                 "site": internet.serve,
+                "front-end": http_server(self._to_services, self.authority.listener_context),
             }
         )
         self.registry, images = open_store(places.registry, cache_home())
@@ -217,7 +220,9 @@ class Region:
             open_socket=self.driver.open_socket,
             draw=random.random,
             record=self._note_request,
+            vpc_project=Callers(lambda: self.loop.observed).vpc_project,
         )
+        self.services = Hosts({"run": self.ingress})
         hosts = Hosts(
             {
                 "api": ApiApplication(self.api, self.identity),
@@ -227,6 +232,10 @@ class Region:
             }
         )
         self.proxy = Proxy(Connections(hosts), lambda host: self.authority.tls_context(host, ALPN))
+
+    async def _to_services(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request from inside the world: of Google's hosts only services are there so far."""
+        await self.services(scope, receive, send)
 
     def _make_operator_api(self) -> None:
         settings, store, loop, controllers = self._settings, self.store, self.loop, self.controllers

@@ -12,6 +12,7 @@ from fogbank.control.controller import TraceSource
 from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.linux.firewall.nftables import PORTS_EXHAUSTED
 from fogbank.errors import OperatorError
+from fogbank.network.addressing import FRONT_END
 from fogbank.network.packet_captures import ProbeResult
 from fogbank.network.topology import NetnsName
 from fogbank.paths.compare import compare, observation
@@ -20,6 +21,7 @@ from fogbank.paths.predict import predict
 from fogbank.paths.trace import Dropped, Flow, Trace
 from fogbank.resources.run import SERVICES
 from fogbank.resources.sites import find_site, is_googles
+from fogbank.resources.urls import parse_host
 from fogbank.resources.world import World
 
 Json = dict[str, Any]
@@ -82,9 +84,11 @@ def destination_of(url: str, world: World) -> tuple[IPv4Address, int]:
     """Read the address and port to which ``url`` leads; OperatorError when no path can be told."""
     try:
         parts = urlsplit(url if "//" in url else f"http://{url}")
-        host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 80)
+        host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
     except ValueError as error:
         raise OperatorError(f"{url}: {error}") from error
+    if port is None:
+        raise OperatorError(f"{url}: the port of {parts.scheme}:// is not known. Name it: {url}:PORT")
     try:
         address = IPv4Address(host)
     except AddressValueError:
@@ -100,6 +104,8 @@ def destination_of(url: str, world: World) -> tuple[IPv4Address, int]:
 def _address_of(host: str, url: str, world: World) -> IPv4Address:
     if host == "localhost":
         return IPv4Address("127.0.0.1")
+    if parse_host(host):
+        return FRONT_END
     if is_googles(host):
         raise OperatorError(
             f"{host} is a name of Google's own and no third party; paths to those are not traced yet. "

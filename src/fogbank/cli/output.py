@@ -35,6 +35,15 @@ def print_json(value: object, *, line: bool = False) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=None if line else 2), flush=line)
 
 
+def print_entries(entries: Iterable[object], *, follow: bool) -> None:
+    """Print a list for a program: one array, or one line each as they come when it never ends."""
+    if not follow:
+        print_json(list(entries))
+        return
+    for entry in entries:
+        print_json(entry, line=True)
+
+
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
     """Print rows under ``headings`` as gcloud does, or the sentence ``empty`` when there are none."""
     written = [[_cell(cell) for cell in row] for row in rows]

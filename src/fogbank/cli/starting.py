@@ -25,7 +25,7 @@ from fogbank.cli.regions import RegionNote, answers, find_running, state_folders
 from fogbank.dataplane.linux import world
 from fogbank.errors import OperatorError
 from fogbank.resources.places import REGIONS
-from fogbank.resources.projects import is_usable_id
+from fogbank.resources.projects import is_googles_own, is_usable_id
 from fogbank.settings import Folders, Settings
 from fogbank.store.lines import LARGEST_BYTES
 
@@ -38,11 +38,14 @@ _LEAST_ROOM = 1024 * 1024
 """Bytes that a region cannot begin without: its database, its log and its certificates."""
 
 
-def start(settings: Settings, *, detach: bool, quiet: bool = False) -> tuple[RegionNote, world.Launched]:
+def start(
+    settings: Settings, *, detach: bool, quiet: bool = False, any_port: bool = False
+) -> tuple[RegionNote, world.Launched]:
     """Start a region and wait until it is ready; OperatorError says what is in the way.
 
     With ``detach`` it outlives this process, otherwise it ends with it. What it prints goes to its log when
-    it is detached or ``quiet``.
+    it is detached or ``quiet``. With ``any_port`` a free port serves when another program has the one that is
+    set; the note has which.
     """
     _refuse_unfit_machine()
     _refuse_settings(settings)
@@ -53,7 +56,7 @@ def start(settings: Settings, *, detach: bool, quiet: bool = False) -> tuple[Reg
             _empty(places.root)
             _sweep(places)
         _turn_over(places)
-        listeners = _open_listeners(settings.port, places, patient=killed)
+        listeners = _open_listeners(settings.port, places, patient=killed, any_port=any_port)
         actual = replace(settings, port=listeners.port)
         region = RegionNote(settings.name, asdict(actual) | {"pid": 0, "version": version("fogbank")}, places)
         try:
@@ -76,14 +79,16 @@ def start(settings: Settings, *, detach: bool, quiet: bool = False) -> tuple[Reg
     return replace(region, note=region.note | {"pid": launched.pid}), launched
 
 
-def _open_listeners(port: int, places: Folders, *, patient: bool) -> world.Listeners:
+def _open_listeners(port: int, places: Folders, *, patient: bool, any_port: bool) -> world.Listeners:
     """Open the listeners; when the last region here was killed, wait for the kernel to close its own."""
     deadline = time.monotonic() + (_DYING_SECONDS if patient else 0.0)
     while True:
         try:
             return world.open_listeners(port, places.socket)
-        except OperatorError:
+        except OperatorError as error:
             if time.monotonic() >= deadline:
+                if any_port and isinstance(error, world.PortTakenError):
+                    return world.open_listeners(0, places.socket)
                 raise
             time.sleep(_POLL_SECONDS)
 
@@ -143,6 +148,14 @@ def forget(region: RegionNote) -> None:
         _remove(region)
 
 
+def delete_folder(places: Folders) -> None:
+    """Delete the state of a region that has ended; OperatorError when one has begun there meanwhile."""
+    with _opened(places.root) as descriptor:
+        if not _try_lock(descriptor):
+            raise OperatorError(f"A region is being started in {places.root}: its state was not deleted.")
+        shutil.rmtree(places.root)
+
+
 def _remove(region: RegionNote) -> None:
     region.folders.running.unlink(missing_ok=True)
     region.folders.socket.unlink(missing_ok=True)
@@ -160,6 +173,10 @@ def _refuse_unfit_machine() -> None:
 
 def _refuse_settings(settings: Settings) -> None:
     """Refuse a project or a region that no client could use."""
+    if is_googles_own(settings.project):
+        raise OperatorError(
+            f"--project: {settings.project!r} is a project of Google's service agents. Use another."
+        )
     if not is_usable_id(settings.project):
         raise OperatorError(
             f"--project: {settings.project!r} cannot be a project's id. Use 3 to 30 lower-case letters, "
@@ -242,9 +259,9 @@ def _try_lock(descriptor: int) -> bool:
 def _sweep(ours: Folders) -> None:
     """Remove what ephemeral regions left behind when they were killed."""
     for root in ours.root.parent.iterdir():
-        if root == ours.root or answers(Folders(root).socket):
+        if root == ours.root or root.is_symlink() or not root.is_dir() or answers(Folders(root).socket):
             continue
-        with _opened(root) as descriptor:
+        with suppress(FileNotFoundError), _opened(root) as descriptor:  # another start may sweep, too
             if _try_lock(descriptor):  # otherwise it is just being started, or does not answer
                 shutil.rmtree(root)
 

@@ -56,10 +56,18 @@ async def _attempt(
         return False
 
 
+def probe_request(probe: ContainerProbe, address: IPv4Address) -> bytes:
+    """Write the request of an HTTP probe with its headers; a host of theirs replaces the address."""
+    given = {name.lower() for name, _ in probe.headers}
+    host = () if "host" in given else (("Host", f"{address}:{probe.port}"),)
+    lines = (*host, *probe.headers, ("Connection", "close"))
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines)
+    return f"GET {probe.path} HTTP/1.1\r\n{head}\r\n".encode()
+
+
 async def _answers(probe: ContainerProbe, connection: socket.socket, address: IPv4Address) -> bool:
     loop = asyncio.get_running_loop()
-    request = f"GET {probe.path} HTTP/1.1\r\nHost: {address}:{probe.port}\r\nConnection: close\r\n\r\n"
-    await loop.sock_sendall(connection, request.encode())
+    await loop.sock_sendall(connection, probe_request(probe, address))
     answer = b""
     while b"\r\n" not in answer and (more := await loop.sock_recv(connection, 512)):
         answer += more

@@ -173,6 +173,11 @@ def _candidates(host: str) -> tuple[Document, ...]:
     return tuple(d for d in documents().values() if host in {d.host, "www.googleapis.com"})
 
 
+def apis_of(host: str) -> frozenset[str]:
+    """Return the short names of the described APIs that answer on ``host``."""
+    return frozenset(document.api for document in _candidates(parse_host(host)[0]))
+
+
 def find(host: str, verb: str, raw_path: str) -> Match | None:
     """Find the method that a request calls; None when Google has none.
 

@@ -1,4 +1,4 @@
-"""The small internet: one router, the third parties around it, and the serverless fabric beside them.
+"""The small internet: one router with Google's front end on it, third parties and the fabric beside it.
 
 Packets to addresses that nobody has are silently dropped here (blackhole), as on the real one. Routes to NAT
 addresses are added by `cloud_nat`, which knows the VPC that owns each.
@@ -10,14 +10,17 @@ from ipaddress import IPv4Interface
 from fogbank.lowering.feature import Feature, Source
 from fogbank.lowering.fragments import Fragment
 from fogbank.lowering.netns_names import ETH0, INTERNET, LOOPBACK, device_to, site_netns
-from fogbank.network.addressing import ANYWHERE, INTERNET_ROUTER, host
+from fogbank.network.addressing import ANYWHERE, FRONT_END, INTERNET_ROUTER, host
 from fogbank.network.topology import Address, Element, Hop, Link, Listener, NetworkNamespace, Port, Route
 from fogbank.resources.fleet import Instance
 from fogbank.resources.names import ResourceName
-from fogbank.resources.sites import BUILTIN_SITES, SITES, Site, read_site, site_name
+from fogbank.resources.sites import BUILTIN_SITES, SITES, WEB_PORTS, Site, read_site, site_name
 
 SITE_SERVICE = "site"
 """The service behind every third party's sockets."""
+
+FRONT_END_SERVICE = "front-end"
+"""The service behind the names of Cloud Run services."""
 
 
 class Internet(Feature):
@@ -39,7 +42,9 @@ def _router() -> Fragment:
         (
             NetworkNamespace(INTERNET, forwards=True),
             Address(Port(INTERNET, LOOPBACK), IPv4Interface(INTERNET_ROUTER)),
+            Address(Port(INTERNET, LOOPBACK), IPv4Interface(FRONT_END)),
             Route(INTERNET, ANYWHERE, ()),
+            *(Listener(INTERNET, FRONT_END, port, "tcp", FRONT_END_SERVICE) for port in WEB_PORTS),
         )
     )
 

@@ -21,6 +21,9 @@ EXTERNAL_ADDRESSES = IPv4Network("203.0.113.0/24")
 EGRESS_POOL = IPv4Network("198.51.100.0/24")
 """The sources of serverless egress that no VPC takes (behaviour/cloud-run.md#egress)."""
 
+FRONT_END = IPv4Address("192.0.2.1")
+"""Where Google's front end is on the internet: every name under run.app is there."""
+
 ANYWHERE = IPv4Network("0.0.0.0/0")
 
 PRIVATE_RANGES = tuple(

@@ -21,10 +21,13 @@ ACCOUNT_KEYS = "iam.keys"
 ACCOUNT_POLICIES = "iam.policies"
 CUSTOM_ROLES = "iam.roles"
 
-OPERATOR_ACCOUNT_ID = "fogbank"
-"""The id of the region's own service account, which owns every project: nobody may create another one."""
+OPERATOR_ID = "fogbank"
+"""What stands before the @ in the address of the region's own account, which is no resource."""
 
-_AGENT_PROJECTS = frozenset(
+_FIRST_NUMBER = 10**11
+_NUMBERS = 9 * 10**11
+_USABLE = re.compile(r"[a-z][-a-z0-9]{1,28}[a-z0-9]")
+_GOOGLES_OWN = frozenset(
     {
         "bigquery-encryption",
         "cloud-redis",
@@ -34,11 +37,6 @@ _AGENT_PROJECTS = frozenset(
         "service-networking",
     }
 )
-"""Google's projects that service agents have their addresses in, beside ``gcp-sa-…``."""
-
-_FIRST_NUMBER = 10**11
-_NUMBERS = 9 * 10**11
-_USABLE = re.compile(r"[a-z][-a-z0-9]{1,28}[a-z0-9]")
 
 
 def is_usable_id(project: str) -> bool:
@@ -46,12 +44,16 @@ def is_usable_id(project: str) -> bool:
 
     It is looser than what Google creates (six characters and more), because ids such as ``demo`` are handy.
     """
-    return _USABLE.fullmatch(project) is not None and not is_google_id(project)
+    return _USABLE.fullmatch(project) is not None and not is_googles_own(project)
 
 
-def is_google_id(project: str) -> bool:
-    """Return whether the project with this id is Google's: whoever had it could create service agents."""
-    return project in _AGENT_PROJECTS or project.startswith("gcp-sa-")
+def is_googles_own(project: str) -> bool:
+    """Return whether a project is one of those that Google's service agents belong to.
+
+    Nobody else may have it: its owner could make accounts with the addresses of agents, to which the policies
+    of all other projects give roles (IAM's documentation, "Service agents").
+    """
+    return project in _GOOGLES_OWN or project.startswith("gcp-sa-")
 
 
 def project_name(project: str) -> ResourceName:

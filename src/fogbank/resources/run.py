@@ -27,6 +27,8 @@ MIN_SCALE = "autoscaling.knative.dev/minScale"
 MAX_SCALE = "autoscaling.knative.dev/maxScale"
 SERVICE_MIN_SCALE = "run.googleapis.com/minScale"
 SERVICE_MAX_SCALE = "run.googleapis.com/maxScale"
+SCALING_MODE = "run.googleapis.com/scalingMode"
+MANUAL_COUNT = "run.googleapis.com/manualInstanceCount"
 SERVICE_LABEL = "serving.knative.dev/service"
 URLS = "run.googleapis.com/urls"
 IAM_CHECK_OFF = "run.googleapis.com/invoker-iam-disabled"
@@ -53,11 +55,12 @@ class Readiness(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ContainerProbe:
-    """A start-up probe; times in seconds. ``path`` is for ``http``, ``service`` for ``grpc``."""
+    """A start-up probe; times in seconds; ``path``, ``headers`` for ``http``, ``service`` for ``grpc``."""
 
     kind: Literal["tcp", "http", "grpc"]
     port: int
     path: str = "/"
+    headers: tuple[tuple[str, str], ...] = ()
     service: str = ""
     initial_delay: int = 0
     period: int = 240
@@ -114,7 +117,8 @@ class RunService:
     """What the front end and the control loop know of a service.
 
     ``traffic`` is what serves now (the status), ``latest_created`` and ``latest_ready`` are revision ids,
-    ``urls`` all addresses of the service, the shown one first.
+    ``urls`` all addresses of the service, the shown one first. ``manual_instances`` is how many instances it
+    has whatever the load, None when it scales by itself.
     """
 
     name: ResourceName
@@ -125,6 +129,7 @@ class RunService:
     latest_created: str | None
     latest_ready: str | None
     min_instances: int
+    manual_instances: int | None
     ingress: str
     iam_check: bool
 
@@ -218,6 +223,7 @@ def _probe(container: Json, annotations: Mapping[str, str]) -> ContainerProbe | 
         kind=kind,
         port=int(action.get("port") or port),
         path=action.get("path") or "/",
+        headers=tuple((each["name"], each.get("value", "")) for each in action.get("httpHeaders", ())),
         service=action.get("service", ""),
         initial_delay=int(probe.get("initialDelaySeconds", 0)),
         period=int(probe.get("periodSeconds", 10)),
@@ -241,9 +247,15 @@ def read_service(resource: Resource) -> RunService:
         latest_created=status.get("latestCreatedRevisionName"),
         latest_ready=status.get("latestReadyRevisionName"),
         min_instances=int(annotations.get(SERVICE_MIN_SCALE, 0)),
+        manual_instances=int(annotations.get(MANUAL_COUNT, 0)) if is_manual(annotations) else None,
         ingress=annotations.get(INGRESS, "all"),
         iam_check=annotations.get(IAM_CHECK_OFF) != "true",
     )
+
+
+def is_manual(annotations: Mapping[str, str]) -> bool:
+    """Return whether a service with ``annotations`` has a number of instances that its user sets."""
+    return annotations.get(SCALING_MODE) == "manual"
 
 
 def _target(entry: Json) -> Target:

@@ -41,8 +41,13 @@ def connect(address: str, port: int, timeout: float) -> socket.socket:
     return connection
 
 
-def fetch(url: str, timeout: float, lookup: Callable[[str], list[str]]) -> dict[str, object]:
-    """Get ``url`` within ``timeout`` seconds; OSError when the network or the other side fails."""
+def fetch(
+    url: str, timeout: float, lookup: Callable[[str], list[str]], header: str = ""
+) -> dict[str, object]:
+    """Get ``url`` within ``timeout`` seconds; OSError when the network or the other side fails.
+
+    ``header`` is one more line of the request's head (``Name: value``).
+    """
     scheme, host, port, path = split_url(url)
     deadline = time.monotonic() + timeout
     connection = connect(lookup(host)[0], port, deadline - time.monotonic())
@@ -51,9 +56,10 @@ def fetch(url: str, timeout: float, lookup: Callable[[str], list[str]]) -> dict[
         if scheme == "https":
             connection = _secured(connection, host)
         name = host if port in {80, 443} else f"{host}:{port}"
+        more = f"{header}\r\n" if header else ""
         connection.sendall(
             f"GET {path} HTTP/1.1\r\nHost: {name}\r\nUser-Agent: netcheck\r\n"
-            f"Accept: */*\r\nConnection: close\r\n\r\n".encode("latin-1")
+            f"Accept: */*\r\nConnection: close\r\n{more}\r\n".encode("latin-1")
         )
         status, body = parse_answer(_read_all(connection, deadline))
     finally:

@@ -15,7 +15,7 @@ from fogbank.samples.web import SampleRequest, SampleResponse, Server, say
 _HELP = """netcheck: what the network looks like from inside this container.
 
   /info                                    addresses, routes, environment
-  /egress?url=http://ifconfig.me           fetch a page; timeout=5
+  /egress?url=http://ifconfig.me           fetch a page; timeout=5 id_token=1
   /tcp?host=H&port=80&count=10             open connections at once; hold=0 timeout=5
   /udp?host=H&port=53&payload=hello        send datagrams, wait for replies; count=1 timeout=2
   /dns?name=ifconfig.me                    resolve a name
@@ -85,8 +85,9 @@ def _lines(path: str) -> list[str]:
 
 
 def egress(query: dict[str, str]) -> probes.Json:
-    """Fetch ``url`` (``timeout``)."""
-    return probes.egress(_text(query, "url"), _seconds(query, "timeout", 5))
+    """Fetch ``url`` (``timeout``; with ``id_token`` as the service account)."""
+    timeout, id_token = _seconds(query, "timeout", 5), bool(query.get("id_token"))
+    return probes.egress(_text(query, "url"), timeout, id_token=id_token)
 
 
 def tcp(query: dict[str, str]) -> probes.Json:

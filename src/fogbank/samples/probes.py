@@ -10,9 +10,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from fogbank.samples.http import connect, fetch
+from fogbank.samples.http import connect, fetch, split_url
 
 Json = dict[str, object]
+
+IDENTITY = "http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/identity"
 
 _MANY = 20_000
 
@@ -62,9 +64,20 @@ def lookup(host: str) -> list[str]:
     return [str(entry[4][0]) for entry in found]
 
 
-def egress(url: str, timeout: float) -> Json:
-    """Fetch ``url``: status, body, and both ends of the connection as this side sees them."""
-    return measured(lambda: fetch(url, timeout, lookup))
+def egress(url: str, timeout: float, *, id_token: bool = False) -> Json:
+    """Fetch ``url``: status, body, and both ends of the connection as this side sees them.
+
+    With ``id_token`` the request carries the service account's ID token for the URL's host.
+    """
+    return measured(lambda: fetch(url, timeout, lookup, _bearer(url, timeout) if id_token else ""))
+
+
+def _bearer(url: str, timeout: float) -> str:
+    """Write the header with the ID token that the metadata server gives for the host of ``url``."""
+    scheme, host, _, _ = split_url(url)
+    asked = f"{IDENTITY}?audience={scheme}://{host}"
+    token = fetch(asked, timeout, lookup, "Metadata-Flavor: Google")["body"]
+    return f"Authorization: Bearer {token}"
 
 
 def dns(name: str) -> Json:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 from typing import cast
 
+from fogbank.network.addressing import FRONT_END
 from fogbank.network.topology import Listener
 from fogbank.resources.sites import find_site
 from fogbank.resources.world import World
@@ -35,11 +36,13 @@ _MOST_STREAMS = 32
 
 
 def world_answers(world: Callable[[], World]) -> Answers:
-    """Resolve the metadata server and the third parties of the present ``world``."""
+    """Resolve the metadata server, Cloud Run services and the third parties of the present ``world``."""
 
     def answers(_client: IPv4Address, name: str, kind: str) -> tuple[IPv4Address, ...] | None:
         if name in METADATA_NAMES:
             addresses: tuple[IPv4Address, ...] = (METADATA_ADDRESS,)
+        elif name.endswith(".run.app"):  # a wildcard, as Google's: whether the service exists, HTTP tells
+            addresses = (FRONT_END,)
         elif site := find_site(world(), name):
             addresses = (site.address,)
         else:

@@ -7,12 +7,15 @@ event loop.
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fogbank.frontend.http.asgi import Application
 from fogbank.frontend.http.connections import Connections
 from fogbank.network.topology import Key, Listener
+
+HTTPS = 443
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +56,14 @@ class ListenerServers:
             opened.close()
 
 
-def http_server(app: Application) -> Serve:
-    """Make a server of an ASGI application over plain HTTP."""
+def http_server(app: Application, tls: Callable[[], ssl.SSLContext] | None = None) -> Serve:
+    """Make a server of an ASGI application over HTTP; on port 443 under the context that ``tls`` makes."""
 
-    async def serve(_listener: Listener | None, opened: socket.socket) -> None:
+    async def serve(listener: Listener | None, opened: socket.socket) -> None:
         connections = Connections(app)
         connections.start()
-        server = await connections.listen(opened)
+        secured = tls is not None and listener is not None and listener.port == HTTPS
+        server = await connections.listen(opened, tls() if tls and secured else None)
         try:
             await server.serve_forever()
         finally:

@@ -28,6 +28,7 @@ VPC = NetnsName("vpc/demo/default")
     [
         ("http://ifconfig.me", ("192.0.2.2", 80)),
         ("https://ifconfig.me/ip", ("192.0.2.2", 443)),
+        ("https://web-abc-du.a.run.app/x", ("192.0.2.1", 443)),
         ("10.124.0.3:6379", ("10.124.0.3", 6379)),
     ],
 )
@@ -43,9 +44,7 @@ def test_what_never_leaves_the_instance_has_no_path(url: str) -> None:
         destination_of(url, World())
 
 
-@pytest.mark.parametrize(
-    "host", ["storage.googleapis.com", "web-abc-du.a.run.app", "metadata.google.internal", "RUN.APP."]
-)
+@pytest.mark.parametrize("host", ["storage.googleapis.com", "metadata.google.internal", "RUN.APP."])
 def test_a_name_of_googles_is_not_offered_as_a_third_party(host: str) -> None:
     with pytest.raises(OperatorError, match=r"Google's own.*not traced yet") as refused:
         destination_of(f"https://{host}", World())
@@ -55,6 +54,12 @@ def test_a_name_of_googles_is_not_offered_as_a_third_party(host: str) -> None:
 def test_an_unknown_host_can_be_added() -> None:
     with pytest.raises(OperatorError, match=r"fogbank internet add sms\.example\.com"):
         destination_of("http://sms.example.com", World())
+
+
+def test_a_scheme_without_a_known_port_needs_one() -> None:
+    with pytest.raises(OperatorError, match="the port of ftp:// is not known"):
+        destination_of("ftp://ifconfig.me", World())
+    assert destination_of("redis://10.124.0.3:6379", World()) == (IPv4Address("10.124.0.3"), 6379)
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://ifconfig.me:99999"])

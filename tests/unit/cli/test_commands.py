@@ -104,8 +104,7 @@ TIME                         SOURCE                 HOST                        
 2026-01-02T03:04:05.678Z     203.0.113.2:1024       ifconfig.me                   GET     200     /
 2026-01-02T03:04:05.678Z     203.0.113.2:1024       ifconfig.me                   GET     200     /
 """)
-    lines = fogbank("internet", "log", "--format", "json").out.splitlines()
-    assert [json.loads(line) for line in lines] == [SEEN, SEEN]
+    assert json.loads(fogbank("internet", "log", "--format", "json").out) == [SEEN, SEEN]
     assert [asked for asked, _ in talker.heard] == ["GET /internet/log?host=ifconfig.me", "GET /internet/log"]
 
 
@@ -114,6 +113,9 @@ def test_logs_of_one_service(talker, fogbank):
     talker.answers["GET /logs"] = (200, [line])
     assert fogbank("logs", "run/a").out == "t  run/a  oh\n"
     assert talker.heard == [("GET /logs?resource=run%2Fa", None)]
+    assert json.loads(fogbank("logs", "--format", "json").out) == [line]
+    talker.answers["GET /logs"] = (200, [])
+    assert json.loads(fogbank("logs", "--format", "json").out) == []
 
 
 def test_credentials_are_printed_or_written_for_their_owner_alone(talker, fogbank, tmp_path):
@@ -286,7 +288,7 @@ t2  version 2: 20 changes in 12 ms
 
 def test_the_plan_of_a_converged_region_is_empty(talker, fogbank):
     talker.answers["GET /plan"] = (200, {"pending": [], "passes": []})
-    assert fogbank("plan").out == "Now: everything is as promised.\n"
+    assert fogbank("plan").out == "Now: nothing would change.\n"
 
 
 @pytest.mark.parametrize("words", [("status",), ("internet", "list"), ("list",)])

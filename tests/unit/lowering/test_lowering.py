@@ -72,7 +72,7 @@ def test_a_region_without_resources_is_the_internet_and_the_fabric():
         "fabric",
         "site",
     }
-    assert {s.service for s in found.of_kind(Listener)} == {"metadata", "resolver", "site"}
+    assert {s.service for s in found.of_kind(Listener)} == {"front-end", "metadata", "resolver", "site"}
 
 
 def test_a_partner_listens_on_its_own_ports_too_for_datagrams_as_well():

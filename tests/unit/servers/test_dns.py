@@ -34,6 +34,8 @@ def ask(name: str, kind: str = "A") -> dns.message.Message:
         ("IFCONFIG.me.", "192.0.2.2"),
         ("metadata.google.internal", "169.254.169.254"),
         ("metadata", "169.254.169.254"),
+        ("web-abcdefghij-du.a.run.app", "192.0.2.1"),
+        ("blue---web-123.asia-northeast3.run.app", "192.0.2.1"),
     ],
 )
 def test_the_worlds_names_resolve(name, address):
@@ -48,7 +50,9 @@ def test_another_type_of_a_known_name_is_empty(kind):
     assert (answer.rcode(), answer.answer) == (dns.rcode.NOERROR, [])
 
 
-@pytest.mark.parametrize("name", ["example.com", "me", "x.ifconfig.me", ".", "compute.googleapis.com"])
+@pytest.mark.parametrize(
+    "name", ["example.com", "me", "run.app", "x.ifconfig.me", ".", "compute.googleapis.com"]
+)
 def test_nothing_else_exists(name):
     assert ask(name).rcode() == dns.rcode.NXDOMAIN
 

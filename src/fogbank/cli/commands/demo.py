@@ -103,7 +103,7 @@ class Story:
         _title("Read the third party's own record")
         _say(f"fogbank internet log {_SITE}")
         entries = list(site_requests(self._region, _SITE))
-        print_log(entries, as_json=False)
+        print_log(entries)
         return {str(entry["sourceIp"]) for entry in entries}
 
     def _trace(self, source: str, url: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from fogbank.cli.options import examples, follow_option, format_option, name_option
-from fogbank.cli.output import print_json, print_table
+from fogbank.cli.output import print_entries, print_json, print_table
 from fogbank.cli.regions import RegionNote, running
 
 _LOG = ("time", "sourceIp", "sourcePort", "host", "method", "path", "status")
@@ -92,7 +92,12 @@ def remove(host: str, name: str) -> None:
 @format_option
 def log(host: str | None, follow: bool, name: str, format_: str) -> None:
     """Print what third parties saw: all of them, or HOST."""
-    print_log(site_requests(running(name), host, follow=follow), as_json=format_ == "json")
+    entries = site_requests(running(name), host, follow=follow)
+    if format_ == "json":
+        shown = ({key: entry[key] for key in _LOG if key in entry} for entry in entries)
+        print_entries(shown, follow=follow)
+    else:
+        print_log(entries)
 
 
 def site_requests(region: RegionNote, host: str | None, *, follow: bool = False) -> Iterable[dict[str, Any]]:
@@ -100,13 +105,10 @@ def site_requests(region: RegionNote, host: str | None, *, follow: bool = False)
     return region.operator().follow("/internet/log", forever=follow, host=host)
 
 
-def print_log(entries: Iterable[dict[str, Any]], *, as_json: bool) -> None:
+def print_log(entries: Iterable[dict[str, Any]]) -> None:
     """Print log entries as they come."""
     heading = _LOG_LINE.format("TIME", "SOURCE", "HOST", "METHOD", "STATUS", "PATH")
     for entry in entries:
-        if as_json:
-            print_json({key: entry[key] for key in _LOG if key in entry}, line=True)
-            continue
         if heading:
             click.echo(heading)
             heading = ""

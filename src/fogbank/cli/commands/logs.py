@@ -3,7 +3,7 @@
 import click
 
 from fogbank.cli.options import examples, follow_option, format_option, name_option
-from fogbank.cli.output import print_json
+from fogbank.cli.output import print_entries
 from fogbank.cli.regions import running
 
 _COLOURS = {"ERROR": "red", "WARNING": "yellow", "CRITICAL": "red"}
@@ -20,9 +20,10 @@ def command(resource: str | None, follow: bool, name: str, format_: str) -> None
     RESOURCE is a service (production or run/production), one of its instances, or connector/NAME, whose log
     says when it scaled out. Without RESOURCE, all logs.
     """
-    for entry in running(name).operator().follow("/logs", forever=follow, resource=resource):
-        if format_ == "json":
-            print_json(entry, line=True)
-            continue
+    entries = running(name).operator().follow("/logs", forever=follow, resource=resource)
+    if format_ == "json":
+        print_entries(entries, follow=follow)
+        return
+    for entry in entries:
         colour = _COLOURS.get(str(entry.get("severity", "")))
         click.echo(f"{entry['time']}  {entry['resource']}  " + click.style(entry["text"], fg=colour))

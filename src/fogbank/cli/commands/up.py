@@ -50,8 +50,10 @@ def command(detach: bool, **chosen: Any) -> int:
     settings = Settings(**chosen)
     started = time.monotonic()
     with working(f"Starting region '{settings.name}'"):
-        region, launched = start(settings, detach=detach)
+        region, launched = start(settings, detach=detach, any_port=_is_default("port"))
     took = time.monotonic() - started
+    if settings.port and region.port != settings.port:
+        click.echo(f"Port {settings.port} is taken, so the proxy has a free one: {region.port}.", err=True)
     if detach:
         click.echo(greeting(region, took))
         return Exit.OK
@@ -63,6 +65,12 @@ def command(detach: bool, **chosen: Any) -> int:
         return Exit.OK
     finally:
         forget(region)
+
+
+def _is_default(parameter: str) -> bool:
+    """Return whether nobody chose ``parameter``, by an option or by a variable."""
+    source = click.get_current_context().get_parameter_source(parameter)
+    return source is click.core.ParameterSource.DEFAULT
 
 
 def greeting(region: RegionNote, took: float) -> str:

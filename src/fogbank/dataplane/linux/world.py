@@ -9,6 +9,7 @@ any of ours, and with that one the kernel ends every process, mount, interface a
 """
 
 import contextlib
+import errno
 import json
 import os
 import resource
@@ -59,6 +60,10 @@ class Listeners:
         self.operator.close()
 
 
+class PortTakenError(OperatorError):
+    """Another program has the port."""
+
+
 def open_listeners(port: int, operator: Path) -> Listeners:
     """Open 127.0.0.1:``port`` and the Unix socket ``operator`` (0600); OperatorError names the remedy."""
     proxy = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -68,9 +73,10 @@ def open_listeners(port: int, operator: Path) -> Listeners:
         proxy.listen(1024)
     except OSError as error:
         proxy.close()
-        raise OperatorError(
+        kind = PortTakenError if error.errno == errno.EADDRINUSE else OperatorError
+        raise kind(
             f"port {port} of 127.0.0.1 cannot be opened ({error.strerror}). Choose another with --port, or "
-            "--port 0 for a free one; `fogbank status` shows the regions that are up."
+            "--port 0 for a free one; `fogbank list` shows your regions."
         ) from error
     try:
         listener = _open_operator(operator)

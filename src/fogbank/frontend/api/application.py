@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from fogbank.discovery.enums import NUMBERED, with_numbers
 from fogbank.discovery.routes import DiscoveryMethod, Match, find
-from fogbank.errors import ApiError
+from fogbank.errors import ApiError, not_built
 from fogbank.frontend.api.batch import answer_batch, is_batch
 from fogbank.frontend.api.error_envelopes import (
     challenge,
@@ -93,7 +93,7 @@ class ApiApplication:
         try:
             principal = self._identity.authenticate(_authorization(request))
             if match is None:
-                raise unknown_method(request.verb, request.host, request.path)  # noqa: TRY301 - one envelope
+                raise self._unknown(request)  # noqa: TRY301 - one envelope
             return json_reply(200, await self._dispatch(request, match, principal))
         except ApiError as error:
             wanted = challenge(sent=_authorization(request) is not None) if error.code == 401 else ""
@@ -102,6 +102,12 @@ class ApiApplication:
             reference = secrets.token_hex(4)
             _log.exception("%s %s%s failed: %s", request.verb, request.host, request.path, reference)
             return json_reply(500, error_body(self._dialect(match), internal_error(reference)))
+
+    def _unknown(self, request: ApiRequest) -> ApiError:
+        """Refuse what no discovery table has: an API that nobody built, or a method that Google has not."""
+        if self._api.serves(request.host):
+            return unknown_method(request.verb, request.host, request.path)
+        return not_built(f"{request.host} ({request.verb} {request.path})")
 
     def _dialect(self, match: Match | None) -> ErrorDialect:
         api = match.method.api if match else ""

@@ -16,9 +16,10 @@ _ACCOUNTS = "oauth2"
 
 _INTRODUCTION = """# Coverage
 
-The methods of Google's APIs that Fogbank answers. All other methods of these APIs are refused with status 501
-and their name; a request that matches no method gets 404, an unsupported field 400 with its name. This page
-is generated (`make docs`) from Google's discovery documents and the handlers in the code.
+The methods of Google's APIs that Fogbank answers. All other methods, other APIs and unsupported fields are
+refused with status 400 and their name, because clients repeat a 501 for half a minute. A request that matches
+no method of an answered API gets 404. This page is generated (`make docs`) from Google's discovery documents
+and the handlers in the code.
 
 | API | version | methods | answered |
 |---|---|---:|---:|

@@ -38,7 +38,7 @@ def challenge(*, sent: bool) -> str:
 
 
 def unknown_method(verb: str, host: str, path: str) -> ApiError:
-    """Refuse a request that is no method of any API that Fogbank knows."""
+    """Refuse a request to an API that is built and has no such method."""
     message = f"Method not found: no API that Fogbank knows has {verb} https://{host}{path}"
     return ApiError(404, message, "NOT_FOUND", "notFound")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from fogbank.discovery.routes import DiscoveryMethod, Match, methods, split_template
+from fogbank.discovery.routes import DiscoveryMethod, Match, apis_of, methods, split_template
 from fogbank.discovery.schemas import check_response, convert_request
 from fogbank.errors import not_implemented
 from fogbank.frontend.api.authorization import Authorization, check_path
@@ -97,6 +97,10 @@ class Api:
         """Return how an API writes errors; None when it is not built."""
         service = self._services.get(api)
         return service.errors if service is not None else None
+
+    def serves(self, host: str) -> bool:
+        """Return whether an API that is built answers on ``host``."""
+        return any(api in self._services for api in apis_of(host))
 
     def check_built(self, method: DiscoveryMethod) -> None:
         """Refuse honestly a method that nobody handles."""
@@ -256,6 +260,8 @@ class Api:
     async def _settled(self, committed: Committed) -> Json:
         """Answer a write, after the network had a moment to follow."""
         decision = committed.decision
+        if decision.opened is not None:
+            return self._rendered(decision.opened)
         if (operation := decision.operation) is not None:
             path = operation.name.path
             if self._store.world.operations.get(path, operation).status != "DONE":

@@ -44,7 +44,7 @@ def kind_of(host: str) -> HostKind | None:
 class Hosts:
     """The ASGI application that sends each request to the one its host and path belong to.
 
-    ``applications`` has one for each kind that is served; what is missing is answered with 501.
+    ``applications`` has one for each kind that is served; what is missing is refused with 400.
     """
 
     def __init__(self, applications: Mapping[HostKind, Application]) -> None:
@@ -68,7 +68,7 @@ class Hosts:
 def _refusal(host: str, kind: HostKind | None) -> HttpResponse:
     if kind is None:
         return text_answer(f"{host or 'No host'} is not served by Fogbank.\n", 404)
-    return text_answer(f"Fogbank does not implement {kind} hosts ({host}) yet.\n", 501)
+    return text_answer(f"Fogbank does not implement {kind} hosts ({host}) yet.\n", 400)
 
 
 def _host(scope: Scope) -> str:

@@ -42,7 +42,7 @@ from fogbank.frontend.ingress.forwarded_headers import BadAnswerError, new_trace
 from fogbank.network.topology import NetnsName
 from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
-from fogbank.resources.run import SERVICES, Revision, Target, read_revision, read_service
+from fogbank.resources.run import SERVICES, Revision, RunService, Target, read_revision, read_service
 from fogbank.resources.urls import parse_host
 from fogbank.resources.world import Resource, World
 
@@ -67,7 +67,8 @@ class Ingress:
     """The ASGI application for every host under run.app.
 
     ``exhausted`` is what the lender raises when no instance frees; ``draw`` gives a number from 0 to 1 for
-    each request; ``record`` is told about every request to a service.
+    each request; ``record`` is told about every request to a service. ``vpc_project`` tells from which
+    project's VPC networks a caller's address is, None for one from anywhere else.
     """
 
     def __init__(
@@ -81,9 +82,11 @@ class Ingress:
         open_socket: OpenSocket,
         draw: Callable[[], float],
         record: Callable[[RequestRecord], None],
+        vpc_project: Callable[[str], str | None] = lambda _address: None,
     ) -> None:
         self._world, self._identity, self._clock, self._lender = world, identity, clock, lender
         self._exhausted, self._open_socket, self._draw, self._record = exhausted, open_socket, draw, record
+        self._vpc_project = vpc_project
         self._sessions: dict[NetnsName, ClientSession] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -138,7 +141,7 @@ class Ingress:
         world, path, record = self._world(), path_of(exchange.scope), exchange.record
         service = read_service(resource)
         target = pick(service.traffic, tag, self._draw())
-        if target is None or service.ingress != "all":  # every caller comes from outside so far
+        if target is None or not self._enters(service, record.remote_ip):
             return html_answer(error_pages.not_found(), 404)
         verdict = invoker.check(resource, exchange.headers, self._identity)
         if isinstance(verdict, invoker.Refused):
@@ -152,6 +155,16 @@ class Ingress:
         revision = read_revision(found)
         record.revision = revision.name
         return await self._forward(exchange, revision, verdict)
+
+    def _enters(self, service: RunService, caller: str) -> bool:
+        """Return whether the service's ingress lets a caller in, whoever it is.
+
+        Internal are the VPC networks of the service's own project (behaviour/cloud-run.md#ingress). A request
+        from an instance is so when its egress sends it through the VPC, and not by the egress pool.
+        """
+        if service.ingress in _INTERNAL:
+            return self._vpc_project(caller) == service.name.project
+        return service.ingress == "all"
 
     async def _forward(
         self, exchange: Exchange, revision: Revision, admitted: invoker.Admitted
@@ -240,6 +253,8 @@ class Ingress:
 
 _leased: ContextVar[tuple[str, int]] = ContextVar("leased")
 """The address and port of the instance that the present request may connect to."""
+
+_INTERNAL = frozenset({"internal", "internal-and-cloud-load-balancing"})
 
 _FRONT_END = {"Server": "Google Frontend"}
 _NO_WEBSOCKETS = "Fogbank does not forward WebSockets yet."

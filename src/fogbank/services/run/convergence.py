@@ -12,8 +12,9 @@ from datetime import datetime
 from fogbank.resources.indexes import OPERATIONS, Index
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation, OperationError
-from fogbank.resources.run import Readiness, read_revision, ready_condition
+from fogbank.resources.run import Readiness, read_revision, ready_condition, revisions_with_connector
 from fogbank.resources.world import Change, Json, Put, PutOperation, Resource, World
+from fogbank.services.run.connectors import connector_missing_message, has_connector
 from fogbank.services.run.objects import condition, find_condition, service_message_v1, with_conditions
 from fogbank.services.run.status import is_settled, revision_bodies, with_status
 from fogbank.services.run.v2.render import service_message
@@ -21,6 +22,7 @@ from fogbank.services.run.v2.render import service_message
 CONTAINER_FAILED = "HealthCheckContainerError"
 IMAGE_MISSING = "ContainerMissing"
 RETIRED = "Retired"
+NETWORK_MISSING = "VpcNetworkNotFound"
 
 V1 = "google.cloud.run.v1."
 """How the types of v1's operations begin."""
@@ -106,6 +108,31 @@ def revision_retired(world: World, revision: ResourceName, now: datetime) -> tup
 def revision_active(world: World, revision: ResourceName, now: datetime) -> tuple[Change, ...]:
     """Show that a retired revision serves again."""
     return _with_activity(world, revision, condition("Active", "True", now))
+
+
+def connector_changed(world: World, connector: ResourceName, now: datetime) -> tuple[Change, ...]:
+    """Show on ready revisions, and through them on services, whether the connector that they use is there.
+
+    Google lets a connector go that services use; what they send through it is lost
+    (behaviour/serverless-vpc-access.md#data-path).
+    """
+    there = has_connector(world, connector)
+    message = None if there else connector_missing_message(connector)
+    shown = condition(
+        "ResourcesAvailable", "True" if there else "False", now, None if there else NETWORK_MISSING, message
+    )
+    changes: list[Change] = []
+    for found in revisions_with_connector(world, connector):
+        before = (find_condition(found.body, "ResourcesAvailable") or {}).get("status")
+        if ready_condition(found.body) is Readiness.READY and before != shown["status"]:
+            changes.append(Put(replace(found, body=_with_revision_status(found.body, (shown,)))))
+    world = world.after(changes)
+    services = {read_revision(each.resource).service for each in changes if isinstance(each, Put)}
+    for name in sorted(services):
+        if (service := world.find(name)) is not None:
+            body = with_status(service.body, revision_bodies(world, name), now)
+            changes.append(Put(replace(service, body=body)))
+    return tuple(changes)
 
 
 def _with_activity(world: World, revision: ResourceName, active: Json) -> tuple[Change, ...]:

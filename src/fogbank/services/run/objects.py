@@ -4,6 +4,7 @@ A service owns revisions; its configuration and its route are the same facts fro
 not stored. The surprising fact: a namespace is a project's number.
 """
 
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import datetime
@@ -26,12 +27,26 @@ GENERATION = "serving.knative.dev/configurationGeneration"
 
 Status = Literal["True", "False", "Unknown"]
 
+_FIELD = re.compile(r"(?:spec|metadata)[\w.\[\]]*")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 def bad_request(message: str) -> ApiError:
-    """Refuse an argument."""
-    return ApiError(400, message, "INVALID_ARGUMENT", "badRequest")
+    """Refuse an argument; a ``message`` that begins with a field's path and a colon has a violation."""
+    return ApiError(400, message, "INVALID_ARGUMENT", "badRequest", _violations(message))
+
+
+def _violations(message: str) -> tuple[Json, ...]:
+    """List the field that ``message`` begins with, as clients print it (google.rpc.BadRequest)."""
+    field, colon, why = message.partition(": ")
+    if not colon or not _FIELD.fullmatch(field):
+        return ()
+    return (bad_fields({"field": field, "description": why}),)
+
+
+def bad_fields(*violations: Json) -> Json:
+    """Make the detail of an error that says what is wrong with which fields."""
+    return {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": list(violations)}
 
 
 def without_empty(fields: Mapping[str, Any]) -> Json:

@@ -63,6 +63,9 @@ def _as_revision(type_: str, name: str, revisions: Bodies, now: datetime) -> Jso
     body = revisions.get(name, {})
     match ready_condition(body):
         case Readiness.READY:
+            lost = find_condition(body, "ResourcesAvailable") or {}
+            if lost.get("status") == "False":  # it is ready still, and keeps its traffic
+                return condition(type_, "False", now, lost.get("reason"), lost.get("message"))
             return condition(type_, "True", now)
         case Readiness.UNKNOWN:
             return condition(type_, "Unknown", now, "Deploying", f"Deploying revision '{name}'.")

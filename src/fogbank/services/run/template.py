@@ -28,6 +28,7 @@ from fogbank.resources.run import (
 )
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call
+from fogbank.services.run.connectors import connector_missing_message, has_connector
 from fogbank.services.run.limits import check_limits
 from fogbank.services.run.objects import bad_request, without_empty
 
@@ -41,6 +42,9 @@ MAX_NAME = 63
 _REVISION = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 _ENVIRONMENT = re.compile(r"^[A-Za-z_][A-Za-z0-9_.-]*$")
 _COUNT = re.compile(r"[0-9]{1,9}")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]{0,4096}")
+_PORTS = "spec.template.spec.containers[0].ports[0]"
 _RESERVED = frozenset({"PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION"})
 
 _LATER_ANNOTATIONS = {
@@ -140,12 +144,12 @@ def check(world: World, call: Call, service: ResourceName, template: Json) -> No
     _check_container(container)
     if not 1 <= spec["containerConcurrency"] <= MAX_CONCURRENCY:
         raise bad_request(
-            f"spec.template.spec.containerConcurrency should be between 1 and {MAX_CONCURRENCY} inclusive"
+            f"spec.template.spec.containerConcurrency: should be between 1 and {MAX_CONCURRENCY} inclusive"
         )
     check_limits(container["resources"]["limits"], spec["containerConcurrency"])
     if not 1 <= spec["timeoutSeconds"] <= MAX_TIMEOUT:
         raise bad_request(
-            f"spec.template.spec.timeoutSeconds should be between 1 and {MAX_TIMEOUT} inclusive"
+            f"spec.template.spec.timeoutSeconds: should be between 1 and {MAX_TIMEOUT} inclusive"
         )
     _check_account(world, call, spec["serviceAccountName"])
 
@@ -163,12 +167,8 @@ def _check_vpc(world: World, call: Call, service: ResourceName, annotations: Jso
     if annotations.get(NETWORK_INTERFACES):
         raise bad_request("VPC connector and direct VPC can not be used together")
     name = connector_name(reference, service.project, service.region or "")
-    connector = world.find(name)
-    usable = _may_use(world, call, name, service.project)
-    if not usable or connector is None or connector.body["state"] == "ERROR":
-        raise bad_request(
-            f"VPC connector {name.path} does not exist, or Cloud Run does not have permission to use it."
-        )
+    if not _may_use(world, call, name, service.project) or not has_connector(world, name):
+        raise bad_request(connector_missing_message(name))
     if name.region != service.region:
         raise bad_request(
             f"VPC connector {name.path} must be in the region of the service, {service.region}."
@@ -234,11 +234,11 @@ def _check_image(image: str) -> None:
 
 def _check_port(port: Json) -> None:
     if not 1 <= port["containerPort"] <= 65535:
-        raise bad_request(f"Container port {port['containerPort']} must be between 1 and 65535.")
+        raise bad_request(f"{_PORTS}.containerPort: {port['containerPort']} must be between 1 and 65535.")
     if port["name"] == "h2c":
         raise not_built("end-to-end HTTP/2 of Cloud Run (port name h2c)")
     if port["name"] != "http1":
-        raise bad_request(f"Port name '{port['name']}' must be http1 or h2c.")
+        raise bad_request(f"{_PORTS}.name: '{port['name']}' must be http1 or h2c.")
 
 
 def _check_environment(variables: Any) -> None:
@@ -247,7 +247,7 @@ def _check_environment(variables: Any) -> None:
             raise not_built("secrets in the environment of Cloud Run")
         name = variable.get("name", "")
         if not _ENVIRONMENT.match(name):
-            raise bad_request(f"Environment variable name '{name}' is not valid.")
+            raise bad_request(f"spec.template.spec.containers[0].env: '{name}' is not a valid name.")
         if name in _RESERVED:
             raise bad_request(
                 "spec.template.spec.containers[0].env: The following reserved env names were provided: "
@@ -256,6 +256,7 @@ def _check_environment(variables: Any) -> None:
 
 
 def _check_probe(probe: Json) -> None:
+    where = "spec.template.spec.containers[0].startupProbe"
     if "exec" in probe:
         raise bad_request("Exec probes are not supported by Cloud Run.")
     if "grpc" in probe:
@@ -268,10 +269,22 @@ def _check_probe(probe: Json) -> None:
     }
     for key, (least, most) in limits.items():
         if not least <= int(probe.get(key, least)) <= most:
-            raise bad_request(f"startupProbe.{key} must be between {least} and {most}.")
-    path = probe.get("httpGet", {}).get("path", "/")
+            raise bad_request(f"{where}.{key}: must be between {least} and {most}.")
+    action: Json = probe.get("httpGet", {})
+    _check_probe_headers(action.get("httpHeaders") or (), f"{where}.httpGet.httpHeaders")
+    path = action.get("path", "/")
     if not path.startswith("/"):
-        raise bad_request(f"startupProbe.httpGet.path '{path}' must begin with '/'.")
+        raise bad_request(f"{where}.httpGet.path: '{path}' must begin with '/'.")
+
+
+def _check_probe_headers(headers: Any, where: str) -> None:
+    """Refuse what could not be written as a header of HTTP (RFC 9110, section 5)."""
+    for header in headers:
+        name, value = header.get("name", ""), header.get("value", "")
+        if not _HEADER_NAME.fullmatch(name):
+            raise bad_request(f"{where}: '{name}' is not a header's name.")
+        if not _HEADER_VALUE.fullmatch(value):
+            raise bad_request(f"{where}: the value of '{name}' has characters that a header cannot have.")
 
 
 def _may_use(world: World, call: Call, connector: ResourceName, project: str) -> bool:

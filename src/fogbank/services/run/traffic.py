@@ -13,6 +13,8 @@ from fogbank.services.run.objects import bad_request, without_empty
 
 ALL_TO_LATEST: list[Json] = [{"latestRevision": True, "percent": 100}]
 
+MAX_TAG_AND_SERVICE = 46
+
 _TAG = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 
 
@@ -24,8 +26,11 @@ def complete(targets: list[Json]) -> list[Json]:
     ] or ALL_TO_LATEST
 
 
-def check(targets: list[Json], revisions: frozenset[str]) -> None:
-    """Refuse traffic that does not add up to 100 or names a revision that does not exist."""
+def check(targets: list[Json], revisions: frozenset[str], service: str) -> None:
+    """Refuse traffic that does not add up to 100, names a revision that does not exist, or has a bad tag.
+
+    ``service`` is the service's own name: a tag stands before it in a host label.
+    """
     tags = [t["tag"] for t in targets if "tag" in t]
     for target in targets:
         if ("revisionName" in target) == ("latestRevision" in target):
@@ -38,6 +43,11 @@ def check(targets: list[Json], revisions: frozenset[str]) -> None:
     for tag in tags:
         if not _TAG.match(tag) or tags.count(tag) > 1:
             raise bad_request(f"Traffic tag '{tag}' must be a lower-case host label, used once.")
+        if len(tag) + len(service) > MAX_TAG_AND_SERVICE:
+            raise bad_request(
+                f"spec.traffic.tag: traffic tag '{tag}' and service name '{service}' together are too long. "
+                f"Combined traffic tag and service name cannot exceed {MAX_TAG_AND_SERVICE} characters."
+            )
     total = sum(target.get("percent", 0) for target in targets)
     if total != 100:
         raise bad_request(f"The sum of traffic percentages must be 100, got {total}.")

@@ -88,7 +88,7 @@ class Stage:
 async def stage(region):
     stages = []
 
-    async def make(script=OK, *members, draw=0.0, **service):
+    async def make(script=OK, *members, draw=0.0, vpc=None, **service):
         add_service(region, **service)
         if members:
             open_to(region, *members)
@@ -105,6 +105,7 @@ async def stage(region):
             open_socket=lambda _netns, kind: socket.socket(socket.AF_INET, kind),
             draw=lambda: draw,
             record=records.append,
+            vpc_project=lambda address: vpc if address == "127.0.0.1" else None,
         )
         stages.append((ingress, server, container))
         return Stage(region, container, ingress, records)
@@ -243,6 +244,22 @@ async def test_a_service_may_switch_the_check_off(stage):
 async def test_a_service_for_inside_callers_is_not_found_from_outside(stage):
     web = await stage(OK, "allUsers", **{"run.googleapis.com/ingress": "internal"})
     assert (await web.get()).status == 404
+
+
+@pytest.mark.parametrize(
+    ("ingress", "vpc", "status"),
+    [
+        ("internal", "demo", 200),
+        ("internal-and-cloud-load-balancing", "demo", 200),
+        ("internal", "other", 404),
+        ("none", "demo", 404),
+        ("all", "demo", 200),
+        ("all", "other", 200),
+    ],
+)
+async def test_inside_are_the_networks_of_the_services_own_project(stage, ingress, vpc, status):
+    web = await stage(OK, "allUsers", vpc=vpc, **{"run.googleapis.com/ingress": ingress})
+    assert (await web.get()).status == status
 
 
 @pytest.mark.parametrize("host", ["other-123.asia-northeast3.run.app", "run.app", f"tag---{HOST}", ""])

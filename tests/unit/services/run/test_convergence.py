@@ -1,11 +1,13 @@
 """How a service follows its revisions: conditions, traffic, and the operations that wait."""
 
 import pytest
-from tests.cloud_calls import PLACE, REGION
+from tests.cloud_calls import PLACE, PROJECT, REGION
 from tests.unit.services.run.knative import NAMESPACE, REVISIONS, SERVICES, Run, knative
 
-from fogbank.resources.run import read_revision
+from fogbank.resources.run import connector_name, read_revision
+from fogbank.resources.world import Delete, Put
 from fogbank.services.run import convergence
+from fogbank.services.run.controller.failures import without_network
 
 V2 = "run.v2.projects.locations.services"
 
@@ -230,3 +232,33 @@ def test_an_update_without_a_revision_names_an_operation_that_is_over(cloud):
     body["metadata"]["labels"] = {"team": "fog"}
     cloud.replace(body)
     assert named_operation(cloud).response["metadata"]["labels"]["team"] == "fog"
+
+
+def test_a_service_whose_connector_goes_is_not_ready_keeps_its_traffic_and_recovers():
+    cloud = Run()
+    cloud.subnetwork()
+    cloud.connector()
+    cloud.create(knative(annotations={"run.googleapis.com/vpc-access-connector": "connector"}))
+    cloud.ready()
+    revision, connector = cloud.newest(), connector_name("connector", PROJECT, REGION)
+    before = cloud.world.get(connector)
+    assert convergence.connector_changed(cloud.world, connector, cloud.now) == ()
+    assert list(without_network(cloud.world, [read_revision(cloud.world.get(revision))], cloud.now)) == []
+
+    cloud.make([Delete(connector)])
+    cloud.make(convergence.connector_changed(cloud.world, connector, cloud.now))
+    message = (
+        f"VPC connector {connector.path} does not exist, or Cloud Run does not have permission to use it."
+    )
+    assert cloud.conditions() == {"Ready": "False", "ConfigurationsReady": "False", "RoutesReady": "True"}
+    assert serving(cloud) == {revision.id: 100}
+    shown = cloud(f"{V2}.get", name=f"{PLACE}/services/hello")["terminalCondition"]
+    assert (shown["state"], shown["reason"]) == ("CONDITION_FAILED", "VPC_NETWORK_NOT_FOUND")
+    assert shown["message"] == message
+    assert connector.path in message
+    [(name, failure)] = without_network(cloud.world, [read_revision(cloud.world.get(revision))], cloud.now)
+    assert (name, message in failure.why, failure.since) == (revision, True, cloud.now)
+
+    cloud.make([Put(before)])
+    cloud.make(convergence.connector_changed(cloud.world, connector, cloud.now))
+    assert set(cloud.conditions().values()) == {"True"}

@@ -1,10 +1,11 @@
 """The v2 view: defaults, masks, refusals, and that both APIs see one service."""
 
 import pytest
-from tests.cloud_calls import ME, PLACE, PROJECT
+from tests.cloud_calls import ME, PLACE, PROJECT, REGION
 from tests.unit.services.run.knative import Run, knative
 
 from fogbank.resources.projects import usual_number
+from fogbank.resources.run import read_service, service_name
 
 SERVICES = "run.v2.projects.locations.services"
 NAME = f"{PLACE}/services/hello"
@@ -13,6 +14,24 @@ NAME = f"{PLACE}/services/hello"
 @pytest.fixture
 def cloud():
     return Run()
+
+
+class Region(Run):
+    """Cloud Run whose writes are seen as their callers see them first."""
+
+    def _write(self, known, decision):
+        self._opened = decision.opened
+        return super()._write(known, decision)
+
+    def opened(self, method, body=None, **parameters):
+        """Write, and give the operation of the answer."""
+        self(method, body, **parameters)
+        return self._opened
+
+
+@pytest.fixture
+def region():
+    return Region()
 
 
 def service(**fields):
@@ -202,7 +221,7 @@ def test_what_is_not_there_is_called_by_its_name(cloud):
         ({"annotations": {"serving.knative.dev/x": "y"}}, 400),
         ({"ingress": "INGRESS_TRAFFIC_UNSPECIFIED"}, 400),
         ({"iapEnabled": True}, "UNIMPLEMENTED"),
-        ({"scaling": {"scalingMode": "MANUAL", "manualInstanceCount": 2}}, "UNIMPLEMENTED"),
+        ({"scaling": {"scalingMode": "MANUAL"}}, 400),
         (
             {"template": {"containers": [{"image": "a"}], "volumes": [{"name": "v", "emptyDir": {}}]}},
             "UNIMPLEMENTED",
@@ -233,6 +252,14 @@ def test_what_is_not_there_is_called_by_its_name(cloud):
 def test_what_cannot_be_kept_is_refused_by_name(cloud, fields, code):
     error = cloud.refused(f"{SERVICES}.create", service(**fields), parent=PLACE, serviceId="hello")
     assert (error.status if error.status == "UNIMPLEMENTED" else error.code) == code
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_service_may_have_a_number_of_instances_of_its_own(cloud, count):
+    scaling = {"scalingMode": "MANUAL", "manualInstanceCount": count}
+    create(cloud, service(scaling=scaling))
+    assert get(cloud)["scaling"] == scaling
+    assert read_service(cloud.world.get(service_name(PROJECT, REGION, "hello"))).manual_instances == count
 
 
 def test_a_maximum_of_zero_has_not_been_set(cloud):
@@ -272,3 +299,142 @@ def test_services_are_listed(cloud):
         NAME,
         f"{PLACE}/services/other",
     }
+
+
+def violations(error):
+    (detail,) = error.details
+    assert detail["@type"] == "type.googleapis.com/google.rpc.BadRequest"
+    return detail["fieldViolations"]
+
+
+def access(**fields):
+    return {"template": service()["template"] | {"vpcAccess": fields}}
+
+
+def test_vpc_access_needs_a_way_to_the_network(cloud):
+    why = "one and only one of connector and network_interfaces must be set."
+    field = "CreateServiceRequest.service.template.vpc_access.connector"
+    body = access(egress="ALL_TRAFFIC")
+    error = cloud.refused(f"{SERVICES}.create", body, parent=PLACE, serviceId="hello")
+    assert (error.code, error.message) == (400, f"Violation in {field}: {why}")
+    assert violations(error) == [{"field": field, "description": why}]
+    create(cloud, service())
+    for mask in ({}, {"updateMask": "*"}, {"updateMask": "template.vpcAccess.egress"}):
+        error = cloud.refused(f"{SERVICES}.patch", body, name=NAME, **mask)
+        assert "UpdateServiceRequest.service.template.vpc_access.connector" in error.message
+    both = access(connector="c", networkInterfaces=[{"network": "n"}])
+    assert why in cloud.refused(f"{SERVICES}.patch", both, name=NAME).message
+
+
+def test_an_egress_annotation_of_v1_alone_means_nothing_and_hinders_no_patch(cloud):
+    cloud.create(knative(annotations={"run.googleapis.com/vpc-access-egress": "all-traffic"}))
+    cloud.ready()
+    cloud(f"{SERVICES}.patch", get(cloud) | {"labels": {"a": "b"}}, name=NAME, updateMask="labels")
+    assert len(cloud.revisions()) == 1
+
+
+@pytest.mark.parametrize("mask", ["traffic", "labels", "traffic,labels"])
+def test_a_patch_of_traffic_or_labels_keeps_the_template_that_gcloud_wrote(cloud, mask):
+    words = {"run.googleapis.com/startup-cpu-boost": "True", "run.googleapis.com/cpu-throttling": "False"}
+    body = knative(annotations=words)
+    body["spec"]["template"]["metadata"]["name"] = "hello-00001-abc"
+    cloud.create(body)
+    cloud.ready()
+    before = cloud.get()["spec"]["template"]
+    traffic = [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100, "tag": "blue"}]
+    cloud(f"{SERVICES}.patch", {"traffic": traffic, "labels": {"a": "b"}}, name=NAME, updateMask=mask)
+    assert len(cloud.revisions()) == 1
+    assert cloud.get()["spec"]["template"] == before
+
+
+def test_writes_answer_before_anything_is_done(region):
+    made = region.opened(f"{SERVICES}.create", service(), parent=PLACE, serviceId="hello")
+    assert made.status == "RUNNING"
+    assert made.metadata["reconciling"] is True
+    assert made.metadata["terminalCondition"]["state"] == "CONDITION_PENDING"
+    assert {one["state"] for one in made.metadata["conditions"]} == {"CONDITION_PENDING"}
+    region.ready()
+    done = region.world.operations[made.name.path]
+    assert (done.status, done.response["terminalCondition"]["state"]) == ("DONE", "CONDITION_SUCCEEDED")
+    assert "reconciling" not in done.response
+
+
+def test_a_patch_that_needs_no_revision_is_first_seen_reconciling_too(region):
+    create(region, service())
+    region.ready()
+    opened = region.opened(f"{SERVICES}.patch", {"description": "new"}, name=NAME, updateMask="description")
+    assert (opened.status, opened.metadata["reconciling"]) == ("RUNNING", True)
+    done = region.world.operations[opened.name.path]
+    assert (done.status, done.response["description"]) == ("DONE", "new")
+    assert "reconciling" not in done.metadata
+
+
+def test_a_deleted_service_says_when(region):
+    create(region, service())
+    region.ready()
+    opened = region.opened(f"{SERVICES}.delete", name=NAME)
+    assert (opened.status, opened.metadata["reconciling"]) == ("RUNNING", True)
+    assert opened.metadata["deleteTime"] == "2026-11-22T01:02:03.000000Z"
+    assert opened.metadata["expireTime"] == "2026-12-22T01:02:03.000000Z"
+    gone = region.finish(region.world.operations[opened.name.path])
+    assert gone.response["deleteTime"] == opened.metadata["deleteTime"]
+    assert "reconciling" not in gone.response
+
+
+def test_conditions_tell_of_routes_first(cloud):
+    create(cloud, service())
+    assert [one["type"] for one in get(cloud)["conditions"]] == ["RoutesReady", "ConfigurationsReady"]
+
+
+def test_an_etag_has_its_quotation_marks_and_is_taken_back(cloud):
+    create(cloud, service())
+    etag = get(cloud)["etag"]
+    assert (etag[0], etag[-1]) == ('"', '"')
+    cloud(f"{SERVICES}.patch", service(etag=etag), name=NAME)
+
+
+@pytest.mark.parametrize(
+    ("template", "field", "message"),
+    [
+        (
+            {"containers": [{"image": "bad image!"}]},
+            "template.containers[0].image",
+            "template.containers[0].image: Expected an image path like",
+        ),
+        (
+            {"maxInstanceRequestConcurrency": 2000},
+            "template.maxInstanceRequestConcurrency",
+            "template.maxInstanceRequestConcurrency: should be between 1 and 1000 inclusive",
+        ),
+        (
+            {"scaling": {"minInstanceCount": 5, "maxInstanceCount": 3}},
+            "template.scaling.minInstanceCount",
+            "template.scaling.minInstanceCount 5 must not be greater than template.scaling.max",
+        ),
+        (
+            {"containers": [{"image": "a", "resources": {"limits": {"cpu": "3"}}}]},
+            "template.containers[0].resources.limits.cpu",
+            "template.containers[0].resources.limits.cpu: Invalid value specified",
+        ),
+    ],
+)
+def test_a_refusal_names_the_fields_that_its_caller_wrote(cloud, template, field, message):
+    body = {"template": service()["template"] | template}
+    error = cloud.refused(f"{SERVICES}.create", body, parent=PLACE, serviceId="hello")
+    assert error.message.startswith(message)
+    (violation,) = violations(error)
+    assert violation["field"] == field
+    assert error.message in {violation["description"], f"{field}: {violation['description']}"}
+
+
+def test_a_tag_and_a_name_fit_into_one_host_label(cloud):
+    def tagged(length):
+        traffic = {"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100, "tag": "t" * length}
+        return service(traffic=[traffic])
+
+    error = cloud.refused(f"{SERVICES}.create", tagged(42), parent=PLACE, serviceId="hello")
+    assert error.message == (
+        f"traffic.tag: traffic tag '{'t' * 42}' and service name 'hello' together are too long. "
+        "Combined traffic tag and service name cannot exceed 46 characters."
+    )
+    create(cloud, tagged(41))

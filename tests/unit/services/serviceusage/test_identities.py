@@ -3,8 +3,7 @@
 import pytest
 from tests.cloud_calls import PROJECT, Cloud
 
-from fogbank.resources.projects import is_google_id, is_usable_id, usual_number
-from fogbank.services.serviceusage.identities import agent
+from fogbank.resources.projects import usual_number
 
 NUMBER = usual_number(PROJECT)
 
@@ -38,14 +37,3 @@ def test_an_unknown_api_has_no_agent():
     name = f"projects/{PROJECT}/services/nothing.example.com"
     method = "serviceusage.v1beta1.services.generateServiceIdentity"
     assert Cloud().refused(method, {}, parent=name).code == 403
-
-
-@pytest.mark.parametrize(
-    "api", ["bigquery", "compute", "container", "pubsub", "redis", "run", "servicenetworking", "sqladmin"]
-)
-def test_nobody_can_make_the_project_that_an_agent_has_its_address_in(api):
-    project = agent(NUMBER, api).partition("@")[2].removesuffix(".iam.gserviceaccount.com")
-    assert is_google_id(project)
-    assert not is_usable_id(project)
-    error = Cloud().refused("cloudresourcemanager.v1.projects.create", {"projectId": project})
-    assert (error.code, error.message) == (409, "Requested entity already exists")

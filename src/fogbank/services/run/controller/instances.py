@@ -25,7 +25,9 @@ from fogbank.network.addressing import FABRIC_INSTANCES, fabric_address
 from fogbank.network.topology import NetnsName
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import SERVICES, Readiness, Revision
-from fogbank.resources.world import Change, Resource
+from fogbank.resources.vpcaccess import CONNECTORS
+from fogbank.resources.world import Change, Delete, Put, Resource
+from fogbank.services.run.controller.failures import without_network
 from fogbank.services.run.controller.instance_state import InstanceState
 from fogbank.services.run.controller.places import Places
 from fogbank.services.run.controller.request_queue import RequestQueue
@@ -116,6 +118,8 @@ class Instances:
     def _world_changed(self, changes: Sequence[Change]) -> None:
         for service in self._serving.touched(changes):
             self._update(service)
+        for connector in _connectors_in(changes):
+            self._reports.connector_changed(connector)
         self._share.publish()
 
     def _update(self, service: ResourceName) -> None:
@@ -150,8 +154,12 @@ class Instances:
             self._tasks.spawn(self._failed_to_start(instance, why))
 
     def explain(self) -> list[tuple[ResourceName, Failure]]:
-        """List the serving revisions whose instances die and are started again, or have no place."""
-        failures = [*self._restarts.failures("its containers"), *self._without_place()]
+        """List the serving revisions whose instances die again and again, or lack a place or a network."""
+        failures = [
+            *self._restarts.failures("its containers"),
+            *self._without_place(),
+            *without_network(self._store.world, self._serving.revisions(), self._clock.now()),
+        ]
         return [(name, failure) for name, failure in failures if self._is_promised(name)]
 
     def _without_place(self) -> Iterator[tuple[ResourceName, Failure]]:
@@ -182,7 +190,7 @@ class Instances:
         found = self._serving.find(name)
         if found is None or found[1].readiness is Readiness.UNKNOWN:
             return
-        wanted = required_instances(self._in_flight(name), _limits(found[1]))
+        wanted = required_instances(self._in_flight(name), self._limits(found[1]))
         self._start(*found, wanted - len(self._of(name)))
         self._share.publish()
 
@@ -199,13 +207,18 @@ class Instances:
         idle = tuple(
             0.0 if each.in_flight or each.phase == "starting" else now - each.idle_since for each in instances
         )
-        wanted = desired_instances(Load(self._in_flight(name), idle), _limits(revision), serves=True)
+        wanted = desired_instances(Load(self._in_flight(name), idle), self._limits(revision), serves=True)
         if revision.readiness is Readiness.UNKNOWN:
-            wanted = min(wanted, 1)
+            wanted = 1
             if any(each.phase == "ready" for each in instances):  # the disk may have refused to say so
                 self._tasks.spawn(self._reports.ready(revision))
         self._start(resource, revision, wanted - len(instances))
         self._retire_surplus(instances, len(instances) - wanted)
+
+    def _limits(self, revision: Revision) -> Limits:
+        portion = self._serving.portion(revision.name)
+        minimum = max(revision.min_instances, portion.minimum)
+        return Limits(minimum, revision.max_instances, revision.concurrency, portion.manual)
 
     def _of(self, name: ResourceName) -> RevisionInstances:
         return self._by_revision.get(name) or RevisionInstances()
@@ -311,5 +324,12 @@ class Instances:
         await self._reports.failed_to_start(instance.revision)
 
 
-def _limits(revision: Revision) -> Limits:
-    return Limits(revision.min_instances, revision.max_instances, revision.concurrency)
+def _connectors_in(changes: Iterable[Change]) -> Iterator[ResourceName]:
+    for change in changes:
+        match change:
+            case Put(resource) if resource.name.collection == CONNECTORS:
+                yield resource.name
+            case Delete(name) if name.collection == CONNECTORS:
+                yield name
+            case _:
+                continue

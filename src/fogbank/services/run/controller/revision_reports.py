@@ -37,6 +37,11 @@ class RevisionReports:
         now = self._runtime.clock.now()
         self._tasks.spawn(self._commit(lambda world: convergence.revision_retired(world, revision, now)))
 
+    def connector_changed(self, connector: ResourceName) -> None:
+        """Report that a connector came or went."""
+        now = self._runtime.clock.now()
+        self._tasks.spawn(self._commit(lambda world: convergence.connector_changed(world, connector, now)))
+
     def resolve_image(self, revision: Revision) -> None:
         """Find out the digest of a revision's image and report it; at most once at a time."""
         if revision.name not in self._resolving:

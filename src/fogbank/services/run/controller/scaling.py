@@ -20,11 +20,33 @@ PENDING_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the revision asks for: instance counts, and requests that one instance takes at a time."""
+    """What the revision asks for: instance counts, and requests that one instance takes at a time.
+
+    ``manual`` is the number of instances whatever the load, None when they follow it.
+    """
 
     minimum: int
     maximum: int
     concurrency: int
+    manual: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """What a service's own scaling comes to for one of its revisions."""
+
+    minimum: int = 0
+    manual: int | None = None
+
+
+def portion_of(percent: int, minimum: int, manual: int | None) -> Portion:
+    """Take the part of a revision with ``percent`` of traffic from its service's numbers of instances.
+
+    Each part is rounded up (https://cloud.google.com/run/docs/configuring/services/manual-scaling). A
+    revision without traffic, which only a tag reaches or which is checked, scales by itself.
+    """
+    shared = math.ceil(minimum * percent / 100)
+    return Portion(shared, math.ceil(manual * percent / 100) if manual is not None and percent else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +61,8 @@ def desired_instances(load: Load, limits: Limits, *, serves: bool) -> int:
     """Decide how many instances a revision should have; ``serves``: it gets traffic or is checked."""
     if not serves:
         return 0
+    if limits.manual is not None:
+        return limits.manual
     lately_used = sum(idle < IDLE_SECONDS for idle in load.idle_seconds)
     kept = min(len(load.idle_seconds), max(_needed(load.in_flight, limits), lately_used))
     return max(required_instances(load.in_flight, limits), min(kept, max(limits.maximum, 1)))
@@ -49,6 +73,8 @@ def required_instances(in_flight: int, limits: Limits) -> int:
 
     Only `desired_instances`, which looks at each of them, can decide that there are too many.
     """
+    if limits.manual is not None:
+        return limits.manual
     floor = max(1, limits.minimum)
     return min(max(floor, _needed(in_flight, limits)), max(limits.maximum, 1))
 

@@ -4,6 +4,7 @@ Kept service by service, so that a change costs what it changed and not what the
 for is read once for each version of it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from fogbank.resources.run import (
     service_name,
 )
 from fogbank.resources.world import Change, Delete, Put, Resource, World
+from fogbank.services.run.controller.scaling import Portion, portion_of
 
 _NONE: frozenset[ResourceName] = frozenset()
 
@@ -40,6 +42,7 @@ class ServingRevisions:
         self._of_service: dict[ResourceName, frozenset[ResourceName]] = {}
         self._service: dict[ResourceName, ResourceName] = {}
         self._read: dict[ResourceName, tuple[Resource, Revision]] = {}
+        self._portions: dict[ResourceName, Portion] = {}
 
     def __contains__(self, revision: ResourceName) -> bool:
         return revision in self._service
@@ -54,6 +57,14 @@ class ServingRevisions:
     def find(self, revision: ResourceName) -> tuple[Resource, Revision] | None:
         """Return what is stored of a revision and what it asks for; None unless it serves and exists."""
         return self._read.get(revision)
+
+    def portion(self, revision: ResourceName) -> Portion:
+        """Return what the service's own scaling comes to for ``revision``."""
+        return self._portions.get(revision, Portion())
+
+    def revisions(self) -> Iterable[Revision]:
+        """List what the revisions that serve and exist ask for."""
+        return [revision for _, revision in self._read.values()]
 
     def services(self) -> AbstractSet[ResourceName]:
         """Name the services that have any."""
@@ -79,7 +90,8 @@ class ServingRevisions:
 
     def update(self, world: World, service: ResourceName) -> Shift:
         """Look at one service again."""
-        before, now = self.of(service), _serving(world, service)
+        portions = _serving(world, service)
+        before, now = self.of(service), frozenset(portions)
         if now:
             self._of_service[service] = now
         else:
@@ -87,6 +99,8 @@ class ServingRevisions:
         for revision in before - now:
             self._service.pop(revision, None)
             self._read.pop(revision, None)
+            self._portions.pop(revision, None)
+        self._portions.update(portions)
         for revision in now:
             self._service[revision] = service
             self._note(revision, world.find(revision))
@@ -100,14 +114,19 @@ class ServingRevisions:
             self._read[revision] = found, read_revision(found)
 
 
-def _serving(world: World, name: ResourceName) -> frozenset[ResourceName]:
+def _serving(world: World, name: ResourceName) -> dict[ResourceName, Portion]:
+    """List the revisions of a service that serve, each with its part of the service's scaling."""
     found = world.find(name)
     if found is None:
-        return _NONE
+        return {}
     service = read_service(found)
     names = {service.revision(target.revision) for target in service.traffic if target.percent or target.tag}
+    percents = Counter[ResourceName]()
+    for target in service.traffic:
+        percents[service.revision(target.revision)] += target.percent
     if service.latest_created:
         latest = world.find(service.revision(service.latest_created))
         if latest and ready_condition(latest.body) is not Readiness.FAILED:
             names.add(latest.name)
-    return frozenset(names)
+    counts = service.min_instances, service.manual_instances
+    return {each: portion_of(percents[each], *counts) for each in names}

@@ -5,11 +5,13 @@ ready or has failed, which the control loop tells.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 
 from fogbank.errors import ApiError
 from fogbank.resources.listings import listing
 from fogbank.resources.names import ResourceName
-from fogbank.resources.operations import Operation, longrunning_operation
+from fogbank.resources.operations import Operation, longrunning_operation, rfc3339
 from fogbank.resources.run import (
     REVISIONS,
     SERVICE_LABEL,
@@ -29,9 +31,12 @@ from fogbank.services.run.revisions import delete_revision
 from fogbank.services.run.status import is_settled
 from fogbank.services.run.v2.masks import EVERYTHING, check_path, lay
 from fogbank.services.run.v2.parse import WRITABLE, parse_service
+from fogbank.services.run.v2.refusals import check_vpc_access, speaks_v2
 from fogbank.services.run.v2.render import (
     REVISION_TYPE,
     SERVICE_TYPE,
+    etag_of,
+    render_pending,
     render_revision,
     render_service,
     service_message,
@@ -44,6 +49,7 @@ def create(world: World, call: Call) -> Decision:
     identifier = str(call.parameters.get("serviceId") or "")
     if not identifier:
         raise bad_request("service_id is required.")
+    check_vpc_access(call.body, "CreateService")
     name = service_name(project_of(world, call), location_of(call), identifier)
     return _decision(call, changes.create(world, call, name, *parse_service(call.body)), "CreateService")
 
@@ -54,6 +60,8 @@ def patch(world: World, call: Call) -> Decision:
     for path in paths:
         check_path(path)
     found = world.find(name)
+    if not paths or any(path in _WITH_ACCESS or path.startswith("template.vpcAccess.") for path in paths):
+        check_vpc_access(call.body, "UpdateService")
     if found is None and call.parameters.get("allowMissing"):
         written = changes.create(world, call, name, *parse_service(call.body))
         return _decision(call, written, "CreateService")
@@ -75,20 +83,22 @@ def _masked(found: Resource, call: Call, paths: Sequence[str]) -> Json:
 
 
 def _check_etag(etag: str | None, found: Resource) -> None:
-    current = found.body["metadata"]["resourceVersion"]
-    if etag and etag.strip('"') != current:
+    current = etag_of(found.body["metadata"])
+    if etag and etag.strip('"') != current.strip('"'):
         raise ApiError(
             409, f"The etag '{etag}' does not match the current '{current}'.", "ABORTED", "aborted"
         )
 
 
 def _decision(call: Call, written: changes.Written, rpc: str) -> Decision:
+    """Open an operation that the caller sees not done, whatever becomes of it a moment later."""
     service = written.service
-    operation = _operation(call, rpc, service.name, SERVICE_TYPE, render_service(service))
-    validated = bool(call.parameters.get("validateOnly"))
-    if validated or is_settled(service.body):
-        operation = operation.done(call.now, response=service_message(service))
-    return Decision(() if validated else written.changes, operation=operation)
+    opened = _operation(call, rpc, service.name, SERVICE_TYPE, render_pending(service))
+    ended = replace(opened, metadata=service_message(service)).done(call.now, service_message(service))
+    if call.parameters.get("validateOnly"):
+        return Decision(operation=ended)
+    settled = is_settled(service.body)
+    return Decision(written.changes, operation=ended if settled else opened, opened=opened)
 
 
 def _operation(call: Call, rpc: str, target: ResourceName, message: str, metadata: Json) -> Operation:
@@ -111,11 +121,12 @@ def delete(world: World, call: Call) -> Decision:
     """Delete a service with everything in it."""
     found = _find(world, call)
     _check_etag(call.parameters.get("etag"), found)
-    operation = _operation(call, "DeleteService", found.name, SERVICE_TYPE, render_service(found))
+    times = {"deleteTime": rfc3339(call.now), "expireTime": rfc3339(call.now + _KEPT)}
+    opened = _operation(call, "DeleteService", found.name, SERVICE_TYPE, render_pending(found) | times)
     if call.parameters.get("validateOnly"):
-        return Decision(operation=operation.done(call.now, response=operation.metadata))
+        return Decision(operation=opened.done(call.now, response=opened.metadata))
     ended = convergence.abandoned(world, found.name, call.now)
-    return Decision((*ended, *changes.delete(world, found.name)), operation=operation)
+    return Decision((*ended, *changes.delete(world, found.name)), operation=opened, opened=opened)
 
 
 def get(world: World, call: Call) -> Json:
@@ -162,7 +173,7 @@ def delete_one_revision(world: World, call: Call) -> Decision:
     gone = delete_revision(world, call, found)
     if call.parameters.get("validateOnly"):
         return Decision(operation=operation.done(call.now, response=operation.metadata))
-    return Decision(gone, operation=operation)
+    return Decision(gone, operation=operation, opened=operation)
 
 
 def _find_revision(world: World, call: Call) -> Resource:
@@ -188,15 +199,20 @@ def finishes(_world: World, operation: Operation) -> bool:
 
 
 def operation_response(_world: World, operation: Operation) -> Mapping[str, object]:
-    """Answer a delete with what was deleted."""
-    return operation.metadata
+    """Answer a delete with what was deleted, which nothing reconciles any more."""
+    return {key: value for key, value in operation.metadata.items() if key != "reconciling"}
 
+
+_WITH_ACCESS = frozenset({EVERYTHING, "template", "template.vpcAccess"})
+
+_KEPT = timedelta(days=30)
+"""How long Google shows when a deleted resource will be gone for good (unverified)."""
 
 _PARENT = "v2.projects.locations.services."
 
 METHODS: Mapping[str, Method] = {
-    f"{_PARENT}create": Write(create, "run.services.create"),
-    f"{_PARENT}patch": Write(patch, "run.services.update"),
+    f"{_PARENT}create": Write(speaks_v2(create), "run.services.create"),
+    f"{_PARENT}patch": Write(speaks_v2(patch), "run.services.update"),
     f"{_PARENT}delete": Write(delete, "run.services.delete"),
     f"{_PARENT}get": Read(get, "run.services.get"),
     f"{_PARENT}list": List(list_, "services", permission="run.services.list"),

@@ -14,6 +14,7 @@ SERVICE_TYPE = "google.cloud.run.v2.Service"
 REVISION_TYPE = "google.cloud.run.v2.Revision"
 
 _STATES = {"True": "CONDITION_SUCCEEDED", "False": "CONDITION_FAILED", "Unknown": "CONDITION_RECONCILING"}
+_PARTS = ("RoutesReady", "ConfigurationsReady")
 LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
 PINNED = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
 
@@ -28,7 +29,7 @@ def render_service(service: Resource) -> Json:
     body, view = service.body, read_service(service)
     metadata, status = body["metadata"], body["status"]
     annotations = metadata["annotations"]
-    conditions = [render_condition(c) for c in status["conditions"] if c["type"] != "Ready"]
+    conditions = [render_condition(found) for each in _PARTS if (found := find_condition(body, each))]
     fields = {
         "name": service.name.path,
         "uid": metadata["uid"],
@@ -52,9 +53,24 @@ def render_service(service: Resource) -> Json:
         "terminalCondition": render_condition(find_condition(body) or {}),
         "conditions": conditions,
         "reconciling": run.ready_condition(body) is run.Readiness.UNKNOWN or None,
-        "etag": metadata["resourceVersion"],
+        "etag": etag_of(metadata),
     }
     return without_empty(fields)
+
+
+def etag_of(metadata: Json) -> str:
+    """Return the etag of a service or a revision: an entity tag with its quotation marks, as HTTP has it."""
+    return f'"{metadata["resourceVersion"]}"'
+
+
+def render_pending(service: Resource) -> Json:
+    """Render a service that was just written, before anything of it is done."""
+    shown = render_service(service)
+    pending = {"state": "CONDITION_PENDING"}
+    kept = ("type", "lastTransitionTime")
+    conditions = [{key: one[key] for key in kept} | pending for one in shown["conditions"]]
+    terminal = {key: shown["terminalCondition"][key] for key in kept} | pending
+    return shown | {"reconciling": True, "terminalCondition": terminal, "conditions": conditions}
 
 
 def _revision_path(service: ResourceName, identifier: str | None) -> str | None:
@@ -148,7 +164,7 @@ def render_revision(revision: Resource) -> Json:
         "containerStatuses": status.get("containerStatuses"),
         "reconciling": view.readiness is run.Readiness.UNKNOWN or None,
         "logUri": status["logUrl"],
-        "etag": metadata["resourceVersion"],
+        "etag": etag_of(metadata),
     }
     fields.pop("healthCheckDisabled", None)  # only a template has it
     return without_empty(fields)

@@ -119,9 +119,9 @@ SERVICE: tuple[Word, ...] = (
     _json("run.googleapis.com/custom-audiences", "customAudiences"),
     _number(run.SERVICE_MIN_SCALE, "scaling", "minInstanceCount"),
     _number(run.SERVICE_MAX_SCALE, "scaling", "maxInstanceCount"),
-    _number("run.googleapis.com/manualInstanceCount", "scaling", "manualInstanceCount"),
+    _number(run.MANUAL_COUNT, "scaling", "manualInstanceCount"),
     _choice(
-        "run.googleapis.com/scalingMode",
+        run.SCALING_MODE,
         ("scaling", "scalingMode"),
         {"automatic": "AUTOMATIC", "manual": "MANUAL"},
     ),
@@ -144,6 +144,7 @@ _UNSET_AT_ZERO = frozenset({run.MAX_SCALE, run.SERVICE_MAX_SCALE})
 REASONS = {
     "HealthCheckContainerError": ("revisionReason", "HEALTH_CHECK_CONTAINER_ERROR"),
     "ContainerMissing": ("reason", "CONTAINER_MISSING"),
+    "VpcNetworkNotFound": ("reason", "VPC_NETWORK_NOT_FOUND"),
     "Retired": ("revisionReason", "RETIRED"),
     "Deploying": ("revisionReason", "PENDING"),
 }

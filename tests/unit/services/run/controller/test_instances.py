@@ -28,7 +28,19 @@ from fogbank.network.topology import NetnsName, Topology, Workload
 from fogbank.planning.plan import Action, element_of
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
-from fogbank.resources.run import Readiness, RunService, read_revision, read_service, service_name
+from fogbank.resources.run import (
+    CONNECTOR,
+    MANUAL_COUNT,
+    SCALING_MODE,
+    SERVICE_MIN_SCALE,
+    Readiness,
+    RunService,
+    connector_name,
+    read_revision,
+    read_service,
+    ready_condition,
+    service_name,
+)
 from fogbank.resources.world import Change, Delete, Put, Resource
 from fogbank.services import run
 from fogbank.services.run.controller import Instances, request_queue, serving
@@ -94,15 +106,24 @@ class Region:
             raise DriverError(f"no image {reference}")
         return self.images[reference]
 
-    async def deploy(self, port: int, image: str = "image", **spec: object) -> None:
+    async def deploy(
+        self,
+        port: int,
+        image: str = "image",
+        connector: str | None = None,
+        own: dict[str, str] | None = None,
+        **spec: object,
+    ) -> None:
         """Create the service ``s``, or change it."""
+        access = {CONNECTOR: connector} if connector else {}
         template = {
-            "metadata": {"annotations": {"autoscaling.knative.dev/maxScale": "3"}},
+            "metadata": {"annotations": {"autoscaling.knative.dev/maxScale": "3", **access}},
             "spec": {"containers": [{"image": image, "ports": [{"containerPort": port}]}], **spec},
         }
         body = {
             "apiVersion": "serving.knative.dev/v1", "kind": "Service",
-            "metadata": {"name": "s", "namespace": PROJECT}, "spec": {"template": template},
+            "metadata": {"name": "s", "namespace": PROJECT, "annotations": own or {}},
+            "spec": {"template": template},
         }  # fmt: skip
         self.cloud.world = self.store.world if self.store.world.version else self.cloud.world
         known = self.store.world.find(ResourceName("run.services", f"{PLACE}/services/s"))
@@ -489,3 +510,30 @@ async def test_a_change_has_only_the_services_looked_at_that_it_is_about(
     assert looked_at == [others[7].name]
     region.instances.reconcile()
     assert set(looked_at) == {mine.name, *(each.name for each in others)}
+
+
+async def test_a_service_has_the_instances_that_its_user_sets(region: Region, port: int) -> None:
+    for count in (3, 1):
+        scaling = {SCALING_MODE: "manual", MANUAL_COUNT: str(count)}
+        await region.deploy(port, own=scaling)
+        await eventually(lambda: ready(region) and len(region.instances.running) == count)  # noqa: B023
+    await region.deploy(port, own={SERVICE_MIN_SCALE: "2"})
+    await eventually(lambda: len(region.instances.running) == 2)
+
+
+async def test_a_connector_that_goes_shows_on_services_and_in_the_status(region: Region, port: int) -> None:
+    region.cloud.subnetwork()
+    region.cloud.connector()
+    await region.deploy(port, connector="connector")
+    await eventually(lambda: ready(region))
+    assert region.instances.explain() == []
+    connector = connector_name("connector", PROJECT, REGION)
+    await region.store.commit(lambda _world: Decision((Delete(connector),)))
+    await eventually(lambda: not ready(region))
+    [(name, failure)] = region.instances.explain()
+    assert name == region.latest().name
+    assert "VPC connector" in failure.why
+
+
+def ready(region: Region) -> bool:
+    return ready_condition(region.service().body) is Readiness.READY

@@ -1,5 +1,8 @@
 """The scaling rule keeps its bounds and follows the load."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,8 +10,10 @@ from fogbank.services.run.controller.scaling import (
     IDLE_SECONDS,
     Limits,
     Load,
+    Portion,
     desired_instances,
     pending_limit,
+    portion_of,
     required_instances,
 )
 
@@ -60,3 +65,30 @@ def test_what_a_request_has_started_is_what_a_look_at_all_instances_would_have(
     now = len(load.idle_seconds)
     wanted = desired_instances(load, limits, serves=True)
     assert max(now, wanted) == max(now, required_instances(load.in_flight, limits))
+
+
+@given(loads, limits, st.integers(0, 50))
+def test_a_manual_number_of_instances_is_what_there_is_whatever_the_load(
+    load: Load, limits: Limits, manual: int
+) -> None:
+    fixed = replace(limits, manual=manual)
+    assert desired_instances(load, fixed, serves=True) == manual
+    assert required_instances(load.in_flight, fixed) == manual
+
+
+@given(st.lists(st.integers(1, 99), min_size=1, max_size=3), st.integers(0, 30), st.integers(0, 30))
+def test_a_services_instances_are_all_dealt_out_by_traffic(
+    cuts: list[int], minimum: int, manual: int
+) -> None:
+    edges = [0, *sorted(set(cuts)), 100]
+    percents = [high - low for low, high in pairwise(edges)]
+    portions = [portion_of(percent, minimum, manual) for percent in percents]
+    for total, parts in (
+        (minimum, [each.minimum for each in portions]),
+        (manual, [each.manual or 0 for each in portions]),
+    ):
+        assert total <= sum(parts) < total + len(parts)
+
+
+def test_a_revision_without_traffic_scales_by_itself() -> None:
+    assert portion_of(0, 5, 5) == Portion(0, None)

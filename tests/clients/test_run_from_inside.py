@@ -1,0 +1,73 @@
+"""Services call services by their run.app names: by the egress pool, through a VPC, and themselves."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from tests.loaded_gcloud import LoadedGcloud, LoadedRegion, load_gcloud
+
+from fogbank.testing import RunningRegion
+
+pytestmark = [pytest.mark.slow(12), pytest.mark.netns]
+
+PLACE = "--region=asia-northeast3"
+NETCHECK = "--image=us-docker.pkg.dev/fogbank/samples/netcheck"
+
+
+@pytest.fixture(scope="module")
+def gcloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedGcloud]:
+    with load_gcloud(tmp_path_factory.mktemp("gcloud")) as loaded:
+        yield loaded
+
+
+@pytest.fixture
+def region(region: RunningRegion, gcloud: LoadedGcloud) -> LoadedRegion:
+    return LoadedRegion(region.name, region.home, region.environment, gcloud)
+
+
+def deploy(region: RunningRegion, name: str, *flags: str) -> str:
+    shown = region.gcloud_json("run", "deploy", name, PLACE, *flags)
+    url: str = shown["status"]["url"]
+    return url
+
+
+def test_services_call_services(region: RunningRegion) -> None:
+    anybody, nobody = "--allow-unauthenticated", "--no-allow-unauthenticated"
+    opened = deploy(region, "in-open", NETCHECK, anybody)
+    private = deploy(region, "in-private", NETCHECK, nobody)
+    internal = deploy(region, "in-internal", NETCHECK, anybody, "--ingress=internal")
+    account = "in-caller@demo.iam.gserviceaccount.com"  # unlike the default account, it is no editor
+    region.gcloud("iam", "service-accounts", "create", "in-caller")
+    caller = deploy(region, "in-caller", NETCHECK, anybody, f"--service-account={account}")
+
+    def ask(url: str, by: str = "", **more: str) -> int:
+        query = "&".join(f"{key}={value}" for key, value in {"url": url, **more}.items())
+        answer = json.loads(region.curl(f"{by or caller}/egress?{query}"))
+        assert answer["ok"], answer
+        status: int = answer["status"]
+        return status
+
+    assert ask(opened) == 200
+    assert ask(caller) == 200, "a service cannot call itself"
+    assert ask(opened.replace("https:", "http:")) == 302
+    assert ask("https://nothing-abc-du.a.run.app") == 404
+    assert ask(private) == 403
+    assert ask(private, id_token="1") == 403, "the caller's account may not invoke it yet"
+    region.gcloud("run", "services", "add-iam-policy-binding", "in-private", PLACE,
+                  f"--member=serviceAccount:{account}", "--role=roles/run.invoker")  # fmt: skip
+    assert ask(private, id_token="1") == 200
+    assert ask(internal) == 404, "the egress pool is not inside"
+
+    where = ("--network=default", PLACE)
+    region.gcloud("compute", "networks", "vpc-access", "connectors", "create", "in", *where,
+                  "--range=10.8.0.0/28", "--min-instances=2", "--max-instances=3")  # fmt: skip
+    region.gcloud("compute", "routers", "create", "in", *where)
+    region.gcloud("compute", "routers", "nats", "create", "in", "--router=in", PLACE,
+                  "--auto-allocate-nat-external-ips", "--nat-all-subnet-ip-ranges")  # fmt: skip
+    through = deploy(region, "in-vpc", NETCHECK, anybody, "--vpc-connector=in", "--vpc-egress=all-traffic")
+    assert ask(internal, through) == 200
+    partly = deploy(region, "in-vpc", NETCHECK, anybody, "--vpc-connector=in",
+                    "--vpc-egress=private-ranges-only")  # fmt: skip
+    assert ask(internal, partly) == 404, "run.app is no private range"
+    traced = region.fogbank("trace", "run/in-caller", opened, "--probe")
+    assert "192.0.2.1" in traced
