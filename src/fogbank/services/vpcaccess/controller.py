@@ -99,13 +99,16 @@ def missing_connectors(world: World) -> list[dict[str, Any]]:
     They stay Ready and their requests to the network time out (behaviour/serverless-vpc-access.md#data-path).
     """
     missing: dict[tuple[str, str], None] = {}
-    for service in map(run.read_service, world.all(run.SERVICES)):
-        for target in service.traffic:
-            found = world.find(service.revision(target.revision))
-            connector = run.read_revision(found).connector if found is not None else None
-            if connector is not None and world.find(connector) is None:
-                missing[service.name.path, connector.path] = None
+    for connector, resource in run.revisions_by_connector(world):
+        if world.find(ResourceName(CONNECTORS, connector)) is None:
+            service = world.find(run.read_revision(resource).service)
+            if service is not None and _gets_traffic(run.read_service(service), resource.name):
+                missing[service.name.path, connector] = None
     return [{"service": service, "connector": connector} for service, connector in sorted(missing)]
+
+
+def _gets_traffic(service: run.RunService, revision: ResourceName) -> bool:
+    return any(service.revision(target.revision) == revision for target in service.traffic)
 
 
 class Connectors(Controller):
