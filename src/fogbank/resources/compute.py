@@ -52,7 +52,6 @@ class Network:
     auto: bool
     mtu: int
     dynamic_routing: Literal["REGIONAL", "GLOBAL"]
-    enforcement: Literal["AFTER_CLASSIC_FIREWALL", "BEFORE_CLASSIC_FIREWALL"]
 
     @classmethod
     def of(cls, resource: Resource) -> "Network":
@@ -63,7 +62,6 @@ class Network:
             body["autoCreateSubnetworks"],
             body.get("mtu", 1460),
             body["routingConfig"]["routingMode"],
-            body["networkFirewallPolicyEnforcementOrder"],
         )
 
 
@@ -85,7 +83,6 @@ class Subnetwork:
     range: IPv4Network
     gateway: IPv4Address
     purpose: str
-    private_google_access: bool
     secondary: tuple[SecondaryRange, ...] = ()
 
     @classmethod
@@ -99,7 +96,6 @@ class Subnetwork:
             read_range(body["ipCidrRange"]),
             read_address(body["gatewayAddress"]),
             body.get("purpose", "PRIVATE"),
-            body.get("privateIpGoogleAccess", False),
             tuple(
                 SecondaryRange(each["rangeName"], read_range(each["ipCidrRange"]))
                 for each in body.get("secondaryIpRanges", ())

@@ -116,7 +116,6 @@ def _hidden(connector: Connector) -> Subnetwork:
         connector.range,
         connector.range[1],
         "PRIVATE",
-        private_google_access=False,
     )
 
 

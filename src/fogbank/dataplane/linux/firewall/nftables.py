@@ -34,7 +34,7 @@ from fogbank.network.topology import (
 )
 
 TABLE = "ip fogbank"
-FAMILY, NAME = TABLE.split()
+NAME = TABLE.split()[1]
 
 SPOOFED, INBOUND, UNGUARDED, NO_NAT, INVALID = "spoofed", "inbound", "unguarded", "no-nat", "invalid"
 PORTS_EXHAUSTED = "ports-exhausted"
