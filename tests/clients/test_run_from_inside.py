@@ -1,7 +1,7 @@
 """Services call services by their run.app names: by the egress pool, through a VPC, and themselves."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from tests.loaded_gcloud import LoadedGcloud, LoadedRegion, load_gcloud
@@ -21,7 +21,9 @@ def gcloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedGcloud]:
 
 
 @pytest.fixture
-def region(region: RunningRegion, gcloud: LoadedGcloud) -> LoadedRegion:
+def region(new_region: Callable[..., RunningRegion], gcloud: LoadedGcloud) -> LoadedRegion:
+    """Start a region of its own: the test makes a gateway for all ranges of the default network."""
+    region = new_region("--ephemeral")
     return LoadedRegion(region.name, region.home, region.environment, gcloud)
 
 
