@@ -14,11 +14,11 @@ from fogbank.planning.plan import Action
 
 
 @settings(max_examples=min(settings().max_examples, 60))  # each example is a dozen passes
-@given(st.lists(worlds(), min_size=2, max_size=4), st.randoms(use_true_random=False))
+@given(st.lists(worlds(), min_size=2, max_size=4), st.integers(0, 10**6))
 def test_when_nothing_fails_any_more_the_network_becomes_what_is_wanted(
-    passes: list[Drawn], random: Random
+    passes: list[Drawn], seed: int
 ) -> None:
-    asyncio.run(_with_failures(passes, random))
+    asyncio.run(_with_failures(passes, Random(seed)))
 
 
 async def _with_failures(passes: list[Drawn], random: Random) -> None:
