@@ -89,7 +89,7 @@ class Folders:
     @property
     def site_access_log(self) -> Path:
         """What third parties saw: one JSON object a line."""
-        return self.root / "witness.jsonl"
+        return self.root / "access.jsonl"
 
 
 def state_home() -> Path:

@@ -1,6 +1,6 @@
 """One region: everything is made here, tied together, started in order and ended in order.
 
-Ready means: the default project exists, the kernel has its network, and every door answers. Start-up work
+Ready means: the default project exists, the kernel has its network, and both listeners answer. Start-up work
 that nothing waits for (the ID-token key, built-in images, slow imports) goes on in threads meanwhile.
 """
 
@@ -363,6 +363,8 @@ def _new_id() -> int:
 
 def _import_slow_libraries() -> None:
     import aiohttp  # noqa: F401 - the first request to a service would wait for it
+
+    import fogbank.servers.dns_messages  # noqa: F401 - and the first DNS query for this
 
 
 def serve(entered: Entered, places: Folders, settings: Settings) -> int:

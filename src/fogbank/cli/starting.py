@@ -1,4 +1,4 @@
-"""Starting and stopping a region: its folder, its doors, its world, and the note that says where it is.
+"""Starting and stopping a region: its folder, its listeners, its world, and the note that says where it is.
 
 `fogbank.dataplane.linux.world` makes the world; here is everything around it that belongs to the person at
 the terminal: refusing with a remedy, replacing what a killed region left behind, removing what was to be kept
@@ -32,7 +32,7 @@ from fogbank.store.lines import LARGEST_BYTES
 _STOP_SECONDS = 15.0
 _DOWN_SECONDS = 5.0
 _DYING_SECONDS = 10.0
-"""How long a killed region is waited for: the kernel takes its processes and doors away one by one."""
+"""How long a killed region is waited for: the kernel removes its processes and sockets one by one."""
 _POLL_SECONDS = 0.02
 _LEAST_ROOM = 1024 * 1024
 """Bytes that a region cannot begin without: its database, its log and its certificates."""
@@ -80,7 +80,7 @@ def start(
 
 
 def _open_listeners(port: int, places: Folders, *, patient: bool, any_port: bool) -> world.Listeners:
-    """Open the doors; when the last region here was killed, wait for the kernel to close its own."""
+    """Open the listeners; when the last region here was killed, wait for the kernel to close its own."""
     deadline = time.monotonic() + (_DYING_SECONDS if patient else 0.0)
     while True:
         try:

@@ -81,7 +81,7 @@ class OperatorApi:
             await _answer(send, {"error": f"no such request: {scope['method']} {scope['path']}"}, 404)
             return
         route, path = found
-        # All of a body is read before anything is done: the sender must not find the door shut halfway.
+        # All of a body is read before anything is done: the sender must not lose the connection halfway.
         body = await _body(receive) if route.method == "POST" else {}
         query = {key: values[-1] for key, values in parse_qs(scope["query_string"].decode()).items()}
         given = route.answer(Question(body, query, path))

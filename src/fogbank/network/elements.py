@@ -160,7 +160,7 @@ class SourceNat:
 
 @dataclass(frozen=True, slots=True)
 class StatefulFirewall:
-    """``netns`` forwards only what its guards allow; replies to allowed flows pass.
+    """``netns`` forwards only what port security and firewall policies allow; replies to allowed flows pass.
 
     By the ``uplink`` nothing leaves that no :class:`SourceNat` translates, and nothing new enters.
     """

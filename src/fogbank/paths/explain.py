@@ -105,7 +105,9 @@ def _told(trace: Trace, branch: Branch, owners: Owners) -> Iterator[TraceStep]:
         if arrival:
             yield TraceStep(place, arrival, f"from {hop.source}")
         for step in hop.steps:
-            if not (hop.netns == FABRIC and isinstance(step, Judged)):  # its guards are nobody's firewall
+            if not (
+                hop.netns == FABRIC and isinstance(step, Judged)
+            ):  # its port security is nobody's firewall
                 yield _step(place, step, owners)
     yield _end(trace, branch, owners)
 

@@ -1,9 +1,9 @@
 """Prediction: walk the first packet of a flow through a topology, by the rules that the kernel follows.
 
-The order inside a namespace is the kernel's: who may send (guards), where to (routes), whether it may pass
-(policies), what it becomes (translation), how fast (shapers). ARP counts too: a neighbour that does not have
-the next hop's address never answers. Replies are not walked: connection tracking takes them back, and the
-test that sends real packets would show it if not.
+The order inside a namespace is the kernel's: who may send (port security), where to (routes), whether it may
+pass (policies), what it becomes (translation), how fast (shapers). ARP counts too: a neighbour that does not
+have the next hop's address never answers. Replies are not walked: connection tracking takes them back, and
+the test that sends real packets would show it if not.
 """
 
 from collections.abc import Iterator, Mapping

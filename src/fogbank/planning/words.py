@@ -65,8 +65,8 @@ def words(element: Element) -> str:
         case SourceNat():
             return _source_nat(element)
         case StatefulFirewall(netns, uplink):
-            guarded = f", nothing untranslated by {uplink}" if uplink else ""
-            return f"firewall of {netns}{guarded}"
+            rest = f", nothing untranslated by {uplink}" if uplink else ""
+            return f"firewall of {netns}{rest}"
         case FirewallPolicy():
             return _policy(element)
         case PortSecurity(netns, device, address, ingress, egress):

@@ -25,7 +25,7 @@ _NONE: frozenset[str] = frozenset()
 
 
 class Access(Protocol):
-    """What services and doors ask about permissions."""
+    """What the front end and services ask about permissions."""
 
     def allows(
         self, world: World, principal: str | None, permission: str, project: str, *guarded: ResourceName

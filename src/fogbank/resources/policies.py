@@ -1,7 +1,7 @@
 """IAM policies as documents: members by role, with an etag.
 
-A policy is Google's JSON (``bindings``, ``etag``, ``version``), kept under the name of the resource it guards
-in the collection ``SERVICE.policies``. What policies grant is decided in ``authorization``.
+A policy is Google's JSON (``bindings``, ``etag``, ``version``), kept under the name of the resource that it
+is about in the collection ``SERVICE.policies``. What policies grant is decided in ``authorization``.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal
 
-_QUANTITY = re.compile(r"^(\d+(?:\.\d+)?)(m|k|K|Ki|M|Mi|G|Gi|T|Ti)?$")
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|K|Ki|M|Mi|G|Gi|T|Ti)?")
 _FACTORS = {
     "": Decimal(1),
     "m": Decimal("0.001"),
@@ -21,7 +21,7 @@ _FACTORS = {
 
 def parse_quantity(text: str) -> Decimal:
     """Read a quantity; ValueError when it is none."""
-    match = _QUANTITY.match(text)
+    match = _QUANTITY.fullmatch(text)
     if match is None:
         raise ValueError(f"not a quantity: {text!r}")
     return Decimal(match[1]) * _FACTORS[match[2] or ""]

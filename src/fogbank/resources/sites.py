@@ -2,7 +2,7 @@
 
 The usual what-is-my-address hosts are always there, at fixed addresses; the operator adds partners, which are
 resources (``fogbank.sites``, path ``sites/HOST``). `lowering` gives each a namespace, the resolver answers
-with its address, and the witness server looks up its allow-list here on every request.
+with its address, and the site's server looks up its allow-list here on every request.
 """
 
 import re

@@ -1,6 +1,6 @@
 """The netcheck image: a service that tells what the network looks like from inside a container, as JSON.
 
-It is the witness on the inside; the third party's log is the witness on the outside.
+It shows what a packet looks like from the inside; the third party's access log shows the outside.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The witness log: what third parties saw, one JSON object a line, kept over restarts.
+"""The access log: what third parties saw, one JSON object a line, kept over restarts.
 
 It is the proof of every claim about addresses, so each entry is written before the third party answers. The
 file is bounded: when it is full it becomes ``.1``, and the one before that goes.

@@ -1,6 +1,7 @@
 """The three IAM methods that many resources have, made once.
 
-A policy lives beside the resource that it guards, under the same path, and a project's counts for all in it.
+A policy lives beside the resource that it is about, under the same path, and a project's
+counts for all in it.
 """
 
 from collections.abc import Callable, Mapping

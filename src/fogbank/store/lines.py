@@ -1,7 +1,7 @@
 """Files of JSON lines that only grow, within a bound, and those who follow what comes.
 
-The witness log and the logbook are such files. A line that was cut short by a crash or a full disk is skipped
-and never joined to the next one.
+The access log of third parties and the logbook are such files. A line that was cut short by a crash or a full
+disk is skipped and never joined to the next one.
 """
 
 import asyncio

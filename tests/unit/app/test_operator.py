@@ -93,7 +93,7 @@ class Room:
         self.region_clock = clock
         self.store = Store(Journal(folder / "world.sqlite"))
         self.logbook = Logbook(folder / "log.jsonl", clock)
-        self.access_log = AccessLog(folder / "witness.jsonl")
+        self.access_log = AccessLog(folder / "access.jsonl")
         self.loop = ControlLoop(self.store, self.driver, compiler(), (), clock)
         runtime = Runtime(self.store, self.loop, self.driver, clock, self.logbook, str)
         controllers = (make_run_controller(runtime), Connectors(runtime), *more)

@@ -17,7 +17,7 @@ def entry(host: str = "ifconfig.me", path: str = "/") -> AccessLogEntry:
 
 @pytest.fixture
 def log(tmp_path):
-    made = AccessLog(tmp_path / "witness.jsonl")
+    made = AccessLog(tmp_path / "access.jsonl")
     yield made
     made.close()
 
@@ -45,7 +45,7 @@ async def test_one_hosts_entries_are_found_among_others(log):
 
 
 def test_it_survives_a_restart_and_a_line_that_was_cut_short(tmp_path):
-    path = tmp_path / "witness.jsonl"
+    path = tmp_path / "access.jsonl"
     first = AccessLog(path)
     first.append(entry())
     first.close()
@@ -58,7 +58,7 @@ def test_it_survives_a_restart_and_a_line_that_was_cut_short(tmp_path):
 
 
 def test_it_stays_within_its_bound_and_keeps_the_latest(tmp_path):
-    log = AccessLog(tmp_path / "witness.jsonl", largest=2000)
+    log = AccessLog(tmp_path / "access.jsonl", largest=2000)
     for number in range(100):
         log.append(entry(path=f"/{number}"))
     paths = [shown["path"] for shown in log.entries()]
@@ -69,7 +69,7 @@ def test_it_stays_within_its_bound_and_keeps_the_latest(tmp_path):
 
 
 def test_it_is_for_its_owner_only(log, tmp_path):
-    assert (tmp_path / "witness.jsonl").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "access.jsonl").stat().st_mode & 0o077 == 0
 
 
 async def test_a_tail_ends_with_the_latest_and_a_follower_hears_more(log):

@@ -24,7 +24,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def log(tmp_path):
-    made = AccessLog(tmp_path / "witness.jsonl")
+    made = AccessLog(tmp_path / "access.jsonl")
     yield made
     made.close()
 

@@ -37,7 +37,7 @@ class StatusApi:
 
     async def status(self, _: Question) -> Json:
         """Return what is up, what is converging, and why."""
-        from importlib.metadata import version  # takes ten milliseconds of a start
+        from importlib.metadata import version  # takes 10 ms, which a start need not wait for
 
         observed = self.loop.observed
         namespaces = await asyncio.to_thread(observed.of_kind, NetworkNamespace)

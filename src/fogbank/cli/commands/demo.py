@@ -20,7 +20,7 @@ from fogbank.settings import Settings
 if TYPE_CHECKING:
     from fogbank.cli.demo.steps import Step
 
-_WITNESS = "ifconfig.me"
+_SITE = "ifconfig.me"
 
 
 @click.command(
@@ -81,9 +81,9 @@ class Story:
         reserved = caller.read(steps.read_address(*place))
         url = caller.read(steps.read_url(*place))
         _title("Ask the service to fetch a page of a third party")
-        self._curl(f"{url}/egress?url=http://{_WITNESS}")
-        seen = self._witnessed()
-        traced = self._trace(f"run/{steps.SERVICE}", f"http://{_WITNESS}")
+        self._curl(f"{url}/egress?url=http://{_SITE}")
+        seen = self._seen_addresses()
+        traced = self._trace(f"run/{steps.SERVICE}", f"http://{_SITE}")
         return _verdict(reserved, seen) and traced
 
     def _curl(self, url: str) -> None:
@@ -97,12 +97,12 @@ class Story:
 
                 click.echo(Https(self._environment).fetch(url))
 
-    def _witnessed(self) -> set[str]:
-        from fogbank.cli.commands.internet import print_log, witnessed
+    def _seen_addresses(self) -> set[str]:
+        from fogbank.cli.commands.internet import print_log, site_requests
 
         _title("Read the third party's own record")
-        _say(f"fogbank internet log {_WITNESS}")
-        entries = list(witnessed(self._region, _WITNESS))
+        _say(f"fogbank internet log {_SITE}")
+        entries = list(site_requests(self._region, _SITE))
         print_log(entries)
         return {str(entry["sourceIp"]) for entry in entries}
 
@@ -120,11 +120,11 @@ class Story:
 def _verdict(reserved: str, seen: set[str]) -> bool:
     click.echo()
     if seen == {reserved}:
-        line = f"{_WITNESS} saw {reserved}, and nothing else. It is the address that was reserved."
+        line = f"{_SITE} saw {reserved}, and nothing else. It is the address that was reserved."
         click.echo(click.style(f"✓ {line}", fg="green", bold=True))
         return True
     what = ", ".join(sorted(seen)) or "nobody"
-    click.echo(click.style(f"✗ {_WITNESS} saw {what}; reserved was {reserved}.", fg="red", bold=True))
+    click.echo(click.style(f"✗ {_SITE} saw {what}; reserved was {reserved}.", fg="red", bold=True))
     return False
 
 

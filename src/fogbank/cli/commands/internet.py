@@ -92,7 +92,7 @@ def remove(host: str, name: str) -> None:
 @format_option
 def log(host: str | None, follow: bool, name: str, format_: str) -> None:
     """Print what third parties saw: all of them, or HOST."""
-    entries = witnessed(running(name), host, follow=follow)
+    entries = site_requests(running(name), host, follow=follow)
     if format_ == "json":
         shown = ({key: entry[key] for key in _LOG if key in entry} for entry in entries)
         print_entries(shown, follow=follow)
@@ -100,7 +100,7 @@ def log(host: str | None, follow: bool, name: str, format_: str) -> None:
         print_log(entries)
 
 
-def witnessed(region: RegionNote, host: str | None, *, follow: bool = False) -> Iterable[dict[str, Any]]:
+def site_requests(region: RegionNote, host: str | None, *, follow: bool = False) -> Iterable[dict[str, Any]]:
     """Read what third parties saw, oldest first; with ``follow`` it never ends."""
     return region.operator().follow("/internet/log", forever=follow, host=host)
 

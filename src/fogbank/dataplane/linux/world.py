@@ -44,7 +44,7 @@ CONTAINERS = Path("/run/fogbank/containers")
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """The two doors of a region on the host, open and listening."""
+    """The two sockets of a region on the host, open and listening."""
 
     proxy: socket.socket
     operator: socket.socket
@@ -79,34 +79,34 @@ def open_listeners(port: int, operator: Path) -> Listeners:
             "--port 0 for a free one; `fogbank list` shows your regions."
         ) from error
     try:
-        door = _open_operator(operator)
+        listener = _open_operator(operator)
     except BaseException:
         proxy.close()
         raise
-    return Listeners(proxy, door)
+    return Listeners(proxy, listener)
 
 
 def _open_operator(path: Path) -> socket.socket:
     if _answers(path):
         raise OperatorError(f"a region already answers on {path}. Use it, or end it with `fogbank down`.")
-    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         before = os.umask(0o177)
         try:
             with address_of(path) as address:
-                door.bind(address)
+                listener.bind(address)
         finally:
             os.umask(before)
-        door.listen(128)
+        listener.listen(128)
     except OSError as error:
-        door.close()
+        listener.close()
         raise OperatorError(
             f"the operator's socket {path} cannot be opened ({error.strerror}). "
             "Set XDG_STATE_HOME to a folder that you can write to."
         ) from error
-    return door
+    return listener
 
 
 def _answers(path: Path) -> bool:
@@ -295,7 +295,7 @@ def _alive(pid: int) -> bool:
 
 @dataclass(slots=True)
 class Entered:
-    """What the program has once it is inside: the doors that were opened on the host."""
+    """What the program has once it is inside: the listeners that were opened on the host."""
 
     proxy: socket.socket
     operator: socket.socket

@@ -70,7 +70,7 @@ def target_of(world: World, match: Match, project: str) -> Target:
 
 
 def account_target(account: ResourceName) -> Target:
-    """Return what guards a service account."""
+    """Return the policies that count for a service account."""
     return Target(account.project, (account_policy_name(account),))
 
 

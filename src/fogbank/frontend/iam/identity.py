@@ -2,7 +2,7 @@
 
 One object holds the region's secrets and answers three questions: whose is this Authorization header, what
 token shall this account have, and is this ID token ours. The path that every API call takes is
-:meth:`Identity.authenticate`, which remembers headers it has already believed.
+:meth:`Identity.authenticate`, which remembers headers it has already verified.
 """
 
 import secrets
@@ -41,8 +41,8 @@ _WANTED = "OAuth 2 access token, login cookie or other valid authentication cred
 
 
 @dataclass(frozen=True, slots=True)
-class Belief:
-    """Whose a token is, for as long as it stands.
+class VerifiedToken:
+    """Whose a token is, for as long as it is valid.
 
     ``expires`` in seconds of the epoch; ``account`` is the unique id of a service account, empty for a user
     and where the token does not say; ``key`` the id of the created key that signed it, empty for none.
@@ -84,7 +84,7 @@ class Secrets:
     def system_key(self, email: str) -> KeyPair:
         """Load the key that the region itself signs with for one account; made on first use.
 
-        Each account has its own: what is signed for one must not be believed of another.
+        Each account has its own: what is signed for one must not be accepted for another.
         """
         return _load_key(self._system_key_file(email))
 
@@ -97,7 +97,7 @@ class Secrets:
 
 
 class Identity:
-    """Issues and believes tokens.
+    """Issues and verifies tokens.
 
     ``now`` gives the seconds of the epoch by the clock that clients have: time that the region skipped is
     not time to them.
@@ -108,7 +108,7 @@ class Identity:
         self.tokens = Tokens(keys.sealing, keys.revoked, now)
         email = operator_account(project)
         self.operator = Account(email, unique_id(email), project)
-        self._believed: dict[str, Belief] = {}
+        self._verified: dict[str, VerifiedToken] = {}
 
     def warm(self) -> None:
         """Make what first requests would wait for; blocks some 100 ms, so call it in a thread when ready."""
@@ -118,32 +118,32 @@ class Identity:
         """Return whose ``Authorization`` header this is; Google's 401 if absent, foreign or expired."""
         if not authorization:
             raise missing_credentials()
-        known = self._believed.get(authorization)
+        known = self._verified.get(authorization)
         if known is None or known.expires <= self.now():
-            known = self._believe(authorization)
-        if not self._stands(known):
+            known = self._verify(authorization)
+        if not self._is_active(known):
             raise inactive_account()
         return known.email
 
-    def _believe(self, authorization: str) -> Belief:
+    def _verify(self, authorization: str) -> VerifiedToken:
         try:
             made = self._bearer(authorization)
         except BadTokenError as error:
             raise invalid_credentials() from error
-        if len(self._believed) >= _REMEMBERED:
-            self._believed.clear()
+        if len(self._verified) >= _REMEMBERED:
+            self._verified.clear()
         if len(authorization) <= _LONGEST_REMEMBERED:
-            self._believed[authorization] = made
+            self._verified[authorization] = made
         return made
 
-    def _stands(self, belief: Belief) -> bool:
-        """Return whether the account of a believed token is there and enabled, and the key that signed it."""
-        if belief.email == self.operator.email or not is_service_account(belief.email):
+    def _is_active(self, token: VerifiedToken) -> bool:
+        """Return whether the account of a verified token is there and enabled, and the key that signed it."""
+        if token.email == self.operator.email or not is_service_account(token.email):
             return True
-        account = self.directory.account(belief.email)
-        if account is None or account.disabled or belief.account not in {"", account.unique_id}:
+        account = self.directory.account(token.email)
+        if account is None or account.disabled or token.account not in {"", account.unique_id}:
             return False
-        return not belief.key or self.directory.has_key(account, belief.key)
+        return not token.key or self.directory.has_key(account, token.key)
 
     def access_token(
         self, email: str, scopes: Iterable[str] = (), lifetime: int = LIFETIME_SECONDS, refresh: str = ""
@@ -248,20 +248,20 @@ class Identity:
     def revoke(self, token: str) -> None:
         """Forget a token; BadTokenError when it is none of ours."""
         self.tokens.revoke(token)
-        self._believed.clear()
+        self._verified.clear()
 
-    def _bearer(self, authorization: str) -> Belief:
+    def _bearer(self, authorization: str) -> VerifiedToken:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise BadTokenError("not a bearer token")
         token = token.strip()
         if token.startswith(ACCESS_PREFIX):
             grant = self.tokens.read_access(token)
-            return Belief(grant.email, grant.expires or 0.0, grant.account)
+            return VerifiedToken(grant.email, grant.expires or 0.0, grant.account)
         return self._self_signed(token)
 
-    def _self_signed(self, token: str) -> Belief:
-        """Believe what client libraries send without asking for a token first.
+    def _self_signed(self, token: str) -> VerifiedToken:
+        """Accept what client libraries send without asking for a token first.
 
         See behaviour/clients.md#credentials.
         """
@@ -274,7 +274,7 @@ class Identity:
         account, key = self.account(email), jwt.parse(token).kid
         created = account is not None and self.directory.has_key(account, key)
         number = account.unique_id if account is not None else ""
-        return Belief(email, jwt.seconds_of(claims, "exp"), number, key if created else "")
+        return VerifiedToken(email, jwt.seconds_of(claims, "exp"), number, key if created else "")
 
     def _public_key(self, email: str, kid: str) -> bytes:
         account = self.account(email)

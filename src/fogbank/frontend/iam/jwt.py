@@ -28,7 +28,7 @@ class BadTokenError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A token taken apart, not yet believed."""
+    """A token taken apart, not yet verified."""
 
     header: Mapping[str, Any]
     claims: Claims

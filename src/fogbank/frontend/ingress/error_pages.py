@@ -25,7 +25,7 @@ def forbidden(path: str) -> str:
 
 
 def unauthorized(path: str) -> str:
-    """Write the page for a token that cannot be believed."""
+    """Write the page for a token that cannot be verified."""
     text = f"Your client does not have permission to the requested URL <code>{html.escape(path)}</code>."
     return _PAGE.format(title="401 Unauthorized", heading="Unauthorized", text=text)
 

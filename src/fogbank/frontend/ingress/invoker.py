@@ -32,7 +32,7 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The caller may not: 401 for a token that cannot be believed, 403 for want of one or of permission."""
+    """The caller may not: 401 for a token that cannot be verified, 403 for want of one or of permission."""
 
     status: int
     why: str

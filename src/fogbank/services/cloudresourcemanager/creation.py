@@ -17,12 +17,12 @@ from fogbank.resources.projects import (
 )
 from fogbank.resources.world import Change, Json, Put, Resource
 
-_ID = re.compile(r"^[a-z][-a-z0-9]{4,28}[a-z0-9]$")
+_ID = re.compile(r"[a-z][-a-z0-9]{4,28}[a-z0-9]")
 
 
 def check_id(project_id: str) -> None:
     """Refuse an id that no project may be created with."""
-    if not _ID.match(project_id):
+    if not _ID.fullmatch(project_id):
         raise ApiError(
             400,
             f"The project ID '{project_id}' must have 6 to 30 lower-case letters, digits and hyphens, begin "

@@ -26,7 +26,7 @@ from fogbank.services.collections import bad_request, check_etag
 from fogbank.services.contract import Call, Decision
 from fogbank.services.segments import project_of, segments
 
-_ID = re.compile(r"^[a-z][-a-z0-9]{4,28}[a-z0-9]$")
+_ID = re.compile(r"[a-z][-a-z0-9]{4,28}[a-z0-9]")
 _WRITABLE = {"displayName": 100, "description": 256}
 """Fields that can be changed, and their greatest length in bytes."""
 
@@ -63,7 +63,7 @@ def list_(world: World, call: Call) -> Iterable[Json]:
 def create(world: World, call: Call) -> Decision:
     """Make an account."""
     project, identifier = project_of(world, call), str(call.body.get("accountId", ""))
-    if not _ID.match(identifier):
+    if not _ID.fullmatch(identifier):
         raise bad_request(
             f"The account ID '{identifier}' must have 6 to 30 lower-case letters, digits and hyphens, begin "
             "with a letter and not end with a hyphen."

@@ -103,5 +103,5 @@ def list_(world: World, call: Call) -> Json:
 
 
 def delete(world: World, call: Call) -> Decision:
-    """Delete a key: tokens signed by it are not believed any more."""
+    """Delete a key: tokens signed by it are refused from then on."""
     return Decision((Delete(_find(world, call).name),), answer={})

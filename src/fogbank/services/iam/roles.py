@@ -17,7 +17,7 @@ from fogbank.services.contract import Call, Decision
 from fogbank.services.masks import mask_paths
 from fogbank.services.segments import project_of, segments
 
-_ID = re.compile(r"^[a-zA-Z0-9_.]{3,64}$")
+_ID = re.compile(r"[a-zA-Z0-9_.]{3,64}")
 _WRITABLE = ("title", "description", "includedPermissions", "stage")
 _LONGEST = {"title": 100, "description": 300}
 _MOST_PERMISSIONS = 3000
@@ -96,7 +96,7 @@ def list_(world: World, call: Call) -> Iterable[Json]:
 def create(world: World, call: Call) -> Decision:
     """Make a role of a project."""
     identifier = str(call.body.get("roleId", ""))
-    if not _ID.match(identifier):
+    if not _ID.fullmatch(identifier):
         raise bad_request(
             f"The role_id '{identifier}' must have 3 to 64 letters, digits, underscores and full stops."
         )

@@ -44,7 +44,7 @@ from fogbank.services.run.v2 import words
 
 MAX_SERVICE_NAME = 49
 
-_NAME = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
+_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _COUNT = re.compile(r"[0-9]{1,4}")
 _INGRESSES = ("all", "internal", "internal-and-cloud-load-balancing", "none")
 _SYSTEM = frozenset({CREATOR, MODIFIER, OPERATION_ID, URLS, INGRESS_STATUS})
@@ -193,7 +193,7 @@ def check_location(location: str | None) -> None:
 
 def _check_name(name: ResourceName) -> None:
     check_location(name.region)
-    if not _NAME.match(name.id) or len(name.id) > MAX_SERVICE_NAME:
+    if not _NAME.fullmatch(name.id) or len(name.id) > MAX_SERVICE_NAME:
         raise bad_request(
             f"metadata.name: '{name.id}' must use only lowercase letters, digits and hyphens, begin with a "
             f"letter, not end with a hyphen, and have at most {MAX_SERVICE_NAME} characters."

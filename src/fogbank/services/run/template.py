@@ -39,8 +39,8 @@ MAX_TIMEOUT = 3600
 MAX_CONCURRENCY = 1000
 MAX_NAME = 63
 
-_REVISION = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
-_ENVIRONMENT = re.compile(r"^[A-Za-z_][A-Za-z0-9_.-]*$")
+_REVISION = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_ENVIRONMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _COUNT = re.compile(r"[0-9]{1,9}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]{0,4096}")
@@ -182,7 +182,7 @@ def _check_revision_name(service: ResourceName, name: str | None) -> None:
         raise bad_request(
             f"Revision name '{name}' must start with the service's name and a hyphen: '{service.id}-'."
         )
-    if not _REVISION.match(name) or len(name) > MAX_NAME:
+    if not _REVISION.fullmatch(name) or len(name) > MAX_NAME:
         raise bad_request(
             f"Revision name '{name}' must have lower-case letters, digits and hyphens, at most {MAX_NAME}."
         )
@@ -246,7 +246,7 @@ def _check_environment(variables: Any) -> None:
         if variable.get("valueFrom"):
             raise not_built("secrets in the environment of Cloud Run")
         name = variable.get("name", "")
-        if not _ENVIRONMENT.match(name):
+        if not _ENVIRONMENT.fullmatch(name):
             raise bad_request(f"spec.template.spec.containers[0].env: '{name}' is not a valid name.")
         if name in _RESERVED:
             raise bad_request(

@@ -15,7 +15,7 @@ ALL_TO_LATEST: list[Json] = [{"latestRevision": True, "percent": 100}]
 
 MAX_TAG_AND_SERVICE = 46
 
-_TAG = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
+_TAG = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
 def complete(targets: list[Json]) -> list[Json]:
@@ -41,7 +41,7 @@ def check(targets: list[Json], revisions: frozenset[str], service: str) -> None:
         if not 0 <= target.get("percent", 0) <= 100:
             raise bad_request(f"Traffic percent {target['percent']} must be between 0 and 100.")
     for tag in tags:
-        if not _TAG.match(tag) or tags.count(tag) > 1:
+        if not _TAG.fullmatch(tag) or tags.count(tag) > 1:
             raise bad_request(f"Traffic tag '{tag}' must be a lower-case host label, used once.")
         if len(tag) + len(service) > MAX_TAG_AND_SERVICE:
             raise bad_request(

@@ -74,7 +74,9 @@ def test_a_project_that_does_not_exist_is_like_one_that_may_not_be_seen(cloud):
     assert (error.code, error.message) == (403, "The caller does not have permission")
 
 
-@pytest.mark.parametrize("identifier", ["", "short", "Upper-case", "ends-with-", "1-first-digit"])
+@pytest.mark.parametrize(
+    "identifier", ["", "short", "Upper-case", "ends-with-", "1-first-digit", "line-break\n"]
+)
 def test_an_id_outside_the_pattern_is_refused(cloud, identifier):
     assert cloud.refused(f"{V1}.create", {"projectId": identifier}).code == 400
 

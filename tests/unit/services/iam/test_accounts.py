@@ -37,7 +37,8 @@ def test_an_account_is_made_once(cloud):
         409,
         f"Service account runner-account already exists within project projects/{PROJECT}.",
     )
-    assert cloud.refused(f"{ACCOUNTS}.create", {"accountId": "x"}, name=PARENT).code == 400
+    for wrong in ("x", "with-a-line-break\n"):
+        assert cloud.refused(f"{ACCOUNTS}.create", {"accountId": wrong}, name=PARENT).code == 400
 
 
 def test_an_unknown_account_is_not_found(cloud):

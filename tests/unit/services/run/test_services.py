@@ -234,6 +234,7 @@ def test_a_connector_must_exist_in_the_region(cloud):
     ("body", "code"),
     [
         (knative("Upper"), 400),
+        (knative("lines\n"), 400),
         (knative("a" * 50), 400),
         (knative(annotations={EGRESS: "some-traffic"}), 400),
         (knative(annotations={"autoscaling.knative.dev/minScale": "many"}), 400),

@@ -1,12 +1,14 @@
-"""Guards, filters and source NAT as nft commands: text out, nothing touched.
+"""Port security, filters and source NAT as nft commands: text out, nothing touched.
 
 One table a namespace, and everything that there may be many of is an element of a set or map in it: a
 packet's cost does not grow with endpoints, and adding an endpoint is a handful of commands. A packet that a
 namespace forwards passes
 
-    screen     its device and source must be a guard's (else ``spoofed``); before connection tracking forward
-    replies pass; by the uplink nothing new enters (``inbound``); the egress policy of its source; by the
-               uplink only what will be translated leaves (``no-nat``); the ingress policy of its destination
+    screen     its device and source must be those of a PortSecurity (else ``spoofed``); before connection
+               tracking
+    forward    replies pass; by the uplink nothing new enters (``inbound``); the egress policy of its source;
+               by the uplink only what will be translated leaves (``no-nat``); the ingress policy of its
+               destination
     translate  a new flow takes a port of its client's block on its address
 
 A policy returns for allow and drops for deny. A flow that finds no free port is given one that is taken, and
@@ -64,7 +66,7 @@ def drop_counter(reason: str) -> str:
 
 
 def policy_chain(name: str) -> str:
-    """Name the chain that guards jump to; its body changes, it stays."""
+    """Name the chain that port security jumps to; its body changes, it stays."""
     return f"policy_{slug(name)}"
 
 
@@ -79,7 +81,7 @@ def render_table() -> list[str]:
 
 
 def render_filter(element: StatefulFirewall) -> list[str]:
-    """Forward only what guards allow. Sets, maps and policies of the namespace stay as they are."""
+    """Forward only what port security allows. Sets, maps and policies of the namespace stay as they are."""
     own = f'"{element.uplink}"' if element.uplink else None
     trusted = ", ".join(['"lo"', *([own] if own else [])])
     lines = [

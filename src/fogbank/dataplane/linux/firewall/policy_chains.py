@@ -1,8 +1,8 @@
 """A policy as chains of nft rules.
 
-Guards jump to a chain that stays and holds one rule: go to the policy's current body. A new body is built
-beside the old one, in as many transactions as it needs, and then the one rule is exchanged: packets see the
-old policy or the new one, never a half. Long policies become trees of chains and verdict maps (see
+Port security jumps to a chain that stays and holds one rule: go to the policy's current body. A new body is
+built beside the old one, in as many transactions as it needs, and then the one rule is exchanged: packets see
+the old policy or the new one, never a half. Long policies become trees of chains and verdict maps (see
 :mod:`decision_tree`).
 """
 
@@ -98,7 +98,7 @@ def render_no_body(body: Body) -> list[str]:
 
 
 def render_no_policy(name: str) -> list[str]:
-    """Remove a policy's lasting chain; refused while a guard names it."""
+    """Remove a policy's lasting chain; refused while port security names it."""
     return [f"flush chain {TABLE} {policy_chain(name)}", f"delete chain {TABLE} {policy_chain(name)}"]
 
 
