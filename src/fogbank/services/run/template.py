@@ -39,6 +39,9 @@ MAX_TIMEOUT = 3600
 MAX_CONCURRENCY = 1000
 MAX_NAME = 63
 
+_MOST_STARTUP, _MOST_LIVENESS = 240, 3600
+"""Seconds that a probe's times may be (behaviour/cloud-run.md#deployment)."""
+
 _REVISION = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 _ENVIRONMENT = re.compile(r"^[A-Za-z_][A-Za-z0-9_.-]*$")
 _COUNT = re.compile(r"[0-9]{1,9}")
@@ -60,7 +63,6 @@ _LATER_FIELDS = {
     "sandboxes": "sandboxes",
 }
 _LATER_CONTAINER_FIELDS = {
-    "livenessProbe": "liveness probes",
     "readinessProbe": "readiness probes",
     "volumeMounts": "volumes",
     "envFrom": "environment from other objects",
@@ -97,7 +99,9 @@ def _complete_container(container: Json) -> Json:
         "tcpSocket": {"port": port},
     }
     limits: Json = without_empty((container.get("resources") or {}).get("limits") or {})
+    liveness = without_empty(container.get("livenessProbe") or {})
     return without_empty(container) | {
+        **({"livenessProbe": _complete_probe(liveness, port)} if liveness else {}),
         "ports": [{"name": name, "containerPort": port}],
         "resources": {"limits": DEFAULT_LIMITS | limits},
         "startupProbe": _complete_probe(probe, port),
@@ -217,7 +221,9 @@ def _check_container(container: Json) -> None:
             raise not_built(f"{what} of Cloud Run (containers[0].{key})")
     _check_port(container["ports"][0])
     _check_environment(container.get("env", ()))
-    _check_probe(container["startupProbe"])
+    _check_probe(container["startupProbe"], "startupProbe", _MOST_STARTUP)
+    if "livenessProbe" in container:
+        _check_probe(container["livenessProbe"], "livenessProbe", _MOST_LIVENESS)
 
 
 def _check_image(image: str) -> None:
@@ -255,16 +261,16 @@ def _check_environment(variables: Any) -> None:
             )
 
 
-def _check_probe(probe: Json) -> None:
-    where = "spec.template.spec.containers[0].startupProbe"
+def _check_probe(probe: Json, which: str, most_seconds: int) -> None:
+    where = f"spec.template.spec.containers[0].{which}"
     if "exec" in probe:
         raise bad_request("Exec probes are not supported by Cloud Run.")
     if "grpc" in probe:
         raise not_built("gRPC probes of Cloud Run")
     limits = {
-        "initialDelaySeconds": (0, 240),
-        "timeoutSeconds": (1, 240),
-        "periodSeconds": (1, 240),
+        "initialDelaySeconds": (0, most_seconds),
+        "timeoutSeconds": (1, most_seconds),
+        "periodSeconds": (1, most_seconds),
         "failureThreshold": (1, 1000),
     }
     for key, (least, most) in limits.items():
