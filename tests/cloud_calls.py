@@ -130,7 +130,8 @@ class Cloud:
         return subnetwork.name
 
     def connector(self, name="connector", **body) -> Operation:
-        fields = {"subnet": {"name": "subnet"}} | body
+        limits = {} if any("Throughput" in each for each in body) else {"minInstances": 2, "maxInstances": 3}
+        fields = {"subnet": {"name": "subnet"}} | limits | body
         return self(
             "vpcaccess.v1.projects.locations.connectors.create", fields, parent=PLACE, connectorId=name
         )

@@ -73,7 +73,8 @@ class Compute:
                 return items
             case Write():
                 decision = found.decide(self.world, call)
-                self.world = self.world.after(decision.changes)
+                if decision.changes:
+                    self.world = self.world.after(decision.changes)
                 return decision.operation or decision.answer
 
     def refused(self, method, body=None, **parameters) -> ApiError:
@@ -83,6 +84,16 @@ class Compute:
             self(method, body, **parameters)
         assert self.world == before
         return caught.value
+
+    def in_use(self, method, body=None, **parameters) -> str:
+        """Call what fails because of a user, in its operation; returns the message. The World must stay."""
+        before = self.world
+        operation = self(method, body, **parameters)
+        assert self.world == before
+        assert operation.status == "DONE"
+        assert operation.error.code == "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE"
+        assert operation.error.http_status == 400
+        return operation.error.message
 
     def put(self, resource: Resource):
         self.world = self.world.after([Put(resource)])

@@ -51,3 +51,16 @@ def test_the_first_tutorial_works_as_written(reader):
     assert "prediction and packet agree" in done.stdout
     assert "timeout" in done.stdout.partition("Deleted")[2] or '"ok": false' in done.stdout
     assert "is down" in done.stdout
+
+
+def test_the_page_about_users_works_as_written(reader):
+    script = commands(ROOT / "docs" / "howto" / "users.md")
+    start = 'fogbank up --detach\neval "$(fogbank env)"\n'
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail"],
+        input=start + script, env=reader, capture_output=True, text=True, timeout=110, check=False,
+        cwd=reader["XDG_STATE_HOME"],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "netcheck" in done.stdout
+    assert "Service [mine] revision" in re.sub("\x1b.*?m", "", done.stderr)

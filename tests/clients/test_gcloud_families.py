@@ -339,6 +339,9 @@ def test_service_accounts_and_their_keys(region: RunningRegion, tmp_path: Path) 
     assert [number] in values(region, *accounts, *keys)
     credentials = {"CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": str(key)}
     as_robot = replace(region, environment={**region.environment, **credentials})
+    assert "Required 'compute.networks.list' permission" in refused(as_robot, "compute", "networks", "list")
+    grant = ("demo", f"--member=serviceAccount:{email}", "--role=roles/compute.networkViewer")
+    region.gcloud("projects", "add-iam-policy-binding", *grant)
     assert values(as_robot, "compute", "networks", "list", "--filter=name=default", "--format=value(name)")
     region.gcloud(*accounts, "keys", "delete", number, f"--iam-account={email}")
     # gcloud keeps tokens for an hour; without them it has to prove who it is again.

@@ -140,6 +140,10 @@ key = iam.keys().create(name=account["name"], body={}).execute()
 role = {"role": "roles/iam.serviceAccountTokenCreator", "members": [f"serviceAccount:{credentials.service_account_email}"]}
 iam.setIamPolicy(resource=account["name"], body={"policy": {"bindings": [role]}}).execute()
 robot = impersonated_credentials.Credentials(credentials, account["email"], ["https://www.googleapis.com/auth/cloud-platform"])
+projects = service("cloudresourcemanager", "v1").projects()
+policy = projects.getIamPolicy(resource=project, body={}).execute()
+policy["bindings"].append({"role": "roles/compute.networkViewer", "members": [f"serviceAccount:{account['email']}"]})
+projects.setIamPolicy(resource=project, body={"policy": policy}).execute()
 networks = google.auth.transport.requests.AuthorizedSession(robot).get("COMPUTE/global/networks").json()
 iam.delete(name=account["name"]).execute()
 print(json.dumps({"email": account["email"], "networks": [n["name"] for n in networks["items"]],
@@ -200,6 +204,8 @@ def test_a_user_of_the_region_is_let_in_where_a_role_says_so(region: RunningRegi
     grant = ("lib-private", place, f"--member=user:{me}", "--role=roles/run.invoker")
     region.gcloud("run", "services", "add-iam-policy-binding", *grant)
     assert region.curl(*ask) == "200"
+    viewer = ("demo", f"--member=user:{me}", "--role=roles/compute.networkViewer")
+    region.gcloud("projects", "add-iam-policy-binding", *viewer)
     answer = python(user, """
 networks = session.get("COMPUTE/global/networks").json()["items"]
 print(json.dumps({"kind": type(credentials).__module__, "networks": [n["name"] for n in networks]}))

@@ -71,7 +71,11 @@ CALLS = [
     ("GET", f"{COMPUTE}/zones", None),
     ("GET", COMPUTE, None),
     ("GET", f"{REGIONAL}/operations", None),
-    ("POST", f"{CONNECTORS}?connectorId=link", {"subnet": {"name": "small"}}),
+    (
+        "POST",
+        f"{CONNECTORS}?connectorId=link",
+        {"subnet": {"name": "small"}, "minInstances": 2, "maxInstances": 3},
+    ),
     ("GET", f"{CONNECTORS}/link", None),
     ("GET", CONNECTORS, None),
     ("POST", f"{KNATIVE}/services", SERVICE),

@@ -214,6 +214,18 @@ async def test_only_the_regions_own_account_makes_a_project_by_its_first_use(reg
     assert (await region.call(OPERATOR, get, "fresh-one"))["name"] == "default"
 
 
+async def test_a_policy_without_the_regions_own_account_does_not_lock_it_out(region):
+    policy = region.store.world.get(policy_name("demo"))
+    bindings = [{"role": "roles/viewer", "members": [f"user:{OWNER}"]}]
+    await region.store.commit(lambda _: Decision((Put(policy.with_body(bindings=bindings)),)))
+    create = methods("compute.v1")["networks.insert"]
+    with pytest.raises(ApiError, match=r"Required 'compute\.networks\.create' permission"):
+        await region.call(OWNER, create, "demo", {"name": "n", "autoCreateSubnetworks": False})
+    assert (await region.call(OPERATOR, create, "demo", {"name": "n", "autoCreateSubnetworks": False}))[
+        "name"
+    ]
+
+
 async def test_a_list_of_projects_shows_those_that_the_caller_may_get(region):
     for version, field in (("v1", "projects"), ("v3", "projects")):
         listed = await region.call(OWNER, methods(f"cloudresourcemanager.{version}")["projects.list"], "")
@@ -268,3 +280,12 @@ async def test_a_policy_binds_no_role_that_is_not_there(region, role):
     with pytest.raises(ApiError, match="does not exist in the resource's hierarchy") as refusal:
         await region.call(OWNER, methods("cloudresourcemanager.v1")["projects.setIamPolicy"], "demo", policy)
     assert refusal.value.code == 400
+
+
+async def test_a_refusal_names_the_project_without_version_and_verb(region):
+    read = methods("cloudresourcemanager.v1")["projects.getIamPolicy"]
+    with pytest.raises(ApiError) as refused:
+        await region.call(STRANGER, read, "demo")
+    assert [detail["metadata"] for detail in refused.value.details] == [
+        {"permission": "resourcemanager.projects.getIamPolicy", "resource": "projects/demo"}
+    ]

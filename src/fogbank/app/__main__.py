@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fogbank.app.logs import write_log
 from fogbank.dataplane.linux import world
+from fogbank.errors import OperatorError
 from fogbank.settings import Folders, Settings, cache_home
 
 
@@ -24,6 +25,10 @@ def main() -> int:
         from fogbank.app.region import serve
 
         return serve(entered, places, Settings(**handed))
+    except OperatorError as error:
+        entered.refuse(str(error))
+        sys.stderr.write(f"error: {error}\n")
+        return 1
     except Exception as error:
         entered.refuse(str(error) or type(error).__name__)
         raise

@@ -84,9 +84,11 @@ def destination_of(url: str, world: World) -> tuple[IPv4Address, int]:
     """Read the address and port to which ``url`` leads; OperatorError when no path can be told."""
     try:
         parts = urlsplit(url if "//" in url else f"http://{url}")
-        host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 80)
+        host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
     except ValueError as error:
         raise OperatorError(f"{url}: {error}") from error
+    if port is None:
+        raise OperatorError(f"{url}: the port of {parts.scheme}:// is not known. Name it: {url}:PORT")
     try:
         address = IPv4Address(host)
     except AddressValueError:

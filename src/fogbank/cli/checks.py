@@ -127,7 +127,9 @@ def _confinement() -> Iterator[Check]:
     namespaces = _number("/proc/sys/user/max_user_namespaces", 0) > 0
     yield Check(
         "containers' users",
-        "strangers on this machine" if namespaces else "the machine's own: no user namespaces",
+        "ids of their own, without rights on this machine"
+        if namespaces
+        else "the machine's own: no user namespaces",
         namespaces,
         "As root: sysctl -w user.max_user_namespaces=10000. Without, containers run as this machine's users.",
         required=False,

@@ -89,11 +89,27 @@ class LazyGroup(click.Group):
                 )
 
 
+def _print_version(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        from fogbank.cli.commands.version import program_and_version
+
+        click.echo(program_and_version())
+        ctx.exit()
+
+
 @click.group(
     cls=LazyGroup,
     help="A Google Cloud region on this machine, with real packets.",
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version and exit.",
 )
 def root() -> None:
     """Hold the commands."""

@@ -8,6 +8,7 @@ folder was removed, it hangs): `list` shows it and `down` ends it, because its c
 import json
 import os
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,20 +60,25 @@ def running(name: str) -> RegionNote:
     found = find_running(name)
     if found:
         return found
-    others = [region.name for region in all_running()]
-    hint = f" These run: {', '.join(others)} (choose with --name)." if others else ""
-    raise NotRunningError(f"No region called '{name}' is running.{hint} Start it: {up_command(name)}")
+    raise NotRunningError(f"No region called '{name}' is running.{_others()} Start it: {up_command(name)}")
+
+
+def _others() -> str:
+    names = [region.name for region in all_running()]
+    return f" These run: {', '.join(names)} (choose with --name)." if names else ""
 
 
 def there(name: str) -> RegionNote:
     """Find the region called ``name`` that answers or whose process is there; NotRunningError otherwise."""
     try:
         return running(name)
-    except (NotRunningError, OperatorError):
+    except OperatorError as error:
         found = next((region for region in all_processes() if region.name == name), None)
-        if found is None:
-            raise
-        return found
+        if found is not None:
+            return found
+        if isinstance(error, NotRunningError):
+            raise NotRunningError(f"No region called '{name}' is running.{_others()}") from None
+        raise
 
 
 def find_running(name: str) -> RegionNote | None:
@@ -88,8 +94,17 @@ def all_running() -> tuple[RegionNote, ...]:
     """List the regions of this user that answer, by name."""
     home = state_home()
     notes = [*home.glob("*/running.json"), *home.glob(f"{_EPHEMERAL}/*/running.json")]
-    names = sorted({path.parent.name for path in notes})
-    return tuple(found for name in names if (found := find_running(name)))
+    names = sorted({path.parent.name for path in notes if _NAME.fullmatch(path.parent.name)})
+    return tuple(found for name in names if (found := _find_readable(name)))
+
+
+def _find_readable(name: str) -> RegionNote | None:
+    """Find a running region as `find_running` does; a note that cannot be read is not in the others' way."""
+    try:
+        return find_running(name)
+    except OperatorError as error:
+        print(f"warning: {error}", file=sys.stderr)
+        return None
 
 
 def all_there() -> tuple[RegionNote, ...]:
@@ -116,9 +131,12 @@ def _read_process(process: Path) -> RegionNote | None:
         return None
     if Path(os.fsdecode(words[0])).name != "unshare" or b"fogbank.app" not in words:
         return None
-    handed = json.loads(words[words.index(b"fogbank.app") + 1])
-    places = Folders(Path(handed.pop("root")))
-    return RegionNote(str(handed["name"]), handed | {"pid": int(process.name)}, places)
+    try:
+        handed = json.loads(words[words.index(b"fogbank.app") + 1])
+        places = Folders(Path(handed.pop("root")))
+        return RegionNote(str(handed["name"]), handed | {"pid": int(process.name)}, places)
+    except (ValueError, LookupError, TypeError, AttributeError):  # another program with words like these
+        return None
 
 
 def state_folders(name: str, *, ephemeral: bool = False) -> Folders:
@@ -131,15 +149,17 @@ def state_folders(name: str, *, ephemeral: bool = False) -> Folders:
 def read_note(places: Folders) -> dict[str, Any] | None:
     """Read what the region wrote when it was ready, or None; OperatorError when it cannot be understood."""
     try:
-        text = places.running.read_text()
+        if places.running.is_fifo():
+            raise OperatorError(f"Cannot read {places.running}: it is a pipe. Remove it.")
+        content = places.running.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise OperatorError(f"Cannot read {places.running}: {error.strerror}") from error
     try:
-        note = json.loads(text)
+        note = json.loads(content)
         int(note["pid"]), int(note["port"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise OperatorError(
             f"The state file {places.running} is damaged. If no region runs from that folder, remove it: "
             f"rm {places.running}"

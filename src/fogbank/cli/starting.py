@@ -25,7 +25,7 @@ from fogbank.cli.regions import RegionNote, answers, find_running, state_folders
 from fogbank.dataplane.linux import world
 from fogbank.errors import OperatorError
 from fogbank.resources.places import REGIONS
-from fogbank.resources.projects import is_usable_id
+from fogbank.resources.projects import is_googles_own, is_usable_id
 from fogbank.settings import Folders, Settings
 from fogbank.store.lines import LARGEST_BYTES
 
@@ -148,6 +148,14 @@ def forget(region: RegionNote) -> None:
         _remove(region)
 
 
+def delete_folder(places: Folders) -> None:
+    """Delete the state of a region that has ended; OperatorError when one has begun there meanwhile."""
+    with _opened(places.root) as descriptor:
+        if not _try_lock(descriptor):
+            raise OperatorError(f"A region is being started in {places.root}: its state was not deleted.")
+        shutil.rmtree(places.root)
+
+
 def _remove(region: RegionNote) -> None:
     region.folders.running.unlink(missing_ok=True)
     region.folders.socket.unlink(missing_ok=True)
@@ -165,6 +173,10 @@ def _refuse_unfit_machine() -> None:
 
 def _refuse_settings(settings: Settings) -> None:
     """Refuse a project or a region that no client could use."""
+    if is_googles_own(settings.project):
+        raise OperatorError(
+            f"--project: {settings.project!r} is a project of Google's service agents. Use another."
+        )
     if not is_usable_id(settings.project):
         raise OperatorError(
             f"--project: {settings.project!r} cannot be a project's id. Use 3 to 30 lower-case letters, "
@@ -247,9 +259,9 @@ def _try_lock(descriptor: int) -> bool:
 def _sweep(ours: Folders) -> None:
     """Remove what ephemeral regions left behind when they were killed."""
     for root in ours.root.parent.iterdir():
-        if root == ours.root or answers(Folders(root).socket):
+        if root == ours.root or root.is_symlink() or not root.is_dir() or answers(Folders(root).socket):
             continue
-        with _opened(root) as descriptor:
+        with suppress(FileNotFoundError), _opened(root) as descriptor:  # another start may sweep, too
             if _try_lock(descriptor):  # otherwise it is just being started, or does not answer
                 shutil.rmtree(root)
 

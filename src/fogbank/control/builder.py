@@ -8,9 +8,9 @@ loop hands in a World and a fleet, which never change, and gets values back.
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar, TypeVarTuple
+from typing import Any, Protocol, TypeVar, TypeVarTuple
 
 from immutables import Map
 
@@ -69,7 +69,8 @@ class Builder:
     def __init__(self, driver: Driver, compiler: Compiler) -> None:
         self._driver, self._compiler = driver, compiler
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="builder")
-        self._jobs = 0
+        self._jobs: set[Future[Any]] = set()
+        """What the thread has to do, also when nobody waits for it any more."""
         self._observed = Topology()
         self._lowered: Lowered | None = None
         self._converged: _Inputs | None = None
@@ -97,11 +98,10 @@ class Builder:
         self._thread.shutdown(cancel_futures=True)
 
     async def _in_thread(self, work: Callable[[*Ts], R], *args: *Ts) -> R:
-        self._jobs += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
-        finally:
-            self._jobs -= 1
+        job = self._thread.submit(work, *args)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
+        return await asyncio.wrap_future(job)
 
     def _build(self, world: World, fleet: Fleet, observe: bool) -> Built:
         if observe:

@@ -22,7 +22,7 @@ from fogbank.discovery.tables import Document, documents, load_methods
 _PARAMETER = re.compile(r"\{(\w+)=([^}]+)\}")
 _REGIONAL = re.compile(r"^((?:[a-z]+-[a-z]+\d+))-([a-z0-9]+)\.googleapis\.com$")
 _REP = re.compile(r"^([a-z0-9]+)\.([a-z]+-[a-z]+\d+)\.rep\.googleapis\.com$")
-_COMPUTE_ALIAS = re.compile(r"^/?compute/(?:beta|alpha|staging_v1)/")
+_COMPUTE_ALIAS = re.compile(r"^/?compute/(beta|alpha|staging_v1)/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,15 @@ class DiscoveryMethod:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A method and what its path parameters are. ``region`` comes from the host, where it has one."""
+    """A method and what its path parameters are. ``region`` comes from the host, where it has one.
+
+    ``alias`` is the version that the caller spoke where another one answers for it: ``beta`` of compute.
+    """
 
     method: DiscoveryMethod
     parameters: Mapping[str, str]
     region: str | None = None
+    alias: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +184,9 @@ def find(host: str, verb: str, raw_path: str) -> Match | None:
     ``raw_path`` still has its escapes, and no query.
     """
     own, region = parse_host(host)
-    path, checked = _COMPUTE_ALIAS.sub("compute/v1/", raw_path).strip("/"), True
-    if path.startswith("compute/v1/"):
-        checked = raw_path.lstrip("/").startswith("compute/v1/")
+    aliased = _COMPUTE_ALIAS.match(raw_path)
+    alias = aliased[1] if aliased else ""
+    path = (f"compute/v1/{raw_path[aliased.end() :]}" if aliased else raw_path).strip("/")
     first, _, others = path.partition("/")
     first = first.partition(":")[0]
     two = f"{first}/{others.partition('/')[0]}"
@@ -190,16 +194,16 @@ def find(host: str, verb: str, raw_path: str) -> Match | None:
         if first in document.prefixes or two in document.prefixes:
             found = _find_in(document.name, verb, path.split("/"))
             if found is not None:
-                return _match(*found, region, checked=checked)
+                return _match(*found, region, alias)
     return None
 
 
-def _match(end: _End, segments: list[str], region: str | None, *, checked: bool) -> Match:
+def _match(end: _End, segments: list[str], region: str | None, alias: str) -> Match:
     parameters = {name: "/".join(segments[start:stop]) for name, start, stop in end.spans}
     for name, value in parameters.items():
         if "%" in value:
             parameters[name] = unquote(value)
     method = end.method
-    if not checked:
+    if alias:
         method = replace(method, checked=False)
-    return Match(method, parameters, region)
+    return Match(method, parameters, region, alias)

@@ -119,6 +119,8 @@ class _Converter:
 
     def _list(self, value: Any, node: Any, at: str) -> Any:
         if not isinstance(value, list):
+            if self.lenient and isinstance(value, dict):  # as compute takes one message for a list of them
+                return [self.convert(value, node, f"{at}[0]")]
             self._value(at, value, node)
             return value
         for index, inner in enumerate(value):

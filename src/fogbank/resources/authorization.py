@@ -1,9 +1,10 @@
 """Who may do what: a caller, a permission and a resource in, yes or no out.
 
 A caller has a permission when a binding of the project's policy, or of a policy that stands beside the
-resource itself or what contains it, names the caller in a role that has it. There are no folders or
-organisations, no deny policies and no conditions; groups have no members here. Roles are Google's
-(``predefined_roles``) and the project's own.
+resource itself or what contains it, names the caller in a role that has it. Above all projects there is only
+the region's own account, an owner like an organisation's administrator: a policy that leaves it out locks
+nobody out of the region. There are no folders, no deny policies and no conditions; groups have no members
+here. Roles are Google's (``predefined_roles``) and the project's own.
 """
 
 from collections.abc import Iterable, Mapping
@@ -79,24 +80,24 @@ class Compiled:
 
 
 class Policies:
-    """The access that the World's policies give; ``operator`` owns the projects whose policy nobody set.
+    """The access that the World's policies give; ``operator`` owns every project.
 
     Compiled policies are remembered by the resource that they were made of, which never changes.
     """
 
     def __init__(self, operator: str) -> None:
-        self._unset = compiled(policy_of({"roles/owner": [member_of(operator)]}, 0))
+        self._inherited = compiled(policy_of({"roles/owner": [member_of(operator)]}, 0))
         self._compiled: dict[int, tuple[Resource, Compiled]] = {}
 
     def allows(
         self, world: World, principal: str | None, permission: str, project: str, *guarded: ResourceName
     ) -> bool:
         """Return whether a binding gives ``permission``."""
-        own = self._remembered(world, POLICIES, f"projects/{project}") or self._unset
+        own = self._remembered(world, POLICIES, f"projects/{project}") or self._inherited
         if own.gives(principal, permission):
             return True
         beside = [self._remembered(world, name.collection, name.path) for name in guarded]
-        found = [own, *(each for each in beside if each is not None)]
+        found = [own, self._inherited, *(each for each in beside if each is not None)]
         if any(each.gives(principal, permission) for each in found):
             return True
         roles, mine = _NONE.union(*(each.roles_of(principal) for each in found)), f"projects/{project}/roles/"

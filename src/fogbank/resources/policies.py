@@ -13,6 +13,9 @@ from fogbank.resources.world import Json
 NEVER_SET: Json = {"etag": "ACAB"}
 """What Google shows for a policy that nobody has set."""
 
+MOST_MEMBERS = 1500
+"""Members in all bindings of a policy (IAM's documentation, "Quotas and limits")."""
+
 INVOKE = "run.routes.invoke"
 """The permission to send a request to a Cloud Run service (behaviour/cloud-run.md#invokers)."""
 
@@ -67,6 +70,15 @@ def replaced(
             "aborted",
         )
     bindings = _merged(proposed.get("bindings") or ())
+    members = sum(len(set(each)) for each in bindings.values())
+    if members > MOST_MEMBERS:
+        raise ApiError(
+            400,
+            f"The number of members in the policy ({members:,}) is larger than the maximum allowed size "
+            f"{MOST_MEMBERS:,}.",
+            "INVALID_ARGUMENT",
+            "badRequest",
+        )
     for role in bindings:
         if not exists(role):
             raise _no_such_role(role)
@@ -77,6 +89,23 @@ def bind(policy: Json | None, role: str, member: str, serial: int) -> Json:
     """Add ``member`` to ``role``."""
     bindings = _merged((policy or NEVER_SET).get("bindings") or ())
     return policy_of(bindings | {role: [*bindings.get(role, ()), member]}, serial)
+
+
+def without_account(policy: Json, email: str, number: str, serial: int) -> Json | None:
+    """Return a policy in which a deleted service account has no role; None when it had none.
+
+    Google keeps the bindings under another name (IAM's documentation, "Policies with deleted principals"),
+    so that one of the same address that is made anew does not get them.
+    """
+    member, deleted = member_of(email), f"deleted:serviceAccount:{email}?uid={number}"
+    bindings = policy.get("bindings") or ()
+    if not any(member in binding["members"] for binding in bindings):
+        return None
+    left = {
+        binding["role"]: [deleted if each == member else each for each in binding["members"]]
+        for binding in bindings
+    }
+    return policy_of(left, serial)
 
 
 def names_of(principal: str | None) -> tuple[str, ...]:

@@ -21,9 +21,22 @@ ACCOUNT_KEYS = "iam.keys"
 ACCOUNT_POLICIES = "iam.policies"
 CUSTOM_ROLES = "iam.roles"
 
+OPERATOR_ID = "fogbank"
+"""What stands before the @ in the address of the region's own account, which is no resource."""
+
 _FIRST_NUMBER = 10**11
 _NUMBERS = 9 * 10**11
 _USABLE = re.compile(r"[a-z][-a-z0-9]{1,28}[a-z0-9]")
+_GOOGLES_OWN = frozenset(
+    {
+        "bigquery-encryption",
+        "cloud-redis",
+        "compute-system",
+        "container-engine-robot",
+        "serverless-robot-prod",
+        "service-networking",
+    }
+)
 
 
 def is_usable_id(project: str) -> bool:
@@ -31,7 +44,16 @@ def is_usable_id(project: str) -> bool:
 
     It is looser than what Google creates (six characters and more), because ids such as ``demo`` are handy.
     """
-    return _USABLE.fullmatch(project) is not None
+    return _USABLE.fullmatch(project) is not None and not is_googles_own(project)
+
+
+def is_googles_own(project: str) -> bool:
+    """Return whether a project is one of those that Google's service agents belong to.
+
+    Nobody else may have it: its owner could make accounts with the addresses of agents, to which the policies
+    of all other projects give roles (IAM's documentation, "Service agents").
+    """
+    return project in _GOOGLES_OWN or project.startswith("gcp-sa-")
 
 
 def project_name(project: str) -> ResourceName:

@@ -14,6 +14,9 @@ from fogbank.resources.projects import POLICIES, custom_role_name
 from fogbank.resources.world import Json, Put, Resource, World
 from fogbank.services.contract import NO_PERMISSION, Call, Decision, Method, Read, Write
 
+MOST_TESTED = 100
+"""Permissions in one call of testIamPermissions (ours); anybody with a token may ask."""
+
 Guarded = Callable[[World, Call], ResourceName]
 
 
@@ -42,8 +45,11 @@ def iam_methods(prefix: str, guarded: Guarded, kind: str) -> Mapping[str, Method
             name = guarded(world, call)
         except ApiError:
             return {}
-        beside = () if name.collection == POLICIES else (name,)
         permissions = call.body.get("permissions") or ()
+        if len(permissions) > MOST_TESTED:
+            message = f"At most {MOST_TESTED} permissions can be tested at once, not {len(permissions)}."
+            raise ApiError(400, message, "INVALID_ARGUMENT", "badRequest")
+        beside = () if name.collection == POLICIES else (name,)
         found = held(call.access, world, call.principal, permissions, name.project, *beside)
         return {"permissions": list(found)} if found else {}
 

@@ -46,13 +46,20 @@ class Field:
 class Outcome:
     """What a rule makes of a write: the resource, and the ``changes`` that come with it.
 
-    With an ``error`` the operation has failed; when ``done`` it needs nothing from the network.
+    With an ``error`` the operation has failed; when ``done`` it needs nothing from the network. One that is
+    not ``kept`` came to nothing: the operation names the resource, and nothing is stored.
     """
 
     resource: Resource
     changes: tuple[Change, ...] = ()
     error: OperationError | None = None
     done: bool = False
+    kept: bool = True
+
+    @property
+    def written(self) -> tuple[Change, ...]:
+        """All changes: the resource, and what comes with it."""
+        return (Put(self.resource), *self.changes) if self.kept else ()
 
 
 def _as_asked(_world: World, _call: Call, resource: Resource) -> Outcome:
@@ -163,7 +170,7 @@ class Collection:
             raise ApiError(409, "Requested entity already exists", "ALREADY_EXISTS", "alreadyExists")
         body = {"name": name.path} | self._fields(world, call)
         outcome = self.created(world, call, Resource(name, call.new_id(), call.now, body))
-        return self._decision(world, call, "Create", outcome, (Put(outcome.resource), *outcome.changes))
+        return self._decision(world, call, "Create", outcome, outcome.written)
 
     def patch(self, world: World, call: Call) -> Decision:
         """Change the fields that the mask names, or without one those that the body has."""
@@ -172,7 +179,7 @@ class Collection:
         check_etag(call.body, found.body, self.noun)
         after = found.with_body(**{each: self._value(world, call, each) for each in fields})
         outcome = self.updated(world, call, found, after, fields)
-        return self._decision(world, call, "Update", outcome, (Put(outcome.resource), *outcome.changes))
+        return self._decision(world, call, "Update", outcome, outcome.written)
 
     def delete(self, world: World, call: Call) -> Decision:
         """Take one away, unless something uses it."""
@@ -250,9 +257,15 @@ class Collection:
         return f"{interface}.{verb}{self.message.rpartition('.')[2]}"
 
 
-def bad_request(message: str) -> ApiError:
-    """Refuse an argument."""
-    return ApiError(400, message, "INVALID_ARGUMENT", "badRequest")
+def bad_request(message: str, field_name: str = "") -> ApiError:
+    """Refuse an argument; ``field_name`` is the field that is wrong, in snake case, where it is one."""
+    violation = {"field": field_name, "description": message}
+    details = (
+        ({"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]},)
+        if field_name
+        else ()
+    )
+    return ApiError(400, message, "INVALID_ARGUMENT", "badRequest", details)
 
 
 def changed_fields(mask: Iterable[str], body: Json, writable: Iterable[str], noun: str) -> frozenset[str]:

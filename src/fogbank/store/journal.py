@@ -42,7 +42,14 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._database.execute("pragma journal_mode=wal")
+        try:
+            self._database.execute("pragma journal_mode=wal")
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode not in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
+                raise
+            raise OperatorError(
+                f"{path} is damaged ({error}). Move it away to begin anew, or start with another --name."
+            ) from error
         self._synced = False
         self._waits: deque[float] = deque(maxlen=_LATELY)
         self._sync(wanted=True)

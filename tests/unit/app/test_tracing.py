@@ -56,6 +56,12 @@ def test_an_unknown_host_can_be_added() -> None:
         destination_of("http://sms.example.com", World())
 
 
+def test_a_scheme_without_a_known_port_needs_one() -> None:
+    with pytest.raises(OperatorError, match="the port of ftp:// is not known"):
+        destination_of("ftp://ifconfig.me", World())
+    assert destination_of("redis://10.124.0.3:6379", World()) == (IPv4Address("10.124.0.3"), 6379)
+
+
 @pytest.mark.parametrize("url", ["http://[::1", "http://ifconfig.me:99999"])
 def test_a_broken_url_is_refused(url: str) -> None:
     with pytest.raises(OperatorError):

@@ -86,3 +86,10 @@ def test_a_wrong_command_line_ends_with_2(fogbank):
 
 def test_version_is_the_packages(fogbank):
     assert fogbank("version").out.startswith("fogbank 0.")
+
+
+def test_the_version_is_an_option_and_a_command(fogbank):
+    done = fogbank("--version")
+    assert done.status == 0
+    assert done.out == fogbank("version").out
+    assert done.out.startswith("fogbank ")

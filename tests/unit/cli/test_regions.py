@@ -1,6 +1,7 @@
 """Which regions run: notes, knocks, and what is said when nobody answers."""
 
 import json
+import os
 
 import pytest
 from tests.unit.cli.conftest import write_note
@@ -79,3 +80,36 @@ def test_the_regions_refusal_is_the_message(talker, fogbank):
 def test_an_answer_that_is_no_json_is_shown(talker):
     with pytest.raises(OperatorError, match="no such request"):
         OperatorClient(talker.folders.socket, "default").get("/nothing")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b"[1]", b"\xff\xfe", b"[" * 100_000, b'{"pid": 1, "port": 1e999}', b'{"pid": [], "port": 1}'],
+)
+def test_what_cannot_be_read_of_one_region_is_not_in_the_way_of_others(new_talker, fogbank, content):
+    new_talker("ci-1", port=1001)
+    damaged = state_folders("damaged")
+    damaged.root.mkdir(parents=True)
+    damaged.running.write_bytes(content)
+    done = fogbank("list", "--format", "json")
+    assert (done.status, [each["name"] for each in json.loads(done.out)]) == (Exit.OK, ["ci-1"])
+    assert f"rm {damaged.running}" in done.err
+    with pytest.raises(OperatorError, match="damaged"):
+        find_running("damaged")
+
+
+def test_a_pipe_for_a_note_is_not_waited_for(home):
+    folders = state_folders("default")
+    folders.root.mkdir(parents=True)
+    os.mkfifo(folders.running)
+    with pytest.raises(OperatorError, match="it is a pipe"):
+        find_running("default")
+
+
+def test_a_folder_that_somebody_copied_is_no_region(new_talker, fogbank):
+    folders = new_talker("ci-1", port=1001).folders
+    copy = folders.root.with_name("ci-1.bak")
+    copy.mkdir()
+    (copy / "running.json").write_bytes(folders.running.read_bytes())
+    done = fogbank("list", "--format", "json")
+    assert [each["name"] for each in json.loads(done.out)] == ["ci-1"]

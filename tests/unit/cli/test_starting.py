@@ -273,6 +273,13 @@ def test_doctor_says_when_crun_has_no_filter_of_system_calls(monkeypatch, fogban
     assert "+SECCOMP" in done.out
 
 
+def test_the_lines_of_doctor_are_aligned(fogbank):
+    checked = json.loads(fogbank("doctor", "--format", "json").out)
+    lines = [line for line in fogbank("doctor").out.splitlines() if line[0] in "✓✗-"]
+    columns = {line.index(f" {each['found']}", 3) for line, each in zip(lines, checked, strict=True)}
+    assert len(columns) == 1
+
+
 def test_doctor_speaks_json(fogbank):
     listed = json.loads(fogbank("doctor", "--format", "json").out)
     assert {"what", "found", "good", "required", "remedy"} == set(listed[0])
@@ -304,3 +311,19 @@ def test_a_dying_region_whose_socket_is_still_open_is_not_up(launched, fogbank, 
     monkeypatch.setattr(time, "sleep", die)
     done = fogbank("up", "--detach", "--port", "0")
     assert done.status == 0, done.err
+
+
+def test_what_is_no_folder_of_a_region_is_not_swept(launched, home, tmp_path):
+    beside = state_folders("x", ephemeral=True).root.parent
+    beside.mkdir(parents=True)
+    (beside / "file").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (beside / "link").symlink_to(tmp_path / "elsewhere")
+    starting.start(Settings(name="x", port=0, ephemeral=True), detach=True)
+    assert (beside / "file").exists()
+    assert (tmp_path / "elsewhere").exists()
+
+
+def test_a_project_of_service_agents_is_refused(home):
+    with pytest.raises(OperatorError, match="service agents"):
+        starting.start(Settings(project="serverless-robot-prod", port=0), detach=True)

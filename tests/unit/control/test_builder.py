@@ -26,6 +26,8 @@ class Machine(SimulatedDriver):
         self.lowered_in: list[int] = []
         self.threads: set[int] = set()
         self.applying, self.go_on = threading.Event(), threading.Event()
+        self.previewing, self.preview_goes_on = threading.Event(), threading.Event()
+        self.preview_goes_on.set()
 
     def observe(self) -> Topology:
         self.threads.add(threading.get_ident())
@@ -42,6 +44,8 @@ class Machine(SimulatedDriver):
         return self.wanted
 
     def preview(self, world: World, fleet: Fleet, observed: Topology) -> Lowered:
+        self.previewing.set()
+        assert self.preview_goes_on.wait(5)
         return self.compile(world, fleet, observed)
 
 
@@ -95,4 +99,22 @@ async def test_a_small_network_is_lowered_in_the_event_loop_and_a_large_one_is_n
     await builder.build(World(version=1), Fleet(), observe=False)
     assert [thread == here for thread in machine.lowered_in] == [False, True, False]
     assert here not in machine.threads
+    builder.close()
+
+
+async def test_while_the_thread_works_on_what_nobody_waits_for_nothing_is_lowered_elsewhere() -> None:
+    machine, here = Machine(), threading.get_ident()
+    machine.go_on.set()
+    builder = Builder(machine, machine)
+    await builder.build(World(), Fleet(), observe=True)
+    machine.preview_goes_on.clear()
+    previewing = asyncio.create_task(builder.preview(World(), Fleet()))
+    await asyncio.to_thread(machine.previewing.wait, 5)
+    previewing.cancel()
+    await asyncio.wait([previewing])
+    building = asyncio.create_task(builder.build(World(version=1), Fleet(), observe=False))
+    await asyncio.sleep(0)
+    machine.preview_goes_on.set()
+    await building
+    assert here not in machine.lowered_in
     builder.close()

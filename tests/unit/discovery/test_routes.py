@@ -70,7 +70,11 @@ def test_a_request_finds_its_method_and_parameters(host, verb, path, method, par
 def test_beta_is_answered_as_v1_with_an_unchecked_body():
     found = find("compute.googleapis.com", "POST", "/compute/beta/projects/p/global/networks")
     assert found is not None
-    assert (found.method.id, found.method.checked) == ("compute.v1.networks.insert", False)
+    assert (found.method.id, found.method.checked, found.alias) == (
+        "compute.v1.networks.insert",
+        False,
+        "beta",
+    )
 
 
 @pytest.mark.parametrize(

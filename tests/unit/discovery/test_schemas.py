@@ -25,6 +25,13 @@ def test_all_problems_are_told_at_once():
     assert "at 'subnet'" in message
 
 
+def test_compute_takes_one_message_for_a_list_of_them():
+    key = {"name": "one", "key": "k"}
+    converted = convert_request("compute.v1", "Router", {"md5AuthenticationKeys": key})
+    assert converted.body == {"md5AuthenticationKeys": [key]}
+    assert "md5AuthenticationKeys" in refusal("compute.v1", "Router", {"md5AuthenticationKeys": "one"})
+
+
 def test_compute_leaves_out_what_it_does_not_know_and_says_so():
     body = {"name": "n", "initialNatIps": [], "logConfig": {"enable": True, "colour": "red"}}
     converted = convert_request("compute.v1", "RouterNat", body)

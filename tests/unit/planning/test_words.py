@@ -33,7 +33,7 @@ member 10.124.0.2 of tag-vpc-connector-asia-northeast3-cloud-run-connector in vp
 policy closed in fabric: else deny
 port security of 10.124.0.2 behind 10.124.0.2 of vpc/demo/default: in by ingress-135dba2d, out by egress-135dba2d
 translation of 169.254.16.0/20 to 10.124.0.2, leaving connector/demo/asia-northeast3/cloud-run-connector/0 by eth1
-listener tcp 192.0.2.2:80 in site/ifconfig.me, for site
+listener tcp 192.0.2.1:80 in internet, for front-end
 container production-00001-abc-0002 in instance/production-00001-abc-0002, image sha256:abababababab, port 8080
 """)  # noqa: E501
     assert len({words(element) for element in ELEMENTS}) == len(ELEMENTS)

@@ -75,3 +75,12 @@ def test_gclouds_alphabet_writes_an_etag_alike(serial):
 def test_etags_are_eight_bytes_and_differ_when_versions_do(one, other):
     assert len(base64.b64decode(etag(one), validate=True)) == 8
     assert (etag(one) == etag(other)) == (one == other)
+
+
+def test_a_policy_has_1500_members_at_most():
+    def proposed(count):
+        return {"bindings": [{"role": "roles/viewer", "members": [f"user:{n}@x.org" for n in range(count)]}]}
+
+    assert len(replaced(None, proposed(1500), 2)["bindings"][0]["members"]) == 1500
+    with pytest.raises(ApiError, match=r"\(1,501\) is larger than the maximum allowed size 1,500"):
+        replaced(None, proposed(1501), 2)

@@ -269,3 +269,9 @@ def test_a_file_of_another_format_is_refused_with_the_remedy(path: Path) -> None
     database.close()
     with pytest.raises(OperatorError, match="another version"):
         Journal(path)
+
+
+def test_a_file_that_is_no_database_is_refused_with_the_remedy(path: Path) -> None:
+    path.write_bytes(b"garbage" * 1000)
+    with pytest.raises(OperatorError, match=r"damaged \(file is not a database\)\. Move it away"):
+        Journal(path)

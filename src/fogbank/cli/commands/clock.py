@@ -33,7 +33,7 @@ def command() -> None:
 @name_option
 @format_option
 def show(name: str, format_: str) -> None:
-    """Return the region's time."""
+    """Show the region's time."""
     _print(running(name).operator().get("/clock"), format_)
 
 

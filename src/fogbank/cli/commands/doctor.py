@@ -21,9 +21,10 @@ def command(format_: str) -> int:
         fields = ("what", "found", "good", "required", "remedy")
         print_json([{field: getattr(check, field) for field in fields} for check in found])
         return Exit.FAILURE if lacking else Exit.OK
+    width = max(len(check.what) for check in found)
     for check in found:
         mark, colour = ("✓", "green") if check.good else ("✗", "red") if check.required else ("-", "yellow")
-        click.echo(f"{click.style(mark, fg=colour)} {check.what:<18} {check.found}")
+        click.echo(f"{click.style(mark, fg=colour)} {check.what:<{width}} {check.found}")
         if not check.good:
             click.echo(f"  {check.remedy}")
     click.echo("This machine lacks something." if lacking else "This machine can run regions.")

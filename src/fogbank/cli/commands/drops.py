@@ -32,4 +32,4 @@ def command(name: str, format_: str) -> None:
         (each["netns"], each["packets"], each["reason"], _MEANINGS.get(each["reason"], "a firewall rule"))
         for each in drops
     ]
-    print_table(("SPACE", "PACKETS", "REASON", "MEANING"), rows, "No packet was dropped.")
+    print_table(("NAMESPACE", "PACKETS", "REASON", "MEANING"), rows, "No packet was dropped.")

@@ -31,7 +31,7 @@ def command(last: int, everything: bool, name: str, format_: str) -> None:
         print_json({"pending": answer["pending"], "passes": passes})
         return
     pending = answer["pending"]
-    click.echo(_bold(f"Now: {_count(pending)} to make." if pending else "Now: everything is as promised."))
+    click.echo(_bold(f"Now: {_count(pending)} to make." if pending else "Now: nothing would change."))
     _show_actions(pending, everything=everything)
     for turn in passes:
         click.echo()

@@ -32,6 +32,7 @@ def show(status: dict[str, Any]) -> None:
         print_table(("COLLECTION", "RESOURCES"), sorted(counts.items()), "")
     _section(status["instances"], "INSTANCE")
     _connectors(status["connectors"])
+    _missing_connectors(status["missingConnectors"])
     _section(status["operations"], "OPERATION")
     _converging(status["converging"])
     _unknown_fields(status["unknownFields"])
@@ -70,6 +71,17 @@ def _connectors(connectors: list[dict[str, Any]]) -> None:
         for each in connectors
     ]
     print_table(("CONNECTOR", "MACHINES", "MBIT/S (1 MIN)"), rows, "")
+
+
+def _missing_connectors(missing: list[dict[str, Any]]) -> None:
+    """Draw the services that Google calls ready although their connector was deleted."""
+    if missing:
+        print()
+        rows = [
+            (each["service"], each["connector"], "deleted; requests to the network time out")
+            for each in missing
+        ]
+        print_table(("SERVICE", "CONNECTOR", "STATE"), rows, "")
 
 
 def _converging(failures: list[dict[str, Any]]) -> None:

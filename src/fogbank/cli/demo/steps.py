@@ -84,7 +84,8 @@ def _subnet(project: str, region: str) -> Step:
 
 def _connector(project: str, region: str) -> Step:
     place = {"parent": f"projects/{project}/locations/{region}", "connectorId": "cloud-run-connector"}
-    body = {"subnet": {"name": "cloud-run-subnet", "projectId": project}}
+    subnet = {"name": "cloud-run-subnet", "projectId": project}
+    body = {"subnet": subnet, "minInstances": 2, "maxInstances": 10}  # as gcloud asks for
     return Step(
         "Make the Serverless VPC Access connector",
         (

@@ -76,7 +76,7 @@ def open_listeners(port: int, operator: Path) -> Listeners:
         kind = PortTakenError if error.errno == errno.EADDRINUSE else OperatorError
         raise kind(
             f"port {port} of 127.0.0.1 cannot be opened ({error.strerror}). Choose another with --port, or "
-            "--port 0 for a free one; `fogbank status` shows the regions that are up."
+            "--port 0 for a free one; `fogbank list` shows your regions."
         ) from error
     try:
         door = _open_operator(operator)

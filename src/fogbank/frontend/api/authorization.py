@@ -4,6 +4,7 @@ It is asked before anything is revealed or changed, so a stranger hears the same
 does not: the refusal speaks of the path as the caller wrote it.
 """
 
+import re
 from dataclasses import dataclass
 
 from fogbank.discovery.routes import Match
@@ -18,6 +19,7 @@ from fogbank.services.contract import NO_PERMISSION
 
 CREATE_PROJECT = "resourcemanager.projects.create"
 
+_VERSION = re.compile(r"^v\d\w*/")
 _NO_PROJECTS = frozenset({"", "-", "_"})
 _WHOLE_NAMES = ("resource", "name", "parent")
 
@@ -112,4 +114,5 @@ def _shown(match: Match, permission: str, body: Json) -> str:
     path, name = resource_of(match), body.get("name")
     if match.method.api == "compute" and permission.endswith(".create") and name:
         return f"{path}/{name}"
-    return path
+    verb = match.method.path.rpartition("}")[2]
+    return _VERSION.sub("", path.removesuffix(verb) if verb.startswith(":") else path)

@@ -16,6 +16,7 @@ from fogbank.errors import ApiError
 from fogbank.frontend.api.error_envelopes import error_body
 from fogbank.frontend.api.messages import ApiRequest, Reply, json_reply
 from fogbank.frontend.http.asgi import plain_host
+from fogbank.limits import HEAD_LIMIT
 
 LARGEST_BATCH = 1000
 """Parts in one batch, as Google's limit."""
@@ -73,25 +74,32 @@ def parse_batch(request: ApiRequest) -> list[BatchPart]:
 def _parse_part(chunk: bytes, outer: ApiRequest) -> BatchPart:
     head, _, inner = chunk.lstrip(b" \t").removeprefix(b"\n").partition(b"\n\n")
     line, _, rest = inner.lstrip(b"\n").partition(b"\n")
+    head_text, _, body = rest.partition(b"\n\n") if not rest.startswith(b"\n") else (b"", b"", rest[1:])
+    if len(head) + len(line) + len(head_text) > HEAD_LIMIT:
+        raise ValueError(f"the head of a part is larger than {HEAD_LIMIT} bytes")
     words = line.decode("latin-1").split()
     if len(words) < 2:
         raise ValueError("a part has no request line")
-    head_text, _, body = rest.partition(b"\n\n") if not rest.startswith(b"\n") else (b"", b"", rest[1:])
     headers = BytesHeaderParser().parsebytes(head_text)
     target = urlsplit(words[1])
     return BatchPart(
-        str(BytesHeaderParser().parsebytes(head).get("content-id", "")),
+        _text(BytesHeaderParser().parsebytes(head), "content-id"),
         replace(
             outer,
             verb=words[0].upper(),
             host=plain_host(target.hostname or outer.host),
             path=target.path,
             query=target.query.encode(),
-            authorization=headers.get("authorization") or outer.authorization,
-            content_type=headers.get("content-type", ""),
+            authorization=_text(headers, "authorization") or outer.authorization,
+            content_type=_text(headers, "content-type"),
             body=body.strip(),
         ),
     )
+
+
+def _text(headers: Message, name: str) -> str:
+    """Read a header as one line of text; bytes that are no ASCII make it a Header object otherwise."""
+    return " ".join(str(headers.get(name, "")).split())
 
 
 def render_part(boundary: str, part: BatchPart, reply: Reply) -> bytes:

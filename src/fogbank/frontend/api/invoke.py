@@ -14,6 +14,7 @@ from fogbank.discovery.routes import DiscoveryMethod, Match, apis_of, methods, s
 from fogbank.discovery.schemas import check_response, convert_request
 from fogbank.errors import not_implemented
 from fogbank.frontend.api.authorization import Authorization, check_path
+from fogbank.frontend.api.beta_links import with_version, without_version
 from fogbank.frontend.api.lists import render_list
 from fogbank.frontend.api.messages import EnsureProject, Settle
 from fogbank.frontend.api.operation_methods import OperationMethods
@@ -121,6 +122,13 @@ class Api:
 
     async def answer(self, invocation: Invocation) -> Json:
         """Answer a call: check its body and its project, authorize, then read, list or decide."""
+        if not (alias := invocation.match.alias):
+            return await self._answer(invocation)
+        answer = await self._answer(replace(invocation, query=without_version(invocation.query, alias)))
+        translated: Json = with_version(answer, alias)
+        return translated
+
+    async def _answer(self, invocation: Invocation) -> Json:
         method = invocation.match.method
         handler = self._handler(method)
         body = self._converted(invocation)

@@ -27,6 +27,7 @@ from fogbank.store.store import Store
 WAIT_SECONDS = 120.0
 """The longest wait for an operation."""
 
+_EVERY_LOCATION = "/locations/-"
 _VERBS = frozenset({"get", "list", "wait", "delete", "aggregatedList"})
 
 
@@ -88,9 +89,11 @@ class OperationMethods:
         aggregated = method.name.endswith(".aggregatedList")
         if aggregated:
             under = f"projects/{match.parameters['project']}/"
+        elif under.endswith(_EVERY_LOCATION):
+            under = under.removesuffix("-")
         elif under and dialect != "compute" and not under.endswith("operations"):
             under = f"{under}/operations/"
-        found = operations_under(self._store.world, method.api, dialect, under.replace("/-/", "/"))
+        found = operations_under(self._store.world, method.api, dialect, under)
         field = "items" if dialect == "compute" else "operations"
         return render_list(match, list(found) if aggregated else found, field, query)
 

@@ -16,6 +16,7 @@ from fogbank.resources.authorization import Access
 from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import (
     ACCOUNT_KEYS,
+    OPERATOR_ID,
     account_policy_name,
     find_account,
     keys_of_account,
@@ -102,7 +103,7 @@ class WorldDirectory:
 
 def operator_account(project: str) -> str:
     """Return the address of the region's own service account."""
-    return f"fogbank@{project}.iam.gserviceaccount.com"
+    return f"{OPERATOR_ID}@{project}.iam.gserviceaccount.com"
 
 
 def key_document(key: KeyPair, account: Account) -> Json:

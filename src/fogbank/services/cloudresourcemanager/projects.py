@@ -10,13 +10,15 @@ from fogbank.errors import ApiError
 from fogbank.resources.authorization import denied
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation, longrunning_operation
-from fogbank.resources.projects import PROJECTS, policy_name, project_id, project_name
+from fogbank.resources.projects import PROJECTS, is_googles_own, policy_name, project_id, project_name
 from fogbank.resources.world import Json, Put, Resource, World
 from fogbank.services.cloudresourcemanager.creation import check_id, new_project
 from fogbank.services.cloudresourcemanager.filters import parse_filter
 from fogbank.services.contract import Call, Decision
+from fogbank.services.labels import check_labels
 
 _WRITABLE = ("name", "labels", "parent")
+_LONGEST_NAME = 30
 
 
 def named(call: Call) -> str:
@@ -79,12 +81,21 @@ def created(world: World, call: Call, fields: Json) -> tuple[Resource, tuple[Put
     """Check and make a project; ``fields`` are v1's."""
     identifier = str(call.body.get("projectId") or "")
     check_id(identifier)
-    if world.find(project_name(identifier)):
+    if is_googles_own(identifier) or world.find(project_name(identifier)):
         raise ApiError(409, "Requested entity already exists", "ALREADY_EXISTS", "alreadyExists")
     wanted = {key: fields[key] for key in _WRITABLE if fields.get(key)}
+    check_fields(wanted)
     made = new_project(identifier, call.now, call.new_id, owner=call.principal, fields=wanted)
     puts = tuple(change for change in made if isinstance(change, Put))
     return puts[0].resource, puts
+
+
+def check_fields(fields: Json) -> None:
+    """Refuse a display name or labels that are longer or more than Google's (Project's documentation)."""
+    if len(str(fields.get("name") or "")) > _LONGEST_NAME:
+        message = f"The display name of a project may have at most {_LONGEST_NAME} characters."
+        raise ApiError(400, message, "INVALID_ARGUMENT", "badRequest")
+    check_labels(fields.get("labels") or {})
 
 
 def operation_of(call: Call, target: ResourceName, message: str, metadata: Json, response: Json) -> Operation:
@@ -108,6 +119,7 @@ def operation_of(call: Call, target: ResourceName, message: str, metadata: Json,
 def update(world: World, call: Call) -> Decision:
     """Replace a project's name and labels."""
     found = find_active(world, call)
+    check_fields(call.body)
     changed = found.with_body(**{key: call.body.get(key, found.body.get(key)) for key in _WRITABLE})
     return Decision((Put(changed),), answer=changed.body)
 

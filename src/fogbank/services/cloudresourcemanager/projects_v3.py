@@ -7,6 +7,7 @@ from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.world import Change, Json, Put, Resource, World
 from fogbank.services.cloudresourcemanager.filters import parent_of, parse_filter
 from fogbank.services.cloudresourcemanager.projects import (
+    check_fields,
     created,
     find,
     find_active,
@@ -88,6 +89,7 @@ def patch(world: World, call: Call) -> Decision:
             raise ApiError(
                 400, f"The field '{field}' of a project cannot be changed.", "INVALID_ARGUMENT", "badRequest"
             )
+    check_fields(_v1_fields(call.body))
     named = {field.partition(".")[0] for field in wanted} & call.body.keys()
     changed = found.with_body(**{fields[field]: call.body[field] for field in named})
     return _over(call, changed, (Put(changed),), "UpdateProjectMetadata")

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address
 from itertools import chain
 
-from fogbank.errors import in_use, invalid_value, required_field, stale_fingerprint
+from fogbank.errors import invalid_value, required_field, stale_fingerprint
 from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource, World
@@ -23,7 +23,7 @@ from fogbank.services.compute.bodies import (
     refuse_unbuilt,
     without_nulls,
 )
-from fogbank.services.compute.decisions import deleted, put
+from fogbank.services.compute.decisions import deleted, in_use, put
 from fogbank.services.compute.factories import check_free, made
 from fogbank.services.compute.handlers import in_place, permission_tester
 from fogbank.services.compute.names import named, new_identifier
@@ -156,7 +156,7 @@ def _delete(kind: str) -> Write:
         address = world.get(named(world, call, kind, call["address"]))
         user = user_of(world, address.name)
         if user is not None:
-            raise in_use("address", address.name.path, user.path)
+            return in_use(call, "delete", address, "address", user)
         if address.body.get("purpose") in {NAT_AUTO, "SERVERLESS"}:
             raise bad_request(
                 f"The address '{address.name.path}' is managed by Google and cannot be deleted."

@@ -1,9 +1,10 @@
 """Decisions of compute's writes: the changes, and the operation that answers them."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from fogbank.resources.names import ResourceName
-from fogbank.resources.operations import compute_operation
+from fogbank.resources.operations import OperationError, compute_operation
 from fogbank.resources.world import Change, Delete, Put, Resource
 from fogbank.services.contract import Call, Decision
 
@@ -38,6 +39,19 @@ def deleted(call: Call, resource: Resource, *others: Change, done: bool = False)
     """Decide to take ``resource`` away, and with it ``others``."""
     changes = (*others, Delete(policy_name(resource.name)), Delete(resource.name))
     return committed(call, "delete", resource, changes, done=done)
+
+
+def in_use(call: Call, kind: str, resource: Resource, noun: str, user: ResourceName) -> Decision:
+    """Accept a change of ``resource``, a ``noun`` (network, …), that fails because of its ``user``.
+
+    Google answers 200, and the operation ends with the error (behaviour/api.md#resources-in-use).
+    """
+    message = f"The {noun} resource '{resource.name.path}' is already being used by '{user.path}'"
+    refused = OperationError(400, "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", message)
+    decision = committed(call, kind, resource, ())
+    if decision.operation is None:
+        raise AssertionError(decision)
+    return replace(decision, operation=decision.operation.done(call.now, error=refused))
 
 
 def policy_name(guarded: ResourceName) -> ResourceName:

@@ -8,9 +8,10 @@ import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 
-from fogbank.errors import in_use, invalid_value, not_built, required_field
+from fogbank.errors import invalid_value, not_built, required_field
 from fogbank.resources.compute import PORT_PROTOCOLS, read_traffic
-from fogbank.resources.vpcaccess import AUTOMATIC
+from fogbank.resources.names import ResourceName
+from fogbank.resources.vpcaccess import AUTOMATIC, CONNECTORS
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.compute.bodies import (
     bad_request,
@@ -21,7 +22,7 @@ from fogbank.services.compute.bodies import (
     refuse_unbuilt,
     unchanged,
 )
-from fogbank.services.compute.decisions import deleted, put
+from fogbank.services.compute.decisions import deleted, in_use, put
 from fogbank.services.compute.factories import check_free, made, replaced
 from fogbank.services.compute.handlers import permission_tester, readers
 from fogbank.services.compute.names import check_name, named, new_identifier
@@ -137,9 +138,12 @@ def _check_ends(rule: Json) -> None:
     if tags and accounts:
         raise bad_request(f"Firewall rules cannot contain both {tags[0]} and {accounts[0]}.")
     if rule["direction"] == "EGRESS":
-        for field in _SOURCES:
+        # Source ranges it may have: they narrow it to packets from those addresses.
+        for field in ("sourceTags", "sourceServiceAccounts"):
             if field in rule:
-                raise invalid_value(f"resource.{field}", rule[field], "An EGRESS rule has no sources.")
+                raise invalid_value(
+                    f"resource.{field}", rule[field], "An EGRESS rule has no source tags or service accounts."
+                )
 
 
 def _check_range(field: str, text: object) -> None:
@@ -163,24 +167,30 @@ def _logging(config: Mapping[str, object]) -> Json:
 
 def patch(world: World, call: Call) -> Decision:
     """Change the fields of a rule that the body gives; an empty list clears one."""
-    rule = _changeable(world, call)
+    rule = _found(world, call)
+    if user := _user_of(rule):
+        return in_use(call, "compute.firewalls.patch", rule, "firewall", user)
     whole = merged(rule.body, call.body)
     return _changed(world, call, "compute.firewalls.patch", rule, whole)
 
 
 def update(world: World, call: Call) -> Decision:
     """Replace a rule."""
-    rule = _changeable(world, call)
+    rule = _found(world, call)
+    if user := _user_of(rule):
+        return in_use(call, "update", rule, "firewall", user)
     body = {"network": rule.body["network"], "direction": rule.body["direction"]} | inputs(call.body)
     return _changed(world, call, "update", rule, body)
 
 
-def _changeable(world: World, call: Call) -> Resource:
-    rule = world.get(named(world, call, "firewalls", call["firewall"]))
+def _found(world: World, call: Call) -> Resource:
+    return world.get(named(world, call, "firewalls", call["firewall"]))
+
+
+def _user_of(rule: Resource) -> ResourceName | None:
+    """Name the connector that made the rule for itself, so that nobody changes it."""
     connector = rule.private.get(AUTOMATIC)
-    if connector:
-        raise in_use("firewall", rule.name.path, connector)
-    return rule
+    return ResourceName(CONNECTORS, connector) if connector else None
 
 
 def _changed(world: World, call: Call, kind: str, rule: Resource, body: Json) -> Decision:
@@ -196,7 +206,9 @@ def _changed(world: World, call: Call, kind: str, rule: Resource, body: Json) ->
 
 def delete(world: World, call: Call) -> Decision:
     """Take a rule away."""
-    return deleted(call, _changeable(world, call))
+    rule = _found(world, call)
+    user = _user_of(rule)
+    return in_use(call, "delete", rule, "firewall", user) if user else deleted(call, rule)
 
 
 METHODS: dict[str, Method] = {

@@ -12,6 +12,8 @@ from fogbank.services.contract import Call
 
 NAME_PATTERN = "(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)"
 _NAME = re.compile(NAME_PATTERN)
+_NAME_OR_ID_PATTERN = "[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?|[1-9][0-9]{0,19}"
+_NAME_OR_ID = re.compile(_NAME_OR_ID_PATTERN)
 
 
 def check_name(field: str, value: object) -> None:
@@ -42,7 +44,13 @@ def region_of(call: Call) -> str:
 
 
 def named(world: World, call: Call, kind: str, identifier: str) -> ResourceName:
-    """Name what the call is about: ``identifier`` (a name or an id) of ``kind``, in the place of its path."""
+    """Name what the call is about: ``identifier`` (a name or an id) of ``kind``, in the place of its path.
+
+    Refuses what can be neither (behaviour/vpc.md#networks).
+    """
+    if not _NAME_OR_ID.fullmatch(identifier):
+        field = next((each for each, value in call.parameters.items() if value == identifier), "name")
+        raise invalid_value(field, identifier, f"Must be a match of regex '{_NAME_OR_ID_PATTERN}'")
     project = project_of(world, call)
     if kind == "globalAddresses":
         name = ResourceName("compute.globalAddresses", f"projects/{project}/global/addresses/{identifier}")

@@ -5,15 +5,23 @@ A network's list of subnetworks is not stored; it is gathered when somebody read
 
 from collections.abc import Iterable, Iterator
 
-from fogbank.errors import in_use, invalid_value, not_built
+from fogbank.errors import invalid_value, not_built
 from fogbank.resources.compute import Network
 from fogbank.resources.compute_indexes import in_network
 from fogbank.resources.names import COMPUTE_PREFIX, ResourceName
 from fogbank.resources.vpcaccess import connectors_in
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.compute import subnetworks
-from fogbank.services.compute.bodies import bad_request, inputs, number, one_of, refuse_unbuilt, unchanged
-from fogbank.services.compute.decisions import committed, deleted, policy_name, put
+from fogbank.services.compute.bodies import (
+    bad_request,
+    inputs,
+    merged,
+    number,
+    one_of,
+    refuse_unbuilt,
+    unchanged,
+)
+from fogbank.services.compute.decisions import committed, deleted, in_use, policy_name, put
 from fogbank.services.compute.factories import check_free, made
 from fogbank.services.compute.handlers import getter, in_place
 from fogbank.services.compute.names import gateway_link, named, new_identifier
@@ -21,6 +29,8 @@ from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 
 ROUTING_MODES = ("REGIONAL", "GLOBAL")
 PATH_SELECTIONS = ("LEGACY", "STANDARD")
+INTER_REGION_COSTS = ("DEFAULT", "ADD_COST_TO_MED")
+_SNAKE = {"bgpAlwaysCompareMed": "bgp_always_compare_med", "bgpInterRegionCost": "bgp_inter_region_cost"}
 ENFORCEMENT_ORDERS = ("AFTER_CLASSIC_FIREWALL", "BEFORE_CLASSIC_FIREWALL")
 SMALLEST_MTU, LARGEST_MTU = 1300, 8896
 
@@ -116,12 +126,27 @@ def _mutable(body: Json) -> Json:
 
 
 def _routing(config: Json) -> Json:
-    refuse_unbuilt("networks", config, {"bgpAlwaysCompareMed": (), "bgpInterRegionCost": ("DEFAULT",)})
+    """Check the choice between BGP's paths; it is kept and changes nothing, for no router has BGP peers.
+
+    What refines the STANDARD choice has no place beside LEGACY (behaviour/vpc.md#networks).
+    """
     mode = config.get("routingMode", "REGIONAL")
     selection = config.get("bgpBestPathSelectionMode", "LEGACY")
     one_of("resource.routingConfig.routingMode", mode, ROUTING_MODES)
     one_of("resource.routingConfig.bgpBestPathSelectionMode", selection, PATH_SELECTIONS)
-    return {"routingMode": mode, "bgpBestPathSelectionMode": selection}
+    refined: Json = {
+        field: config[field] for field in ("bgpAlwaysCompareMed", "bgpInterRegionCost") if field in config
+    }
+    for field, value in refined.items():
+        if selection == "LEGACY":
+            raise invalid_value(
+                f"resource.routingConfig.{field}",
+                value,
+                f"Field {_SNAKE[field]} is not supported for LEGACY BGP Best Path Selection algorithm.",
+            )
+    if cost := refined.get("bgpInterRegionCost"):
+        one_of("resource.routingConfig.bgpInterRegionCost", cost, INTER_REGION_COSTS)
+    return {"routingMode": mode, "bgpBestPathSelectionMode": selection, **refined}
 
 
 def patch(world: World, call: Call) -> Decision:
@@ -131,8 +156,8 @@ def patch(world: World, call: Call) -> Decision:
     unchanged(network, body, ("name", "description", "autoCreateSubnetworks"))
     if body.get("enableUlaInternalIpv6"):
         raise not_built("compute.networks with enableUlaInternalIpv6=True")
-    if "routingConfig" in body:
-        body["routingConfig"] = network.body["routingConfig"] | body["routingConfig"]
+    if given := call.body.get("routingConfig"):
+        body["routingConfig"] = merged(network.body["routingConfig"], given)
     return put(call, "compute.networks.patch", network.with_body(**_mutable(body)))
 
 
@@ -149,7 +174,7 @@ def delete(world: World, call: Call) -> Decision:
     network = world.get(named(world, call, "networks", call["network"]))
     user = next(_users(world, network), None)
     if user is not None:
-        raise in_use("network", network.name.path, user.path)
+        return in_use(call, "delete", network, "network", user)
     owned = [
         each.name
         for kind in ("subnetworks", "routes", "firewalls")

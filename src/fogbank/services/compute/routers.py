@@ -24,7 +24,6 @@ from fogbank.services.contract import Call, Decision, Method, Read, Write
 _OUTPUTS = ("region",)
 _UNBUILT: dict[str, tuple[object, ...]] = {
     "bgpPeers": (),
-    "md5AuthenticationKeys": (),
     "encryptedInterconnectRouter": (),
     "nccGateway": (),
     "params": (),
@@ -38,6 +37,8 @@ _INTERFACE_UNBUILT: dict[str, tuple[object, ...]] = {
     "ipVersion": ("IPV4",),
 }
 _KEEPALIVE = 20
+_PRIVATE_ASNS = (range(64512, 65535), range(4_200_000_000, 4_294_967_295), range(16550, 16551))
+"""RFC 6996's, and the one of Google's Partner Interconnect."""
 _ADVERTISE_MODES = ("DEFAULT", "CUSTOM")
 
 
@@ -75,13 +76,27 @@ def _settings(body: Json) -> Json:
         settings["description"] = body["description"]
     if body.get("bgp"):
         settings["bgp"] = _bgp(body["bgp"])
+    if keys := body.get("md5AuthenticationKeys"):
+        # The keys themselves are never shown, and without peers nobody uses them.
+        settings["md5AuthenticationKeys"] = [_key_name(index, each) for index, each in enumerate(keys)]
     if body.get("interfaces"):
         settings["interfaces"] = [_interface(i, each) for i, each in enumerate(body["interfaces"])]
     return settings
 
 
+def _key_name(index: int, key: Json) -> Json:
+    check_name(f"resource.md5AuthenticationKeys[{index}].name", key.get("name"))
+    return {"name": key["name"]}
+
+
 def _bgp(config: Json) -> Json:
     bgp = {"advertiseMode": _ADVERTISE_MODES[0], "keepaliveInterval": _KEEPALIVE} | config
+    if "asn" in bgp and not any(number(bgp["asn"]) in each for each in _PRIVATE_ASNS):
+        raise invalid_value(
+            "resource.bgp.asn",
+            bgp["asn"],
+            "Must be a private ASN (64512-65534 or 4200000000-4294967294) or 16550.",
+        )
     one_of("resource.bgp.advertiseMode", bgp["advertiseMode"], _ADVERTISE_MODES)
     if not 20 <= number(bgp["keepaliveInterval"]) <= 60:
         raise invalid_value(

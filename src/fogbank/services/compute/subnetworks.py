@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network
 from typing import Any
 
-from fogbank.errors import in_use, invalid_value, required_field, stale_fingerprint
+from fogbank.errors import invalid_value, required_field, stale_fingerprint
 from fogbank.resources.compute import Network, Router, Subnetwork, refer
 from fogbank.resources.compute_indexes import addresses_in_subnetwork, routers_serving
 from fogbank.resources.names import ResourceName, compute_name
@@ -17,7 +17,7 @@ from fogbank.resources.world import Json, Resource, World
 from fogbank.services.access import iam_methods
 from fogbank.services.compute import ranges
 from fogbank.services.compute.bodies import bad_request, inputs, is_current, one_of, refuse_unbuilt, unchanged
-from fogbank.services.compute.decisions import deleted, policy_name, put
+from fogbank.services.compute.decisions import deleted, in_use, policy_name, put
 from fogbank.services.compute.factories import check_free, fingerprinted, made
 from fogbank.services.compute.handlers import readers
 from fogbank.services.compute.names import check_name, named, new_identifier, project_of
@@ -30,6 +30,13 @@ AUTO_LARGEST = 16
 
 PROXY_PURPOSES = ("REGIONAL_MANAGED_PROXY", "GLOBAL_MANAGED_PROXY", "INTERNAL_HTTPS_LOAD_BALANCER")
 PURPOSES = ("PRIVATE", *PROXY_PURPOSES, "PRIVATE_SERVICE_CONNECT", "PRIVATE_NAT", "PEER_MIGRATION")
+MASKS = (
+    "ARP_ALL_RANGES",
+    "ARP_PRIMARY_RANGE",
+    "ARP_BROADCAST_PRIMARY_RANGE",
+    "ARP_BROADCAST_PRIMARY_RANGE_WITH_LEARNING",
+)
+_MIGRATION = {"PRIVATE", "PEER_MIGRATION"}
 INTERVALS = tuple(f"INTERVAL_{each}" for each in ("5_SEC", "30_SEC", "1_MIN", "5_MIN", "10_MIN", "15_MIN"))
 METADATA = ("EXCLUDE_ALL_METADATA", "INCLUDE_ALL_METADATA", "CUSTOM_METADATA")
 
@@ -103,6 +110,10 @@ def _chosen(body: Json) -> Json:
     purpose = body.get("purpose", "PRIVATE")
     one_of("resource.purpose", purpose, PURPOSES)
     chosen["purpose"] = purpose
+    if mask := body.get("resolveSubnetMask"):
+        # Endpoints have a /32 and ask no neighbour, so it is kept and changes nothing.
+        one_of("resource.resolveSubnetMask", mask, MASKS)
+        chosen["resolveSubnetMask"] = mask
     if role := body.get("role"):
         one_of("resource.role", role, ("ACTIVE", "BACKUP"))
         if purpose not in PROXY_PURPOSES:
@@ -175,7 +186,7 @@ def patch(world: World, call: Call) -> Decision:
     if not is_current(body["fingerprint"], subnetwork.body["fingerprint"]):
         raise stale_fingerprint()
     refuse_unbuilt("subnetworks", body, _UNBUILT)
-    unchanged(subnetwork, body, ("name", "description", "ipCidrRange", "purpose"))
+    unchanged(subnetwork, body, ("name", "description", "ipCidrRange", "resolveSubnetMask"))
     same_reference(world, subnetwork, body, "network", "networks")
     changed: dict[str, Any] = {}
     if cleared := "logConfig" in call.body and "logConfig" not in body:
@@ -184,23 +195,67 @@ def patch(world: World, call: Call) -> Decision:
     for field in ("privateIpGoogleAccess", "role"):
         if field in body:
             changed[field] = body[field]
+    if "purpose" in body:
+        changed["purpose"] = _new_purpose(world, subnetwork, body["purpose"])
     if "secondaryIpRanges" in call.body:
-        entries = body.get("secondaryIpRanges", ())
-        changed["secondaryIpRanges"] = _new_secondary(world, subnetwork, entries) or None
+        secondary = _new_secondary(world, subnetwork, body.get("secondaryIpRanges", ()))
+        if user := _user_of_gone(world, subnetwork, secondary):
+            return in_use(call, "compute.subnetworks.patch", subnetwork, "subnetwork", user)
+        changed["secondaryIpRanges"] = secondary or None
     return put(call, "compute.subnetworks.patch", fingerprinted(subnetwork.with_body(**changed)))
 
 
+def _new_purpose(world: World, subnetwork: Resource, purpose: str) -> str:
+    """Check a change of purpose: into and out of the migration of a peer, while nothing uses the subnetwork.
+
+    See behaviour/vpc.md#purposes.
+    """
+    before = subnetwork.body["purpose"]
+    if purpose != before and ({before, purpose} != _MIGRATION or next(users(world, subnetwork), None)):
+        raise invalid_value("resource.purpose", purpose, "The field cannot be changed.")
+    return purpose
+
+
 def _new_secondary(world: World, resource: Resource, entries: Sequence[Json]) -> list[Json]:
+    """Check the list that a patch gives: it adds ranges, or takes some away, and alters none.
+
+    See behaviour/vpc.md#secondary-ranges.
+    """
     subnetwork = Subnetwork.of(resource)
     found = _secondary(world, subnetwork.network, resource.name, subnetwork.range, entries)
+    before = {each.name: str(each.range) for each in subnetwork.secondary}
+    after = {each["rangeName"]: each["ipCidrRange"] for each in found}
+    field = "resource.secondaryIpRanges"
+    for index, entry in enumerate(found):
+        name, cidr = entry["rangeName"], entry["ipCidrRange"]
+        where = f"{field}[{index}].ipCidrRange"
+        if before.get(name, cidr) != cidr:
+            raise invalid_value(where, cidr, "Existing secondary range cannot be modified.")
+        if name not in before and cidr in before.values():
+            holder = f"existing subnetwork '{resource.name.id}' in region '{resource.name.region}'."
+            raise ranges.conflict(where, ranges.parse_range(where, cidr), holder)
+    added = [cidr for name, cidr in after.items() if name not in before]
+    removed = [cidr for name, cidr in before.items() if name not in after]
+    if added and removed:
+        raise invalid_value(
+            field,
+            "",
+            "Cannot add and remove secondary IP ranges in the same request. "
+            f"Added ranges: [{', '.join(added)}]. Removed ranges: [{', '.join(removed)}].",
+        )
+    return found
+
+
+def _user_of_gone(world: World, resource: Resource, found: Sequence[Json]) -> ResourceName | None:
+    """Find a router that serves by name one of the secondary ranges that are not ``found`` any more."""
     kept = {each["rangeName"] for each in found}
-    gone = {each.name for each in subnetwork.secondary} - kept
+    gone = {each.name for each in Subnetwork.of(resource).secondary} - kept
     for router in routers_serving(world, resource.name):
         for nat in Router.of(router).nats:
             for served in nat.subnetworks:
                 if served.subnetwork == resource.name and gone.intersection(served.secondary):
-                    raise in_use("subnetwork", resource.name.path, router.name.path)
-    return found
+                    return router.name
+    return None
 
 
 def expand(world: World, call: Call) -> Decision:
@@ -248,7 +303,7 @@ def delete(world: World, call: Call) -> Decision:
         )
     user = next(users(world, resource), None)
     if user is not None:
-        raise in_use("subnetwork", resource.name.path, user.path)
+        return in_use(call, "delete", resource, "subnetwork", user)
     return deleted(call, resource)
 
 

@@ -4,14 +4,17 @@ An account may be called by its e-mail address or its number, and its project ma
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from fogbank.errors import ApiError
 from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.listings import listing
 from fogbank.resources.names import ResourceName
+from fogbank.resources.policies import without_account
 from fogbank.resources.projects import (
     ACCOUNT_KEYS,
+    OPERATOR_ID,
     SERVICE_ACCOUNTS,
     account_policy_name,
     find_account,
@@ -66,7 +69,8 @@ def create(world: World, call: Call) -> Decision:
             "with a letter and not end with a hyphen."
         )
     email = f"{identifier}@{project}.iam.gserviceaccount.com"
-    if world.find(service_account_name(project, email)):
+    # The region's own exists although it is no resource: a key made for it would be the whole region's.
+    if identifier == OPERATOR_ID or world.find(service_account_name(project, email)):
         raise ApiError(
             409,
             f"Service account {identifier} already exists within project projects/{project}.",
@@ -117,11 +121,23 @@ def enable(world: World, call: Call) -> Decision:
 
 
 def delete(world: World, call: Call) -> Decision:
-    """Delete an account with its keys and its policy."""
-    name = find(world, call).name
+    """Delete an account with its keys, its policy and its roles."""
+    account = find(world, call)
+    name, own = account.name, account_policy_name(account.name)
     keys = (Delete(key.name) for key in world.all(ACCOUNT_KEYS, f"{name.path}/keys/"))
-    gone: tuple[Change, ...] = (*keys, Delete(account_policy_name(name)), Delete(name))
+    roles = (each for each in _without_roles(world, call, account) if each.resource.name != own)
+    gone: tuple[Change, ...] = (*roles, *keys, Delete(own), Delete(name))
     return Decision(gone, answer={})
+
+
+def _without_roles(world: World, call: Call, account: Resource) -> Iterator[Put]:
+    """Take an account's roles away in the policies of all projects and resources."""
+    email, number = account.body["email"], account.body["uniqueId"]
+    for collection in (each for each in world.collections if each.endswith(".policies")):
+        for policy in world.all(collection):
+            changed = without_account(policy.body, email, number, call.new_id())
+            if changed is not None:
+                yield Put(replace(policy, body=changed))
 
 
 def guarded(world: World, call: Call) -> ResourceName:

@@ -19,6 +19,9 @@ from fogbank.services.segments import project_of, segments
 
 _ID = re.compile(r"^[a-zA-Z0-9_.]{3,64}$")
 _WRITABLE = ("title", "description", "includedPermissions", "stage")
+_LONGEST = {"title": 100, "description": 300}
+_MOST_PERMISSIONS = 3000
+"""The greatest sizes of a custom role (IAM's documentation, "Quotas and limits")."""
 
 
 def get_predefined(_world: World, call: Call) -> Json:
@@ -106,6 +109,7 @@ def create(world: World, call: Call) -> Decision:
             "alreadyExists",
         )
     wanted: Json = call.body.get("role") or {}
+    _check_size(wanted)
     _check_permissions(wanted)
     body = {"name": name.path} | {key: wanted[key] for key in _WRITABLE if wanted.get(key)}
     made = Resource(name, call.new_id(), call.now, body)
@@ -116,10 +120,21 @@ def patch(world: World, call: Call) -> Decision:
     """Change the fields that the mask names, or that the body has."""
     found = _find(world, call)
     check_etag(call.body, found.body, "role")
+    _check_size(call.body)
     _check_permissions(call.body)
     names = changed_fields(mask_paths(call), call.body, _WRITABLE, "role")
     changed = found.with_body(**{key: call.body.get(key) or None for key in names})
     return Decision((Put(changed),), answer=show(changed))
+
+
+def _check_size(role: Json) -> None:
+    for name, most in _LONGEST.items():
+        if len(str(role.get(name) or "").encode()) > most:
+            raise bad_request(f"The {name} of a role may have at most {most} bytes.")
+    if len(permissions := role.get("includedPermissions") or ()) > _MOST_PERMISSIONS:
+        raise bad_request(
+            f"A role may have at most {_MOST_PERMISSIONS:,} permissions, not {len(permissions):,}."
+        )
 
 
 def _check_permissions(role: Json) -> None:

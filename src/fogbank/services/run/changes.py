@@ -9,11 +9,13 @@ import re
 from dataclasses import dataclass, replace
 
 from fogbank.errors import ApiError
+from fogbank.resources.authorization import denied
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import rfc3339
 from fogbank.resources.places import REGIONS
 from fogbank.resources.projects import compute_account, project_number
 from fogbank.resources.run import (
+    IAM_CHECK_OFF,
     INGRESS,
     MANUAL_COUNT,
     POLICIES,
@@ -27,6 +29,7 @@ from fogbank.resources.run import (
 from fogbank.resources.urls import service_urls
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.contract import Call
+from fogbank.services.labels import check_labels
 from fogbank.services.run import objects, template, traffic
 from fogbank.services.run.objects import (
     CREATOR,
@@ -74,6 +77,7 @@ def create(world: World, call: Call, name: ResourceName, metadata: Json, spec: J
     body["metadata"] = _with_urls(body["metadata"], urls)
     body["spec"] = _complete(world, spec, name)
     body["status"] = {"url": urls[0], "address": {"url": urls[0]}}
+    _check_invokers(world, call, name, {}, body["metadata"]["annotations"])
     return _write(world, call, Resource(name, number, call.now, body, {"revisions": 0}), revise=True)
 
 
@@ -88,6 +92,7 @@ def update(
     kept = {key: value for key, value in before["annotations"].items() if key in _SYSTEM}
     annotations = {INGRESS: "all"} | (metadata.get("annotations") or {}) | kept
     annotations[INGRESS_STATUS] = annotations[INGRESS]
+    _check_invokers(world, call, name, before["annotations"], annotations)
     same_words = labels == before["labels"] and annotations == before["annotations"]
     revise = revise or _needs_revision(old, spec["template"])
     if not revise:
@@ -109,6 +114,7 @@ def _write(world: World, call: Call, service: Resource, *, revise: bool) -> Writ
     """Check the service as a whole, add a revision if one is due, and work out the status."""
     name, spec = service.name, service.body["spec"]
     _check_words(service.body["metadata"]["annotations"])
+    check_labels(service.body["metadata"]["labels"])
     revisions = revision_bodies(world, name)
     made: tuple[Change, ...] = ()
     if revise:
@@ -192,6 +198,23 @@ def _check_name(name: ResourceName) -> None:
             f"metadata.name: '{name.id}' must use only lowercase letters, digits and hyphens, begin with a "
             f"letter, not end with a hyphen, and have at most {MAX_SERVICE_NAME} characters."
         )
+
+
+def _check_invokers(world: World, call: Call, name: ResourceName, before: Json, after: Json) -> None:
+    """Refuse to open a service to everybody without the permission to set its policy.
+
+    Cloud Run's documentation asks for run.services.setIamPolicy to turn the check of invokers off
+    ("Allowing public access").
+    """
+    if not _is_open(after) or _is_open(before):
+        return
+    permission, policy = "run.services.setIamPolicy", policy_name(name)
+    if not call.access.allows(world, call.principal, permission, name.project, policy):
+        raise denied(permission, name.path, service="run")
+
+
+def _is_open(annotations: Json) -> bool:
+    return str(annotations.get(IAM_CHECK_OFF, "")).lower() == "true"
 
 
 def _check_words(annotations: Json) -> None:

@@ -17,7 +17,9 @@ from fogbank.services.segments import location_of, project_of
 _Place = tuple[str, int]
 """Where something stands in a list: when it was made, and its number."""
 
-_SELECTOR = re.compile(r"^\s*(!?)([\w./-]+)\s*(?:(==?|!=|in|notin)\s*(.*?))?\s*$")
+_SELECTOR = re.compile(r"(!?)([\w./-]+)\s*(?:(==?|!=|in|notin)\s*(.*))?", re.DOTALL)
+_REQUIREMENT = re.compile(r"(?:[^,(]|\([^)]*\)?)+")
+"""What stands between commas that are in no parentheses; it takes time in proportion to the text."""
 
 
 def listing(
@@ -93,11 +95,12 @@ def under_place(world: World, call: Call) -> str:
 
 def selects(selector: str, labels: Mapping[str, str]) -> bool:
     """Return whether a Kubernetes label selector (``a = b, c in (d,e), !f``) picks ``labels``."""
-    return all(_selects(one, labels) for one in re.split(r",(?![^(]*\))", selector) if one.strip())
+    requirements = (one.strip() for one in _REQUIREMENT.findall(selector))
+    return all(_selects(one, labels) for one in requirements if one)
 
 
 def _selects(requirement: str, labels: Mapping[str, str]) -> bool:
-    match = _SELECTOR.match(requirement)
+    match = _SELECTOR.fullmatch(requirement)
     if match is None:
         raise bad_request(f"Invalid label selector '{requirement}'.")
     negated, key, operator, operand = match.groups()

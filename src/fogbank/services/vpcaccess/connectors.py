@@ -16,19 +16,41 @@ from fogbank.resources.world import Change, Json, Put, Resource, World
 from fogbank.services.collections import Collection, Field, Outcome, bad_request
 from fogbank.services.contract import Call
 from fogbank.services.vpcaccess.firewall import add_rules, drop_rules
-from fogbank.services.vpcaccess.validation import ID_PATTERN, Place, Size, is_taken, read_place, read_size
+from fogbank.services.vpcaccess.validation import (
+    ID_PATTERN,
+    Place,
+    Size,
+    is_taken,
+    missing_limit,
+    read_place,
+    read_size,
+)
 
 _CONFLICT = (
     "Operation failed: Invalid IP CIDR range was provided. It conflicts with an existing subnetwork. "
     "Please delete the connector manually."
 )
+_NO_SUBNET = (
+    "Operation failed: VPC Access did not have permission to resolve the subnet or the provided subnet does "
+    "not exist."
+)
 _SIZES = ("minInstances", "maxInstances", "minThroughput", "maxThroughput")
 
 
 def _created(world: World, call: Call, asked: Resource) -> Outcome:
-    """Make a connector, or one in state ERROR when its range is taken."""
+    """Make a connector, or one in state ERROR when its range is taken.
+
+    Google finds out only while it builds that the limits or the subnet are missing; no connector is left then
+    (behaviour/serverless-vpc-access.md#connectors).
+    """
     name = asked.name
+    if call.body.get("name"):
+        raise bad_request("Connector name must not be set.", "connector.name")
+    if missing := missing_limit(call.body):
+        return _failed(asked, missing)
     size, place = read_size(call.body), read_place(world, call, name.project, name.region or "")
+    if place is None:
+        return _failed(asked, _NO_SUBNET)
     if is_taken(world, place):
         failed = OperationError(400, "INVALID_ARGUMENT", _CONFLICT)
         return Outcome(_complete(asked, call, size, place, "ERROR"), error=failed)
@@ -36,19 +58,20 @@ def _created(world: World, call: Call, asked: Resource) -> Outcome:
     return Outcome(made, add_rules(read_connector(made), call.now, call.new_id))
 
 
+def _failed(asked: Resource, message: str) -> Outcome:
+    return Outcome(asked, error=OperationError(400, "INVALID_ARGUMENT", message), kept=False)
+
+
 def _complete(asked: Resource, call: Call, size: Size, place: Place, state: str) -> Resource:
-    where = (
-        {"subnet": call.body["subnet"]}
-        if place.subnet
-        else {"network": call.body.get("network") or "default", "ipCidrRange": str(place.range)}
-    )
+    where = {"subnet": call.body["subnet"]} if place.subnet else {"ipCidrRange": str(place.range)}
     private = {
         "network": place.network.path,
         "range": str(place.range),
         "instances": size.minimum,
         **({"subnet": place.subnet.path} if place.subnet else {}),
     }
-    body = {"name": asked.name.path, **where, **size.body, "state": state}
+    # The short name, however the client called the network and where only a subnet was given.
+    body = {"name": asked.name.path, "network": place.network.id, **where, **size.body, "state": state}
     return replace(asked, body=body, private=private)
 
 

@@ -18,9 +18,11 @@ from fogbank.control.periodic import every
 from fogbank.errors import DriverError
 from fogbank.lowering.netns_names import ETH0, ETH1, connector_netns
 from fogbank.network.topology import DeviceName, NetnsName, Port
+from fogbank.resources import run
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.vpcaccess import CONNECTORS, Connector, read_connector
+from fogbank.resources.world import World
 from fogbank.services.vpcaccess.connectors import scale_out
 
 log = logging.getLogger(__name__)
@@ -91,6 +93,21 @@ class Meter:
         return busier * 8 / max(self._seconds, now - first.at)
 
 
+def missing_connectors(world: World) -> list[dict[str, Any]]:
+    """List the services that send packets to a connector that was deleted.
+
+    They stay Ready and their requests to the network time out (behaviour/serverless-vpc-access.md#data-path).
+    """
+    missing: dict[tuple[str, str], None] = {}
+    for service in map(run.read_service, world.all(run.SERVICES)):
+        for target in service.traffic:
+            found = world.find(service.revision(target.revision))
+            connector = run.read_revision(found).connector if found is not None else None
+            if connector is not None and world.find(connector) is None:
+                missing[service.name.path, connector.path] = None
+    return [{"service": service, "connector": connector} for service, connector in sorted(missing)]
+
+
 class Connectors(Controller):
     """The load of every connector, and its growth. ``seconds`` is what the mean is taken over."""
 
@@ -124,7 +141,7 @@ class Connectors(Controller):
                 await self._scale(each, meter.bits_per_second(now))
 
     def status(self) -> Mapping[str, list[dict[str, Any]]]:
-        """List the connectors with the machines that exist and what they forward."""
+        """List the connectors with their machines and what they forward, and those that are missed."""
         now = self._clock.seconds()
         rows = [
             {
@@ -135,7 +152,7 @@ class Connectors(Controller):
             }
             for each in self._connectors()
         ]
-        return {"connectors": rows}
+        return {"connectors": rows, "missingConnectors": missing_connectors(self._store.world)}
 
     def log_names(self) -> Iterable[str]:
         """Name every connector: what it scaled out to is in its log."""

@@ -1,12 +1,14 @@
 """What makes a connector: its size and its place in a network, with the reasons why not.
 
-Nearly all of it is refused at once. One thing Google finds only while building: a range that is taken;
-such a connector stays in state ERROR until it is deleted (behaviour/serverless-vpc-access.md#connectors).
+Most of it is refused at once. Some Google finds only while building, so the operation fails: a range that
+is taken, a subnet that does not exist, limits that are not given
+(behaviour/serverless-vpc-access.md#connectors).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
+from typing import Literal
 
 from fogbank.resources.authorization import denied
 from fogbank.resources.compute import StaticAddress, Subnetwork
@@ -34,6 +36,7 @@ _USABLE = tuple(
         ),
     )
 )
+_LIMITS = ("minInstances", "maxInstances", "minThroughput", "maxThroughput")
 _STEP = 100
 """Throughput in Mbps that one instance counts for (behaviour/serverless-vpc-access.md#connectors)."""
 
@@ -67,42 +70,64 @@ class Place:
     range: IPv4Network
 
 
+def missing_limit(body: Json) -> str:
+    """Say what a new connector's operation fails with when a limit is missing; empty when none is.
+
+    See behaviour/serverless-vpc-access.md#connectors; unverified but for the first sentence.
+    """
+    if not any(body.get(each) for each in _LIMITS):
+        return "Operation failed: A Connector must specify either max_throughput or max_instances."
+    if not (body.get("maxInstances") or body.get("maxThroughput")):
+        return "Operation failed: The maximum number of instances must be greater than the minimum."
+    if not (body.get("minInstances") or body.get("minThroughput")):
+        return "Operation failed: The minimum number of instances must be greater than or equal to 2."
+    return ""
+
+
 def read_size(body: Json) -> Size:
-    """Read the size that ``body`` asks for; instances win over throughput, defaults fill the rest."""
-    size = Size(
-        _instances(body, "minInstances", "minThroughput", 2),
-        _instances(body, "maxInstances", "maxThroughput", 3),
-        body.get("machineType") or "e2-micro",
-    )
-    if not 2 <= size.minimum <= 9:
-        raise bad_request("The minimum number of instances must be between 2 and 9.")
-    if not 3 <= size.maximum <= 10:
-        raise bad_request("The maximum number of instances must be between 3 and 10.")
+    """Read the size that ``body`` asks for; instances win over throughput.
+
+    A refusal names the field that the client gave (behaviour/serverless-vpc-access.md#connectors).
+    """
+    smallest, largest = _instances(body, "min", 2, 9), _instances(body, "max", 3, 10)
+    size = Size(smallest, largest, body.get("machineType") or "e2-micro")
     if size.minimum >= size.maximum:
+        unit = "instances" if body.get("maxInstances") else "throughput"
         raise bad_request(
-            "The minimum number of instances must be less than the maximum number of instances."
+            f"Connector minimum {unit} must be less than maximum {unit}.", f"connector.min_{unit}"
         )
     if size.machine_type not in RATES:
         raise bad_request(
-            f"Machine type '{size.machine_type}' is not supported. Use one of: {', '.join(sorted(RATES))}."
+            f"Machine type '{size.machine_type}' is not supported. Use one of: {', '.join(sorted(RATES))}.",
+            "connector.machine_type",
         )
     return size
 
 
-def _instances(body: Json, instances: str, throughput: str, default: int) -> int:
-    if body.get(instances):
-        return int(body[instances])
-    if not body.get(throughput):
-        return default
-    mbps = int(body[throughput])
-    if mbps % _STEP:
-        raise bad_request(f"{throughput} must be a multiple of {_STEP}.")
+def _instances(body: Json, end: Literal["min", "max"], least: int, most: int) -> int:
+    """Read how many instances there are at one ``end``, from whichever of its two fields is given."""
+    mbps = int(body.get(f"{end}Throughput") or 0)
+    given = body.get(f"{end}Instances")
+    if (mbps or not given) and (mbps % _STEP or not least * _STEP <= mbps <= most * _STEP):
+        raise bad_request(
+            f"Connector {end}imum throughput must be a multiple of {_STEP} between {least * _STEP} and "
+            f"{most * _STEP} in Mbps.",
+            f"connector.{end}_throughput",
+        )
+    if given:
+        if not least <= int(given) <= most:
+            raise bad_request(
+                f"Connector {end}imum instances must be between {least} and {most}.",
+                f"connector.{end}_instances",
+            )
+        return int(given)
     return mbps // _STEP
 
 
-def read_place(world: World, call: Call, project: str, location: str) -> Place:
-    """Read where the connector goes; with a subnet the network in the body does not count.
+def read_place(world: World, call: Call, project: str, location: str) -> Place | None:
+    """Read where the connector goes; None when its subnet does not exist.
 
+    With a subnet the network in the body does not count.
     What it names of another project, the caller must be allowed to use.
     """
     body = call.body
@@ -123,14 +148,14 @@ def _check_use(world: World, call: Call, kind: str, name: ResourceName, project:
     raise denied(permission, name.path, service="vpcaccess")
 
 
-def _in_subnet(world: World, call: Call, project: str, location: str) -> Place:
+def _in_subnet(world: World, call: Call, project: str, location: str) -> Place | None:
     reference: Json = call.body["subnet"]
     owner = reference.get("projectId") or project
     name = compute_name("subnetworks", owner, "regions", location, reference["name"].rpartition("/")[2])
     _check_use(world, call, "subnetworks", name, project)
     found = world.find(name)
     if found is None:
-        raise bad_request(f"The subnet '{name.path}' was not found.")
+        return None
     subnet = Subnetwork.of(found)
     if subnet.range.prefixlen != 28 or subnet.purpose != "PRIVATE":
         raise bad_request(

@@ -76,6 +76,27 @@ async def test_operations_are_called_by_name_or_by_id(call):
     assert (await call("GET", by_id))[0] == 404
 
 
+@pytest.mark.parametrize("version", ["beta", "alpha"])
+async def test_a_caller_of_beta_gets_links_of_beta(call, version):
+    beta = f"compute.googleapis.com/compute/{version}/projects/demo"
+    links = f"https://www.googleapis.com/compute/{version}/projects/demo"
+    network = f"{links}/global/networks/net"
+    body = {"name": "net", "autoCreateSubnetworks": False}
+    _, operation = await call("POST", f"{beta}/global/networks", body)
+    assert operation["targetLink"] == network
+    assert operation["selfLink"] == f"{links}/global/operations/{operation['name']}"
+    router = {"name": "router", "network": network}
+    assert (await call("POST", f"{beta}/regions/us-central1/routers", router))[0] == 200
+    listed = await call("GET", f'{beta}/regions/us-central1/routers?filter=network%20eq%20"{network}"')
+    assert [(each["network"], each["region"]) for each in listed[1]["items"]] == [
+        (network, f"{links}/regions/us-central1")
+    ]
+    assert "compute/v1" not in json.dumps(listed)
+    assert (await call("GET", f"{COMPUTE}/global/networks/net"))[1]["selfLink"] == network.replace(
+        version, "v1"
+    )
+
+
 @pytest.mark.parametrize("place", ["regions", "zones"])
 @pytest.mark.parametrize("rest", ["", "/operation-1"])
 async def test_operations_of_a_place_that_google_does_not_have_are_refused_like_anything_there(

@@ -1,5 +1,7 @@
 """Batches as gcloud sends them."""
 
+from dataclasses import replace
+
 import pytest
 from inline_snapshot import snapshot
 
@@ -64,3 +66,19 @@ Content-Length: 7\r
 def test_what_is_no_batch_is_refused(body, content_type):
     with pytest.raises(ValueError, match=r"\w"):
         parse_batch(batch(body, content_type))
+
+
+def test_a_header_that_is_no_ascii_is_text():
+    body = BODY.encode().replace(
+        b"Content-Type: application/json", b"Authorization: Bearer \xff\r\nContent-Type: \xfe"
+    )
+    part = parse_batch(replace(batch(), body=body.replace(b"<abc+0>", b"<\xff>")))[0]
+    assert part.request.authorization == "Bearer \ufffd"
+    assert part.request.content_type == "\ufffd"
+    assert part.content_id == "<\ufffd>"
+
+
+def test_the_head_of_a_part_is_no_larger_than_that_of_a_request():
+    for head in ("GET /" + "a" * 70_000, "GET / HTTP/1.1\r\nx: " + "a" * 70_000):
+        with pytest.raises(ValueError, match="the head of a part is larger"):
+            parse_batch(batch(BODY.replace("GET https", f"{head}\r\nx: https")))

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from inline_snapshot import snapshot
 
+from fogbank.app import registry
 from fogbank.discovery.routes import find
 from fogbank.discovery.schemas import check_response
 from fogbank.errors import ApiError
@@ -176,4 +177,20 @@ async def test_operations_without_a_project_are_listed_by_their_api(tmp_path, ve
     answer = await methods.answer(match, under)
     assert answer == ({"operations": [render_operation(enabled, "longrunning")]} if listed else {})
     assert check_response(match.method.document, match.method.response, answer) == []
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("location", "listed"), [("asia-northeast3", True), ("-", True), ("us-central1", False)]
+)
+async def test_operations_are_listed_by_location_or_of_all_locations(tmp_path, location, listed):
+    store = Store(Journal(tmp_path / "world.sqlite"))
+    await store.commit(lambda _world: Decision((PutOperation(opened()), PutOperation(lro()))))
+    services = {service.name: service for service in registry.services()}
+    methods = OperationMethods(store, settle=never, services=services)
+    path = f"/v1/projects/demo/locations/{location}/operations"
+    match = find("vpcaccess.googleapis.com", "GET", path)
+    assert match is not None
+    answer = await methods.answer(match, {})
+    assert answer == ({"operations": [render_operation(lro(), "longrunning")]} if listed else {})
     await store.close()

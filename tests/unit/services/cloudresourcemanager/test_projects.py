@@ -3,10 +3,17 @@
 import pytest
 from tests.cloud_calls import ME, NOW, PROJECT, Cloud
 
-from fogbank.resources.projects import compute_account, usual_number
+from fogbank.resources.projects import (
+    compute_account,
+    is_googles_own,
+    is_usable_id,
+    service_agent,
+    usual_number,
+)
 from fogbank.resources.world import World
 from fogbank.services.cloudresourcemanager import SERVICE, new_project
 from fogbank.services.contract import Call, Write
+from fogbank.services.serviceusage.identities import agent
 
 V1 = "cloudresourcemanager.v1.projects"
 V3 = "cloudresourcemanager.v3.projects"
@@ -183,3 +190,47 @@ def test_a_project_of_a_region_without_other_services_has_nothing_of_theirs():
         World(), Call(f"{V1}.create", {}, {"projectId": "lonely-project"}, ME, NOW, lambda: 7)
     )
     assert not World().after(made.changes).collections.get("compute.networks")
+
+
+@pytest.mark.parametrize("project", ["serverless-robot-prod", "gcp-sa-vpcaccess", "compute-system"])
+def test_nobody_gets_a_project_of_googles_service_agents(cloud, project):
+    for create in (f"{V1}.create", f"{V3}.create"):
+        assert cloud.refused(create, {"projectId": project}).code == 409
+    assert not is_usable_id(project)
+
+
+def test_every_service_agent_belongs_to_a_project_that_nobody_gets():
+    for api in (
+        "run",
+        "compute",
+        "container",
+        "redis",
+        "bigquery",
+        "servicenetworking",
+        "sqladmin",
+        "vpcaccess",
+    ):
+        assert is_googles_own(agent("1", f"{api}.googleapis.com").partition("@")[2].partition(".")[0])
+    assert is_googles_own(service_agent("1").partition("@")[2].partition(".")[0])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"labels": {f"k{n}": "v" for n in range(65)}},
+        {"labels": {"k": "v" * 64}},
+        {"labels": {"k" * 400: "v"}},
+        {"name": "n" * 31},
+    ],
+)
+def test_a_name_or_labels_beyond_googles_limits_are_refused(cloud, fields):
+    assert cloud.refused(f"{V1}.create", {"projectId": "second-project", **fields}).code == 400
+    assert cloud.refused(f"{V1}.update", fields, projectId=PROJECT).code == 400
+    v3 = {"displayName": fields["name"]} if "name" in fields else fields
+    assert cloud.refused(f"{V3}.patch", v3, name=f"projects/{PROJECT}").code == 400
+
+
+def test_a_hundred_permissions_can_be_tested_at_once(cloud):
+    test, names = f"{V1}.testIamPermissions", ["resourcemanager.projects.get"]
+    assert cloud(test, {"permissions": names * 100}, resource=PROJECT)["permissions"]
+    assert cloud.refused(test, {"permissions": names * 101}, resource=PROJECT).code == 400

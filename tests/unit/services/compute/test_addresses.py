@@ -128,7 +128,7 @@ def test_an_address_that_a_gateway_uses_shows_its_router_and_stays(compute):
     assert shown["users"] == [f"{LINK}/regions/{REGION}/routers/router"]
     assert compute("addresses.list", region=REGION) == [shown]
     assert compute("addresses.aggregatedList") == [shown]
-    assert compute.refused("addresses.delete", region=REGION, address="ip").message == (
+    assert compute.in_use("addresses.delete", region=REGION, address="ip") == (
         f"The address resource 'projects/demo/regions/{REGION}/addresses/ip' is already being used by "
         f"'projects/demo/regions/{REGION}/routers/router'"
     )
@@ -146,7 +146,8 @@ def test_a_gateways_own_address_cannot_be_deleted(compute):
     compute.router(nats=[auto_nat()])
     (own,) = compute("addresses.list", region=REGION)
     assert own["purpose"] == "NAT_AUTO"
-    assert compute.refused("addresses.delete", region=REGION, address=own["name"]).code == 400
+    message = compute.in_use("addresses.delete", region=REGION, address=own["name"])
+    assert message.endswith(f"by 'projects/demo/regions/{REGION}/routers/router'")
 
 
 def test_labels_change_only_with_the_present_fingerprint(compute):

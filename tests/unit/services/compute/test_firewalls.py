@@ -68,7 +68,8 @@ def test_an_egress_rule_is_for_all_destinations(compute):
         ({"priority": 65536}, "resource.priority"),
         ({"sourceRanges": ["10.0.0.1/24"]}, "resource.sourceRanges[0]"),
         ({"sourceTags": ["Web"]}, "resource.sourceTags[0]"),
-        ({"direction": "EGRESS", "sourceRanges": ["10.0.0.0/8"]}, "resource.sourceRanges"),
+        ({"direction": "EGRESS", "sourceTags": ["web"]}, "resource.sourceTags"),
+        ({"direction": "EGRESS", "sourceServiceAccounts": ["a@b.c"]}, "resource.sourceServiceAccounts"),
         ({"targetTags": ["web"], "targetServiceAccounts": ["a@b.c"]}, "both targetTags and targetService"),
         ({"sourceServiceAccounts": ["a@b.c"], "targetTags": ["web"]}, "both targetTags and sourceService"),
         ({"network": "missing"}, "networks/missing' was not found"),
@@ -77,6 +78,12 @@ def test_an_egress_rule_is_for_all_destinations(compute):
 def test_a_rule_that_makes_no_sense_is_refused(compute, body, words):
     refusal = compute.refused("firewalls.insert", {"name": "f", "allowed": [TCP]} | body)
     assert words in refusal.message
+
+
+def test_an_egress_rule_may_be_narrowed_to_source_ranges(compute):
+    insert(compute, direction="EGRESS", sourceRanges=["10.0.0.0/8"])
+    shown = get(compute)
+    assert (shown["sourceRanges"], shown["destinationRanges"]) == (["10.0.0.0/8"], ["0.0.0.0/0"])
 
 
 def test_ipv6_ranges_are_refused_by_name(compute):
@@ -122,8 +129,8 @@ def test_a_connectors_own_rule_is_left_alone(compute):
     body = {"network": f"{LINK}/global/networks/default", "direction": "INGRESS", "allowed": [TCP]}
     compute.put(Resource(name, 3, NOW, body, {AUTOMATIC: "projects/demo/locations/r/connectors/c"}))
     for method in ("firewalls.delete", "firewalls.patch", "firewalls.update"):
-        refusal = compute.refused(method, {"disabled": True}, firewall="aet-x")
-        assert refusal.message.endswith("by 'projects/demo/locations/r/connectors/c'")
+        message = compute.in_use(method, {"disabled": True}, firewall="aet-x")
+        assert message.endswith("by 'projects/demo/locations/r/connectors/c'")
 
 
 def test_every_stored_rule_can_be_read_for_the_network():

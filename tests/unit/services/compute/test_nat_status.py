@@ -135,5 +135,5 @@ def test_the_network_and_the_subnetwork_of_a_connector_stay(compute):
         ("networks.delete", {"network": "net"}),
         ("subnetworks.delete", {"region": REGION, "subnetwork": "s"}),
     ):
-        refusal = compute.refused(method, **parameters)
-        assert refusal.message.endswith(f"by 'projects/demo/locations/{REGION}/connectors/conn'")
+        message = compute.in_use(method, **parameters)
+        assert message.endswith(f"by 'projects/demo/locations/{REGION}/connectors/conn'")

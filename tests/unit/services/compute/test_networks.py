@@ -56,6 +56,18 @@ def test_two_networks_cannot_have_one_name(compute):
     )
 
 
+@pytest.mark.parametrize("method", ["get", "patch", "delete"])
+def test_a_name_in_a_path_that_can_be_neither_name_nor_id_is_refused_with_the_pattern(compute, method):
+    refusal = compute.refused(f"networks.{method}", {}, network="Net")
+    assert (refusal.code, refusal.message) == (
+        400,
+        (
+            "Invalid value for field 'network': 'Net'. Must be a match of regex "
+            "'[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?|[1-9][0-9]{0,19}'"
+        ),
+    )
+
+
 @pytest.mark.parametrize("mtu", [1299, 8897])
 def test_an_mtu_out_of_bounds_is_refused(compute, mtu):
     body = {"name": "net", "autoCreateSubnetworks": False, "mtu": mtu}
@@ -69,6 +81,26 @@ def test_what_the_network_cannot_do_is_refused_by_name(compute):
     refusal = compute.refused("networks.insert", body)
     assert refusal.status == "UNIMPLEMENTED"
     assert "enableUlaInternalIpv6" in refusal.message
+
+
+STANDARD = {"routingMode": "GLOBAL", "bgpBestPathSelectionMode": "STANDARD"}
+
+
+@pytest.mark.parametrize(
+    "refined",
+    [{"bgpAlwaysCompareMed": True}, {"bgpAlwaysCompareMed": False}, {"bgpInterRegionCost": "DEFAULT"}],
+)
+def test_the_standard_choice_of_paths_may_be_refined_and_the_legacy_one_not(compute, refined):
+    made = {"name": "net", "autoCreateSubnetworks": False, "routingConfig": STANDARD | refined}
+    compute("networks.insert", made)
+    assert compute("networks.get", network="net")["routingConfig"] == STANDARD | refined
+    legacy = {"routingConfig": {"bgpBestPathSelectionMode": "LEGACY"}}
+    refusal = compute.refused("networks.patch", legacy, network="net")
+    assert "is not supported for LEGACY BGP Best Path Selection algorithm" in refusal.message
+    legacy["routingConfig"] |= dict.fromkeys(refined)
+    compute("networks.patch", legacy, network="net")
+    shown = compute("networks.get", network="net")["routingConfig"]
+    assert shown == {"routingMode": "GLOBAL", "bgpBestPathSelectionMode": "LEGACY"}
 
 
 def test_a_patch_keeps_what_it_does_not_give(compute):
@@ -98,12 +130,10 @@ def test_an_auto_network_takes_everything_that_it_made_away(compute):
 def test_a_custom_network_with_a_subnetwork_stays(compute):
     compute.network("net")
     compute.subnetwork("s", "10.0.0.0/24")
-    refusal = compute.refused("networks.delete", network="net")
-    assert refusal.message == (
+    assert compute.in_use("networks.delete", network="net") == (
         "The network resource 'projects/demo/global/networks/net' is already being used by "
         f"'projects/demo/regions/{REGION}/subnetworks/s'"
     )
-    assert refusal.reason == "resourceInUseByAnotherResource"
 
 
 @pytest.mark.parametrize(
@@ -128,8 +158,8 @@ def test_a_custom_network_with_a_subnetwork_stays(compute):
 def test_a_network_that_something_uses_stays(compute, method, parameters, body, user):
     compute.network("net")
     compute(f"{method}.insert", body | {"name": "user", "network": "global/networks/net"}, **parameters)
-    refusal = compute.refused("networks.delete", network="net")
-    assert refusal.message.endswith(f"is already being used by 'projects/demo/{user}'")
+    message = compute.in_use("networks.delete", network="net")
+    assert message.endswith(f"is already being used by 'projects/demo/{user}'")
 
 
 def test_the_effective_firewalls_of_a_network_are_its_own_rules():

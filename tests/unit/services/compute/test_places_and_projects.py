@@ -1,6 +1,6 @@
 """Regions, zones and projects."""
 
-from tests.compute_calls import LINK, REGION, with_default_network
+from tests.compute_calls import LINK, REGION, manual_nat, with_default_network
 
 from fogbank.resources.authorization import Policies
 
@@ -12,6 +12,26 @@ def test_google_has_41_regions_with_their_zones():
     assert regions[REGION] == compute("regions.get", region=REGION)
     assert regions[REGION]["zones"] == [f"{LINK}/zones/{REGION}-{letter}" for letter in "abc"]
     assert compute.refused("regions.get", region="moon-north1").code == 404
+
+
+def test_a_region_shows_what_its_project_uses_of_its_quotas():
+    compute = with_default_network()
+    compute.address("used")
+    compute.address("idle")
+    compute.address("inside", addressType="INTERNAL", subnetwork="default")
+    compute.address("elsewhere", region="us-central1")
+    compute.router(network="default", nats=[manual_nat("used")])
+    quotas = {each["metric"]: each for each in compute("regions.get", region=REGION)["quotas"]}
+    used = {metric: each["usage"] for metric, each in quotas.items() if each["usage"]}
+    assert used == {"STATIC_ADDRESSES": 2.0, "IN_USE_ADDRESSES": 1.0, "INTERNAL_ADDRESSES": 1.0}
+    assert quotas["CPUS"] == {"metric": "CPUS", "limit": 24.0, "usage": 0.0}
+    assert next(each for each in compute("regions.list") if each["name"] == REGION)["quotas"] == [
+        *quotas.values()
+    ]
+
+
+def test_a_zone_lists_its_cpu_platforms():
+    assert "Intel Skylake" in with_default_network()("zones.get", zone=f"{REGION}-a")["availableCpuPlatforms"]
 
 
 def test_a_zone_knows_its_region():

@@ -221,6 +221,29 @@ def test_an_internal_address_is_no_nat_address(compute):
     assert "external" in refused_nat(compute, manual_nat("inside")).message
 
 
+def test_a_router_names_its_authentication_keys_and_never_shows_them(compute):
+    key = {"name": "one", "key": "secret"}
+    body = {"name": "r", "network": "global/networks/net", "md5AuthenticationKeys": [key]}
+    compute("routers.insert", body, region=REGION)
+    shown = compute("routers.get", region=REGION, router="r")
+    assert shown["md5AuthenticationKeys"] == [{"name": "one"}]
+    assert "secret" not in str(compute.world.all("compute.routers"))
+
+
+@pytest.mark.parametrize("asn", [12, 64511, 65535, 4199999999, 4294967295])
+def test_a_public_asn_is_refused(compute, asn):
+    body = {"name": "r", "network": "global/networks/net", "bgp": {"asn": asn}}
+    refusal = compute.refused("routers.insert", body, region=REGION)
+    assert refusal.message.startswith(f"Invalid value for field 'resource.bgp.asn': '{asn}'. Must be")
+
+
+@pytest.mark.parametrize("asn", [64512, 65534, 4200000000, 4294967294, 16550])
+def test_a_private_asn_is_kept(compute, asn):
+    body = {"name": "r", "network": "global/networks/net", "bgp": {"asn": asn}}
+    compute("routers.insert", body, region=REGION)
+    assert compute("routers.get", region=REGION, router="r")["bgp"]["asn"] == asn
+
+
 def test_an_address_serves_one_gateway(compute):
     compute.subnetwork("t", "10.125.0.0/28")
     compute.router("first", nats=[manual_nat("ip", **only("s"))])

@@ -3,6 +3,7 @@
 import pytest
 from tests.compute_calls import LINK, REGION, Compute, auto_nat, only
 
+from fogbank.errors import ApiError
 from fogbank.services.compute.bodies import is_current
 
 
@@ -187,8 +188,91 @@ def test_a_secondary_range_that_a_gateway_serves_cannot_be_taken_away(compute):
     }
     compute.router(nats=[auto_nat(**only(subnetworks=[served]))])
     change = {"fingerprint": get(compute)["fingerprint"], "secondaryIpRanges": []}
-    refusal = compute.refused("subnetworks.patch", change, region=REGION, subnetwork="s")
-    assert refusal.message.endswith(f"used by 'projects/demo/regions/{REGION}/routers/router'")
+    message = compute.in_use("subnetworks.patch", change, region=REGION, subnetwork="s")
+    assert message.endswith(f"used by 'projects/demo/regions/{REGION}/routers/router'")
+
+
+_PODS = {"rangeName": "pods", "ipCidrRange": "10.4.0.0/24"}
+_JOBS = {"rangeName": "jobs", "ipCidrRange": "10.5.0.0/24"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (
+            [_PODS, {"rangeName": "new", "ipCidrRange": "10.6.0.0/24"}],
+            (
+                "Invalid value for field 'resource.secondaryIpRanges': ''. Cannot add and remove secondary "
+                "IP ranges in the same request. Added ranges: [10.6.0.0/24]. Removed ranges: [10.5.0.0/24]."
+            ),
+        ),
+        (
+            [_PODS, {"rangeName": "jobs", "ipCidrRange": "10.6.0.0/24"}],
+            (
+                "Invalid value for field 'resource.secondaryIpRanges[1].ipCidrRange': '10.6.0.0/24'. "
+                "Existing secondary range cannot be modified."
+            ),
+        ),
+        (
+            [_PODS | {"rangeName": "jobs"}, _JOBS | {"rangeName": "pods"}],
+            (
+                "Invalid value for field 'resource.secondaryIpRanges[0].ipCidrRange': '10.4.0.0/24'. "
+                "Existing secondary range cannot be modified."
+            ),
+        ),
+        (
+            [_PODS, _JOBS | {"rangeName": "new"}],
+            (
+                "Invalid value for field 'resource.secondaryIpRanges[1].ipCidrRange': '10.5.0.0/24'. "
+                f"Invalid IPCidrRange: 10.5.0.0/24 conflicts with existing subnetwork 's' in "
+                f"region '{REGION}'."
+            ),
+        ),
+    ],
+)
+def test_a_patch_alters_no_secondary_range_and_does_not_add_one_while_it_takes_another(
+    compute, wanted, words
+):
+    compute.subnetwork("s", "10.0.0.0/24", secondaryIpRanges=[_PODS, _JOBS])
+    change = {"fingerprint": get(compute)["fingerprint"], "secondaryIpRanges": wanted}
+    assert compute.refused("subnetworks.patch", change, region=REGION, subnetwork="s").message == words
+
+
+@pytest.mark.parametrize("wanted", [[_JOBS, _PODS], [_JOBS], []])
+def test_a_patch_orders_or_takes_away_secondary_ranges(compute, wanted):
+    compute.subnetwork("s", "10.0.0.0/24", secondaryIpRanges=[_PODS, _JOBS])
+    change = {"fingerprint": get(compute)["fingerprint"], "secondaryIpRanges": wanted}
+    compute("subnetworks.patch", change, region=REGION, subnetwork="s")
+    assert get(compute).get("secondaryIpRanges", []) == wanted
+
+
+def _patch(compute, **change):
+    change["fingerprint"] = get(compute)["fingerprint"]
+    return compute("subnetworks.patch", change, region=REGION, subnetwork="s")
+
+
+def test_a_subnetwork_for_the_migration_of_a_peer_becomes_private(compute):
+    compute.subnetwork("s", "10.0.0.0/24", purpose="PEER_MIGRATION")
+    _patch(compute, purpose="PRIVATE")
+    assert get(compute)["purpose"] == "PRIVATE"
+
+
+def test_the_purpose_of_a_subnetwork_in_use_stays(compute):
+    compute.subnetwork("s", "10.0.0.0/24")
+    compute.address("ip", addressType="INTERNAL", subnetwork="s")
+    with pytest.raises(ApiError, match=r"resource\.purpose"):
+        _patch(compute, purpose="PEER_MIGRATION")
+
+
+def test_a_private_subnetwork_does_not_become_one_for_proxies(compute):
+    compute.subnetwork("s", "10.0.0.0/24")
+    with pytest.raises(ApiError, match=r"resource\.purpose"):
+        _patch(compute, purpose="REGIONAL_MANAGED_PROXY")
+
+
+def test_how_a_subnetwork_resolves_its_mask_is_kept(compute):
+    compute.subnetwork("s", "10.0.0.0/24", resolveSubnetMask="ARP_PRIMARY_RANGE")
+    assert get(compute)["resolveSubnetMask"] == "ARP_PRIMARY_RANGE"
 
 
 def test_a_subnetwork_grows_and_keeps_its_gateway(compute):
@@ -238,8 +322,7 @@ def test_the_subnetwork_of_an_auto_network_cannot_be_deleted(compute):
 def test_a_subnetwork_with_an_address_stays(compute):
     compute.subnetwork("s", "10.8.1.0/24")
     compute.address("ip", addressType="INTERNAL", subnetwork="s")
-    refusal = compute.refused("subnetworks.delete", region=REGION, subnetwork="s")
-    assert refusal.message == (
+    assert compute.in_use("subnetworks.delete", region=REGION, subnetwork="s") == (
         f"The subnetwork resource 'projects/demo/regions/{REGION}/subnetworks/s' is already being used by "
         f"'projects/demo/regions/{REGION}/addresses/ip'"
     )

@@ -5,6 +5,8 @@ import base64
 import pytest
 from tests.cloud_calls import PROJECT, Cloud
 
+from fogbank.frontend.iam.accounts import operator_account
+from fogbank.resources.authorization import Policies
 from fogbank.services.iam import SERVICE
 
 ACCOUNTS = "iam.v1.projects.serviceAccounts"
@@ -116,3 +118,39 @@ def test_a_project_keeps_roles_of_its_own(cloud):
     assert "deleted" not in cloud(f"{ROLES}.undelete", {}, name=name)
     assert "includedPermissions" not in cloud(f"{ROLES}.list", parent=PARENT)[0]
     assert cloud.refused(f"{ROLES}.create", body, parent=PARENT).code == 409
+
+
+def test_an_account_that_is_made_anew_does_not_get_the_roles_of_the_deleted_one(cloud):
+    number = cloud(f"{ACCOUNTS}.get", name=NAME)["uniqueId"]
+    cloud.bind(PROJECT, "roles/owner", f"serviceAccount:{EMAIL}")
+    cloud.bind("other-project", "roles/viewer", f"serviceAccount:{EMAIL}")
+    projects = "cloudresourcemanager.v1.projects"
+    before = cloud(f"{projects}.getIamPolicy", {}, resource=PROJECT)
+    cloud(f"{ACCOUNTS}.delete", name=NAME)
+    after = cloud(f"{projects}.getIamPolicy", {}, resource=PROJECT)
+    owners = {"role": "roles/owner", "members": [f"deleted:serviceAccount:{EMAIL}?uid={number}"]}
+    assert owners in after["bindings"]
+    assert after["etag"] != before["etag"]
+    policies = [each.body for each in cloud.world.all("resourcemanager.policies")]
+    assert f"serviceAccount:{EMAIL}" not in {m for p in policies for b in p["bindings"] for m in b["members"]}
+    cloud(f"{ACCOUNTS}.create", {"accountId": "runner-account"}, name=PARENT)
+    assert not Policies("").allows(cloud.world, EMAIL, "run.services.get", PROJECT)
+
+
+@pytest.mark.parametrize(
+    "role",
+    [
+        {"title": "t" * 101},
+        {"description": "d" * 301},
+        {"includedPermissions": ["run.services.get"] * 3001},
+    ],
+)
+def test_a_role_beyond_googles_limits_is_refused(cloud, role):
+    assert cloud.refused(f"{ROLES}.create", {"roleId": "large", "role": role}, parent=PARENT).code == 400
+    cloud(f"{ROLES}.create", {"roleId": "large", "role": {}}, parent=PARENT)
+    assert cloud.refused(f"{ROLES}.patch", role, name=f"{PARENT}/roles/large").code == 400
+
+
+def test_nobody_makes_the_regions_own_account(cloud):
+    assert operator_account(PROJECT).partition("@")[0] == "fogbank"
+    assert cloud.refused(f"{ACCOUNTS}.create", {"accountId": "fogbank"}, name=PARENT).code == 409

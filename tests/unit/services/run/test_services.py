@@ -11,9 +11,16 @@ from tests.unit.services.run.knative import NAMESPACE, SERVICES, Run, knative
 
 from fogbank.resources.names import ResourceName
 from fogbank.resources.policies import policy_of
-from fogbank.resources.projects import compute_account, project_number, service_agent, usual_number
+from fogbank.resources.projects import (
+    compute_account,
+    policy_name,
+    project_number,
+    service_agent,
+    usual_number,
+)
 from fogbank.resources.run import ContainerProbe, read_revision
 from fogbank.resources.world import Put
+from fogbank.services.run.lists import selects
 
 NUMBER = usual_number(PROJECT)
 CONNECTOR = "run.googleapis.com/vpc-access-connector"
@@ -462,3 +469,54 @@ def test_a_revision_runs_as_an_account_that_the_deployer_may_act_as(cloud):
     user = policy_of({"roles/iam.serviceAccountUser": ["user:dev@example.com"]}, 1)
     cloud.make([Put(worlds.resource(policy, user))])
     cloud(*create, **where)
+
+
+OPEN = {"run.googleapis.com/invoker-iam-disabled": "true"}
+
+
+def opened(body):
+    return {**body, "metadata": {**body["metadata"], "annotations": OPEN}}
+
+
+def test_who_may_not_set_the_policy_may_not_turn_the_check_of_invokers_off(cloud):
+    cloud.caller = "dev@example.com"
+    roles = ("roles/run.developer", "roles/iam.serviceAccountUser")
+    bindings = {role: ["user:dev@example.com"] for role in roles} | {"roles/owner": [f"user:{ME}"]}
+    cloud.make([Put(worlds.resource(policy_name(PROJECT), policy_of(bindings, 1)))])
+    where = {"parent": NAMESPACE, "location": REGION}
+    name = {"name": f"{NAMESPACE}/services/hello", "location": REGION}
+    create, change = f"{SERVICES}.create", f"{SERVICES}.replaceService"
+    refusal = cloud.refused(create, opened(knative()), **where)
+    assert (refusal.code, "run.services.setIamPolicy" in refusal.message) == (403, True)
+    cloud(create, knative(), **where)
+    assert cloud.refused(change, opened(knative()), **name).code == 403
+    cloud.caller = ME
+    cloud(change, opened(knative()), **name)
+    cloud.caller = "dev@example.com"
+    cloud(change, opened(knative(labels={"client.knative.dev/nonce": "bbb"})), **name)  # it was open before
+
+
+def test_a_service_has_64_labels_at_most(cloud):
+    body = knative()
+    body["metadata"]["labels"] = {f"k{n}": "v" for n in range(65)}
+    assert cloud.refused(f"{SERVICES}.create", body, parent=NAMESPACE, location=REGION).code == 400
+
+
+@pytest.mark.parametrize(
+    ("selector", "fits"),
+    [
+        ("a = 1, b in (2, 3)", True),
+        ("a==1,!c", True),
+        ("b notin (2,3)", False),
+        ("a,b,c", False),
+        ("a != 1", False),
+        (" , a ,, ", True),
+        ("b in (2", True),
+        ("!c," * 20_000, True),
+        ("a" + "," * 60_000, True),
+        ("a=" + " " * 60_000 + "1", True),
+    ],
+)
+@pytest.mark.timeout(5)
+def test_a_selector_takes_time_in_proportion_to_its_length(selector, fits):
+    assert selects(selector, {"a": "1", "b": "2"}) is fits

@@ -10,6 +10,7 @@ from fogbank.services.vpcaccess.connectors import scale_out
 
 CONNECTORS = "vpcaccess.v1.projects.locations.connectors"
 NAME = f"{PLACE}/connectors/connector"
+LIMITS = {"minInstances": 2, "maxInstances": 3}
 RANGE = {"network": "default", "ipCidrRange": "10.8.0.0/28"}
 
 
@@ -37,6 +38,7 @@ def test_a_connector_is_creating_until_the_kernel_has_it(cloud):
     assert done.response == {
         "@type": "type.googleapis.com/google.cloud.vpcaccess.v1.Connector",
         "name": NAME,
+        "network": "default",
         "subnet": {"name": "subnet"},
         "machineType": "e2-micro",
         "minInstances": 2,
@@ -77,9 +79,7 @@ def test_an_id_outside_the_pattern_is_refused(cloud, name):
         {"minInstances": 1, "maxInstances": 3},
         {"minInstances": 3, "maxInstances": 3},
         {"minInstances": 2, "maxInstances": 11},
-        {"minThroughput": 250, "maxThroughput": 400},
         {"machineType": "e2-huge"},
-        {"subnet": {"name": "missing"}},
         {"subnet": {"name": "subnet"}, "ipCidrRange": "10.8.0.0/28"},
         {"subnet": None},
         {"subnet": None, "network": "default", "ipCidrRange": "10.8.0.0/24"},
@@ -89,15 +89,102 @@ def test_an_id_outside_the_pattern_is_refused(cloud, name):
     ],
 )
 def test_a_size_or_place_that_cannot_be_is_refused(cloud, body):
-    fields = {"subnet": {"name": "subnet"}} | body
+    fields = {"subnet": {"name": "subnet"}, **LIMITS} | body
     error = cloud.refused(f"{CONNECTORS}.create", fields, parent=PLACE, connectorId="connector")
     assert (error.code, error.status) == (400, "INVALID_ARGUMENT")
+
+
+@pytest.mark.parametrize(
+    ("limits", "field", "words"),
+    [
+        (
+            {"minThroughput": 200, "maxThroughput": 1100},
+            "connector.max_throughput",
+            "Connector maximum throughput must be a multiple of 100 between 300 and 1000 in Mbps.",
+        ),
+        (  # as gcloud asks: it adds its numbers of instances, which win only over what is right
+            {"minThroughput": 200, "maxThroughput": 1100, "minInstances": 2, "maxInstances": 10},
+            "connector.max_throughput",
+            "Connector maximum throughput must be a multiple of 100 between 300 and 1000 in Mbps.",
+        ),
+        (
+            {"minThroughput": 250, "maxThroughput": 400},
+            "connector.min_throughput",
+            "Connector minimum throughput must be a multiple of 100 between 200 and 900 in Mbps.",
+        ),
+        (
+            {"minInstances": 1, "maxInstances": 3},
+            "connector.min_instances",
+            "Connector minimum instances must be between 2 and 9.",
+        ),
+        (
+            {"minThroughput": 400, "maxThroughput": 300},
+            "connector.min_throughput",
+            "Connector minimum throughput must be less than maximum throughput.",
+        ),
+    ],
+)
+def test_a_limit_out_of_bounds_is_refused_in_the_field_that_the_client_gave(cloud, limits, field, words):
+    fields = {"subnet": {"name": "subnet"}} | limits
+    error = cloud.refused(f"{CONNECTORS}.create", fields, parent=PLACE, connectorId="connector")
+    assert error.message == words
+    (detail,) = error.details
+    assert detail["fieldViolations"] == [{"field": field, "description": words}]
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({}, "A Connector must specify either max_throughput or max_instances."),
+        ({"minInstances": 2}, "The maximum number of instances must be greater than the minimum."),
+        ({"maxInstances": 3}, "The minimum number of instances must be greater than or equal to 2."),
+        ({"maxThroughput": 300}, "The minimum number of instances must be greater than or equal to 2."),
+    ],
+)
+def test_a_connector_without_a_limit_is_accepted_and_its_operation_fails(cloud, limits, words):
+    fields = {"subnet": {"name": "subnet"}} | limits
+    operation = cloud(f"{CONNECTORS}.create", fields, parent=PLACE, connectorId="connector")
+    assert operation.status == "DONE"
+    assert (operation.error.code, operation.error.message) == (
+        "INVALID_ARGUMENT",
+        f"Operation failed: {words}",
+    )
+    assert cloud.refused(f"{CONNECTORS}.get", name=NAME).code == 404
+    assert firewalls(cloud) == {}
+
+
+def test_a_connector_in_a_missing_subnet_is_accepted_and_its_operation_fails(cloud):
+    operation = cloud.connector(subnet={"name": "missing"})
+    assert operation.error.message == (
+        "Operation failed: VPC Access did not have permission to resolve the subnet or the provided subnet "
+        "does not exist."
+    )
+    assert cloud.refused(f"{CONNECTORS}.get", name=NAME).code == 404
+
+
+def test_the_name_of_a_connector_may_not_be_in_its_body(cloud):
+    fields = {"name": NAME, "subnet": {"name": "subnet"}, **LIMITS}
+    error = cloud.refused(f"{CONNECTORS}.create", fields, parent=PLACE, connectorId="connector")
+    assert (error.code, error.message) == (400, "Connector name must not be set.")
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        "default",
+        "global/networks/default",
+        f"https://www.googleapis.com/compute/v1/projects/{PROJECT}/global/networks/default",
+    ],
+)
+def test_a_connector_shows_its_network_by_its_short_name(cloud, network):
+    cloud.connector(subnet=None, ipCidrRange="10.8.0.0/28", network=network)
+    assert cloud(f"{CONNECTORS}.get", name=NAME)["network"] == "default"
 
 
 def test_a_subnet_serves_one_connector_only(cloud):
     cloud.connector()
     error = cloud.refused(
-        f"{CONNECTORS}.create", {"subnet": {"name": "subnet"}}, parent=PLACE, connectorId="second"
+        f"{CONNECTORS}.create", {"subnet": {"name": "subnet"}, **LIMITS}, parent=PLACE, connectorId="second"
     )
     assert "already used by" in error.message
 
@@ -105,7 +192,7 @@ def test_a_subnet_serves_one_connector_only(cloud):
 def test_a_subnet_larger_than_28_is_refused(cloud):
     cloud.subnetwork("large", "10.9.0.0/24")
     error = cloud.refused(
-        f"{CONNECTORS}.create", {"subnet": {"name": "large"}}, parent=PLACE, connectorId="second"
+        f"{CONNECTORS}.create", {"subnet": {"name": "large"}, **LIMITS}, parent=PLACE, connectorId="second"
     )
     assert "/28" in error.message
 
@@ -156,7 +243,7 @@ def test_a_connector_in_anothers_network_makes_no_rules_there(cloud):
 )
 def test_anothers_network_is_used_only_with_a_permission_there(cloud, body, permission):
     cloud.subnetwork("shared", "10.55.0.0/28", project="host-project")
-    call = (f"{CONNECTORS}.create", body)
+    call = (f"{CONNECTORS}.create", body | LIMITS)
     refusal = cloud.refused(*call, parent=PLACE, connectorId="connector")
     assert (refusal.code, refusal.status) == (403, "PERMISSION_DENIED")
     assert refusal.message.startswith(f"Permission '{permission}' denied on resource 'projects/host-project/")
