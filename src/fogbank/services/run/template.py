@@ -42,6 +42,7 @@ MAX_NAME = 63
 _MOST_STARTUP, _MOST_LIVENESS = 240, 3600
 """Seconds that a probe's times may be (behaviour/cloud-run.md#deployment)."""
 
+_ACTIONS = ("tcpSocket", "httpGet", "grpc")
 _REVISION = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 _ENVIRONMENT = re.compile(r"^[A-Za-z_][A-Za-z0-9_.-]*$")
 _COUNT = re.compile(r"[0-9]{1,9}")
@@ -92,14 +93,14 @@ def complete(template: Json, account: str) -> Json:
 def _complete_container(container: Json) -> Json:
     port = ((container.get("ports") or [{}])[0]).get("containerPort") or 8080
     name = ((container.get("ports") or [{}])[0]).get("name") or "http1"
-    probe = without_empty(container.get("startupProbe") or {}) or {
+    probe = _probe_in(container, "startupProbe") or {
         "timeoutSeconds": 240,
         "periodSeconds": 240,
         "failureThreshold": 1,
         "tcpSocket": {"port": port},
     }
     limits: Json = without_empty((container.get("resources") or {}).get("limits") or {})
-    liveness = without_empty(container.get("livenessProbe") or {})
+    liveness = _probe_in(container, "livenessProbe")
     return without_empty(container) | {
         **({"livenessProbe": _complete_probe(liveness, port)} if liveness else {}),
         "ports": [{"name": name, "containerPort": port}],
@@ -108,9 +109,16 @@ def _complete_container(container: Json) -> Json:
     }
 
 
+def _probe_in(container: Json, which: str) -> Json:
+    """Read a probe without what is not set; an empty action (``grpc: {}``) is one all the same."""
+    probe: Json = container.get(which) or {}
+    actions = {each: probe[each] for each in _ACTIONS if probe.get(each) is not None}
+    return without_empty(probe) | actions
+
+
 def _complete_probe(probe: Json, port: int) -> Json:
     """Fill in a probe: without a port it tries the container's (behaviour/cloud-run.md#deployment)."""
-    action = next((a for a in ("tcpSocket", "httpGet", "grpc") if a in probe), "tcpSocket")
+    action = next((a for a in _ACTIONS if a in probe), "tcpSocket")
     return {
         "timeoutSeconds": 1,
         "periodSeconds": 10,

@@ -268,6 +268,8 @@ def test_a_connector_must_exist_in_the_region(cloud):
         ),
         (knative(container={"readinessProbe": {"tcpSocket": {"port": 1}}}), "UNIMPLEMENTED"),
         (knative(container={"livenessProbe": {"grpc": {"port": 1}}}), "UNIMPLEMENTED"),
+        (knative(container={"livenessProbe": {"grpc": {}}}), "UNIMPLEMENTED"),
+        (knative(container={"startupProbe": {"grpc": {}}}), "UNIMPLEMENTED"),
         (knative(container={"livenessProbe": {"periodSeconds": 3601}}), 400),
         (knative(containers=[]), 400),
         (
