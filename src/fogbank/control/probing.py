@@ -1,12 +1,12 @@
-"""Start-up probes: find out when a container listens.
+"""Probes: find out when a container listens, and when one that did is alive no more.
 
-Google asks once per period; we ask far more often within the same total time, because a start that succeeds
-early is what everybody waits for. The verdict is the same.
+Of a start Google asks once per period; we ask far more often within the same total time, because a start
+that succeeds early is what everybody waits for. The verdict is the same.
 """
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address
 
 from fogbank.errors import DriverError
@@ -41,6 +41,21 @@ async def passes(
     except TimeoutError:
         return False
     return True
+
+
+async def fails(
+    probe: ContainerProbe,
+    netns: NetnsName,
+    address: IPv4Address,
+    open_socket: OpenSocket,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Return when a container that runs has failed ``probe`` as often in a row as it may."""
+    await sleep(probe.initial_delay)
+    failures = 0
+    while failures < probe.failure_threshold:
+        await sleep(probe.period)
+        failures = 0 if await _attempt(probe, netns, address, open_socket) else failures + 1
 
 
 async def _attempt(

@@ -55,7 +55,7 @@ class Readiness(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ContainerProbe:
-    """A start-up probe; times in seconds; ``path``, ``headers`` for ``http``, ``service`` for ``grpc``."""
+    """A probe; times in seconds. ``path`` and ``headers`` are for ``http``, ``service`` for ``grpc``."""
 
     kind: Literal["tcp", "http", "grpc"]
     port: int
@@ -93,6 +93,7 @@ class Revision:
     concurrency: int
     timeout: int
     startup_probe: ContainerProbe | None
+    liveness_probe: ContainerProbe | None
     service_account: str
     connector: ResourceName | None
     egress: Egress
@@ -173,6 +174,7 @@ def read_revision(resource: Resource) -> Revision:
     container = ingress_container(spec)
     limits = container["resources"]["limits"]
     connector = annotations.get(CONNECTOR)
+    checks_off = annotations.get(HEALTH_CHECK_OFF) == "true"
     return Revision(
         name=name,
         service=service_name(name.project, name.region or "", labels[SERVICE_LABEL]),
@@ -189,7 +191,8 @@ def read_revision(resource: Resource) -> Revision:
         max_instances=int(annotations.get(MAX_SCALE, DEFAULT_MAX_INSTANCES)),
         concurrency=int(spec["containerConcurrency"]),
         timeout=int(spec["timeoutSeconds"]),
-        startup_probe=_probe(container, annotations),
+        startup_probe=None if checks_off else _probe(container, "startupProbe"),
+        liveness_probe=_probe(container, "livenessProbe"),
         service_account=spec["serviceAccountName"],
         connector=connector_name(connector, name.project, name.region or "") if connector else None,
         egress=read_egress(annotations),
@@ -208,9 +211,9 @@ def ingress_container(spec: Json) -> Json:
     return next((c for c in containers if c.get("ports")), containers[0])
 
 
-def _probe(container: Json, annotations: Mapping[str, str]) -> ContainerProbe | None:
-    probe = container.get("startupProbe")
-    if probe is None or annotations.get(HEALTH_CHECK_OFF) == "true":
+def _probe(container: Json, which: str) -> ContainerProbe | None:
+    probe = container.get(which)
+    if probe is None:
         return None
     port = container["ports"][0]["containerPort"]
     kind: Literal["tcp", "http", "grpc"] = "tcp"

@@ -1,8 +1,10 @@
 """Start-up probes: what they ask a container."""
 
+import socket
 from ipaddress import IPv4Address
 
-from fogbank.control.probing import probe_request
+from fogbank.control.probing import fails, probe_request
+from fogbank.network.topology import NetnsName
 from fogbank.resources.run import ContainerProbe
 
 ADDRESS = IPv4Address("169.254.16.1")
@@ -31,3 +33,23 @@ def test_a_host_among_its_headers_replaces_the_address():
         "host: own.example",
         "Connection: close",
     ]
+
+
+async def test_a_container_may_fail_less_than_its_threshold_in_a_row():
+    verdicts = iter([False, False, True, False, False, False])
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    def open_socket(_netns, kind):
+        if next(verdicts):
+            return socket.socket(socket.AF_INET, kind)
+        raise OSError("no socket")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        probe = ContainerProbe("tcp", port, initial_delay=5, period=7, failure_threshold=3)
+        await fails(probe, NetnsName("fabric"), IPv4Address("127.0.0.1"), open_socket, sleep)
+    assert slept == [5, *[7] * 6]
+    assert next(verdicts, None) is None

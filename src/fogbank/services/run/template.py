@@ -39,6 +39,10 @@ MAX_TIMEOUT = 3600
 MAX_CONCURRENCY = 1000
 MAX_NAME = 63
 
+_MOST_STARTUP, _MOST_LIVENESS = 240, 3600
+"""Seconds that a probe's times may be (behaviour/cloud-run.md#deployment)."""
+
+_ACTIONS = ("tcpSocket", "httpGet", "grpc")
 _REVISION = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _ENVIRONMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _COUNT = re.compile(r"[0-9]{1,9}")
@@ -60,7 +64,6 @@ _LATER_FIELDS = {
     "sandboxes": "sandboxes",
 }
 _LATER_CONTAINER_FIELDS = {
-    "livenessProbe": "liveness probes",
     "readinessProbe": "readiness probes",
     "volumeMounts": "volumes",
     "envFrom": "environment from other objects",
@@ -90,23 +93,32 @@ def complete(template: Json, account: str) -> Json:
 def _complete_container(container: Json) -> Json:
     port = ((container.get("ports") or [{}])[0]).get("containerPort") or 8080
     name = ((container.get("ports") or [{}])[0]).get("name") or "http1"
-    probe = without_empty(container.get("startupProbe") or {}) or {
+    probe = _probe_in(container, "startupProbe") or {
         "timeoutSeconds": 240,
         "periodSeconds": 240,
         "failureThreshold": 1,
         "tcpSocket": {"port": port},
     }
     limits: Json = without_empty((container.get("resources") or {}).get("limits") or {})
+    liveness = _probe_in(container, "livenessProbe")
     return without_empty(container) | {
+        **({"livenessProbe": _complete_probe(liveness, port)} if liveness else {}),
         "ports": [{"name": name, "containerPort": port}],
         "resources": {"limits": DEFAULT_LIMITS | limits},
         "startupProbe": _complete_probe(probe, port),
     }
 
 
+def _probe_in(container: Json, which: str) -> Json:
+    """Read a probe without what is not set; an empty action (``grpc: {}``) is one all the same."""
+    probe: Json = container.get(which) or {}
+    actions = {each: probe[each] for each in _ACTIONS if probe.get(each) is not None}
+    return without_empty(probe) | actions
+
+
 def _complete_probe(probe: Json, port: int) -> Json:
     """Fill in a probe: without a port it tries the container's (behaviour/cloud-run.md#deployment)."""
-    action = next((a for a in ("tcpSocket", "httpGet", "grpc") if a in probe), "tcpSocket")
+    action = next((a for a in _ACTIONS if a in probe), "tcpSocket")
     return {
         "timeoutSeconds": 1,
         "periodSeconds": 10,
@@ -217,7 +229,9 @@ def _check_container(container: Json) -> None:
             raise not_built(f"{what} of Cloud Run (containers[0].{key})")
     _check_port(container["ports"][0])
     _check_environment(container.get("env", ()))
-    _check_probe(container["startupProbe"])
+    _check_probe(container["startupProbe"], "startupProbe", _MOST_STARTUP)
+    if "livenessProbe" in container:
+        _check_probe(container["livenessProbe"], "livenessProbe", _MOST_LIVENESS)
 
 
 def _check_image(image: str) -> None:
@@ -255,16 +269,16 @@ def _check_environment(variables: Any) -> None:
             )
 
 
-def _check_probe(probe: Json) -> None:
-    where = "spec.template.spec.containers[0].startupProbe"
+def _check_probe(probe: Json, which: str, most_seconds: int) -> None:
+    where = f"spec.template.spec.containers[0].{which}"
     if "exec" in probe:
         raise bad_request("Exec probes are not supported by Cloud Run.")
     if "grpc" in probe:
         raise not_built("gRPC probes of Cloud Run")
     limits = {
-        "initialDelaySeconds": (0, 240),
-        "timeoutSeconds": (1, 240),
-        "periodSeconds": (1, 240),
+        "initialDelaySeconds": (0, most_seconds),
+        "timeoutSeconds": (1, most_seconds),
+        "periodSeconds": (1, most_seconds),
         "failureThreshold": (1, 1000),
     }
     for key, (least, most) in limits.items():

@@ -18,7 +18,7 @@ from fogbank.resources.projects import (
     service_agent,
     usual_number,
 )
-from fogbank.resources.run import read_revision
+from fogbank.resources.run import ContainerProbe, read_revision
 from fogbank.resources.world import Put
 from fogbank.services.run.lists import selects
 
@@ -267,7 +267,11 @@ def test_a_connector_must_exist_in_the_region(cloud):
             knative(container={"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s"}}}]}),
             "UNIMPLEMENTED",
         ),
-        (knative(container={"livenessProbe": {"tcpSocket": {"port": 1}}}), "UNIMPLEMENTED"),
+        (knative(container={"readinessProbe": {"tcpSocket": {"port": 1}}}), "UNIMPLEMENTED"),
+        (knative(container={"livenessProbe": {"grpc": {"port": 1}}}), "UNIMPLEMENTED"),
+        (knative(container={"livenessProbe": {"grpc": {}}}), "UNIMPLEMENTED"),
+        (knative(container={"startupProbe": {"grpc": {}}}), "UNIMPLEMENTED"),
+        (knative(container={"livenessProbe": {"periodSeconds": 3601}}), 400),
         (knative(containers=[]), 400),
         (
             knative(containers=[{"image": "a", "ports": [{"containerPort": 1}]}, {"image": "b"}]),
@@ -337,6 +341,14 @@ def test_a_probe_keeps_its_headers_and_refuses_what_is_none(cloud):
     probe = read_revision(cloud.world.get(cloud.newest())).startup_probe
     assert probe is not None
     assert probe.headers == (("X-Probe", "startup"),)
+
+
+def test_a_liveness_probe_has_its_defaults(cloud):
+    cloud.create(knative(container={"livenessProbe": {"httpGet": {"path": "/alive"}, "periodSeconds": 3600}}))
+    revision = read_revision(cloud.world.get(cloud.newest()))
+    assert revision.liveness_probe == ContainerProbe(
+        "http", 8080, "/alive", initial_delay=0, period=3600, timeout=1, failure_threshold=3
+    )
 
 
 def test_of_variables_with_one_name_the_last_counts(cloud):

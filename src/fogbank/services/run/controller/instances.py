@@ -16,7 +16,7 @@ from fogbank.control.background import BackgroundTasks
 from fogbank.control.controller import Runtime
 from fogbank.control.fleet_share import FleetShare
 from fogbank.control.periodic import every, in_slices
-from fogbank.control.probing import passes
+from fogbank.control.probing import fails, passes
 from fogbank.control.progress import Failure
 from fogbank.control.restarts import Restarts
 from fogbank.dataplane.driver import WorkloadExited
@@ -24,7 +24,7 @@ from fogbank.lowering.netns_names import FABRIC
 from fogbank.network.addressing import FABRIC_INSTANCES, fabric_address
 from fogbank.network.topology import NetnsName
 from fogbank.resources.names import ResourceName
-from fogbank.resources.run import SERVICES, Readiness, Revision
+from fogbank.resources.run import SERVICES, ContainerProbe, Readiness, Revision
 from fogbank.resources.vpcaccess import CONNECTORS
 from fogbank.resources.world import Change, Delete, Put, Resource
 from fogbank.services.run.controller.failures import without_network
@@ -317,7 +317,19 @@ class Instances:
         self._restarts.came_up(instance.revision.name)
         self._by_revision[instance.revision.name].became_ready(instance)
         self._request_queue.started(instance)
+        if instance.revision.liveness_probe is not None:
+            instance.probe = self._tasks.spawn(self._watch(instance, instance.revision.liveness_probe))
         await self._reports.ready(instance.revision)
+
+    async def _watch(self, instance: InstanceState, probe: ContainerProbe) -> None:
+        """Replace an instance that fails its liveness probe (behaviour/cloud-run.md#deployment)."""
+        await fails(probe, self._fabric, self._address_of(instance.place), self._runtime.driver.open_socket)
+        instance.probe = None
+        why = f"The container failed its liveness probe {probe.failure_threshold} times in a row."
+        log.warning("instance %s: %s", instance.id, why)
+        self._retire(instance)
+        self._restarts.died(instance.revision.name, why)
+        self._share.publish()
 
     async def _failed_to_start(self, instance: InstanceState, why: str) -> None:
         log.warning("instance %s failed to start: %s", instance.id, why)

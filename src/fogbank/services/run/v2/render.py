@@ -139,7 +139,7 @@ def _render_content(annotations: Mapping[str, str], spec: Json, place: ResourceN
 
 def _render_container(container: Json, extra: Mapping[str, Any]) -> Json:
     resources = {"limits": container["resources"]["limits"], **{k: v for k, v in extra.items() if v}}
-    same = ("name", "image", "command", "args", "env", "ports", "workingDir", "startupProbe")
+    same = ("name", "image", "command", "args", "env", "ports", "workingDir", "startupProbe", "livenessProbe")
     return without_empty({key: container.get(key) for key in same} | {"resources": resources})
 
 

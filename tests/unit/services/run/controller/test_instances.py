@@ -112,13 +112,15 @@ class Region:
         image: str = "image",
         connector: str | None = None,
         own: dict[str, str] | None = None,
+        container: dict[str, object] | None = None,
         **spec: object,
     ) -> None:
         """Create the service ``s``, or change it."""
         access = {CONNECTOR: connector} if connector else {}
+        started = {"image": image, "ports": [{"containerPort": port}], **(container or {})}
         template = {
             "metadata": {"annotations": {"autoscaling.knative.dev/maxScale": "3", **access}},
-            "spec": {"containers": [{"image": image, "ports": [{"containerPort": port}]}], **spec},
+            "spec": {"containers": [started], **spec},
         }
         body = {
             "apiVersion": "serving.knative.dev/v1", "kind": "Service",
@@ -519,6 +521,19 @@ async def test_a_service_has_the_instances_that_its_user_sets(region: Region, po
         await eventually(lambda: ready(region) and len(region.instances.running) == count)  # noqa: B023
     await region.deploy(port, own={SERVICE_MIN_SCALE: "2"})
     await eventually(lambda: len(region.instances.running) == 2)
+
+
+async def test_an_instance_that_fails_its_liveness_probe_is_replaced(region: Region, port: int) -> None:
+    with socket() as alive:
+        alive.bind((str(LOCAL), 0))
+        alive.listen()
+        where = {"tcpSocket": {"port": alive.getsockname()[1]}, "periodSeconds": 1, "failureThreshold": 1}
+        await region.deploy(port, container={"livenessProbe": where})
+        await eventually(lambda: ready(region))
+        (first,) = region.instances.running
+    await eventually(lambda: first not in region.instances.running)
+    [(_, failure)] = region.instances.explain()
+    assert "failed its liveness probe 1 times in a row" in failure.why
 
 
 async def test_a_connector_that_goes_shows_on_services_and_in_the_status(region: Region, port: int) -> None:
