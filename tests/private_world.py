@@ -46,7 +46,7 @@ TIMEOUT = 0.9
 """Seconds after which a connection counts as dropped: before its SYN is sent again, so drops count once."""
 
 _HUNG_SECONDS = 110
-"""Then a test that hangs tells where, in every thread: before pytest's own limit, which sees the parent only."""
+"""Then a test that hangs tells where, in every thread; pytest's own limit, later, sees the parent only."""
 
 
 class Lab:
