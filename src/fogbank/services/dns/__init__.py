@@ -34,5 +34,6 @@ SERVICE = Service(
         "changes.list": List(record_sets.list_changes, "changes", permission="dns.changes.list"),
     },
     errors="reasons",
+    operations="none",
     permissions=("dns.networks.bindPrivateDNSZone", "dns.networks.targetWithPeeringZone"),
 )
