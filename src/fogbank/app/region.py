@@ -39,6 +39,7 @@ from fogbank.control.operator import OperatorApi
 from fogbank.control.periodic import every
 from fogbank.dataplane.driver import Drifted, Event, WorkloadExited, WorkloadWrote
 from fogbank.dataplane.linux.containers.runtime import CrunRuntime
+from fogbank.dataplane.linux.data_folders import DataFolders
 from fogbank.dataplane.linux.driver import LinuxDriver
 from fogbank.dataplane.linux.images.builtin import open_store
 from fogbank.dataplane.linux.memory import LOOK_SECONDS, Trimmer
@@ -181,8 +182,14 @@ class Region:
         )
         self.registry, images = open_store(places.registry, cache_home())
         self.namespaces = NetworkNamespaces()
+        self.data = DataFolders(places.data, CONTAINERS / "data")
         self.containers = CrunRuntime(
-            CONTAINERS, images, places.bundle, namespaces=self.namespaces, report=self._report
+            CONTAINERS,
+            images,
+            places.bundle,
+            namespaces=self.namespaces,
+            report=self._report,
+            data=self.data,
         )
         self.driver = LinuxDriver(
             serve=self.servers.serve,
@@ -196,7 +203,7 @@ class Region:
         self.logbook = Logbook(self._places.root / "log.jsonl", self._clock)
         self.loop = ControlLoop(self.store, self.driver, Compiler(features()), services(), self._clock)
         runtime = Runtime(
-            self.store, self.loop, self.driver, self._clock, self.logbook, self.registry.resolve
+            self.store, self.loop, self.driver, self._clock, self.logbook, self.registry.resolve, self.data
         )
         self.controllers = tuple(each.controller(runtime) for each in manifests() if each.controller)
         self.instances = next(each for each in self.controllers if isinstance(each, RunController)).instances
