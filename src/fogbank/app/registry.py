@@ -16,6 +16,7 @@ APIS: tuple[str, ...] = (
     "iam",
     "iamcredentials",
     "run",
+    "secretmanager",
     "serviceusage",
     "vpcaccess",
 )
