@@ -18,7 +18,7 @@ from fogbank.services.secretmanager.expiry import due
 SECRETS = "secretmanager.v1.projects.secrets"
 PARENT = f"projects/{PROJECT}"
 NAME = f"{PARENT}/secrets/token"
-AUTOMATIC = {"replication": {"automatic": {}}}
+AUTOMATIC: dict[str, object] = {"replication": {"automatic": {}}}
 
 
 @pytest.fixture
