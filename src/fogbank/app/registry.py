@@ -13,6 +13,7 @@ from fogbank.services.contract import Service
 APIS: tuple[str, ...] = (
     "cloudresourcemanager",
     "compute",
+    "dns",
     "iam",
     "iamcredentials",
     "run",
