@@ -13,9 +13,11 @@ from fogbank.services.contract import Service
 APIS: tuple[str, ...] = (
     "cloudresourcemanager",
     "compute",
+    "dns",
     "iam",
     "iamcredentials",
     "run",
+    "secretmanager",
     "serviceusage",
     "vpcaccess",
 )

@@ -14,6 +14,7 @@ from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.control.progress import Failure
 from fogbank.dataplane.driver import Driver, Event
+from fogbank.dataplane.linux.data_folders import DataFolders
 from fogbank.network.topology import NetnsName
 from fogbank.resources.names import ResourceName
 from fogbank.store.store import Store
@@ -24,7 +25,7 @@ class Runtime:
     """What a controller may use.
 
     ``resolve_image`` turns an image's reference into its digest: it blocks, so call it in a thread;
-    DriverError when nobody knows the image.
+    DriverError when nobody knows the image. ``data`` is what servers keep on the disk.
     """
 
     store: Store
@@ -33,6 +34,7 @@ class Runtime:
     clock: Clock
     logbook: Logbook
     resolve_image: Callable[[str], str]
+    data: DataFolders
 
 
 @dataclass(frozen=True, slots=True)
