@@ -1,8 +1,8 @@
 """Cloud Run's jobs, executions and tasks, read from their stored Knative JSON into real types.
 
 A job is a template; an execution is one run of it, with the template as it was then; a task is the work of
-one container in it. A task's resource exists from its first start on. The surprising fact: which image an execution
-runs is not what its job says, but the digest that the name stood for when it began.
+one container in it. A task's resource exists from its first start on. The surprising fact: an execution does
+not run the image that its job names, but the digest that the name stood for when it began.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from enum import Enum
 from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
 from fogbank.resources.quantities import cpu_millis, memory_bytes
-from fogbank.resources.run import CONNECTOR, Egress, connector_name, read_egress
+from fogbank.resources.run import CONNECTOR, ContainerProbe, Egress, connector_name, read_egress, read_probe
 from fogbank.resources.world import Json, Resource, World
 
 JOBS = "run.jobs"
@@ -41,8 +41,8 @@ class Execution:
     """What an execution runs: ``tasks`` containers, at most ``parallelism`` at a time.
 
     ``digest`` is the pullable ``repository@sha256:…``, None until it is resolved. Empty ``command`` or
-    ``args`` take the image's. ``timeout`` is in seconds, for each attempt of a task. A cancelled one may still have
-    tasks that end; one that is ``over`` has none.
+    ``args`` take the image's. ``timeout`` is in seconds, for each attempt of a task. A cancelled one may
+    still have tasks that end; one that is ``over`` has none.
     """
 
     name: ResourceName
@@ -61,6 +61,7 @@ class Execution:
     parallelism: int
     max_retries: int
     timeout: int
+    startup_probe: ContainerProbe | None
     cancelled: bool
     over: bool
 
@@ -123,6 +124,7 @@ def read_execution(resource: Resource) -> Execution:
         parallelism=min(int(spec["parallelism"]), int(spec["taskCount"])),
         max_retries=int(task["maxRetries"]),
         timeout=int(task["timeoutSeconds"]),
+        startup_probe=read_probe(container, "startupProbe"),
         cancelled=bool(resource.private.get("cancelled")),
         over=is_over(resource.body),
     )

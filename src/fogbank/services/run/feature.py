@@ -11,12 +11,13 @@ from fogbank.network.addressing import HUB_ROUTER, fabric_address, host
 from fogbank.network.topology import Element, Hop, Link, NetnsName, NetworkNamespace, Port, Route
 from fogbank.resources.fleet import ConnectorAttachment, FabricAttachment, Instance
 from fogbank.resources.run import REVISIONS
+from fogbank.resources.run_jobs import EXECUTIONS
 
 
 class Instances(Feature):
-    """Instances of revisions. One that is ending has its network still."""
+    """Instances of revisions and of tasks. One that is ending has its network still."""
 
-    instances = frozenset({REVISIONS})
+    instances = frozenset({REVISIONS, EXECUTIONS})
 
     def contribution(self, source: Source, find: Find) -> Contribution:
         """Name the connectors that an instance uses: their hubs outlive them as long as it runs."""

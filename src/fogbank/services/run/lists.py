@@ -31,7 +31,8 @@ def listing(
 ) -> Method:
     """Make a method that lists ``collection`` as a Knative list of ``kind``, by label.
 
-    ``version`` is its apiVersion. ``limit`` bounds a page (0: everything), ``continue`` is the token of the page before; else a 400.
+    ``version`` is its apiVersion. ``limit`` bounds a page (0: everything), ``continue`` is the token of the
+    page before; else a 400.
     """
 
     def list_(world: World, call: Call) -> Json:

@@ -1,34 +1,66 @@
 """Cloud Run while the region runs: its instances, as the region's control plane sees them."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from fogbank.control.controller import Controller, Runtime, TraceSource
 from fogbank.control.progress import Failure
 from fogbank.dataplane.driver import Drifted, Event, WorkloadExited, WorkloadWrote
 from fogbank.lowering.netns_names import instance_netns
+from fogbank.resources.fleet import Instance
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import SERVICES
+from fogbank.resources.run_jobs import JOBS
 from fogbank.services.run.controller.instance_state import InstanceState
 from fogbank.services.run.controller.instances import Instances
+from fogbank.services.run.controller.tasks import Attempt, Tasks
+from fogbank.services.run.instances import Runs
+from fogbank.services.run.jobs.convergence import TIMED_OUT
+
+
+class Occupant(Protocol):
+    """Who has a place in the serverless fabric: an instance of a revision, or of a task."""
+
+    @property
+    def id(self) -> str:
+        """Return the instance's id."""
+        ...
+
+    @property
+    def spec(self) -> Instance:
+        """Return what the fleet says of it."""
+        ...
+
+    @property
+    def runs(self) -> Runs:
+        """Return what it was started for."""
+        ...
 
 
 class RunController(Controller):
-    """Keeps instances of revisions running; the ingress and the metadata server ask ``instances``."""
+    """Keeps instances of revisions and of tasks running; the ingress asks ``instances``."""
 
     name = "run"
 
-    def __init__(self, runtime: Runtime, instances: Instances) -> None:
+    def __init__(self, runtime: Runtime, instances: Instances, tasks: Tasks) -> None:
         self._store, self._logbook = runtime.store, runtime.logbook
-        self.instances = instances
+        self.instances, self.tasks = instances, tasks
 
     async def run(self) -> None:
-        """Follow the load until cancelled."""
-        await self.instances.run()
+        """Follow the load and the time until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.instances.run())
+            group.create_task(self.tasks.run())
 
     def reconcile(self) -> None:
-        """Look at all services again."""
+        """Look at all services and executions again."""
         self.instances.reconcile()
+        self.tasks.reconcile()
+
+    def at(self, place: int) -> Occupant | None:
+        """Find who has a place in the fabric, also when it is about to end."""
+        return self.instances.at(place) or self.tasks.at(place)
 
     def status(self) -> Mapping[str, list[dict[str, Any]]]:
         """List the instances that should run."""
@@ -41,16 +73,19 @@ class RunController(Controller):
             }
             for instance in self.instances.running.values()
         ]
-        return {"instances": rows}
+        return {"instances": rows, "tasks": [_task_row(each) for each in self.tasks.attempts.values()]}
 
     def explain(self) -> Iterable[tuple[ResourceName, Failure]]:
-        """List revisions whose instances do not live."""
-        return self.instances.explain()
+        """List revisions whose instances do not live, and executions whose tasks cannot start."""
+        return [*self.instances.explain(), *self.tasks.explain()]
 
     def handle(self, event: Event) -> bool:
         """Log what a container writes and how it ends, and replace it."""
         if isinstance(event, Drifted):
             return False
+        if (attempt := self.tasks.find(event.name)) is not None:
+            self._handle_task(event, attempt)
+            return True
         instance = self.instances.find(event.name)
         if instance is None:
             return False
@@ -64,9 +99,21 @@ class RunController(Controller):
                 self.instances.exited(event)
         return True
 
+    def _handle_task(self, event: WorkloadWrote | WorkloadExited, attempt: Attempt) -> None:
+        match event:
+            case WorkloadWrote(stream=stream, line=line):
+                self._logbook.append(_task_log_name(attempt), stream, line)
+            case WorkloadExited(status=status):
+                self._logbook.append(_task_log_name(attempt), "system", _last_words(attempt, status))
+                self.tasks.exited(event)
+
     def log_names(self) -> Iterable[str]:
-        """Name every service."""
-        return [f"run/{resource.name.id}" for resource in self._store.world.all(SERVICES)]
+        """Name every service and every job."""
+        world = self._store.world
+        return [
+            *(f"run/{resource.name.id}" for resource in world.all(SERVICES)),
+            *(f"job/{resource.name.id}" for resource in world.all(JOBS)),
+        ]
 
     def trace_sources(self) -> Iterable[TraceSource]:
         """List the instances that listen."""
@@ -74,6 +121,36 @@ class RunController(Controller):
             if instance.phase == "ready":
                 parts = (instance.revision.name.id, instance.id)
                 yield TraceSource(instance.id, instance_netns(instance.id), instance.revision.service, parts)
+        for attempt in self.tasks.attempts.values():
+            parts = (attempt.runs.name.id, attempt.id)
+            yield TraceSource(attempt.id, instance_netns(attempt.id), attempt.runs.job, parts)
+
+
+def _task_row(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "id": attempt.id,
+        "execution": attempt.runs.name.path,
+        "index": attempt.task.index,
+        "attempt": attempt.task.attempt,
+        "state": "ending" if attempt.spec.ending else "running" if attempt.told else "starting",
+    }
+
+
+def _task_log_name(attempt: Attempt) -> str:
+    """Name a task as ``fogbank logs`` does: ``job/JOB/EXECUTION/INSTANCE``."""
+    return f"job/{attempt.runs.job.id}/{attempt.runs.name.id}/{attempt.id}"
+
+
+def _last_words(attempt: Attempt, status: int) -> str:
+    """Say how a task's container ended (observed for exits of jobs)."""
+    if attempt.why == TIMED_OUT:
+        return (
+            f"Terminating task because it has reached the maximum timeout of {attempt.runs.timeout} seconds. "
+            "To change this limit, see https://cloud.google.com/run/docs/configuring/task-timeout"
+        )
+    if status < 0:
+        return f"Container terminated on signal {-status}."
+    return f"Container called exit({status})."
 
 
 def _log_name(instance: InstanceState) -> str:

@@ -30,5 +30,10 @@ class InstanceState:
     pool_drawn: float = 0.0
 
     @property
+    def runs(self) -> Revision:
+        """What it was started for."""
+        return self.revision
+
+    @property
     def id(self) -> str:
         return self.spec.id

@@ -20,6 +20,7 @@ from fogbank.resources.run_jobs import (
     job_name,
     read_execution,
     read_task,
+    tasks_of,
 )
 from fogbank.resources.world import Change, Json, Put, PutOperation, Resource, World
 from fogbank.services.run.convergence import IMAGE_MISSING, image_missing_message, running_on, with_digest
@@ -67,17 +68,20 @@ class Ended:
 Report = Started | Ended
 
 
-def image_found(world: World, job: ResourceName, now: datetime) -> tuple[Change, ...]:
-    """Make a job ready whose image is known, unless it waits for an execution as well."""
-    found = _undecided(world, job)
+def image_found(world: World, job: ResourceName, generation: int, now: datetime) -> tuple[Change, ...]:
+    """Make a job ready whose image is known, unless it waits for an execution as well.
+
+    What is known of another generation than the job's is no longer of interest.
+    """
+    found = _undecided(world, job, generation)
     if found is None or "awaits" in found.private:
         return ()
     return _decided(world, found, condition("Ready", "True", now), now)
 
 
-def image_unknown(world: World, job: ResourceName, now: datetime) -> tuple[Change, ...]:
+def image_unknown(world: World, job: ResourceName, generation: int, now: datetime) -> tuple[Change, ...]:
     """Show that nobody knows the image of a job."""
-    found = _undecided(world, job)
+    found = _undecided(world, job, generation)
     if found is None:
         return ()
     image = found.body["spec"]["template"]["spec"]["template"]["spec"]["containers"][0]["image"]
@@ -86,9 +90,11 @@ def image_unknown(world: World, job: ResourceName, now: datetime) -> tuple[Chang
     )
 
 
-def _undecided(world: World, job: ResourceName) -> Resource | None:
+def _undecided(world: World, job: ResourceName, generation: int) -> Resource | None:
     found = world.find(job)
-    return None if found is None or is_settled(found.body) else found
+    if found is None or is_settled(found.body) or found.body["metadata"]["generation"] != generation:
+        return None
+    return found
 
 
 def _decided(world: World, job: Resource, ready: Json, now: datetime) -> tuple[Change, ...]:
@@ -161,11 +167,14 @@ def reported(
                 steps.start(report)
             case Ended():
                 steps.end(report)
-    return steps.changes()
+    changes = steps.changes()
+    if not changes or not steps.begun:
+        return changes
+    return (*changes, *_started_for_job(world.after(changes), execution, now))
 
 
 def stopped(world: World, execution: ResourceName, now: datetime) -> tuple[Change, ...]:
-    """End a cancelled execution of which no task runs any more."""
+    """End a cancelled execution of which no task runs any more; one that was to be retried is not."""
     found = _running(world, execution)
     if found is None or not found.private.get("cancelled"):
         return ()
@@ -174,7 +183,9 @@ def stopped(world: World, execution: ResourceName, now: datetime) -> tuple[Chang
     rest = {"cancelledCount": int(found.body["spec"]["taskCount"]) - finished, "runningCount": None}
     body = found.body | {"status": {k: v for k, v in (status | rest).items() if v is not None}}
     told = condition("Completed", "False", now, CANCELLED, "Execution was cancelled.")
-    return _completed(world, replace(found, body=body), told, now)
+    left = [each for each in tasks_of(world, execution) if read_task(each).state is TaskState.RUNNING]
+    puts = tuple(Put(_with_end(each, TaskState.CANCELLED, {}, _NEVER, now)) for each in left)
+    return (*puts, *_completed(world.after(puts), replace(found, body=body), told, now))
 
 
 def _running(world: World, execution: ResourceName) -> Resource | None:
@@ -190,6 +201,7 @@ class _Steps:
         self._execution, self._view = execution, read_execution(execution)
         self._tasks: dict[int, Resource] = {}
         self._counts = {key: execution.body["status"].get(key, 0) for key in _COUNTS}
+        self.begun = False
         self._failure: str = execution.private.get("failure", "")
 
     def start(self, report: Started) -> None:
@@ -225,15 +237,7 @@ class _Steps:
     def _finish(self, task: Resource, state: TaskState, result: Json, report: Ended) -> None:
         self._counts["runningCount"] -= 1
         self._counts[_COUNT_OF[state]] += 1
-        metadata = task.body["metadata"]
-        labels = metadata["labels"] | {STATE_LABEL: state.value}
-        told = condition("Completed", *_outcome(state, self._now, report))
-        status = task.body["status"] | result | {"completionTime": rfc3339(self._now)}
-        status["conditions"] = with_conditions(
-            status["conditions"],
-            [told, *(each for each in status["conditions"] if each["type"] != "Completed")],
-        )
-        self._tasks[report.index] = task.with_body(metadata=metadata | {"labels": labels}, status=status)
+        self._tasks[report.index] = _with_end(task, state, result, report, self._now)
 
     def changes(self) -> tuple[Change, ...]:
         puts: tuple[Change, ...] = tuple(Put(task) for task in self._tasks.values())
@@ -251,6 +255,7 @@ class _Steps:
         body = self._execution.body
         if (find_condition(body, "Started") or {}).get("status") != "Unknown":
             return ()
+        self.begun = True
         since = (find_condition(body, "ResourcesAvailable") or {})["lastTransitionTime"]
         took = duration(self._now - datetime.fromisoformat(since))
         waiting = () if self._view.cancelled else (_waiting(self._now),)
@@ -266,6 +271,21 @@ class _Steps:
             "Completed", "True", self._now, message=f"Execution completed successfully in {took}."
         )
 
+
+def _with_end(task: Resource, state: TaskState, result: Json, report: Ended, now: datetime) -> Resource:
+    """Show on a task how it ended; ``result`` is what is known of its last attempt."""
+    metadata, status = task.body["metadata"], task.body["status"]
+    labels = metadata["labels"] | {STATE_LABEL: state.value}
+    told = condition("Completed", *_outcome(state, now, report))
+    others = [each for each in status["conditions"] if each["type"] != "Completed"]
+    ended = {
+        "completionTime": rfc3339(now),
+        "conditions": with_conditions(status["conditions"], [told, *others]),
+    }
+    return task.with_body(metadata=metadata | {"labels": labels}, status=status | result | ended)
+
+
+_NEVER = Ended(0, cancelled=True)
 
 _COUNT_OF = {
     TaskState.SUCCEEDED: "succeededCount",
@@ -356,7 +376,7 @@ def _told_job(world: World, execution: Resource, told: Json, now: datetime) -> t
     return changes
 
 
-def started_for_job(world: World, execution: ResourceName, now: datetime) -> tuple[Change, ...]:
+def _started_for_job(world: World, execution: ResourceName, now: datetime) -> tuple[Change, ...]:
     """Make a job ready that waited for the start of an execution."""
     found = world.find(execution)
     job = world.find(_job_of(found)) if found else None
