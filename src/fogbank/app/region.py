@@ -177,7 +177,7 @@ class Region:
                 "metadata": http_server(metadata_application(self.identity, self._facts)),
                 "resolver": resolver.serve,
                 "site": internet.serve,
-                "front-end": http_server(self._to_services, self.authority.listener_context),
+                "front-end": http_server(self._to_google, self.authority.listener_context),
             }
         )
         self.registry, images = open_store(places.registry, cache_home())
@@ -231,8 +231,7 @@ class Region:
             record=self._note_request,
             vpc_project=Callers(lambda: self.loop.observed).vpc_project,
         )
-        self.services = Hosts({"run": self.ingress})
-        hosts = Hosts(
+        self.hosts = Hosts(
             {
                 "api": ApiApplication(self.api, self.identity),
                 "accounts": oauth_application(self.identity),
@@ -240,11 +239,11 @@ class Region:
                 "run": self.ingress,
             }
         )
-        self.proxy = Proxy(Connections(hosts), lambda host: self.authority.tls_context(host, ALPN))
+        self.proxy = Proxy(Connections(self.hosts), lambda host: self.authority.tls_context(host, ALPN))
 
-    async def _to_services(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request from inside the world: of Google's hosts only services are there so far."""
-        await self.services(scope, receive, send)
+    async def _to_google(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request from inside the world to a host of Google's: a service or an API."""
+        await self.hosts(scope, receive, send)
 
     def _make_operator_api(self) -> None:
         settings, store, loop, controllers = self._settings, self.store, self.loop, self.controllers

@@ -42,13 +42,15 @@ class TraceSource:
     """Something that sends packets, where ``fogbank trace`` can start: ``id`` in the namespace ``netns``.
 
     ``resource`` is what a client made of it; ``parts`` are the ids below that name by which a person may
-    choose one of several (a revision's, the instance's own last). A person writes API/NAME/PART.
+    choose one of several (a revision's, the instance's own last). A person writes API/NAME/PART. Names mean
+    what they mean in the VPC network ``network``.
     """
 
     id: str
     netns: NetnsName
     resource: ResourceName
     parts: tuple[str, ...] = ()
+    network: ResourceName | None = None
 
 
 class Controller(Protocol):

@@ -11,6 +11,7 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.run import SERVICES
 from fogbank.services.run.controller.instance_state import InstanceState
 from fogbank.services.run.controller.instances import Instances
+from fogbank.services.run.instances import network_of
 
 
 class RunController(Controller):
@@ -73,7 +74,9 @@ class RunController(Controller):
         for instance in self.instances.running.values():
             if instance.phase == "ready":
                 parts = (instance.revision.name.id, instance.id)
-                yield TraceSource(instance.id, instance_netns(instance.id), instance.revision.service, parts)
+                network = network_of(self._store.world, instance.spec)
+                netns = instance_netns(instance.id)
+                yield TraceSource(instance.id, netns, instance.revision.service, parts, network)
 
 
 def _log_name(instance: InstanceState) -> str:
