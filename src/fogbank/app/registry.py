@@ -17,6 +17,7 @@ APIS: tuple[str, ...] = (
     "iam",
     "iamcredentials",
     "run",
+    "secretmanager",
     "serviceusage",
     "vpcaccess",
 )

@@ -228,6 +228,17 @@ def test_the_resolver_knows_its_client(cloud):
     assert [each.texts for each in answers(outside, "ifconfig.me.", "A") or ()] == [("192.0.2.2",)]
 
 
+def test_a_zone_has_a_policy_that_goes_with_it_and_echoes_what_it_has_not(cloud):
+    made = make_zone(cloud, networks=(), dnssecConfig={"state": "off"})
+    assert made["dnssecConfig"]["state"] == "off"
+    path = f"projects/{PROJECT}/managedZones/inside"
+    binding = {"role": "roles/dns.reader", "members": ["user:a@example.com"]}
+    cloud("dns.v1.managedZones.setIamPolicy", {"policy": {"bindings": [binding]}}, resource=path)
+    assert cloud("dns.v1.managedZones.getIamPolicy", resource=path)["bindings"] == [binding]
+    cloud("dns.v1.managedZones.delete", project=PROJECT, managedZone="inside")
+    assert not list(cloud.world.all("dns.policies"))
+
+
 LABELS = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3)
 
 
