@@ -15,6 +15,7 @@ APIS: tuple[str, ...] = (
     "compute",
     "iam",
     "iamcredentials",
+    "logging",
     "run",
     "serviceusage",
     "vpcaccess",
