@@ -92,6 +92,11 @@ class Folders:
         return self.root / "registry"
 
     @property
+    def data(self) -> Path:
+        """What servers of managed services keep: one folder each."""
+        return self.root / "data"
+
+    @property
     def site_access_log(self) -> Path:
         """What third parties saw: one JSON object a line."""
         return self.root / "access.jsonl"

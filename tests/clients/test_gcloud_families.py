@@ -430,3 +430,33 @@ def test_logs_of_a_service(region: RunningRegion) -> None:
     (request,) = region.gcloud_json("logging", "read", f"httpRequest.status=404 AND {of_service}")
     assert request["httpRequest"]["requestUrl"] == f"{url}/no-such-page"
     assert request["trace"].startswith("projects/demo/traces/")
+
+
+def test_dns_zones_and_records(region: RunningRegion, tmp_path: Path) -> None:
+    zones, records = ("dns", "managed-zones"), ("dns", "record-sets")
+    private = ("--visibility=private", "--networks=default")
+    region.gcloud(*zones, "create", "fam-zone", "--dns-name=corp.example.", "--description=x", *private)
+    (zone,) = region.gcloud_json(*zones, "list", "--filter=name=fam-zone")
+    (seen,) = zone["privateVisibilityConfig"]["networks"]
+    assert seen["networkUrl"] == f"{V1}/global/networks/default"
+    region.gcloud(*zones, "update", "fam-zone", "--description=y", "--update-labels=a=b")
+    changed = region.gcloud_json(*zones, "describe", "fam-zone")
+    assert (changed["description"], changed["labels"]) == ("y", {"a": "b"})
+
+    here = "--zone=fam-zone"
+    www = ("www.corp.example.", here, "--type=A")
+    region.gcloud(*records, "create", *www, "--ttl=60", "--rrdatas=10.0.0.5,10.0.0.6")
+    region.gcloud(*records, "update", *www, "--ttl=30", "--rrdatas=10.0.0.7")
+    started = ("--transaction-file", str(tmp_path / "transaction.yaml"))
+    transaction = (*records, "transaction")
+    region.gcloud(*transaction, "start", here, *started)
+    region.gcloud(*transaction, "add", "hello", here, "--name=txt.corp.example.", "--ttl=300", "--type=TXT",
+                  *started)  # fmt: skip
+    region.gcloud(*transaction, "execute", here, *started)
+    shown = values(region, *records, "list", here, "--format=value(name,type,ttl,rrdatas[0])")
+    assert ["www.corp.example.", "A", "30", "10.0.0.7"] in shown
+    assert ["txt.corp.example.", "TXT", "300", '"hello"'] in shown
+    assert "contains one or more" in refused(region, *zones, "delete", "fam-zone")
+    region.gcloud(*records, "delete", *www)
+    region.gcloud(*records, "delete", "txt.corp.example.", here, "--type=TXT")
+    region.gcloud(*zones, "delete", "fam-zone")

@@ -71,5 +71,16 @@ def test_services_call_services(region: RunningRegion) -> None:
     partly = deploy(region, "in-vpc", NETCHECK, anybody, "--vpc-connector=in",
                     "--vpc-egress=private-ranges-only")  # fmt: skip
     assert ask(internal, partly) == 404, "run.app is no private range"
+    region.gcloud("dns", "managed-zones", "create", "in", "--dns-name=corp.example.", "--description=",
+                  "--visibility=private", "--networks=default")  # fmt: skip
+    region.gcloud("dns", "record-sets", "create", "ip.corp.example.", "--zone=in", "--type=CNAME", "--ttl=60",
+                  "--rrdatas=ifconfig.me.")  # fmt: skip
+
+    def resolves(by: str) -> bool:
+        answer = json.loads(region.curl(f"{by}/egress?url=http://ip.corp.example/"))
+        return bool(answer["ok"])
+
+    assert resolves(partly), "a network's private zone counts for services with a connector into it"
+    assert not resolves(caller), "and for nobody else"
     traced = region.fogbank("trace", "run/in-caller", opened, "--probe")
     assert "192.0.2.1" in traced

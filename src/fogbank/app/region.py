@@ -39,6 +39,7 @@ from fogbank.control.operator import OperatorApi
 from fogbank.control.periodic import every
 from fogbank.dataplane.driver import Drifted, Event, WorkloadExited, WorkloadWrote
 from fogbank.dataplane.linux.containers.runtime import CrunRuntime
+from fogbank.dataplane.linux.data_folders import DataFolders
 from fogbank.dataplane.linux.driver import LinuxDriver
 from fogbank.dataplane.linux.images.builtin import open_store
 from fogbank.dataplane.linux.memory import LOOK_SECONDS, Trimmer
@@ -67,6 +68,7 @@ from fogbank.paths.callers import Callers
 from fogbank.paths.trace import Flow
 from fogbank.resources.authorization import Policies
 from fogbank.resources.clock_offset import stored_offset
+from fogbank.resources.names import ResourceName
 from fogbank.resources.predefined_roles import role_titles
 from fogbank.resources.projects import project_number
 from fogbank.resources.sites import find_site
@@ -78,6 +80,7 @@ from fogbank.servers.sites import Sites
 from fogbank.services.contract import catalogue_of
 from fogbank.services.run.controller import RunController
 from fogbank.services.run.controller.request_queue import NoCapacity
+from fogbank.services.run.instances import network_of
 from fogbank.settings import Folders, Settings, cache_home
 from fogbank.store.journal import Journal
 from fogbank.store.log_entries import LogEntries
@@ -169,7 +172,7 @@ class Region:
             self.site_access_log,
             self._clock.now,
         )
-        resolver = DnsServer(world_answers(lambda: self.store.world))
+        resolver = DnsServer(world_answers(lambda: self.store.world, self._network_of))
         self.servers = ListenerServers(
             {
                 "metadata": http_server(metadata_application(self.identity, self._facts)),
@@ -180,8 +183,14 @@ class Region:
         )
         self.registry, images = open_store(places.registry, cache_home())
         self.namespaces = NetworkNamespaces()
+        self.data = DataFolders(places.data, CONTAINERS / "data")
         self.containers = CrunRuntime(
-            CONTAINERS, images, places.bundle, namespaces=self.namespaces, report=self._report
+            CONTAINERS,
+            images,
+            places.bundle,
+            namespaces=self.namespaces,
+            report=self._report,
+            data=self.data,
         )
         self.driver = LinuxDriver(
             serve=self.servers.serve,
@@ -202,6 +211,7 @@ class Region:
             self._clock,
             self.logbook,
             self.registry.resolve,
+            self.data,
             self.log_entries,
         )
         self._backends = {each.service.name: each.backend(runtime) for each in manifests() if each.backend}
@@ -362,6 +372,11 @@ class Region:
             region=instance.revision.region,
             service_account=instance.revision.service_account,
         )
+
+    def _network_of(self, address: IPv4Address) -> ResourceName | None:
+        """Tell in which VPC network an instance of the serverless fabric sees private zones."""
+        instance = self.instances.at(int(address) - int(FABRIC_INSTANCES.network_address))
+        return network_of(self.store.world, instance.spec) if instance else None
 
     def _send_probe(self, flow: Flow, watch: frozenset[NetnsName]) -> ProbeResult:
         return probe(

@@ -15,6 +15,7 @@ from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.control.progress import Failure
 from fogbank.dataplane.driver import Driver, Event
+from fogbank.dataplane.linux.data_folders import DataFolders
 from fogbank.network.topology import NetnsName
 from fogbank.resources.names import ResourceName
 from fogbank.store.log_entries import LogEntries
@@ -26,8 +27,8 @@ class Runtime:
     """What a controller may use.
 
     ``resolve_image`` turns an image's reference into its digest: it blocks, so call it in a thread;
-    DriverError when nobody knows the image. ``log_entries`` takes what clients read by the logging API;
-    ``logbook`` what ``fogbank logs`` shows.
+    DriverError when nobody knows the image. ``data`` is what servers keep on the disk. ``log_entries`` takes
+    what clients read by the logging API; ``logbook`` what ``fogbank logs`` shows.
     """
 
     store: Store
@@ -36,6 +37,7 @@ class Runtime:
     clock: Clock
     logbook: Logbook
     resolve_image: Callable[[str], str]
+    data: DataFolders
     log_entries: LogEntries = field(default_factory=lambda: LogEntries(None, lambda: datetime.now(UTC)))
 
 

@@ -37,8 +37,9 @@ NO_PERMISSION = "none"
 ErrorDialect = Literal["status", "reasons", "both"]
 """How an API writes an error: ``status`` and details, compute's list of ``errors`` with reasons, or both."""
 
-OperationDialect = Literal["compute", "longrunning"]
-"""How an API shows operations: as ``compute#operation`` or as ``google.longrunning.Operation``.
+OperationDialect = Literal["compute", "longrunning", "none"]
+"""How an API shows operations: as ``compute#operation``, as ``google.longrunning.Operation``, or that it has
+none of the region's, for its writes answer with what they wrote.
 
 Knative's objects have no operations: a write answers with the object (``Decision.settles``).
 """
