@@ -22,6 +22,7 @@ class RunController(Controller):
     def __init__(self, runtime: Runtime, instances: Instances) -> None:
         self._store, self._logbook = runtime.store, runtime.logbook
         self.instances = instances
+        self.log = instances.log
 
     async def run(self) -> None:
         """Follow the load until cancelled."""
@@ -58,10 +59,12 @@ class RunController(Controller):
         match event:
             case WorkloadWrote(stream=stream, line=line):
                 self._logbook.append(_log_name(instance), stream, line)
+                self.log.wrote(instance, stream, line)
             case WorkloadExited(status=status, requested=requested):
                 if not requested:
                     text = f"Container exited with status {status}."
                     self._logbook.append(_log_name(instance), "system", text)
+                    self.log.exited(instance, status)
                 self.instances.exited(event)
         return True
 
