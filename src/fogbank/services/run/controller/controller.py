@@ -14,9 +14,9 @@ from fogbank.resources.run import SERVICES
 from fogbank.resources.run_jobs import JOBS
 from fogbank.services.run.controller.instance_state import InstanceState
 from fogbank.services.run.controller.instances import Instances
+from fogbank.services.run.controller.task_log import TaskLog
 from fogbank.services.run.controller.tasks import Attempt, Tasks
-from fogbank.services.run.instances import Runs
-from fogbank.services.run.jobs.convergence import TIMED_OUT
+from fogbank.services.run.instances import Runs, network_of
 
 
 class Occupant(Protocol):
@@ -46,6 +46,8 @@ class RunController(Controller):
     def __init__(self, runtime: Runtime, instances: Instances, tasks: Tasks) -> None:
         self._store, self._logbook = runtime.store, runtime.logbook
         self.instances, self.tasks = instances, tasks
+        self.log = instances.log
+        self._task_log = TaskLog(runtime.log_entries, runtime.logbook, runtime.clock)
 
     async def run(self) -> None:
         """Follow the load and the time until cancelled."""
@@ -92,19 +94,21 @@ class RunController(Controller):
         match event:
             case WorkloadWrote(stream=stream, line=line):
                 self._logbook.append(_log_name(instance), stream, line)
+                self.log.wrote(instance, stream, line)
             case WorkloadExited(status=status, requested=requested):
                 if not requested:
                     text = f"Container exited with status {status}."
                     self._logbook.append(_log_name(instance), "system", text)
+                    self.log.exited(instance, status)
                 self.instances.exited(event)
         return True
 
     def _handle_task(self, event: WorkloadWrote | WorkloadExited, attempt: Attempt) -> None:
         match event:
             case WorkloadWrote(stream=stream, line=line):
-                self._logbook.append(_task_log_name(attempt), stream, line)
+                self._task_log.wrote(attempt, stream, line)
             case WorkloadExited(status=status):
-                self._logbook.append(_task_log_name(attempt), "system", _last_words(attempt, status))
+                self._task_log.exited(attempt, status)
                 self.tasks.exited(event)
 
     def log_names(self) -> Iterable[str]:
@@ -120,10 +124,13 @@ class RunController(Controller):
         for instance in self.instances.running.values():
             if instance.phase == "ready":
                 parts = (instance.revision.name.id, instance.id)
-                yield TraceSource(instance.id, instance_netns(instance.id), instance.revision.service, parts)
+                yield self._trace_source(instance, instance.revision.service, parts)
         for attempt in self.tasks.attempts.values():
-            parts = (attempt.runs.name.id, attempt.id)
-            yield TraceSource(attempt.id, instance_netns(attempt.id), attempt.runs.job, parts)
+            yield self._trace_source(attempt, attempt.runs.job, (attempt.runs.name.id, attempt.id))
+
+    def _trace_source(self, who: Occupant, resource: ResourceName, parts: tuple[str, ...]) -> TraceSource:
+        network = network_of(self._store.world, who.spec)
+        return TraceSource(who.id, instance_netns(who.id), resource, parts, network)
 
 
 def _task_row(attempt: Attempt) -> dict[str, Any]:
@@ -134,23 +141,6 @@ def _task_row(attempt: Attempt) -> dict[str, Any]:
         "attempt": attempt.task.attempt,
         "state": "ending" if attempt.spec.ending else "running" if attempt.told else "starting",
     }
-
-
-def _task_log_name(attempt: Attempt) -> str:
-    """Name a task as ``fogbank logs`` does: ``job/JOB/EXECUTION/INSTANCE``."""
-    return f"job/{attempt.runs.job.id}/{attempt.runs.name.id}/{attempt.id}"
-
-
-def _last_words(attempt: Attempt, status: int) -> str:
-    """Say how a task's container ended (observed for exits of jobs)."""
-    if attempt.why == TIMED_OUT:
-        return (
-            f"Terminating task because it has reached the maximum timeout of {attempt.runs.timeout} seconds. "
-            "To change this limit, see https://cloud.google.com/run/docs/configuring/task-timeout"
-        )
-    if status < 0:
-        return f"Container terminated on signal {-status}."
-    return f"Container called exit({status})."
 
 
 def _log_name(instance: InstanceState) -> str:
