@@ -86,6 +86,13 @@ def named_in_body(method, project):
     return {}
 
 
+class Emulator:
+    """Spanner's, which has nothing."""
+
+    async def call(self, _verb, _path, _query, _body):
+        return {}
+
+
 class Answers:
     """A region's APIs, without HTTP: the project ``demo``, which OWNER owns, and ``another``."""
 
@@ -98,7 +105,7 @@ class Answers:
             self.store, owner=OPERATOR, strict=False, defaults=defaults, now=lambda: NOW, new_id=self.new_id
         )
         self.access = Policies(OPERATOR)
-        self.backends = {"logging": LogEntries(None, lambda: NOW)}
+        self.backends = {"logging": LogEntries(None, lambda: NOW), "spanner": Emulator()}
         self.api = Api(
             store=self.store,
             services=services(),

@@ -20,6 +20,7 @@ APIS: tuple[str, ...] = (
     "run",
     "secretmanager",
     "serviceusage",
+    "spanner",
     "vpcaccess",
 )
 
