@@ -67,7 +67,9 @@ async def grow(lab: Lab, folder: Path) -> None:
     clock, store = Clock(), Store(Journal(folder / "world.sqlite"))
     logbook = Logbook(folder / "log.jsonl", clock)
     loop = ControlLoop(store, lab.driver, OnlyNetwork(), (), clock)
-    connectors = Connectors(Runtime(store, loop, lab.driver, clock, logbook, str), seconds=SECONDS)
+    connectors = Connectors(
+        Runtime(store, loop, lab.driver, clock, logbook, lambda image, _project: image), seconds=SECONDS
+    )
     changes = tuple(Put(each) for members in world.collections.values() for each in members.values())
     await store.commit(lambda _world: Decision(changes))
     loop.set_fleet("run", fleet.instances)

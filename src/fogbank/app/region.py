@@ -20,6 +20,7 @@ from typing import Any
 import uvloop
 
 from fogbank.app.features import features
+from fogbank.app.images import COLLECT_SECONDS, ImageSources
 from fogbank.app.operator.clients import ClientsApi
 from fogbank.app.operator.clock import ClockApi
 from fogbank.app.operator.internet import InternetApi
@@ -120,6 +121,7 @@ class Region:
             self._spawn(controller.run())
         self._spawn(forget_operations(self.store, self._clock))
         self._spawn(every(LOOK_SECONDS, Trimmer().trim))
+        self._spawn(every(COLLECT_SECONDS, self.images.collect_soon))
         await self.proxy.serve(self._entered.proxy)
         self._spawn(http_server(self.operator_api)(None, self._entered.operator))
         self._ready = True
@@ -178,6 +180,7 @@ class Region:
             }
         )
         self.registry, images = open_store(places.registry, cache_home())
+        self.images = ImageSources(lambda: self.store.world, self.access, self.registry, places.registry)
         self.namespaces = NetworkNamespaces()
         self.containers = CrunRuntime(
             CONTAINERS, images, places.bundle, namespaces=self.namespaces, report=self._report
@@ -193,9 +196,7 @@ class Region:
     def _make_control(self) -> None:
         self.logbook = Logbook(self._places.root / "log.jsonl", self._clock)
         self.loop = ControlLoop(self.store, self.driver, Compiler(features()), services(), self._clock)
-        runtime = Runtime(
-            self.store, self.loop, self.driver, self._clock, self.logbook, self.registry.resolve
-        )
+        runtime = Runtime(self.store, self.loop, self.driver, self._clock, self.logbook, self.images.resolve)
         self.controllers = tuple(each.controller(runtime) for each in manifests() if each.controller)
         self.instances = next(each for each in self.controllers if isinstance(each, RunController)).instances
 
@@ -222,6 +223,7 @@ class Region:
             record=self._note_request,
             vpc_project=Callers(lambda: self.loop.observed).vpc_project,
         )
+        self.registry_server = self.images.serve(self.store, self.identity, self._clock.now, _new_id)
         self.services = Hosts({"run": self.ingress})
         hosts = Hosts(
             {
@@ -229,6 +231,7 @@ class Region:
                 "accounts": oauth_application(self.identity),
                 "iamcredentials": iamcredentials_application(self.identity),
                 "run": self.ingress,
+                "registry": self.registry_server,
             }
         )
         self.proxy = Proxy(Connections(hosts), lambda host: self.authority.tls_context(host, ALPN))
@@ -290,6 +293,7 @@ class Region:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.proxy.close()
         await self.ingress.close()
+        self.registry_server.close()
         await self.loop.close()
         await asyncio.to_thread(self.driver.close)
         await self.store.close()

@@ -14,17 +14,23 @@ from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.control.progress import Failure
 from fogbank.dataplane.driver import Driver, Event
+from fogbank.errors import DriverError
 from fogbank.network.topology import NetnsName
 from fogbank.resources.names import ResourceName
 from fogbank.store.store import Store
+
+
+class ImageDenied(DriverError):
+    """An image may not be read by the service agent that should run it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """What a controller may use.
 
-    ``resolve_image`` turns an image's reference into its digest: it blocks, so call it in a thread;
-    DriverError when nobody knows the image.
+    ``resolve_image`` turns an image's reference into its digest, as Cloud Run's service agent of a project
+    (the second argument) reads it. It blocks, so call it in a thread; DriverError when nobody knows the
+    image, ImageDenied when the agent may not read it.
     """
 
     store: Store
@@ -32,7 +38,7 @@ class Runtime:
     driver: Driver
     clock: Clock
     logbook: Logbook
-    resolve_image: Callable[[str], str]
+    resolve_image: Callable[[str, str], str]
 
 
 @dataclass(frozen=True, slots=True)

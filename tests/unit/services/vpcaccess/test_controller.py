@@ -77,7 +77,9 @@ class Lab:
         self.store = Store(Journal(folder / "world.sqlite"))
         self.logbook = Logbook(folder / "log.jsonl", self.clock)
         self.loop = ControlLoop(self.store, self.driver, compiler(), (), self.clock)
-        runtime = Runtime(self.store, self.loop, self.driver, self.clock, self.logbook, str)
+        runtime = Runtime(
+            self.store, self.loop, self.driver, self.clock, self.logbook, lambda image, _project: image
+        )
         self.connectors = Connectors(runtime)
 
     async def forwards(self, megabits_per_second: float) -> None:
