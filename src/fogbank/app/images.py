@@ -65,8 +65,11 @@ class ImageSources:
     def resolve(self, reference: str, project: str) -> str:
         """Return the manifest digest that a reference names now, for Cloud Run's agent of ``project``.
 
+        Without a project it is one of the region's own images, such as a managed service's server.
         ImageMissing when nobody has it, ImageDenied when the agent may not read the repository.
         """
+        if not project:
+            return self._loaded.resolve(reference)
         world = self._world()
         try:
             image = parse_image(reference)

@@ -14,9 +14,12 @@ APIS: tuple[str, ...] = (
     "artifactregistry",
     "cloudresourcemanager",
     "compute",
+    "dns",
     "iam",
     "iamcredentials",
+    "logging",
     "run",
+    "secretmanager",
     "serviceusage",
     "vpcaccess",
 )
