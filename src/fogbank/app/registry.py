@@ -11,6 +11,7 @@ from fogbank.app.manifest import Manifest
 from fogbank.services.contract import Service
 
 APIS: tuple[str, ...] = (
+    "artifactregistry",
     "cloudresourcemanager",
     "compute",
     "dns",

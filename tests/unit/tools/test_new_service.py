@@ -88,4 +88,4 @@ def test_what_is_no_name_or_taken_is_refused(checkout, name):
 
 def test_the_registrys_own_text_can_be_added_to():
     changed = new_service.register(Path(registry.__file__).read_text(), "aaa")
-    assert changed.count('    "aaa",\n    "cloudresourcemanager",\n') == 1
+    assert changed.count('    "aaa",\n    "artifactregistry",\n') == 1

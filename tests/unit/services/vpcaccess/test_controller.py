@@ -77,7 +77,15 @@ class Lab:
         self.store = Store(Journal(folder / "world.sqlite"))
         self.logbook = Logbook(folder / "log.jsonl", self.clock)
         self.loop = ControlLoop(self.store, self.driver, compiler(), (), self.clock)
-        runtime = Runtime(self.store, self.loop, self.driver, self.clock, self.logbook, str, NO_DATA)
+        runtime = Runtime(
+            self.store,
+            self.loop,
+            self.driver,
+            self.clock,
+            self.logbook,
+            lambda image, _project: image,
+            NO_DATA,
+        )
         self.connectors = Connectors(runtime)
 
     async def forwards(self, megabits_per_second: float) -> None:
