@@ -15,6 +15,7 @@ APIS: tuple[str, ...] = (
     "compute",
     "iam",
     "iamcredentials",
+    "redis",
     "run",
     "serviceusage",
     "vpcaccess",

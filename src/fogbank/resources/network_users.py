@@ -50,6 +50,36 @@ def network_users(world: World, network: ResourceName) -> Iterator[NetworkUser]:
                 yield _read(found)
 
 
+@dataclass(frozen=True, slots=True)
+class Peering:
+    """What a network shows of its peering ``name`` with a network of Google's that has managed servers."""
+
+    name: str
+    project: str
+
+    @property
+    def network(self) -> ResourceName:
+        return ResourceName("compute.networks", f"projects/{self.project}/global/networks/{self.name}")
+
+
+def network_peerings(world: World, network: ResourceName) -> tuple[Peering, ...]:
+    """List the peerings over which managed servers are reached: each once, by name."""
+    found = {
+        resource.private["peering"]
+        for collection in world.collections
+        if not collection.startswith("compute.")
+        for resource in world.by(_by_network(collection), network.path)
+        if "peering" in resource.private
+    }
+    return tuple(Peering(name, _tenant(name)) for name in sorted(found))
+
+
+def _tenant(peering: str) -> str:
+    """Name the project of Google's at the other end of a peering."""
+    digits = "".join(filter(str.isdigit, peering))
+    return f"{digits or peering}-tp"
+
+
 def subnetwork_users(world: World, network: ResourceName, subnetwork: ResourceName) -> Iterator[ResourceName]:
     """Name who fills ``subnetwork``, which is one of ``network``."""
     return (each.name for each in network_users(world, network) if each.subnetwork == subnetwork)
