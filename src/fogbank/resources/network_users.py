@@ -8,6 +8,7 @@ look-up in its index.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from ipaddress import IPv4Network
 
@@ -52,10 +53,14 @@ def network_users(world: World, network: ResourceName) -> Iterator[NetworkUser]:
 
 @dataclass(frozen=True, slots=True)
 class Peering:
-    """What a network shows of its peering ``name`` with a network of Google's that has managed servers."""
+    """What a network shows of its peering ``name`` with a network of Google's that has managed servers.
+
+    ``project`` is the one at the other end, ``since`` when the first of its users was made.
+    """
 
     name: str
     project: str
+    since: datetime
 
     @property
     def network(self) -> ResourceName:
@@ -64,14 +69,12 @@ class Peering:
 
 def network_peerings(world: World, network: ResourceName) -> tuple[Peering, ...]:
     """List the peerings over which managed servers are reached: each once, by name."""
-    found = {
-        resource.private["peering"]
-        for collection in world.collections
-        if not collection.startswith("compute.")
-        for resource in world.by(_by_network(collection), network.path)
-        if "peering" in resource.private
-    }
-    return tuple(Peering(name, _tenant(name)) for name in sorted(found))
+    found: dict[str, datetime] = {}
+    for collection in (each for each in world.collections if not each.startswith("compute.")):
+        for resource in world.by(_by_network(collection), network.path):
+            if name := resource.private.get("peering"):
+                found[name] = min(found.get(name, resource.created), resource.created)
+    return tuple(Peering(name, _tenant(name), since) for name, since in sorted(found.items()))
 
 
 def _tenant(peering: str) -> str:

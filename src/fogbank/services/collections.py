@@ -96,8 +96,8 @@ class Collection:
 
     Rules: ``created`` and ``updated`` complete a resource that has the fields asked for (``updated`` also
     gets the one before and the names of the changed fields), ``deleted`` lists what goes with one, ``users``
-    what keeps one from going. ``missing`` is the refusal of one that is not there, ``operation_metadata`` what
-    an operation says of itself, when that is not vpcaccess's createTime, method and target.
+    what keeps one from going. ``missing`` is the refusal of one that is not there. ``operation_metadata``
+    is what an operation says of itself when that is not vpcaccess's createTime, method and target.
     """
 
     name: str
@@ -231,7 +231,7 @@ class Collection:
         declared, value = self.fields[name], call.body.get(name)
         if value is None or value == "":
             if declared.required:
-                raise bad_request(f"The field '{name}' of a {self.noun} is required.")
+                raise bad_request(f"The field '{name}' of {_one(self.noun)} is required.")
             return declared.default
         return declared.check(world, call, value)
 
@@ -265,6 +265,11 @@ class Collection:
         return f"{interface}.{verb}{self.message.rpartition('.')[2]}"
 
 
+def _one(noun: str) -> str:
+    """Write ``noun`` with its article."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
 def bad_request(message: str, field_name: str = "") -> ApiError:
     """Refuse an argument; ``field_name`` is the field that is wrong, in snake case, where it is one."""
     violation = {"field": field_name, "description": message}
@@ -284,7 +289,7 @@ def changed_fields(mask: Iterable[str], body: Json, writable: Iterable[str], nou
     allowed = frozenset(writable)
     fields = frozenset(filter(None, mask)) or allowed & body.keys()
     if unknown := fields - allowed:
-        raise bad_request(f"The fields {', '.join(sorted(unknown))} of a {noun} cannot be changed.")
+        raise bad_request(f"The fields {', '.join(sorted(unknown))} of {_one(noun)} cannot be changed.")
     return fields
 
 

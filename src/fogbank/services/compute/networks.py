@@ -59,7 +59,7 @@ def _peerings(world: World, network: Resource) -> list[Json]:
             "name": each.name,
             "network": each.network.self_link,
             "state": "ACTIVE",
-            "stateDetails": f"[{network.body['creationTimestamp']}]: Connected.",
+            "stateDetails": f"[{each.since.isoformat(timespec='milliseconds')}]: Connected.",
             "autoCreateRoutes": True,
             "exchangeSubnetRoutes": True,
             "exportCustomRoutes": False,

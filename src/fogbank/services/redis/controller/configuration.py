@@ -63,6 +63,7 @@ def _command_line(secret: str) -> Iterator[str]:
     yield from ("--unixsocket", f"{FOLDER}/{ADMIN_SOCKET}", "--unixsocketperm", "700")
     # No snapshot by itself; one when the region ends in an orderly way, which Google's never does.
     yield from ("--save", "", "--shutdown-on-sigterm", "save", "--dbfilename", DUMP)
+    yield from ("--repl-diskless-sync-delay", "0")  # no other replica is waited for
     yield from ("--user", "default", "on", "nopass", "~*", "&*", "+@all")
     yield from (f"-{each}" for each in _REPLICATION)
     yield from ("--user", ADMIN, "on", f">{secret}", "~*", "&*", "+@all")

@@ -62,6 +62,7 @@ class RedisController(Controller):
         self._told: dict[str, tuple[Command, ...]] = {}
         """By server, the settings that it has."""
         self._telling: set[str] = set()
+        self._settling: set[ResourceName] = set()
         self._refusals: dict[str, Failure] = {}
         self._versions: dict[str, str] = {}
         self._tasks = BackgroundTasks("work on a redis-server")
@@ -233,6 +234,32 @@ class RedisController(Controller):
         )
 
     async def _settle(self, instance: RedisInstance) -> None:
+        if instance.name in self._settling:
+            return
+        self._settling.add(instance.name)
+        try:
+            await self._until_replicated(instance)
+            await self._commit_settled(instance)
+        finally:
+            self._settling.discard(instance.name)
+
+    async def _until_replicated(self, instance: RedisInstance) -> None:
+        """Wait until the replicas have what the primary has, or the instance has changed."""
+        for node in (each for each in instance.nodes if not each.primary):
+            path = self._runtime.data.path(node.id, ADMIN_SOCKET)
+            ask = ("INFO", "replication")
+            while self._is_as_wanted(instance):
+                try:
+                    (answer,) = await asyncio.to_thread(administer, path, instance.secret, [ask])
+                except DriverError:
+                    return  # it has ended just now
+                if "master_link_status:up" in answer:
+                    break
+                await asyncio.sleep(ASK_SECONDS)
+
+    async def _commit_settled(self, instance: RedisInstance) -> None:
+        if not self._is_as_wanted(instance):
+            return
         shown = await asyncio.to_thread(shown_certificates, self._runtime.data, instance)
         now = self._runtime.clock.now()
 
