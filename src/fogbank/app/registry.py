@@ -13,10 +13,13 @@ from fogbank.services.contract import Service
 APIS: tuple[str, ...] = (
     "cloudresourcemanager",
     "compute",
+    "dns",
     "iam",
     "iamcredentials",
+    "logging",
     "redis",
     "run",
+    "secretmanager",
     "serviceusage",
     "vpcaccess",
 )

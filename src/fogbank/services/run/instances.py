@@ -10,8 +10,10 @@ from ipaddress import IPv4Network
 
 from fogbank.network.addressing import ANYWHERE, PRIVATE_RANGES
 from fogbank.resources.fleet import Attachment, ConnectorAttachment, Container, FabricAttachment, Instance
+from fogbank.resources.names import ResourceName
 from fogbank.resources.run import Egress, Revision, read_revision
-from fogbank.resources.world import Resource
+from fogbank.resources.vpcaccess import read_connector
+from fogbank.resources.world import Resource, World
 
 
 def instance_of(identifier: str, revision: Resource, index: int, pool: int) -> Instance:
@@ -33,6 +35,15 @@ def with_pool(instance: Instance, pool: int) -> Instance:
         for each in instance.attachments
     )
     return replace(instance, attachments=attachments)
+
+
+def network_of(world: World, instance: Instance) -> ResourceName | None:
+    """Tell which VPC network ``instance`` has a way into; None when it has none, or its connector is gone."""
+    for each in instance.attachments:
+        if isinstance(each, ConnectorAttachment):
+            found = world.find(each.connector)
+            return read_connector(found).network if found else None
+    return None
 
 
 def _attachments(revision: Revision, index: int, pool: int) -> tuple[Attachment, ...]:
