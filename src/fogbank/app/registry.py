@@ -18,6 +18,7 @@ APIS: tuple[str, ...] = (
     "iam",
     "iamcredentials",
     "logging",
+    "redis",
     "run",
     "secretmanager",
     "serviceusage",
