@@ -148,7 +148,7 @@ def _endpoints(
     found: dict[SourceKey, tuple[Endpoint, ...]] = {}
     for source, interfaces in members.interfaces:
         made = tuple(
-            Endpoint(each.netns, name, each.region, address, each.marks, each.owner)
+            Endpoint(each.netns, name, each.region, address, each.marks, each.owner, each.closed, each.nat)
             for each in interfaces
             if (address := addresses.get(each.netns))
         )

@@ -7,7 +7,7 @@ not in how they are built. After a restart the controllers decide anew.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource
@@ -34,7 +34,23 @@ class ConnectorAttachment:
     destinations: tuple[IPv4Network, ...]
 
 
-Attachment = FabricAttachment | ConnectorAttachment
+@dataclass(frozen=True, slots=True)
+class SubnetworkAttachment:
+    """Packets for ``destinations`` leave by an interface with ``address`` in a ``subnetwork`` of ``network``.
+
+    Egress rules, routes and source tags choose it by its network ``tags``. Cloud NAT translates it unless
+    ``nat`` is False.
+    """
+
+    network: ResourceName
+    subnetwork: ResourceName
+    address: IPv4Address
+    tags: tuple[str, ...]
+    destinations: tuple[IPv4Network, ...]
+    nat: bool = True
+
+
+Attachment = FabricAttachment | ConnectorAttachment | SubnetworkAttachment
 """Every way in which an instance is plugged into a network."""
 
 

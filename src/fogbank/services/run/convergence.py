@@ -23,6 +23,15 @@ CONTAINER_FAILED = "HealthCheckContainerError"
 IMAGE_MISSING = "ContainerMissing"
 RETIRED = "Retired"
 NETWORK_MISSING = "VpcNetworkNotFound"
+ADDRESSES_EXHAUSTED = "IpSpaceExhausted"
+"""Google's word for it is not known; compute's code is IP_SPACE_EXHAUSTED."""
+
+_FAILED_CHECKS = {
+    IMAGE_MISSING: "ContainerReady",
+    NETWORK_MISSING: "ResourcesAvailable",
+    ADDRESSES_EXHAUSTED: "ResourcesAvailable",
+}
+"""The condition of a revision that fails beside Ready; any other reason is the container's health."""
 
 V1 = "google.cloud.run.v1."
 """How the types of v1's operations begin."""
@@ -90,7 +99,7 @@ def revision_failed(
     found = _undecided(world, revision)
     if found is None:
         return ()
-    check = "ContainerReady" if reason == IMAGE_MISSING else "ContainerHealthy"
+    check = _FAILED_CHECKS.get(reason, "ContainerHealthy")
     bad = tuple(condition(type_, "False", now, reason, message) for type_ in ("Ready", check))
     return _told(world, replace(found, body=_with_revision_status(found.body, bad)), now)
 
