@@ -19,6 +19,7 @@ from typing import Any
 import uvloop
 from tests import worlds
 from tests.lowered import compiler
+from tests.no_data import NO_DATA
 
 from bench.table import Aim, Row, compare
 from fogbank.app.region import SWITCH_SECONDS
@@ -91,7 +92,15 @@ class ControlPlane:
         self.logbook = Logbook(folder / "log.jsonl", self.clock)
         self.loop = ControlLoop(self.store, driver, compiler(), (run.SERVICE,), self.clock)  # type: ignore[arg-type]
         digest = "sha256:" + "0" * 64
-        runtime = Runtime(self.store, self.loop, driver, self.clock, self.logbook, lambda _: digest)  # type: ignore[arg-type]
+        runtime = Runtime(
+            self.store,
+            self.loop,
+            driver,  # type: ignore[arg-type]
+            self.clock,
+            self.logbook,
+            lambda _: digest,
+            NO_DATA,
+        )
         self.run: RunController = make_controller(runtime)
         self._ids = count(10**18)
 

@@ -21,6 +21,7 @@ examples.
 """
 
 import contextlib
+import faulthandler
 import os
 import socket
 import sys
@@ -43,6 +44,9 @@ from fogbank.planning.plan import plan
 
 TIMEOUT = 0.9
 """Seconds after which a connection counts as dropped: before its SYN is sent again, so drops count once."""
+
+_HUNG_SECONDS = 110
+"""Then a test that hangs tells where, in every thread; pytest's own limit, later, sees the parent only."""
 
 
 class Lab:
@@ -251,6 +255,7 @@ def _run_outer(
         _, status = os.waitpid(first, 0)
         return os.waitstatus_to_exitcode(status) & 0xFF
     kernel.die_with_parent()
+    faulthandler.dump_traceback_later(_HUNG_SECONDS, file=write, exit=True)
     try:
         kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
         kernel.mount("proc", "/proc", "proc")

@@ -86,9 +86,19 @@ class Folders:
         return self.root / "fogbank.log"
 
     @property
+    def log_entries(self) -> Path:
+        """What Cloud Logging has: SQLite."""
+        return self.root / "logs.sqlite"
+
+    @property
     def registry(self) -> Path:
         """Images: an OCI layout."""
         return self.root / "registry"
+
+    @property
+    def data(self) -> Path:
+        """What servers of managed services keep: one folder each."""
+        return self.root / "data"
 
     @property
     def site_access_log(self) -> Path:

@@ -53,6 +53,9 @@ def test_services_call_services(region: RunningRegion) -> None:
     assert ask(caller) == 200, "a service cannot call itself"
     assert ask(opened.replace("https:", "http:")) == 302
     assert ask("https://nothing-abc-du.a.run.app") == 404
+    assert ask("https://run.googleapis.com/v2/projects/demo/locations/-/services") == 401, (
+        "an API needs a token"
+    )
     assert ask(private) == 403
     assert ask(private, id_token="1") == 403, "the caller's account may not invoke it yet"
     region.gcloud("run", "services", "add-iam-policy-binding", "in-private", PLACE,
@@ -71,5 +74,19 @@ def test_services_call_services(region: RunningRegion) -> None:
     partly = deploy(region, "in-vpc", NETCHECK, anybody, "--vpc-connector=in",
                     "--vpc-egress=private-ranges-only")  # fmt: skip
     assert ask(internal, partly) == 404, "run.app is no private range"
+    region.gcloud("dns", "managed-zones", "create", "in", "--dns-name=corp.example.", "--description=",
+                  "--visibility=private", "--networks=default")  # fmt: skip
+    region.gcloud("dns", "record-sets", "create", "ip.corp.example.", "--zone=in", "--type=CNAME", "--ttl=60",
+                  "--rrdatas=ifconfig.me.")  # fmt: skip
+
+    def resolves(by: str) -> bool:
+        answer = json.loads(region.curl(f"{by}/egress?url=http://ip.corp.example/"))
+        return bool(answer["ok"])
+
+    assert resolves(partly), "a network's private zone counts for services with a connector into it"
+    assert not resolves(caller), "and for nobody else"
+    region.gcloud("dns", "record-sets", "create", "db.corp.example.", "--zone=in", "--type=A", "--ttl=60",
+                  "--rrdatas=10.8.0.3")  # fmt: skip
+    assert "10.8.0.3" in region.fogbank("trace", "run/in-vpc", "db.corp.example:6379")
     traced = region.fogbank("trace", "run/in-caller", opened, "--probe")
     assert "192.0.2.1" in traced

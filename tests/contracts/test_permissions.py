@@ -114,6 +114,8 @@ def test_the_roles_of_the_articles_have_what_google_says():
 @pytest.mark.parametrize(("name", "method"), METHODS)
 def test_no_query_parameter_says_what_a_call_is_about(name, method):
     # What is authorized is what the path names; a handler must not be told otherwise beside it.
+    if name == "dns.resourceRecordSets.list":  # there it only chooses among what the path names
+        return
     api, _, rest = name.partition(".")
     for document in documents().values():
         if document.api != api or method == NO_PERMISSION:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests import worlds
 from tests.lowered import lower
+from tests.no_data import NO_DATA
 from tests.private_world import Lab
 
 from fogbank.clock import Clock
@@ -67,7 +68,7 @@ async def grow(lab: Lab, folder: Path) -> None:
     clock, store = Clock(), Store(Journal(folder / "world.sqlite"))
     logbook = Logbook(folder / "log.jsonl", clock)
     loop = ControlLoop(store, lab.driver, OnlyNetwork(), (), clock)
-    connectors = Connectors(Runtime(store, loop, lab.driver, clock, logbook, str), seconds=SECONDS)
+    connectors = Connectors(Runtime(store, loop, lab.driver, clock, logbook, str, NO_DATA), seconds=SECONDS)
     changes = tuple(Put(each) for members in world.collections.values() for each in members.values())
     await store.commit(lambda _world: Decision(changes))
     loop.set_fleet("run", fleet.instances)

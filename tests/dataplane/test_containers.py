@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,10 +20,12 @@ from fogbank.dataplane.linux import kernel, world
 from fogbank.dataplane.linux.containers import runtime as module
 from fogbank.dataplane.linux.containers.runtime import CrunRuntime
 from fogbank.dataplane.linux.containers.watcher import RunningContainer, Watcher
+from fogbank.dataplane.linux.data_folders import DataFolders
 from fogbank.dataplane.linux.images.builtin import open_store
 from fogbank.dataplane.linux.images.unpacked import UnpackedImages
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
 from fogbank.errors import DriverError
+from fogbank.network.elements import DataFolder
 from fogbank.network.topology import NetnsName, Workload
 
 pytestmark = pytest.mark.netns
@@ -53,8 +56,14 @@ class Room:
         self.folder = world.CONTAINERS
         self.namespaces = NetworkNamespaces(pool_size=0)
         self.namespaces.create(SPACE, forwards=False)
+        self.data = DataFolders(folder / "data", self.folder / "data")
         self.containers = CrunRuntime(
-            self.folder, images, trusted, namespaces=self.namespaces, report=self.events.append
+            self.folder,
+            images,
+            trusted,
+            namespaces=self.namespaces,
+            report=self.events.append,
+            data=self.data,
         )
 
     def workload(self, name: str = "a", port: int = 8080, **fields) -> Workload:
@@ -299,6 +308,24 @@ def test_without_overlays_a_container_gets_a_copy(lab: Lab, tmp_path, images, mo
     with setup(tmp_path, images) as here:
         assert here.run("print(open('/etc/resolv.conf').readline())") == ["nameserver 169.254.169.254", ""]
         assert len(refused) == 1
+
+
+def test_a_data_folder_outlives_its_container_and_no_other_container_sees_it(lab: Lab, tmp_path, images):
+    kept = (DataFolder("redis-a", "/data"),)
+    with setup(tmp_path, images) as here:
+        here.containers.start(replace(here.program("open('/data/x', 'w').write('kept')"), data=kept))
+        until(here.exits)
+        assert (here.exits(), here.lines()) == ([0], [])
+        here.containers.start(replace(here.program("print(open('/data/x').read())", "b"), data=kept))
+        until(lambda: here.has_exited("b"))
+        assert here.lines() == ["kept"]
+        here.containers.start(here.program("import os; print(os.path.exists('/data/x'))", "c"))
+        until(lambda: here.has_exited("c"))
+        assert here.lines() == ["kept", "False"]
+        assert here.data.names() == {"redis-a"}
+        here.data.remove("redis-a")
+        here.data.remove("redis-a")
+        assert here.data.names() == frozenset()
 
 
 def test_what_cannot_start_is_a_drivers_error(lab: Lab, tmp_path, images):

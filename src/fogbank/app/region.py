@@ -39,6 +39,7 @@ from fogbank.control.operator import OperatorApi
 from fogbank.control.periodic import every
 from fogbank.dataplane.driver import Drifted, Event, WorkloadExited, WorkloadWrote
 from fogbank.dataplane.linux.containers.runtime import CrunRuntime
+from fogbank.dataplane.linux.data_folders import DataFolders
 from fogbank.dataplane.linux.driver import LinuxDriver
 from fogbank.dataplane.linux.images.builtin import open_store
 from fogbank.dataplane.linux.memory import LOOK_SECONDS, Trimmer
@@ -69,6 +70,7 @@ from fogbank.resources.authorization import Policies
 from fogbank.resources.clock_offset import stored_offset
 from fogbank.resources.decisions import Decision
 from fogbank.resources.direct_vpc import keep_as_of
+from fogbank.resources.names import ResourceName
 from fogbank.resources.predefined_roles import role_titles
 from fogbank.resources.projects import project_number
 from fogbank.resources.sites import find_site
@@ -80,8 +82,10 @@ from fogbank.servers.sites import Sites
 from fogbank.services.contract import catalogue_of
 from fogbank.services.run.controller import RunController
 from fogbank.services.run.controller.request_queue import NoCapacity
+from fogbank.services.run.instances import network_of
 from fogbank.settings import Folders, Settings, cache_home
 from fogbank.store.journal import Journal
+from fogbank.store.log_entries import LogEntries
 from fogbank.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -173,19 +177,25 @@ class Region:
             self.site_access_log,
             self._clock.now,
         )
-        resolver = DnsServer(world_answers(lambda: self.store.world))
+        resolver = DnsServer(world_answers(lambda: self.store.world, self._network_of))
         self.servers = ListenerServers(
             {
                 "metadata": http_server(metadata_application(self.identity, self._facts)),
                 "resolver": resolver.serve,
                 "site": internet.serve,
-                "front-end": http_server(self._to_services, self.authority.listener_context),
+                "front-end": http_server(self._to_google, self.authority.listener_context),
             }
         )
         self.registry, images = open_store(places.registry, cache_home())
         self.namespaces = NetworkNamespaces()
+        self.data = DataFolders(places.data, CONTAINERS / "data")
         self.containers = CrunRuntime(
-            CONTAINERS, images, places.bundle, namespaces=self.namespaces, report=self._report
+            CONTAINERS,
+            images,
+            places.bundle,
+            namespaces=self.namespaces,
+            report=self._report,
+            data=self.data,
         )
         self.driver = LinuxDriver(
             serve=self.servers.serve,
@@ -198,11 +208,21 @@ class Region:
     def _make_control(self) -> None:
         self.logbook = Logbook(self._places.root / "log.jsonl", self._clock)
         self.loop = ControlLoop(self.store, self.driver, Compiler(features()), services(), self._clock)
+        self.log_entries = LogEntries(self._places.log_entries, self._clock.now)
         runtime = Runtime(
-            self.store, self.loop, self.driver, self._clock, self.logbook, self.registry.resolve
+            self.store,
+            self.loop,
+            self.driver,
+            self._clock,
+            self.logbook,
+            self.registry.resolve,
+            self.data,
+            self.log_entries,
         )
+        self._backends = {each.service.name: each.backend(runtime) for each in manifests() if each.backend}
         self.controllers = tuple(each.controller(runtime) for each in manifests() if each.controller)
-        self.instances = next(each for each in self.controllers if isinstance(each, RunController)).instances
+        run = next(each for each in self.controllers if isinstance(each, RunController))
+        self.instances, self.run_log = run.instances, run.log
 
     def _make_front_end(self) -> None:
         self.api = Api(
@@ -215,6 +235,7 @@ class Region:
             observed=lambda: self.loop.observed,
             access=self.access,
             operator=self.identity.operator.email,
+            backends=self._backends,
         )
         self.ingress = Ingress(
             lambda: self.store.world,
@@ -227,8 +248,7 @@ class Region:
             record=self._note_request,
             vpc_project=Callers(lambda: self.loop.observed).vpc_project,
         )
-        self.services = Hosts({"run": self.ingress})
-        hosts = Hosts(
+        self.hosts = Hosts(
             {
                 "api": ApiApplication(self.api, self.identity),
                 "accounts": oauth_application(self.identity),
@@ -236,11 +256,11 @@ class Region:
                 "run": self.ingress,
             }
         )
-        self.proxy = Proxy(Connections(hosts), lambda host: self.authority.tls_context(host, ALPN))
+        self.proxy = Proxy(Connections(self.hosts), lambda host: self.authority.tls_context(host, ALPN))
 
-    async def _to_services(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request from inside the world: of Google's hosts only services are there so far."""
-        await self.services(scope, receive, send)
+    async def _to_google(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request from inside the world to a host of Google's: a service or an API."""
+        await self.hosts(scope, receive, send)
 
     def _make_operator_api(self) -> None:
         settings, store, loop, controllers = self._settings, self.store, self.loop, self.controllers
@@ -299,6 +319,7 @@ class Region:
         await asyncio.to_thread(self.driver.close)
         await self.store.close()
         self.logbook.close()
+        await self.log_entries.close()
         self.site_access_log.close()
 
     def _spawn(self, work: Awaitable[Any]) -> None:
@@ -331,6 +352,7 @@ class Region:
                     )
 
     def _note_request(self, record: RequestRecord) -> None:
+        self.run_log.request(record)
         text = f"{record.method} {record.url} {record.status} {record.latency:.3f}s"
         self.logbook.append(
             f"run/{record.service.id}",
@@ -354,6 +376,11 @@ class Region:
             region=instance.revision.region,
             service_account=instance.revision.service_account,
         )
+
+    def _network_of(self, address: IPv4Address) -> ResourceName | None:
+        """Tell in which VPC network an instance of the serverless fabric sees private zones."""
+        instance = self.instances.at(int(address) - int(FABRIC_INSTANCES.network_address))
+        return network_of(self.store.world, instance.spec) if instance else None
 
     def _send_probe(self, flow: Flow, watch: frozenset[NetnsName]) -> ProbeResult:
         return probe(

@@ -13,9 +13,12 @@ from fogbank.services.contract import Service
 APIS: tuple[str, ...] = (
     "cloudresourcemanager",
     "compute",
+    "dns",
     "iam",
     "iamcredentials",
+    "logging",
     "run",
+    "secretmanager",
     "serviceusage",
     "vpcaccess",
 )

@@ -25,4 +25,5 @@ def _container(instance: Instance, container: Container) -> Workload:
         environment=container.environment,
         memory_bytes=container.memory_bytes,
         cpu_millis=container.cpu_millis,
+        data=container.data,
     )

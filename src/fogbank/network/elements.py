@@ -269,10 +269,22 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
+class DataFolder:
+    """A folder on the region's disk that containers see at ``path``; it is kept when they end.
+
+    ``name`` is its own for as long as it exists: letters, digits, ``-``, ``_`` and ``.``.
+    """
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """A container in ``netns``: ``image`` is a manifest digest in the region's store.
 
-    Empty ``command`` or ``arguments`` take the image's. ``port`` is where it should listen.
+    Empty ``command`` or ``arguments`` take the image's. ``port`` is where it should listen. ``data`` is
+    what of it is kept.
     """
 
     name: str
@@ -284,6 +296,7 @@ class Workload:
     environment: tuple[tuple[str, str], ...] = ()
     memory_bytes: int = 512 * 1024 * 1024
     cpu_millis: int = 1000
+    data: tuple[DataFolder, ...] = ()
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -156,6 +156,8 @@ def denied(permission: str, resource: str, *, service: str) -> ApiError:
             message = f"Required '{permission}' permission for '{resource}'"
         case "cloudresourcemanager":
             message = "The caller does not have permission"
+        case "secretmanager":
+            message = f"Permission '{permission}' denied for resource '{resource}' (or it may not exist)."
         case _:
             message = f"Permission '{permission}' denied on resource '{resource}' (or it may not exist)."
     detail = {

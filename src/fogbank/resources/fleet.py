@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
+from fogbank.network.elements import DataFolder
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource
 
@@ -59,6 +60,7 @@ class Container:
     """One container of an instance; ``image`` is a manifest digest in the region's store.
 
     ``name`` is empty when the instance has no other. Empty ``command`` or ``arguments`` take the image's.
+    ``data`` are folders that outlive it.
     """
 
     image: str
@@ -69,6 +71,7 @@ class Container:
     environment: tuple[tuple[str, str], ...] = ()
     cpu_millis: int = 1000
     memory_bytes: int = 512 * 1024 * 1024
+    data: tuple[DataFolder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,39 +15,38 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 from typing import cast
 
-from fogbank.network.addressing import FRONT_END
 from fogbank.network.topology import Listener
-from fogbank.resources.sites import find_site
+from fogbank.resources.dns import RecordSet, address_record, resolve
+from fogbank.resources.names import ResourceName
 from fogbank.resources.world import World
 
 _log = logging.getLogger(__name__)
 
 METADATA_ADDRESS = IPv4Address("169.254.169.254")
-METADATA_NAMES = frozenset({"metadata.google.internal", "metadata"})
+METADATA_NAMES = frozenset({"metadata.google.internal.", "metadata."})
 
-Answers = Callable[[IPv4Address, str, str], tuple[IPv4Address, ...] | None]
-"""What ``(client, name, type)`` resolves to: addresses, nothing of that type (empty), or no such name (None).
+Answers = Callable[[IPv4Address, str, str], tuple[RecordSet, ...] | None]
+"""What ``(client, name, type)`` resolves to: records, nothing of that type (empty), or no such name (None).
 
-Names come in lower case without the last dot; types as text, ``A``."""
+Names come in lower case with the last dot; types as text, ``A``."""
 
 _IDLE_SECONDS = 10.0
 _MOST_STREAMS = 32
 """TCP connections that one client may have at a time."""
 
 
-def world_answers(world: Callable[[], World]) -> Answers:
-    """Resolve the metadata server, Cloud Run services and the third parties of the present ``world``."""
+def world_answers(
+    world: Callable[[], World], network_of: Callable[[IPv4Address], ResourceName | None]
+) -> Answers:
+    """Resolve names in the present ``world`` as a client sees them.
 
-    def answers(_client: IPv4Address, name: str, kind: str) -> tuple[IPv4Address, ...] | None:
+    ``network_of`` tells in which VPC network a client is: it sees that network's private zones.
+    """
+
+    def answers(client: IPv4Address, name: str, kind: str) -> tuple[RecordSet, ...] | None:
         if name in METADATA_NAMES:
-            addresses: tuple[IPv4Address, ...] = (METADATA_ADDRESS,)
-        elif name.endswith(".run.app"):  # a wildcard, as Google's: whether the service exists, HTTP tells
-            addresses = (FRONT_END,)
-        elif site := find_site(world(), name):
-            addresses = (site.address,)
-        else:
-            return None
-        return addresses if kind == "A" else ()
+            return address_record(name, METADATA_ADDRESS, kind)
+        return resolve(world(), network_of(client), name, kind)
 
     return answers
 

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address
 import dns.exception
 import dns.flags
 import dns.message
+import dns.name
 import dns.opcode
 import dns.rcode
 import dns.rdataclass
@@ -18,8 +19,6 @@ import dns.rrset
 
 from fogbank.servers.dns import Answers
 
-_TTL_SECONDS = 5
-"""Short, so that a third party that was removed is soon gone everywhere."""
 _HEADER_BYTES = 12
 _LARGEST_QUERY = 1232
 """Bytes, as much as EDNS carries without fragments (https://www.dnsflagday.net/2020/)."""
@@ -36,14 +35,14 @@ def reply(query: bytes, client: IPv4Address, answers: Answers) -> bytes | None:
         return _error(query, dns.rcode.FORMERR)
     answer = dns.message.make_response(message, recursion_available=True, our_payload=1232)
     question = message.question[0]
-    name = question.name.to_text(omit_final_dot=True).lower()
+    name = question.name.to_text().lower()
     kind = dns.rdatatype.to_text(question.rdtype)
     known = answers(client, name, kind) if question.rdclass == dns.rdataclass.IN else None
     if known is None:
         answer.set_rcode(dns.rcode.NXDOMAIN)
-    elif known:
-        texts = [str(address) for address in known]
-        answer.answer.append(dns.rrset.from_text_list(question.name, _TTL_SECONDS, "IN", "A", texts))
+    for each in known or ():
+        owner = question.name if each.name == name else dns.name.from_text(each.name)
+        answer.answer.append(dns.rrset.from_text_list(owner, each.ttl, "IN", each.type, each.texts))
     answer.flags |= dns.flags.AA
     return answer.to_wire()
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests import worlds
 from tests.lowered import compiler
+from tests.no_data import NO_DATA
 
 from fogbank.app.operator.clock import ClockApi
 from fogbank.app.operator.internet import InternetApi
@@ -95,7 +96,7 @@ class Room:
         self.logbook = Logbook(folder / "log.jsonl", clock)
         self.access_log = AccessLog(folder / "access.jsonl")
         self.loop = ControlLoop(self.store, self.driver, compiler(), (), clock)
-        runtime = Runtime(self.store, self.loop, self.driver, clock, self.logbook, str)
+        runtime = Runtime(self.store, self.loop, self.driver, clock, self.logbook, str, NO_DATA)
         controllers = (make_run_controller(runtime), Connectors(runtime), *more)
         started, self.unknown_fields = time.monotonic(), UnknownFields()
         topics = (

@@ -1,15 +1,19 @@
-"""`fogbank images`: what the region's registry holds."""
+"""`fogbank images`: what the region's registry holds, and what servers of managed services are made of."""
 
 import click
 
 from fogbank.cli.options import examples, format_option, name_option
 from fogbank.cli.output import print_json, print_table
 from fogbank.cli.regions import running
+from fogbank.dataplane.linux.images.debian_roots import DebianRoots
+from fogbank.errors import DriverError, OperatorError
+from fogbank.resources.server_images import SERVER_IMAGES
+from fogbank.settings import cache_home
 
 
-@click.group("images", epilog=examples("fogbank images list"))
+@click.group("images", epilog=examples("fogbank images list", "fogbank images fetch"))
 def command() -> None:
-    """Show the images of a region's registry."""
+    """Show a region's images, and fetch servers."""
 
 
 @command.command("list", epilog=examples("fogbank images list --format json"))
@@ -24,3 +28,31 @@ def list_(name: str, format_: str) -> None:
     headings = tuple(dict.fromkeys(key for image in images for key in image))
     rows = [[image.get(key) for key in headings] for image in images]
     print_table([heading.upper() for heading in headings], rows, "The registry is empty.")
+
+
+@command.command("fetch", epilog=examples("fogbank images fetch", "fogbank images fetch redis --again"))
+@click.argument("servers", nargs=-1, type=click.Choice([each.name for each in SERVER_IMAGES]))
+@click.option("--again", is_flag=True, help="Also what is there already: for newer packages.")
+def fetch(servers: tuple[str, ...], *, again: bool) -> None:
+    """Fetch SERVERS of managed services (default: all) with this machine's apt.
+
+    Their Debian packages are laid out in the cache; nothing is installed on this machine and no root is
+    needed. A region that runs takes them when they are wanted next.
+    """
+    roots = DebianRoots(cache_home() / "debian")
+    for image in SERVER_IMAGES:
+        if servers and image.name not in servers:
+            continue
+        try:
+            found = roots.fetch(image, _tell, again=again)
+        except DriverError as error:
+            raise OperatorError(
+                f"the {image.name} server cannot be fetched: {error}. "
+                "`apt-get update` shows whether this machine reaches its Debian registry."
+            ) from error
+        versions = " ".join(f"{name} {found.versions[name]}" for name in image.packages)
+        click.echo(f"{image.name}: {versions}, {len(found.versions)} packages, {found.size / 1e6:.0f} MB")
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)

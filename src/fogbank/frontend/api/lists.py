@@ -46,7 +46,7 @@ def item_key(item: Json) -> Key:
     """Return what places an item in a list: its name, then whatever tells it from one of the same name."""
     metadata = item.get("metadata")
     inner = metadata.get("name") if isinstance(metadata, dict) else None
-    identity = item.get("selfLink") or item.get("id") or item.get("projectId") or ""
+    identity = item.get("selfLink") or item.get("id") or item.get("projectId") or item.get("type") or ""
     if not (name := item.get("name") or inner) and not identity:
         return ("", json.dumps(item, sort_keys=True))
     return (str(name or ""), str(identity))
@@ -150,18 +150,22 @@ def render_list(match: Match, items: Iterable[Json], field: str, query: Mapping[
     elif method.api == "compute":
         answer = _compute_list(match, page.items, field)
     else:
-        answer = {field: list(page.items)} if page.items else {}
+        answer = _kind(fields_of(method.document, method.response))
+        answer |= {field: list(page.items)} if page.items else {}
     if page.token:
         answer["nextPageToken"] = page.token
     return answer
 
 
+def _kind(response: Mapping[str, Any]) -> Json:
+    """Return the ``kind`` of an answer, in the APIs that have it."""
+    kind = response.get("kind")
+    return {"kind": kind["="]} if isinstance(kind, dict) and "=" in kind else {}
+
+
 def _head(match: Match, response: Mapping[str, Any]) -> Json:
     path = list_path(match)
-    head: Json = {}
-    kind = response.get("kind")
-    if isinstance(kind, dict) and "=" in kind:
-        head["kind"] = kind["="]
+    head = _kind(response)
     if "id" in response:
         head["id"] = path
     if "selfLink" in response:

@@ -101,7 +101,7 @@ def operation_verb(method: DiscoveryMethod, dialect: OperationDialect) -> str | 
     collection, _, verb = method.name.rpartition(".")
     if dialect == "compute":
         return verb if collection in _COMPUTE_COLLECTIONS else None
-    return verb if collection in _COLLECTIONS else None
+    return verb if dialect == "longrunning" and collection in _COLLECTIONS else None
 
 
 def operation_path(method: DiscoveryMethod, dialect: OperationDialect, parameters: Mapping[str, str]) -> str:

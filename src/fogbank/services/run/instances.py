@@ -20,7 +20,8 @@ from fogbank.resources.fleet import (
 )
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import Egress, Revision, read_revision
-from fogbank.resources.world import Resource
+from fogbank.resources.vpcaccess import read_connector
+from fogbank.resources.world import Resource, World
 
 
 def instance_of(identifier: str, revision: Resource, index: int, pool: int) -> Instance:
@@ -63,6 +64,17 @@ def with_address(instance: Instance, network: ResourceName, address: IPv4Address
 def subnetworks_of(instance: Instance) -> Iterator[ResourceName]:
     """List the subnetworks in which ``instance`` has an address of its own."""
     return (each.subnetwork for each in instance.attachments if isinstance(each, SubnetworkAttachment))
+
+
+def network_of(world: World, instance: Instance) -> ResourceName | None:
+    """Tell which VPC network ``instance`` has a way into; None when it has none, or its connector is gone."""
+    for each in instance.attachments:
+        if isinstance(each, ConnectorAttachment):
+            found = world.find(each.connector)
+            return read_connector(found).network if found else None
+        if isinstance(each, SubnetworkAttachment):
+            return each.network
+    return None
 
 
 def _attachments(revision: Revision, index: int, pool: int) -> tuple[Attachment, ...]:

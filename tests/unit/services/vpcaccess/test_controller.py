@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests import worlds
 from tests.lowered import compiler
+from tests.no_data import NO_DATA
 
 from fogbank.clock import Clock
 from fogbank.control.controller import Runtime
@@ -77,7 +78,7 @@ class Lab:
         self.store = Store(Journal(folder / "world.sqlite"))
         self.logbook = Logbook(folder / "log.jsonl", self.clock)
         self.loop = ControlLoop(self.store, self.driver, compiler(), (), self.clock)
-        runtime = Runtime(self.store, self.loop, self.driver, self.clock, self.logbook, str)
+        runtime = Runtime(self.store, self.loop, self.driver, self.clock, self.logbook, str, NO_DATA)
         self.connectors = Connectors(runtime)
 
     async def forwards(self, megabits_per_second: float) -> None:

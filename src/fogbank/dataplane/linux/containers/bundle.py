@@ -7,6 +7,7 @@ Its network namespace is the namespace of its workload; everything else is priva
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from fogbank.dataplane.linux.containers.seccomp import profile
 from fogbank.dataplane.linux.containers.user_namespace import IdRange, UserNamespace
@@ -64,10 +65,13 @@ def render_bundle(
     root: str,
     network: str,
     open_files: int,
+    data: Mapping[str, str] = MappingProxyType({}),
     ids: UserNamespace,
     compiled_filter: str = "",
 ) -> dict[str, object]:
     """Render the configuration: ``root`` and ``network`` are paths, ``open_files`` this machine's limit.
+
+    ``data`` says which folder of ours the container sees at which path.
 
     ``compiled_filter`` is the filter of system calls as a program in base64; without it crun makes one.
     """
@@ -89,7 +93,7 @@ def render_bundle(
             "capabilities": _capabilities(user),
             "rlimits": [{"type": name, "hard": most, "soft": most} for name, most in limits.items()],
         },
-        "mounts": list(_MOUNTS),
+        "mounts": [*_MOUNTS, *(_bind(path, folder) for path, folder in data.items())],
         "annotations": {"run.oci.seccomp_bpf_data": compiled_filter} if compiled_filter else {},
         "linux": {
             "namespaces": [
@@ -122,6 +126,11 @@ def _capabilities(user: User) -> dict[str, list[str]]:
 
 def _mount(destination: str, kind: str, *options: str) -> dict[str, object]:
     return {"destination": destination, "type": kind, "source": kind, "options": list(options)}
+
+
+def _bind(destination: str, source: str) -> dict[str, object]:
+    options = ["bind", "rw", "nosuid", "nodev"]
+    return {"destination": destination, "type": "none", "source": source, "options": options}
 
 
 _MOUNTS = (

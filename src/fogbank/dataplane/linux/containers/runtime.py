@@ -24,6 +24,7 @@ from fogbank.dataplane.linux.containers.rootfs import Roots, keep_in_memory
 from fogbank.dataplane.linux.containers.seccomp import profile
 from fogbank.dataplane.linux.containers.user_namespace import enter_images
 from fogbank.dataplane.linux.containers.watcher import RunningContainer, Watcher
+from fogbank.dataplane.linux.data_folders import DataFolders
 from fogbank.dataplane.linux.images.unpacked import Image, UnpackedImages
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
 from fogbank.errors import DriverError
@@ -39,6 +40,8 @@ _NAMESERVER = "169.254.169.254"
 class CrunRuntime:
     """All containers of a region; ``folder`` is theirs, ``trusted`` the certificates that they are to trust.
 
+    What they keep is in ``data``; without it they may keep nothing.
+
     Everybody must be able to pass through the folders above ``folder``: containers' users are strangers.
 
     Construct it inside the world, where the host's control groups are hidden: it mounts things, and crun
@@ -53,6 +56,7 @@ class CrunRuntime:
         *,
         namespaces: NetworkNamespaces,
         report: Report,
+        data: DataFolders | None = None,
     ) -> None:
         self._namespaces = namespaces
         self._folder = folder
@@ -70,6 +74,7 @@ class CrunRuntime:
         self._roots = Roots(
             folder / "shared", dict(resolver_files(_NAMESERVER)), trusted, owner=self._ids.root
         )
+        self._data = data
         self._watcher = Watcher(self._wrote, self._ended)
 
     def warm(self) -> None:
@@ -143,6 +148,7 @@ class CrunRuntime:
             root=str(root),
             network=f"/proc/{os.getpid()}/fd/{network}",
             open_files=most,
+            data=self._folders_of(workload),
             ids=self._ids,
             compiled_filter=self._compiled_filter,
         )
@@ -162,6 +168,14 @@ class CrunRuntime:
         if process.stdin:
             process.stdin.close()
         return process
+
+    def _folders_of(self, workload: Workload) -> Mapping[str, str]:
+        """Make the data folders of ``workload``, and say where each is, by its path in the container."""
+        if self._data is None and workload.data:
+            raise DriverError(f"{workload.name} cannot keep data: this world has no folder for it")
+        return {
+            each.path: str(self._data.open(each.name, self._ids.root)) for each in workload.data if self._data
+        }
 
     def _wrote(self, running: RunningContainer, stream: str, line: str) -> None:
         self._report(WorkloadWrote(running.workload.name, stream, line))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fogbank import samples
+from fogbank.dataplane.linux.images.debian_roots import DebianRoots
 from fogbank.dataplane.linux.images.layer import pack
 from fogbank.dataplane.linux.images.python_runtime import PythonRuntime, collect_runtime
 from fogbank.dataplane.linux.images.store import (
@@ -93,9 +94,18 @@ class BuiltInImages:
 
 
 def open_store(folder: Path, cache: Path) -> tuple[ImageStore, UnpackedImages]:
-    """Open a region's store in ``folder`` with the built-in images on their way, and what unpacks from it."""
+    """Open a region's store in ``folder`` with the built-in images on their way, and what unpacks from it.
+
+    Servers of managed services come from the cache when they are asked for.
+    """
     built_in = BuiltInImages(cache / "built-in")
-    registry = ImageStore(folder, built_in.wait_for)
+    servers = DebianRoots(cache / "debian")
+
+    def provide(repository: str) -> None:
+        built_in.wait_for(repository)
+        servers.provide(repository, registry)
+
+    registry = ImageStore(folder, provide)
     images = UnpackedImages(registry, cache / "roots")
     built_in.start(registry, images)
     return registry, images

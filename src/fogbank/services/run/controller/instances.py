@@ -33,6 +33,7 @@ from fogbank.resources.world import Change, Delete, Put, Resource
 from fogbank.services.run.controller.addresses import Addresses, Refusal
 from fogbank.services.run.controller.failures import without_network
 from fogbank.services.run.controller.instance_state import InstanceState
+from fogbank.services.run.controller.log_entries import RunLog
 from fogbank.services.run.controller.places import Places
 from fogbank.services.run.controller.request_queue import RequestQueue
 from fogbank.services.run.controller.revision_instances import RevisionInstances
@@ -69,6 +70,7 @@ class Instances:
         self._runtime = runtime
         self._store, self._loop, self._clock = runtime.store, runtime.loop, runtime.clock
         self._address_of, self._fabric = address_of, fabric
+        self.log = RunLog(runtime.log_entries, runtime.clock)
         self.running: dict[str, InstanceState] = {}
         self.ending: dict[str, InstanceState] = {}
         self._by_place: dict[int, InstanceState] = {}
@@ -205,7 +207,7 @@ class Instances:
         if found is None or found[1].readiness is Readiness.UNKNOWN:
             return
         wanted = required_instances(self._in_flight(name), self._limits(found[1]))
-        self._start(*found, wanted - len(self._of(name)))
+        self._start(*found, wanted - len(self._of(name)), scaled=True)
         self._share.publish()
 
     def _scale(self, name: ResourceName) -> None:
@@ -226,7 +228,7 @@ class Instances:
             wanted = 1
             if any(each.phase == "ready" for each in instances):  # the disk may have refused to say so
                 self._tasks.spawn(self._reports.ready(revision))
-        self._start(resource, revision, wanted - len(instances))
+        self._start(resource, revision, wanted - len(instances), scaled=bool(self._in_flight(name)))
         self._retire_surplus(instances, len(instances) - wanted)
 
     def _limits(self, revision: Revision) -> Limits:
@@ -240,7 +242,7 @@ class Instances:
     def _in_flight(self, name: ResourceName) -> int:
         return self._of(name).in_flight + self._request_queue.waiting(name)
 
-    def _start(self, resource: Resource, revision: Revision, count: int) -> None:
+    def _start(self, resource: Resource, revision: Revision, count: int, *, scaled: bool) -> None:
         """Start ``count`` instances, or as many as may be."""
         for _ in range(count):
             if not all(each.may_start(revision.name) for each in (self._restarts, self._without_address)):
@@ -250,9 +252,9 @@ class Instances:
                 self._crowded_out.setdefault(revision.name, self._clock.now())
                 return
             self._crowded_out.pop(revision.name, None)
-            self._start_at(place, resource, revision)
+            self.log.started(self._start_at(place, resource, revision), scaled=scaled)
 
-    def _start_at(self, place: int, resource: Resource, revision: Revision) -> None:
+    def _start_at(self, place: int, resource: Resource, revision: Revision) -> InstanceState:
         self._started += 1
         now = self._clock.seconds()
         identifier = f"{revision.name.id}-{secrets.token_hex(4)}"
@@ -264,6 +266,7 @@ class Instances:
             self._share.put(spec)
         else:
             self._addresses.ask(spec, revision.direct_vpc.subnetwork, partial(self._addressed, instance))
+        return instance
 
     def _addressed(self, instance: InstanceState, answer: Instance | Refusal) -> None:
         """Build an instance with Direct VPC egress, now that it has its address; or give it up."""
@@ -272,6 +275,7 @@ class Instances:
             if instance.id in self.running:
                 self._remove(instance)
             self._without_address.died(revision.name, answer.message)
+            self.log.not_started(instance, answer.message)
             self._tasks.spawn(self._reports.without_address(instance.id, revision, answer))
         else:
             instance.spec = answer
@@ -347,6 +351,10 @@ class Instances:
         address = self._address_of(instance.place)
         listens = probe is None or await passes(probe, self._fabric, address, open_socket)
         instance.probe = None
+        if probe is not None and listens:
+            self.log.listens(instance, probe, self._clock.seconds() - instance.started)
+        elif probe is not None:
+            self.log.never_listened(instance, probe)
         if not listens:
             instance.died = True
             self._retire(instance)

@@ -134,6 +134,19 @@ def test_only_the_network_is_shared_and_sys_is_not_there():
     assert {mount["destination"] for mount in bundle["mounts"]} == {"/proc", "/dev", "/dev/pts", "/dev/shm"}
 
 
+def test_a_data_folder_is_mounted_where_the_container_wants_it():
+    data = {"/data": "/folders/a"}
+    bundle = render_bundle(
+        workload(), ImageConfig(), ROOT, root="/r", network="/n", open_files=9, data=data, ids=SHIFTED
+    )
+    assert bundle["mounts"][-1] == {  # type: ignore[index]
+        "destination": "/data",
+        "type": "none",
+        "source": "/folders/a",
+        "options": ["bind", "rw", "nosuid", "nodev"],
+    }
+
+
 def test_a_containers_users_are_strangers_on_the_machine():
     linux = rendered()["linux"]
     assert {"type": "user"} in linux["namespaces"]

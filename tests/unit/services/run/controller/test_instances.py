@@ -14,6 +14,7 @@ from socket import AF_INET, SocketKind, socket
 import pytest
 from tests.cloud_calls import PLACE, PROJECT, REGION, Cloud
 from tests.lowered import compiler
+from tests.no_data import NO_DATA
 from tests.passes import Passes
 
 from fogbank.clock import Clock
@@ -98,7 +99,15 @@ class Region:
         self.passes = Passes(self.loop)
         self.images = {"image": DIGEST}
         self.logbook = Logbook(folder / "log.jsonl", self.clock)
-        runtime = Runtime(self.store, self.loop, self.machine, self.clock, self.logbook, self._resolve)  # type: ignore[arg-type]
+        runtime = Runtime(
+            self.store,
+            self.loop,
+            self.machine,  # type: ignore[arg-type]
+            self.clock,
+            self.logbook,
+            self._resolve,
+            NO_DATA,
+        )
         self.instances = Instances("run", runtime, address_of=lambda _place: LOCAL, places=places)
 
     def _resolve(self, reference: str) -> str:

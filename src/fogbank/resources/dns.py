@@ -1,0 +1,169 @@
+"""Cloud DNS as the World has it: managed zones, their record sets, and what a name resolves to.
+
+A private zone that a VPC network sees answers for its whole suffix: what it does not have does not exist,
+whatever the internet says (https://cloud.google.com/dns/docs/vpc-name-res-order). Names are in lower case
+and end with a dot.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from fogbank.network.addressing import FRONT_END
+from fogbank.resources.indexes import Index
+from fogbank.resources.names import ResourceName
+from fogbank.resources.sites import find_site
+from fogbank.resources.world import Resource, World
+
+ZONES = "dns.managedZones"
+RECORD_SETS = "dns.resourceRecordSets"
+
+_MOST_ALIASES = 16
+"""CNAMEs that one answer follows."""
+
+_INTERNET = ""
+
+_TTL_SECONDS = 5
+"""Of the region's own names: short, so that a third party that was removed is soon gone everywhere."""
+
+_GOOGLES = (".run.app.", ".googleapis.com.")
+_ACCOUNTS = "accounts.google.com."
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSet:
+    """The records of one ``type`` at ``name``: their texts as in a zone file, and for how many seconds."""
+
+    name: str
+    type: str
+    ttl: int
+    texts: tuple[str, ...]
+
+
+def address_record(name: str, address: IPv4Address, kind: str) -> tuple[RecordSet, ...]:
+    """Make the answer about a ``name`` that has one address and nothing else."""
+    return (RecordSet(name, "A", _TTL_SECONDS, (str(address),)),) if kind == "A" else ()
+
+
+def zone_name(project: str, zone: str) -> ResourceName:
+    """Name a managed zone."""
+    return ResourceName(ZONES, f"projects/{project}/managedZones/{zone}")
+
+
+def record_set_name(zone: ResourceName, name: str, kind: str) -> ResourceName:
+    """Name a record set of ``zone``."""
+    return ResourceName(RECORD_SETS, f"{zone.path}/rrsets/{name}/{kind}")
+
+
+def records_of(world: World, zone: ResourceName) -> Iterator[Resource]:
+    """List the record sets of ``zone`` by name."""
+    return world.all(RECORD_SETS, f"{zone.path}/rrsets/")
+
+
+def resolve(
+    world: World, network: ResourceName | None, name: str, kind: str = "A"
+) -> tuple[RecordSet, ...] | None:
+    """Resolve ``name`` as somebody in ``network`` sees it, or on the internet when that is None.
+
+    CNAMEs are followed, each in the same order of zones. The answer is empty when the name has nothing of
+    this ``kind``, and None when there is no such name.
+    """
+    found: list[RecordSet] = []
+    for _ in range(_MOST_ALIASES):
+        answer = _resolve_once(world, network, name, kind)
+        if answer is None:
+            return tuple(found) or None
+        found += answer
+        if not answer or kind == "CNAME" or answer[-1].type != "CNAME":
+            break
+        name = answer[-1].texts[0].lower()
+    return tuple(found)
+
+
+def _resolve_once(
+    world: World, network: ResourceName | None, name: str, kind: str
+) -> tuple[RecordSet, ...] | None:
+    private = _closest_zone(world, network.path, name) if network else None
+    if private is not None:
+        peer = private.private.get("peer")
+        if peer:  # the other network's view, without the zones that it is itself shown by peering
+            return _in_peer(world, peer, name, kind)
+        return _in_zone(world, private, name, kind)
+    if (known := _own_address(world, name)) is not None:
+        return address_record(name, known, kind)
+    public = _closest_zone(world, _INTERNET, name)
+    return _in_zone(world, public, name, kind) if public else None
+
+
+def _own_address(world: World, name: str) -> IPv4Address | None:
+    """Find a name that is in nobody's zone: one of Google's, or a third party's."""
+    if name.endswith(_GOOGLES) or name == _ACCOUNTS:
+        return FRONT_END  # a wildcard, as Google's: whether the service exists, HTTP tells
+    site = find_site(world, name.rstrip("."))
+    return site.address if site else None
+
+
+def _in_peer(world: World, network: str, name: str, kind: str) -> tuple[RecordSet, ...] | None:
+    zone = _closest_zone(world, network, name)
+    return _in_zone(world, zone, name, kind) if zone and not zone.private.get("peer") else None
+
+
+def _closest_zone(world: World, where: str, name: str) -> Resource | None:
+    """Find the zone with the longest suffix of ``name``; of several the oldest: it registered first."""
+    labels = name.split(".")
+    for start in range(len(labels) - 1):
+        suffix = ".".join(labels[start:])
+        zones = list(world.by(_BY_VIEW, (where, suffix)))
+        if zones:
+            return min(zones, key=lambda zone: (zone.created, zone.id))
+    return None
+
+
+def _in_zone(world: World, zone: Resource, name: str, kind: str) -> tuple[RecordSet, ...] | None:
+    """Look ``name`` up in one zone, by the wildcard above it when it is not there (RFC 4592)."""
+    origin = zone.body["dnsName"]
+    if _has_name(world, zone, name):
+        return _at(world, zone, name, name, kind)
+    above = name
+    while above != origin:
+        above = above.partition(".")[2]
+        wildcard = f"*.{above}"
+        if _has_name(world, zone, wildcard):
+            return _at(world, zone, wildcard, name, kind)
+        if _has_name(world, zone, above):  # the closest name that exists has no wildcard
+            return None
+    return None
+
+
+def _has_name(world: World, zone: Resource, name: str) -> bool:
+    return next(iter(world.by(_BY_ANCESTOR, (zone.name.path, name))), None) is not None
+
+
+def _at(world: World, zone: Resource, owner: str, name: str, kind: str) -> tuple[RecordSet, ...]:
+    for each in (kind, "CNAME"):
+        found = world.find(record_set_name(zone.name, owner, each))
+        if found is not None:
+            body = found.body
+            return (RecordSet(name, each, int(body.get("ttl", 0)), tuple(body["rrdatas"])),)
+    return ()
+
+
+def _views(zone: Resource) -> Iterator[tuple[str, str]]:
+    """Tell from where a zone is seen: the internet, or each of its networks."""
+    origin = zone.body["dnsName"]
+    if zone.body["visibility"] == "public":
+        yield (_INTERNET, origin)
+    for network in zone.private.get("networks", ()):
+        yield (network, origin)
+
+
+def _ancestors(records: Resource) -> Iterator[tuple[str, str]]:
+    """List the names that exist because of a record set: its own and those between it and its zone."""
+    zone, _, rest = records.name.path.partition("/rrsets/")
+    labels = rest.rpartition("/")[0].split(".")
+    for start in range(len(labels) - 1):
+        yield (zone, ".".join(labels[start:]))
+
+
+_BY_VIEW: Index[Resource] = Index(ZONES, _views)
+_BY_ANCESTOR: Index[Resource] = Index(RECORD_SETS, _ancestors)

@@ -1,0 +1,46 @@
+"""Servers of managed services: which Debian packages each is made of.
+
+Memorystore runs a real redis-server. Its files come from the Debian registry that this machine's apt already
+uses (`fogbank images fetch`), never from Google, and a container runs them like any other image.
+"""
+
+from dataclasses import dataclass
+
+SCRIPT_PACKAGES = (
+    "adduser",
+    "debconf",
+    "dpkg",
+    "init-system-helpers",
+    "lsb-base",
+    "passwd",
+    "sysvinit-utils",
+    "ucf",
+    "usr-is-merged",
+    "usrmerge",
+)
+"""What packages need only while they are installed on a machine: their scripts never run here."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerImage:
+    """An image made of ``packages`` and what they depend on, without ``assumed`` and what only those need.
+
+    ``users`` are added to its /etc/passwd, with their ids. ``links`` are symbolic links, by absolute path.
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    assumed: tuple[str, ...] = SCRIPT_PACKAGES
+    users: tuple[tuple[str, int], ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def repository(self) -> str:
+        """The repository under which a region's store has it; no registry of that host exists."""
+        return f"debian.fogbank.internal/servers/{self.name}"
+
+
+REDIS = ServerImage("redis", ("redis-server",), users=(("redis", 999),))
+
+SERVER_IMAGES: tuple[ServerImage, ...] = (REDIS,)
+"""All of them: what `fogbank images fetch` fetches."""

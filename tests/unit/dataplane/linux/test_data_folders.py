@@ -1,0 +1,25 @@
+"""What servers keep on the disk."""
+
+import os
+
+import pytest
+
+from fogbank.dataplane.linux.data_folders import DataFolders
+from fogbank.errors import DriverError
+
+
+def test_a_folder_is_made_once_and_is_for_its_owner_alone(tmp_path):
+    folders = DataFolders(tmp_path / "data")
+    assert folders.names() == frozenset()
+    folder = folders.open("redis-a", os.getuid())
+    (folder / "dump").write_text("kept")
+    assert folders.open("redis-a", os.getuid()) == folder
+    assert (folder / "dump").read_text() == "kept"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert folders.names() == {"redis-a"}
+
+
+@pytest.mark.parametrize("name", ["..", "", "a/b", ".hidden"])
+def test_no_name_leads_out_of_the_folder(tmp_path, name):
+    with pytest.raises(DriverError, match="cannot name a data folder"):
+        DataFolders(tmp_path / "data").remove(name)
