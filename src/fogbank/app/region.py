@@ -69,6 +69,8 @@ from fogbank.paths.callers import Callers
 from fogbank.paths.trace import Flow
 from fogbank.resources.authorization import Policies
 from fogbank.resources.clock_offset import stored_offset
+from fogbank.resources.decisions import Decision
+from fogbank.resources.direct_vpc import keep_as_of
 from fogbank.resources.names import ResourceName
 from fogbank.resources.predefined_roles import role_titles
 from fogbank.resources.projects import project_number
@@ -116,6 +118,9 @@ class Region:
         """Start, serve until told to end, end."""
         await self.projects.provision_default_network(
             self._settings.project, self._settings.project_number or None
+        )
+        await self.store.commit(
+            lambda world: Decision(keep_as_of(world, self._settings.as_of, self._clock.now(), _new_id))
         )
         first_pass = asyncio.Event()
         self.loop.after_pass(first_pass.set)

@@ -160,6 +160,8 @@ def _endpoints(
                 address,
                 each.marks | {region_mark(each.region)},
                 each.owner,
+                each.closed,
+                each.nat,
             )
             for each in interfaces
             if (address := addresses.get(each.netns))

@@ -27,6 +27,16 @@ IMAGE_MISSING = "ContainerMissing"
 IMAGE_DENIED = "ContainerPermissionDenied"
 RETIRED = "Retired"
 NETWORK_MISSING = "VpcNetworkNotFound"
+ADDRESSES_EXHAUSTED = "IpSpaceExhausted"
+"""Google's word for it is not known; compute's code is IP_SPACE_EXHAUSTED."""
+
+_FAILED_CHECKS = {
+    IMAGE_MISSING: "ContainerReady",
+    IMAGE_DENIED: "ContainerReady",
+    NETWORK_MISSING: "ResourcesAvailable",
+    ADDRESSES_EXHAUSTED: "ResourcesAvailable",
+}
+"""The condition of a revision that fails beside Ready; any other reason is the container's health."""
 
 V1 = "google.cloud.run.v1."
 """How the types of v1's operations begin."""
@@ -112,7 +122,7 @@ def revision_failed(
     found = _undecided(world, revision)
     if found is None:
         return ()
-    check = "ContainerReady" if reason in {IMAGE_MISSING, IMAGE_DENIED} else "ContainerHealthy"
+    check = _FAILED_CHECKS.get(reason, "ContainerHealthy")
     bad = tuple(condition(type_, "False", now, reason, message) for type_ in ("Ready", check))
     return _told(world, replace(found, body=_with_revision_status(found.body, bad)), now)
 

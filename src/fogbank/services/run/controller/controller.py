@@ -33,7 +33,7 @@ class RunController(Controller):
         self.instances.reconcile()
 
     def status(self) -> Mapping[str, list[dict[str, Any]]]:
-        """List the instances that should run."""
+        """List the instances that should run, and the subnetworks that they have addresses in."""
         rows = [
             {
                 "id": instance.id,
@@ -43,7 +43,7 @@ class RunController(Controller):
             }
             for instance in self.instances.running.values()
         ]
-        return {"instances": rows}
+        return {"instances": rows, "subnetworks": self.instances.subnetworks()}
 
     def explain(self) -> Iterable[tuple[ResourceName, Failure]]:
         """List revisions whose instances do not live."""
