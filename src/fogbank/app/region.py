@@ -20,6 +20,7 @@ from typing import Any
 import uvloop
 
 from fogbank.app.features import features
+from fogbank.app.images import COLLECT_SECONDS, ImageSources
 from fogbank.app.operator.clients import ClientsApi
 from fogbank.app.operator.clock import ClockApi
 from fogbank.app.operator.internet import InternetApi
@@ -68,6 +69,8 @@ from fogbank.paths.callers import Callers
 from fogbank.paths.trace import Flow
 from fogbank.resources.authorization import Policies
 from fogbank.resources.clock_offset import stored_offset
+from fogbank.resources.decisions import Decision
+from fogbank.resources.direct_vpc import keep_as_of
 from fogbank.resources.names import ResourceName
 from fogbank.resources.predefined_roles import role_titles
 from fogbank.resources.projects import project_number
@@ -117,6 +120,9 @@ class Region:
         await self.projects.provision_default_network(
             self._settings.project, self._settings.project_number or None
         )
+        await self.store.commit(
+            lambda world: Decision(keep_as_of(world, self._settings.as_of, self._clock.now(), _new_id))
+        )
         first_pass = asyncio.Event()
         self.loop.after_pass(first_pass.set)
         self._spawn(self.loop.run())
@@ -125,6 +131,7 @@ class Region:
             self._spawn(controller.run())
         self._spawn(forget_operations(self.store, self._clock))
         self._spawn(every(LOOK_SECONDS, Trimmer().trim))
+        self._spawn(every(COLLECT_SECONDS, self.images.collect_soon))
         await self.proxy.serve(self._entered.proxy)
         self._spawn(http_server(self.operator_api)(None, self._entered.operator))
         self._ready = True
@@ -183,6 +190,7 @@ class Region:
             }
         )
         self.registry, images = open_store(places.registry, cache_home())
+        self.images = ImageSources(lambda: self.store.world, self.access, self.registry, places.registry)
         self.namespaces = NetworkNamespaces()
         self.data = DataFolders(places.data, CONTAINERS / "data")
         self.containers = CrunRuntime(
@@ -211,7 +219,7 @@ class Region:
             self.driver,
             self._clock,
             self.logbook,
-            self.registry.resolve,
+            self.images.resolve,
             self.data,
             self.log_entries,
         )
@@ -244,12 +252,14 @@ class Region:
             record=self._note_request,
             vpc_project=Callers(lambda: self.loop.observed).vpc_project,
         )
+        self.registry_server = self.images.serve(self.store, self.identity, self._clock.now, _new_id)
         self.hosts = Hosts(
             {
                 "api": ApiApplication(self.api, self.identity),
                 "accounts": oauth_application(self.identity),
                 "iamcredentials": iamcredentials_application(self.identity),
                 "run": self.ingress,
+                "registry": self.registry_server,
             }
         )
         self.proxy = Proxy(Connections(self.hosts), lambda host: self.authority.tls_context(host, ALPN))
@@ -311,6 +321,7 @@ class Region:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.proxy.close()
         await self.ingress.close()
+        self.registry_server.close()
         await self.loop.close()
         await asyncio.to_thread(self.driver.close)
         await self.store.close()

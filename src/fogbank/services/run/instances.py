@@ -5,14 +5,22 @@ What a container finds in its environment is Google's contract
 instance keeps what was read at its start.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 from fogbank.network.addressing import ANYWHERE, PRIVATE_RANGES
-from fogbank.resources.fleet import Attachment, ConnectorAttachment, Container, FabricAttachment, Instance
+from fogbank.resources.fleet import (
+    Attachment,
+    ConnectorAttachment,
+    Container,
+    FabricAttachment,
+    Instance,
+    SubnetworkAttachment,
+)
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import Egress, Revision, read_revision
-from fogbank.resources.run_jobs import Execution, read_execution
+from fogbank.resources.run_jobs import EXECUTIONS, Execution, read_execution
 from fogbank.resources.vpcaccess import read_connector
 from fogbank.resources.world import Resource, World
 
@@ -61,21 +69,51 @@ def with_pool(instance: Instance, pool: int) -> Instance:
     return replace(instance, attachments=attachments)
 
 
+def with_address(instance: Instance, network: ResourceName, address: IPv4Address, *, nat: bool) -> Instance:
+    """Plug ``instance``, which has Direct VPC egress, into ``network`` with its own ``address``."""
+    runs = _read(instance.definition)
+    if runs.direct_vpc is None:
+        raise ValueError(f"{runs.name} has no Direct VPC egress")
+    attachment = SubnetworkAttachment(
+        network,
+        runs.direct_vpc.subnetwork,
+        address,
+        runs.direct_vpc.tags,
+        _to_vpc(runs.egress),
+        nat,
+    )
+    return replace(instance, attachments=(*instance.attachments, attachment))
+
+
+def _read(definition: Resource) -> Runs:
+    if definition.name.collection == EXECUTIONS:
+        return read_execution(definition)
+    return read_revision(definition)
+
+
+def subnetworks_of(instance: Instance) -> Iterator[ResourceName]:
+    """List the subnetworks in which ``instance`` has an address of its own."""
+    return (each.subnetwork for each in instance.attachments if isinstance(each, SubnetworkAttachment))
+
+
 def network_of(world: World, instance: Instance) -> ResourceName | None:
     """Tell which VPC network ``instance`` has a way into; None when it has none, or its connector is gone."""
     for each in instance.attachments:
         if isinstance(each, ConnectorAttachment):
             found = world.find(each.connector)
             return read_connector(found).network if found else None
+        if isinstance(each, SubnetworkAttachment):
+            return each.network
     return None
 
 
 def _attachments(runs: Runs, index: int, pool: int) -> tuple[Attachment, ...]:
-    if runs.connector is None:
+    """List the ways out that need nothing of a network; Direct VPC egress gets its own by an address."""
+    if runs.connector is None and runs.direct_vpc is None:
         return (FabricAttachment(index, pool, (ANYWHERE,)),)
     to_vpc = _to_vpc(runs.egress)
-    by_pool = () if ANYWHERE in to_vpc else (ANYWHERE,)
-    return (FabricAttachment(index, pool, by_pool), ConnectorAttachment(runs.connector, to_vpc))
+    fabric = FabricAttachment(index, pool, () if ANYWHERE in to_vpc else (ANYWHERE,))
+    return (fabric, ConnectorAttachment(runs.connector, to_vpc)) if runs.connector else (fabric,)
 
 
 def _to_vpc(egress: Egress) -> tuple[IPv4Network, ...]:

@@ -65,7 +65,7 @@ class RunController(Controller):
         return self.instances.at(place) or self.tasks.at(place)
 
     def status(self) -> Mapping[str, list[dict[str, Any]]]:
-        """List the instances that should run."""
+        """List the instances that should run, and the subnetworks that they have addresses in."""
         rows = [
             {
                 "id": instance.id,
@@ -75,7 +75,11 @@ class RunController(Controller):
             }
             for instance in self.instances.running.values()
         ]
-        return {"instances": rows, "tasks": [_task_row(each) for each in self.tasks.attempts.values()]}
+        return {
+            "instances": rows,
+            "tasks": [_task_row(each) for each in self.tasks.attempts.values()],
+            "subnetworks": self.instances.subnetworks(),
+        }
 
     def explain(self) -> Iterable[tuple[ResourceName, Failure]]:
         """List revisions whose instances do not live, and executions whose tasks cannot start."""

@@ -68,6 +68,10 @@ class RunLog:
         )
         self._append(instance, SYSTEM, {"textPayload": text, "severity": "ERROR"})
 
+    def not_started(self, instance: InstanceState, why: str) -> None:
+        """Say that an instance could not be started at all."""
+        self._append(instance, SYSTEM, {"textPayload": why, "severity": "ERROR"})
+
     def exited(self, instance: InstanceState, status: int) -> None:
         """Say that a container ended by itself, with an exit status or the negative signal."""
         text = f"Uncaught signal: {-status}" if status < 0 else f"Container called exit({status})."
