@@ -68,7 +68,8 @@ class Ingress:
 
     ``exhausted`` is what the lender raises when no instance frees; ``draw`` gives a number from 0 to 1 for
     each request; ``record`` is told about every request to a service. ``vpc_project`` tells from which
-    project's VPC networks a caller's address is, None for one from anywhere else.
+    project's VPC networks a caller's address is, None for one from anywhere else; ``google_project`` for
+    which project a product of Google's called from an address and a port.
     """
 
     def __init__(
@@ -83,10 +84,11 @@ class Ingress:
         draw: Callable[[], float],
         record: Callable[[RequestRecord], None],
         vpc_project: Callable[[str], str | None] = lambda _address: None,
+        google_project: Callable[[str, int], str | None] = lambda _address, _port: None,
     ) -> None:
         self._world, self._identity, self._clock, self._lender = world, identity, clock, lender
         self._exhausted, self._open_socket, self._draw, self._record = exhausted, open_socket, draw, record
-        self._vpc_project = vpc_project
+        self._vpc_project, self._google_project = vpc_project, google_project
         self._sessions: dict[NetnsName, ClientSession] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -141,7 +143,7 @@ class Ingress:
         world, path, record = self._world(), path_of(exchange.scope), exchange.record
         service = read_service(resource)
         target = pick(service.traffic, tag, self._draw())
-        if target is None or not self._enters(service, record.remote_ip):
+        if target is None or not self._enters(service, exchange.scope.get("client") or ("", 0)):
             return html_answer(error_pages.not_found(), 404)
         verdict = invoker.check(resource, exchange.headers, self._identity)
         if isinstance(verdict, invoker.Refused):
@@ -156,14 +158,17 @@ class Ingress:
         record.revision = revision.name
         return await self._forward(exchange, revision, verdict)
 
-    def _enters(self, service: RunService, caller: str) -> bool:
+    def _enters(self, service: RunService, client: tuple[str, int]) -> bool:
         """Return whether the service's ingress lets a caller in, whoever it is.
 
         Internal are the VPC networks of the service's own project (behaviour/cloud-run.md#ingress). A request
-        from an instance is so when its egress sends it through the VPC, and not by the egress pool.
+        from an instance is so when its egress sends it through the VPC, and not by the egress pool. So is one
+        that Cloud Scheduler sends for a job of that project.
         """
         if service.ingress in _INTERNAL:
-            return self._vpc_project(caller) == service.name.project
+            address, port = client[0], client[1]
+            callers = (self._vpc_project(address), self._google_project(address, port))
+            return service.name.project in callers
         return service.ingress == "all"
 
     async def _forward(
