@@ -82,6 +82,7 @@ from fogbank.servers.metadata import InstanceFacts, metadata_application
 from fogbank.servers.sites import Sites
 from fogbank.services.contract import catalogue_of
 from fogbank.services.run.controller import RunController
+from fogbank.services.run.controller.controller import Occupant
 from fogbank.services.run.controller.request_queue import NoCapacity
 from fogbank.services.run.instances import network_of
 from fogbank.settings import Folders, Settings, cache_home
@@ -224,8 +225,8 @@ class Region:
         )
         self._backends = {each.service.name: each.backend(runtime) for each in manifests() if each.backend}
         self.controllers = tuple(each.controller(runtime) for each in manifests() if each.controller)
-        run = next(each for each in self.controllers if isinstance(each, RunController))
-        self.instances, self.run_log = run.instances, run.log
+        self.run_controller = next(each for each in self.controllers if isinstance(each, RunController))
+        self.run_log = self.run_controller.log
 
     def _make_front_end(self) -> None:
         self.api = Api(
@@ -244,7 +245,7 @@ class Region:
             lambda: self.store.world,
             self.identity,
             self._clock,
-            self.instances,
+            self.run_controller.instances,
             exhausted=NoCapacity,
             open_socket=self.driver.open_socket,
             draw=random.random,
@@ -370,23 +371,27 @@ class Region:
         )
 
     def _facts(self, address: IPv4Address) -> InstanceFacts | None:
-        index = int(address) - int(FABRIC_INSTANCES.network_address)
-        instance = self.instances.at(index)
-        if instance is None:
+        occupant = self._occupant(address)
+        if occupant is None:
             return None
-        project = instance.revision.name.project
+        runs = occupant.runs
+        project = runs.name.project
         return InstanceFacts(
-            instance_id=instance.id,
+            instance_id=occupant.id,
             project=project,
             project_number=project_number(self.store.world, project),
-            region=instance.revision.region,
-            service_account=instance.revision.service_account,
+            region=runs.region,
+            service_account=runs.service_account,
         )
 
     def _network_of(self, address: IPv4Address) -> ResourceName | None:
         """Tell in which VPC network an instance of the serverless fabric sees private zones."""
-        instance = self.instances.at(int(address) - int(FABRIC_INSTANCES.network_address))
-        return network_of(self.store.world, instance.spec) if instance else None
+        occupant = self._occupant(address)
+        return network_of(self.store.world, occupant.spec) if occupant else None
+
+    def _occupant(self, address: IPv4Address) -> Occupant | None:
+        """Find whose an address of the serverless fabric is."""
+        return self.run_controller.at(int(address) - int(FABRIC_INSTANCES.network_address))
 
     def _send_probe(self, flow: Flow, watch: frozenset[NetnsName]) -> ProbeResult:
         return probe(
