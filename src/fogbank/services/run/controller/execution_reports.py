@@ -61,7 +61,7 @@ class ExecutionReports:
         generation = job.body["metadata"]["generation"]
         container = job.body["spec"]["template"]["spec"]["template"]["spec"]["containers"][0]
         try:
-            known = await self._resolve(container["image"]) is not None
+            known = await self._resolve(job.name.project, container["image"]) is not None
             told = convergence.image_found if known else convergence.image_unknown
             await self._commit(lambda world: told(world, job.name, generation, self._runtime.clock.now()))
         finally:
@@ -71,10 +71,10 @@ class ExecutionReports:
         if found is not None and found.body["metadata"]["generation"] != generation:
             self._check_job(found)
 
-    async def _resolve(self, image: str) -> str | None:
-        """Return the digest of an image; None when nobody knows it."""
+    async def _resolve(self, project: str, image: str) -> str | None:
+        """Return the digest of an image as ``project`` reads it; None when nobody knows it, or it may not."""
         try:
-            return await asyncio.to_thread(self._runtime.resolve_image, image)
+            return await asyncio.to_thread(self._runtime.resolve_image, image, project)
         except DriverError as error:
             log.warning("image %s: %s", image, error)
             return None
@@ -88,7 +88,7 @@ class ExecutionReports:
     async def _import(self, execution: Execution) -> None:
         name, clock = execution.name, self._runtime.clock
         try:
-            digest = await self._resolve(execution.image)
+            digest = await self._resolve(name.project, execution.image)
             if digest is None:
                 await self._commit(lambda world: convergence.image_missing(world, name, clock.now()))
             else:
