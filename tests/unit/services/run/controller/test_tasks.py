@@ -56,7 +56,7 @@ class Region:
         )  # fmt: skip
         self.tasks = Tasks("run.jobs", runtime, Places(places))
 
-    def _resolve(self, reference: str) -> str:
+    def _resolve(self, reference: str, _project: str) -> str:
         if reference.endswith("missing"):
             raise DriverError(f"no image {reference}")
         return DIGEST
