@@ -87,7 +87,8 @@ def test_article_003_a_schedule_calls_a_private_service_which_fetches_from_a_par
     region.fogbank("internet", "add", PARTNER, "--allow", f"{address}/32")
     shown = region.gcloud_json(
         "run", "deploy", "sync", "--image=us-docker.pkg.dev/fogbank/samples/netcheck", IN,
-        "--ingress=internal", "--no-allow-unauthenticated", "--network=vpc", "--subnet=run", "--vpc-egress=all-traffic",
+        "--ingress=internal", "--no-allow-unauthenticated", "--network=vpc", "--subnet=run",
+        "--vpc-egress=all-traffic",
     )  # fmt: skip
     url = shown["status"]["url"]
     region.gcloud("iam", "service-accounts", "create", "syncer")

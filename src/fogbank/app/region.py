@@ -11,6 +11,7 @@ import os
 import random
 import secrets
 import signal
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Mapping
@@ -59,13 +60,14 @@ from fogbank.frontend.iam.accounts import WorldDirectory, operator_account
 from fogbank.frontend.iam.iamcredentials import iamcredentials_application
 from fogbank.frontend.iam.identity import open_identity
 from fogbank.frontend.iam.oauth import oauth_application
-from fogbank.frontend.ingress.application import Ingress
+from fogbank.frontend.ingress.application import VPC_PROJECT, Ingress
 from fogbank.frontend.ingress.exchange import RequestRecord
 from fogbank.frontend.pki.authority import open_authority
 from fogbank.lowering.compiler import Compiler
+from fogbank.lowering.netns_names import project_of_google_netns
 from fogbank.network.addressing import FABRIC_INSTANCES
 from fogbank.network.packet_captures import ProbeResult
-from fogbank.network.topology import NetnsName
+from fogbank.network.topology import Listener, NetnsName
 from fogbank.paths.callers import Callers
 from fogbank.paths.trace import Flow
 from fogbank.resources.authorization import Policies
@@ -187,7 +189,7 @@ class Region:
                 "metadata": http_server(metadata_application(self.identity, self._facts)),
                 "resolver": resolver.serve,
                 "site": internet.serve,
-                "front-end": http_server(self._to_google, self.authority.listener_context),
+                "front-end": self._serve_google,
             }
         )
         self.registry, images = open_store(places.registry, cache_home())
@@ -273,9 +275,14 @@ class Region:
         )
         self.proxy = Proxy(Connections(self.hosts), lambda host: self.authority.tls_context(host, ALPN))
 
-    async def _to_google(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request from inside the world to a host of Google's: a service or an API."""
-        await self.hosts(scope, receive, send)
+    async def _serve_google(self, listener: Listener, opened: socket.socket) -> None:
+        """Serve requests from inside the world to hosts of Google's: services and APIs."""
+        project = project_of_google_netns(listener.netns)
+
+        async def to_google(scope: Scope, receive: Receive, send: Send) -> None:
+            await self.hosts({**scope, VPC_PROJECT: project}, receive, send)
+
+        await http_server(to_google, self.authority.listener_context)(listener, opened)
 
     def _make_operator_api(self) -> None:
         settings, store, loop, controllers = self._settings, self.store, self.loop, self.controllers

@@ -22,6 +22,7 @@ APIS: tuple[str, ...] = (
     "redis",
     "run",
     "secretmanager",
+    "servicenetworking",
     "serviceusage",
     "spanner",
     "vpcaccess",

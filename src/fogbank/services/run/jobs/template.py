@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from fogbank.errors import ApiError, not_built
+from fogbank.resources.direct_vpc import NETWORK_INTERFACES
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call
@@ -89,7 +90,10 @@ def check_runnable(world: World, call: Call, job: ResourceName, template: Json) 
     check_labels(template["metadata"].get("labels", {}))
     spec, task = template["spec"], template["spec"]["template"]["spec"]
     with _fields_of_a_job():
-        check_environment(world, call, job, template["metadata"].get("annotations", {}), task)
+        annotations = template["metadata"].get("annotations", {})
+        check_environment(world, call, job, annotations, task)
+        if annotations.get(NETWORK_INTERFACES):
+            raise not_built(f"Direct VPC egress of Cloud Run jobs ({NETWORK_INTERFACES})")
         container = only_container(task["containers"])
         if "livenessProbe" in container:
             raise bad_request("spec.template.spec.containers[0].livenessProbe: a job has no liveness probe.")
