@@ -161,27 +161,23 @@ def delete(world: World, call: Call) -> Decision:
 
 
 def pause(world: World, call: Call) -> Decision:
-    """Have a job wait until it is resumed."""
-    found = _in_state(world, call, "ENABLED")
+    """Have a job wait until it is resumed; one that waits already goes on to."""
+    found = find(world, call)
     private = {key: value for key, value in found.private.items() if key != "retry"}
     job = replace(found.with_body(state="PAUSED"), private=private)
     return Decision((Put(job),), answer=job.body)
 
 
 def resume(world: World, call: Call) -> Decision:
-    """Have a paused job run by its schedule again; what it missed is not made up for."""
-    job = scheduled(_in_state(world, call, "PAUSED").with_body(state="ENABLED"), call.now)
-    return Decision((Put(job),), answer=job.body)
+    """Have a paused job run by its schedule again; what it missed is not made up for.
 
-
-def _in_state(world: World, call: Call, state: str) -> Resource:
+    One that is not paused stays as it is: Terraform resumes every job that it has made.
+    """
     found = find(world, call)
-    if found.body["state"] != state:
-        raise ApiError(
-            400, f"Job must be in state {state}, not {found.body['state']}.", "FAILED_PRECONDITION",
-            "failedPrecondition",
-        )  # fmt: skip
-    return found
+    if found.body["state"] != "PAUSED":
+        return Decision(answer=found.body)
+    job = scheduled(found.with_body(state="ENABLED"), call.now)
+    return Decision((Put(job),), answer=job.body)
 
 
 def run(world: World, call: Call) -> Decision:

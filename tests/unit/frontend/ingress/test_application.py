@@ -98,7 +98,7 @@ class Stage:
 async def stage(region):
     stages = []
 
-    async def make(script=OK, *members, draw=0.0, vpc=None, **service):
+    async def make(script=OK, *members, draw=0.0, vpc=None, sender=None, **service):
         add_service(region, **service)
         if members:
             open_to(region, *members)
@@ -116,6 +116,7 @@ async def stage(region):
             draw=lambda: draw,
             record=records.append,
             vpc_project=lambda address: vpc if address == "127.0.0.1" else None,
+            google_project=lambda address, port: sender if (address, port) == ("192.0.2.1", 4711) else None,
         )
         stages.append((ingress, server, container))
         return Stage(region, container, ingress, records)
@@ -276,6 +277,21 @@ async def test_inside_are_the_networks_of_the_services_own_project(stage, ingres
 async def test_inside_is_who_comes_by_private_google_access_from_the_services_project(stage, project, status):
     web = await stage(OK, "allUsers", **{"run.googleapis.com/ingress": "internal"})
     assert (await web.get(**{VPC_PROJECT: project})).status == status
+
+
+@pytest.mark.parametrize(
+    ("client", "sender", "status"),
+    [
+        (("192.0.2.1", 4711), "demo", 200),
+        (("192.0.2.1", 4711), "other", 404),
+        (("192.0.2.1", 4712), "demo", 404),
+        (("198.51.100.7", 4711), "demo", 404),
+    ],
+)
+async def test_inside_is_what_google_sends_for_the_services_project(stage, client, sender, status):
+    web = await stage(OK, "allUsers", sender=sender, **{"run.googleapis.com/ingress": "internal"})
+    forged = [("x-cloudscheduler", "true")]
+    assert (await web.get(client=client, headers=forged)).status == status
 
 
 @pytest.mark.parametrize("host", ["other-123.asia-northeast3.run.app", "run.app", f"tag---{HOST}", ""])

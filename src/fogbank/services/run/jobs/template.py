@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from fogbank.errors import ApiError, not_built
-from fogbank.resources.direct_vpc import NETWORK_INTERFACES
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call
@@ -92,8 +91,6 @@ def check_runnable(world: World, call: Call, job: ResourceName, template: Json) 
     with _fields_of_a_job():
         annotations = template["metadata"].get("annotations", {})
         check_environment(world, call, job, annotations, task)
-        if annotations.get(NETWORK_INTERFACES):
-            raise not_built(f"Direct VPC egress of Cloud Run jobs ({NETWORK_INTERFACES})")
         container = only_container(task["containers"])
         if "livenessProbe" in container:
             raise bad_request("spec.template.spec.containers[0].livenessProbe: a job has no liveness probe.")
