@@ -203,7 +203,14 @@ class Region:
         self.logbook = Logbook(self._places.root / "log.jsonl", self._clock)
         self.loop = ControlLoop(self.store, self.driver, Compiler(features()), services(), self._clock)
         runtime = Runtime(
-            self.store, self.loop, self.driver, self._clock, self.logbook, self.registry.resolve, self.data
+            self.store,
+            self.loop,
+            self.driver,
+            self._clock,
+            self.logbook,
+            self.registry.resolve,
+            self.data,
+            self.access,
         )
         self.controllers = tuple(each.controller(runtime) for each in manifests() if each.controller)
         self.instances = next(each for each in self.controllers if isinstance(each, RunController)).instances

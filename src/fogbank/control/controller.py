@@ -16,6 +16,7 @@ from fogbank.control.progress import Failure
 from fogbank.dataplane.driver import Driver, Event
 from fogbank.dataplane.linux.data_folders import DataFolders
 from fogbank.network.topology import NetnsName
+from fogbank.resources.authorization import UNRESTRICTED, Access
 from fogbank.resources.names import ResourceName
 from fogbank.store.store import Store
 
@@ -25,7 +26,8 @@ class Runtime:
     """What a controller may use.
 
     ``resolve_image`` turns an image's reference into its digest: it blocks, so call it in a thread;
-    DriverError when nobody knows the image. ``data`` is what servers keep on the disk.
+    DriverError when nobody knows the image. ``data`` is what servers keep on the disk. ``access`` tells what
+    service accounts may do.
     """
 
     store: Store
@@ -35,6 +37,7 @@ class Runtime:
     logbook: Logbook
     resolve_image: Callable[[str], str]
     data: DataFolders
+    access: Access = UNRESTRICTED
 
 
 @dataclass(frozen=True, slots=True)

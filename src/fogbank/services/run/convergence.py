@@ -5,7 +5,7 @@ revision is ready and stays on the last good one when it fails (behaviour/cloud-
 of the v2 API that wait for the service end here, not when the network is built.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -15,17 +15,27 @@ from fogbank.resources.operations import Operation, OperationError
 from fogbank.resources.run import Readiness, read_revision, ready_condition, revisions_with_connector
 from fogbank.resources.world import Change, Json, Put, PutOperation, Resource, World
 from fogbank.services.run.connectors import connector_missing_message, has_connector
-from fogbank.services.run.objects import condition, find_condition, service_message_v1, with_conditions
+from fogbank.services.run.objects import (
+    condition,
+    find_condition,
+    service_message_v1,
+    with_conditions,
+    without_empty,
+)
 from fogbank.services.run.status import is_settled, revision_bodies, with_status
 from fogbank.services.run.v2.render import service_message
 
 CONTAINER_FAILED = "HealthCheckContainerError"
 IMAGE_MISSING = "ContainerMissing"
+SECRETS_REFUSED = "SecretsAccessCheckFailed"
 RETIRED = "Retired"
 NETWORK_MISSING = "VpcNetworkNotFound"
 
 V1 = "google.cloud.run.v1."
 """How the types of v1's operations begin."""
+
+_FAILED_CHECK = {IMAGE_MISSING: "ContainerReady", SECRETS_REFUSED: "ResourcesAvailable"}
+"""The condition that a failure is about; of the others it is the container's health."""
 
 _CHECKS = ("Active", "ContainerHealthy", "ContainerReady", "ResourcesAvailable")
 
@@ -47,14 +57,19 @@ def image_missing_message(image: str) -> str:
     return f"Image '{image}' not found."
 
 
-def image_resolved(world: World, revision: ResourceName, digest: str, now: datetime) -> tuple[Change, ...]:
-    """Keep what the image was when the revision was made: ``digest`` is ``sha256:…`` or a whole reference."""
+def images_resolved(
+    world: World, revision: ResourceName, digests: Mapping[str, str], now: datetime
+) -> tuple[Change, ...]:
+    """Keep what the images were when the revision was made: ``digests`` by reference."""
     found = world.find(revision)
     if found is None:
         return ()
-    image = read_revision(found).image
-    pullable = f"{repository_of(image)}@{digest}" if digest.startswith("sha256:") else digest
-    statuses = [{"imageDigest": pullable}]
+    read = read_revision(found)
+    pullable = with_digest(read.image, digests[read.image])
+    statuses = [
+        without_empty({"name": each.name, "imageDigest": with_digest(each.image, digests[each.image])})
+        for each in read.containers
+    ]
     body = _with_revision_status(
         found.body,
         (condition("ContainerReady", "True", now),),
@@ -62,6 +77,11 @@ def image_resolved(world: World, revision: ResourceName, digest: str, now: datet
         containerStatuses=statuses,
     )
     return (Put(replace(found, body=body)),)
+
+
+def with_digest(image: str, digest: str) -> str:
+    """Make the pullable reference of ``image``: ``digest`` is ``sha256:…`` or a whole reference."""
+    return f"{repository_of(image)}@{digest}" if digest.startswith("sha256:") else digest
 
 
 def repository_of(image: str) -> str:
@@ -90,7 +110,7 @@ def revision_failed(
     found = _undecided(world, revision)
     if found is None:
         return ()
-    check = "ContainerReady" if reason == IMAGE_MISSING else "ContainerHealthy"
+    check = _FAILED_CHECK.get(reason, "ContainerHealthy")
     bad = tuple(condition(type_, "False", now, reason, message) for type_ in ("Ready", check))
     return _told(world, replace(found, body=_with_revision_status(found.body, bad)), now)
 

@@ -1,30 +1,39 @@
 """What an instance of a revision is: its containers and its ways out, decided when it starts.
 
-What a container finds in its environment is Google's contract
-(https://cloud.google.com/run/docs/container-contract#env-vars). A revision never changes what it runs, so an
-instance keeps what was read at its start.
+A revision never changes what it runs, so an instance keeps what was read at its start.
 """
 
 from dataclasses import replace
 from ipaddress import IPv4Network
+from types import MappingProxyType
 
 from fogbank.network.addressing import ANYWHERE, PRIVATE_RANGES
-from fogbank.resources.fleet import Attachment, ConnectorAttachment, Container, FabricAttachment, Instance
+from fogbank.resources.fleet import Attachment, ConnectorAttachment, FabricAttachment, Instance
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import Egress, Revision, read_revision
 from fogbank.resources.vpcaccess import read_connector
 from fogbank.resources.world import Resource, World
+from fogbank.services.run.instance_containers import containers_of, volumes_of
+from fogbank.services.run.secrets import Values
+
+_NO_SECRETS: Values = MappingProxyType({})
 
 
-def instance_of(identifier: str, revision: Resource, index: int, pool: int) -> Instance:
-    """Make an instance of ``revision`` at place ``index`` of the fabric; ``pool`` as in FabricAttachment."""
+def instance_of(
+    identifier: str, revision: Resource, index: int, pool: int, secrets: Values = _NO_SECRETS
+) -> Instance:
+    """Make an instance of ``revision`` at place ``index`` of the fabric; ``pool`` as in FabricAttachment.
+
+    It has all its containers; which of them may run at first is for ``instance_containers.startable``.
+    """
     read = read_revision(revision)
     return Instance(
         identifier,
         revision.name,
         revision,
         _attachments(read, index, pool),
-        _containers(read),
+        containers_of(read, secrets),
+        volumes=volumes_of(read, secrets),
     )
 
 
@@ -60,26 +69,3 @@ def _to_vpc(egress: Egress) -> tuple[IPv4Network, ...]:
             return (ANYWHERE,)
         case Egress.PRIVATE_RANGES_ONLY:
             return PRIVATE_RANGES
-
-
-def _containers(revision: Revision) -> tuple[Container, ...]:
-    """List the containers of a revision; none until its image is resolved."""
-    if revision.digest is None:
-        return ()
-    given = {
-        "PORT": str(revision.port),
-        "K_SERVICE": revision.service.id,
-        "K_REVISION": revision.name.id,
-        "K_CONFIGURATION": revision.service.id,
-    }
-    return (
-        Container(
-            image=revision.digest.rpartition("@")[2],
-            ports=(revision.port,),
-            command=revision.command,
-            arguments=revision.args,
-            environment=tuple((dict(revision.environment) | given).items()),
-            cpu_millis=revision.cpu_millis,
-            memory_bytes=revision.memory_bytes,
-        ),
-    )

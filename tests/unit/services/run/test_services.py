@@ -18,7 +18,8 @@ from fogbank.resources.projects import (
     service_agent,
     usual_number,
 )
-from fogbank.resources.run import ContainerProbe, read_revision
+from fogbank.resources.run import read_revision
+from fogbank.resources.run_containers import ContainerProbe
 from fogbank.resources.world import Put
 from fogbank.services.run.lists import selects
 
@@ -338,7 +339,7 @@ def test_a_probe_keeps_its_headers_and_refuses_what_is_none(cloud):
         error = cloud.refused(f"{SERVICES}.create", probed(name, value), parent=NAMESPACE, location=REGION)
         assert error.message.startswith("spec.template.spec.containers[0].startupProbe.httpGet.httpHeaders: ")
     cloud.create(probed("X-Probe", "startup"))
-    probe = read_revision(cloud.world.get(cloud.newest())).startup_probe
+    probe = read_revision(cloud.world.get(cloud.newest())).ingress.startup_probe
     assert probe is not None
     assert probe.headers == (("X-Probe", "startup"),)
 
@@ -346,14 +347,14 @@ def test_a_probe_keeps_its_headers_and_refuses_what_is_none(cloud):
 def test_a_liveness_probe_has_its_defaults(cloud):
     cloud.create(knative(container={"livenessProbe": {"httpGet": {"path": "/alive"}, "periodSeconds": 3600}}))
     revision = read_revision(cloud.world.get(cloud.newest()))
-    assert revision.liveness_probe == ContainerProbe(
+    assert revision.ingress.liveness_probe == ContainerProbe(
         "http", 8080, "/alive", initial_delay=0, period=3600, timeout=1, failure_threshold=3
     )
 
 
 def test_of_variables_with_one_name_the_last_counts(cloud):
     cloud.create(knative(container={"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}))
-    assert read_revision(cloud.world.get(cloud.newest())).environment == {"A": "2"}
+    assert read_revision(cloud.world.get(cloud.newest())).ingress.environment == {"A": "2"}
 
 
 def test_gcloud_may_ask_for_permissions_before_the_service_exists(cloud):

@@ -51,7 +51,7 @@ class RunController(Controller):
         """Log what a container writes and how it ends, and replace it."""
         if isinstance(event, Drifted):
             return False
-        instance = self.instances.find(event.name)
+        instance = self.instances.find(event.name.partition(".")[0])
         if instance is None:
             return False
         match event:

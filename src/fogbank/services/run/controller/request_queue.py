@@ -41,7 +41,7 @@ class RequestQueue:
         """Take note that ``instance`` is ready: who waits can have it, and how long it took counts."""
         took = self._clock.seconds() - instance.started
         self._start_seconds += (took - self._start_seconds) / 4
-        self._assign(instance.revision.name)
+        self.assign(instance.revision.name)
 
     @asynccontextmanager
     async def lease(self, revision: ResourceName) -> AsyncIterator[InstanceState]:
@@ -67,7 +67,7 @@ class RequestQueue:
                 return await turn
         except BaseException as end:
             if turn.cancel() or turn.cancelled():
-                self._assign(revision)
+                self.assign(revision)
             else:  # it was their turn in the moment in which they left
                 self._release(revision, turn.result())
             if isinstance(end, TimeoutError):
@@ -81,9 +81,9 @@ class RequestQueue:
             instance.in_flight -= 1
             return
         instances.release(instance)
-        self._assign(revision)
+        self.assign(revision)
 
-    def _assign(self, revision: ResourceName) -> None:
+    def assign(self, revision: ResourceName) -> None:
         """Hand free instances to those who wait, in the order in which they came."""
         queue = self._waiting.pop(revision, None)
         while queue:

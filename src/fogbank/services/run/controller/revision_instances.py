@@ -42,6 +42,10 @@ class RevisionInstances:
         instance.phase = "ready"
         self._push(instance)
 
+    def became_unready(self, instance: InstanceState) -> None:
+        """Let no further request have ``instance``; those that it serves go on."""
+        instance.phase = "unready"
+
     def acquire(self) -> InstanceState | None:
         """Return the least busy instance that has room for a request, now one more; None when none has."""
         heap = self._heap
@@ -60,7 +64,8 @@ class RevisionInstances:
         instance.in_flight -= 1
         if instance.id in self._instances:
             self.in_flight -= 1
-            self._push(instance)
+            if instance.phase == "ready":
+                self._push(instance)
 
     def _push(self, instance: InstanceState) -> None:
         heapq.heappush(self._heap, (instance.in_flight, instance.number, instance))
@@ -70,4 +75,5 @@ class RevisionInstances:
 
     def _is_true(self, entry: tuple[int, int, InstanceState]) -> bool:
         in_flight, _, instance = entry
-        return in_flight == instance.in_flight and instance.id in self._instances
+        serves = instance.phase == "ready" and instance.id in self._instances
+        return serves and in_flight == instance.in_flight

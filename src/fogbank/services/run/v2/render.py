@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fogbank.resources import run
+from fogbank.resources import run, run_containers
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import read_service
 from fogbank.resources.world import Json, Resource
 from fogbank.services.run.objects import CREATOR, MODIFIER, find_condition, without_empty
 from fogbank.services.run.v2 import words
+from fogbank.services.run.v2.volumes import Aliases, render_mounts, render_variables, render_volume
 
 SERVICE_TYPE = "google.cloud.run.v2.Service"
 REVISION_TYPE = "google.cloud.run.v2.Revision"
@@ -127,20 +128,47 @@ def _render_content(annotations: Mapping[str, str], spec: Json, place: ResourceN
     if "connector" in access:
         access["connector"] = run.connector_name(access["connector"], place.project, place.region or "").path
     extra = words.render_words(words.CONTAINER, annotations)
+    aliases = Aliases(annotations.get(run_containers.SECRET_ALIASES, ""))
+    answering = run_containers.ingress_container(spec)
     return {
         "annotations": words.own_words(annotations),
         **fields,
         "timeout": f"{spec['timeoutSeconds']}s",
         "serviceAccount": spec["serviceAccountName"],
         "maxInstanceRequestConcurrency": spec["containerConcurrency"],
-        "containers": [_render_container(c, extra) for c in spec["containers"]],
+        "containers": [
+            _render_container(
+                c, extra if c is answering else {}, aliases, run_containers.read_dependencies(annotations)
+            )
+            for c in spec["containers"]
+        ],
+        "volumes": [render_volume(each, aliases) for each in spec.get("volumes", ())],
     }
 
 
-def _render_container(container: Json, extra: Mapping[str, Any]) -> Json:
-    resources = {"limits": container["resources"]["limits"], **{k: v for k, v in extra.items() if v}}
-    same = ("name", "image", "command", "args", "env", "ports", "workingDir", "startupProbe", "livenessProbe")
-    return without_empty({key: container.get(key) for key in same} | {"resources": resources})
+_AS_IN_V1 = (
+    "name",
+    "image",
+    "command",
+    "args",
+    "ports",
+    "workingDir",
+    "startupProbe",
+    "livenessProbe",
+    "readinessProbe",
+)
+
+
+def _render_container(
+    container: Json, extra: Mapping[str, Any], aliases: Aliases, waiting: Mapping[str, list[str]]
+) -> Json:
+    fields = {
+        "resources": {"limits": container["resources"]["limits"], **{k: v for k, v in extra.items() if v}},
+        "env": list(render_variables(container.get("env", ()), aliases)),
+        "volumeMounts": render_mounts(container.get("volumeMounts", ())),
+        "dependsOn": waiting.get(container.get("name", "")),
+    }
+    return without_empty({key: container.get(key) for key in _AS_IN_V1} | fields)
 
 
 def render_revision(revision: Resource) -> Json:
