@@ -51,10 +51,11 @@ def worlds(port_counts: Sequence[int] = PORT_COUNTS, *, even: bool = False) -> s
     Hypothesis likes small and repeated values, which makes good failures; ``even`` draws are as likely as
     one another, which meets more of the interesting combinations, and do not shrink.
     """
-    return st.randoms(use_true_random=even).map(lambda random: _world(random, port_counts))
+    return st.randoms(use_true_random=even).map(lambda random: draw_world(random, port_counts))
 
 
-def _world(random: Random, port_counts: Sequence[int]) -> Drawn:
+def draw_world(random: Random, port_counts: Sequence[int] = PORT_COUNTS) -> Drawn:
+    """Draw a World and its fleet."""
     networks = ["default", "other"][: random.choice([1, 1, 2])]
     subnets = [
         (f"s{n}", cidr, random.choice(networks), random.choice([R, R, R, OTHER_REGION]))

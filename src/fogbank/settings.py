@@ -82,6 +82,11 @@ class Folders:
         return self.root / "fogbank.log"
 
     @property
+    def log_entries(self) -> Path:
+        """What Cloud Logging has: SQLite."""
+        return self.root / "logs.sqlite"
+
+    @property
     def registry(self) -> Path:
         """Images: an OCI layout."""
         return self.root / "registry"

@@ -197,6 +197,8 @@ def small() -> list[Element]:
 
 def keeps_the_contract(driver: Driver) -> None:
     a_netns_takes_everything_inside_along(driver)
+    a_link_takes_along_what_stands_on_its_ends(driver)
+    a_link_is_not_made_where_a_device_has_its_name(driver)
     a_failure_stops_nothing_else(driver)
     what_failed_is_not_observed_and_can_be_tried_again(driver)
     counters_are_of_every_link_that_ends_there(driver)
@@ -212,6 +214,29 @@ def a_netns_takes_everything_inside_along(driver: Driver) -> None:
     assert [type(element_of(action)) for action in actions] == [PortSecurity, Route, NetworkNamespace]
     assert [outcome.error for outcome in driver.apply(actions)] == [None, None, None]
     assert driver.observe().elements == rest.elements
+    converge(driver, Topology())
+
+
+def a_link_takes_along_what_stands_on_its_ends(driver: Driver) -> None:
+    converge(driver, Topology.of(small()))
+    (link,) = driver.observe().of_kind(Link)
+    (outcome,) = driver.apply([Remove(link)])
+    assert outcome.error is None
+    rest = Topology.of(e for e in small() if not isinstance(e, Link | Address | Route))
+    assert driver.observe().elements == rest.elements
+    converge(driver, Topology.of(small()))
+    converge(driver, Topology())
+
+
+def a_link_is_not_made_where_a_device_has_its_name(driver: Driver) -> None:
+    one, other = (
+        Link(Port(ROUTER, DeviceName(f"to-{netns[-1]}")), Port(netns, DeviceName("eth0"))) for netns in (A, B)
+    )
+    moved = replace(other, right=one.right)
+    converge(driver, Topology.of([*map(NetworkNamespace, (ROUTER, A, B)), one]))
+    (outcome,) = driver.apply([Create(moved)])
+    assert outcome.error is not None
+    assert moved not in driver.observe()
     converge(driver, Topology())
 
 

@@ -83,6 +83,7 @@ from fogbank.services.run.controller.request_queue import NoCapacity
 from fogbank.services.run.instances import network_of
 from fogbank.settings import Folders, Settings, cache_home
 from fogbank.store.journal import Journal
+from fogbank.store.log_entries import LogEntries
 from fogbank.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -177,7 +178,7 @@ class Region:
                 "metadata": http_server(metadata_application(self.identity, self._facts)),
                 "resolver": resolver.serve,
                 "site": internet.serve,
-                "front-end": http_server(self._to_services, self.authority.listener_context),
+                "front-end": http_server(self._to_google, self.authority.listener_context),
             }
         )
         self.registry, images = open_store(places.registry, cache_home())
@@ -202,6 +203,7 @@ class Region:
     def _make_control(self) -> None:
         self.logbook = Logbook(self._places.root / "log.jsonl", self._clock)
         self.loop = ControlLoop(self.store, self.driver, Compiler(features()), services(), self._clock)
+        self.log_entries = LogEntries(self._places.log_entries, self._clock.now)
         runtime = Runtime(
             self.store,
             self.loop,
@@ -210,10 +212,13 @@ class Region:
             self.logbook,
             self.registry.resolve,
             self.data,
+            self.log_entries,
             self.access,
         )
+        self._backends = {each.service.name: each.backend(runtime) for each in manifests() if each.backend}
         self.controllers = tuple(each.controller(runtime) for each in manifests() if each.controller)
-        self.instances = next(each for each in self.controllers if isinstance(each, RunController)).instances
+        run = next(each for each in self.controllers if isinstance(each, RunController))
+        self.instances, self.run_log = run.instances, run.log
 
     def _make_front_end(self) -> None:
         self.api = Api(
@@ -226,6 +231,7 @@ class Region:
             observed=lambda: self.loop.observed,
             access=self.access,
             operator=self.identity.operator.email,
+            backends=self._backends,
         )
         self.ingress = Ingress(
             lambda: self.store.world,
@@ -238,8 +244,7 @@ class Region:
             record=self._note_request,
             vpc_project=Callers(lambda: self.loop.observed).vpc_project,
         )
-        self.services = Hosts({"run": self.ingress})
-        hosts = Hosts(
+        self.hosts = Hosts(
             {
                 "api": ApiApplication(self.api, self.identity),
                 "accounts": oauth_application(self.identity),
@@ -247,11 +252,11 @@ class Region:
                 "run": self.ingress,
             }
         )
-        self.proxy = Proxy(Connections(hosts), lambda host: self.authority.tls_context(host, ALPN))
+        self.proxy = Proxy(Connections(self.hosts), lambda host: self.authority.tls_context(host, ALPN))
 
-    async def _to_services(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request from inside the world: of Google's hosts only services are there so far."""
-        await self.services(scope, receive, send)
+    async def _to_google(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request from inside the world to a host of Google's: a service or an API."""
+        await self.hosts(scope, receive, send)
 
     def _make_operator_api(self) -> None:
         settings, store, loop, controllers = self._settings, self.store, self.loop, self.controllers
@@ -310,6 +315,7 @@ class Region:
         await asyncio.to_thread(self.driver.close)
         await self.store.close()
         self.logbook.close()
+        await self.log_entries.close()
         self.site_access_log.close()
 
     def _spawn(self, work: Awaitable[Any]) -> None:
@@ -342,6 +348,7 @@ class Region:
                     )
 
     def _note_request(self, record: RequestRecord) -> None:
+        self.run_log.request(record)
         text = f"{record.method} {record.url} {record.status} {record.latency:.3f}s"
         self.logbook.append(
             f"run/{record.service.id}",

@@ -16,6 +16,7 @@ APIS: tuple[str, ...] = (
     "dns",
     "iam",
     "iamcredentials",
+    "logging",
     "run",
     "secretmanager",
     "serviceusage",

@@ -123,8 +123,9 @@ class Builder:
     def _apply(self, made: Built) -> Built:
         """Do what is planned."""
         outcomes = self._driver.apply(made.plan)
+        done = (outcome.action for outcome in outcomes if outcome.error is None)
         refused = [outcome.action for outcome in outcomes if outcome.error is not None]
-        self._observed = unapplied(self._observed, made.lowered.topology, refused)
+        self._observed = unapplied(self._observed, made.lowered.topology, done, refused)
         return replace(made, outcomes=outcomes, observed=self._observed)
 
     def _preview(self, world: World, fleet: Fleet) -> Plan:

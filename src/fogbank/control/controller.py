@@ -6,7 +6,8 @@ region runs every controller, shows its status, and offers it the events of the 
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from fogbank.clock import Clock
@@ -18,6 +19,7 @@ from fogbank.dataplane.linux.data_folders import DataFolders
 from fogbank.network.topology import NetnsName
 from fogbank.resources.authorization import UNRESTRICTED, Access
 from fogbank.resources.names import ResourceName
+from fogbank.store.log_entries import LogEntries
 from fogbank.store.store import Store
 
 
@@ -26,7 +28,8 @@ class Runtime:
     """What a controller may use.
 
     ``resolve_image`` turns an image's reference into its digest: it blocks, so call it in a thread;
-    DriverError when nobody knows the image. ``data`` is what servers keep on the disk. ``access`` tells what
+    DriverError when nobody knows the image. ``data`` is what servers keep on the disk. ``log_entries`` takes
+    what clients read by the logging API; ``logbook`` what ``fogbank logs`` shows. ``access`` tells what
     service accounts may do.
     """
 
@@ -37,6 +40,7 @@ class Runtime:
     logbook: Logbook
     resolve_image: Callable[[str], str]
     data: DataFolders
+    log_entries: LogEntries = field(default_factory=lambda: LogEntries(None, lambda: datetime.now(UTC)))
     access: Access = UNRESTRICTED
 
 
@@ -45,13 +49,15 @@ class TraceSource:
     """Something that sends packets, where ``fogbank trace`` can start: ``id`` in the namespace ``netns``.
 
     ``resource`` is what a client made of it; ``parts`` are the ids below that name by which a person may
-    choose one of several (a revision's, the instance's own last). A person writes API/NAME/PART.
+    choose one of several (a revision's, the instance's own last). A person writes API/NAME/PART. Names mean
+    what they mean in the VPC network ``network``.
     """
 
     id: str
     netns: NetnsName
     resource: ResourceName
     parts: tuple[str, ...] = ()
+    network: ResourceName | None = None
 
 
 class Controller(Protocol):

@@ -1,8 +1,9 @@
 """A driver that only remembers: the same contract as the Linux one, without a machine.
 
 Everything above the data plane can be tested on it. It refuses what the kernel would refuse because something
-that the table of kinds names is missing (a namespace of a link, the policy of port security), and fails on
-request.
+that the table of kinds names is missing (a namespace of a link, the policy of port security), because what is
+to be made exists, or what is to be changed does not, and fails on request. What goes takes along what the
+kernel drops with it: a link the addresses and routes on its ends, a namespace everything inside.
 """
 
 import socket
@@ -58,33 +59,49 @@ class SimulatedDriver:
 
     def _apply(self, action: Action) -> Outcome:
         self.applied.append(action)
-        why = self.failure(action)
-        if why is None and not isinstance(action, Remove):
-            why = self._missing_part(element_of(action))
+        why = self.failure(action) or self._refusal(action)
         if why is not None:
             return Outcome(action, DriverError(why))
         match action:
             case Create(element=element):
                 self._elements[element.key] = element
-            case Replace(old=old, new=new):
-                self._elements.pop(old.key, None)
+            case Replace(new=new):
                 self._elements[new.key] = new
-            case Remove(element=NetworkNamespace(name=name)):
-                self._remove_netns(name)
             case Remove(element=element):
-                self._elements.pop(element.key, None)
+                self._remove(element)
         return Outcome(action)
 
-    def _remove_netns(self, name: NetnsName) -> None:
-        self._elements = {k: e for k, e in self._elements.items() if name not in namespaces_of(e)}
+    def _refusal(self, action: Action) -> str | None:
+        element = element_of(action)
+        exists = element.key in self._elements
+        if isinstance(action, Create) and exists:
+            return f"{' '.join(element.key)} exists"
+        if not isinstance(action, Create) and not exists:
+            return f"there is no {' '.join(element.key)}"
+        return None if isinstance(action, Remove) else self._missing_part(action, element)
 
-    def _missing_part(self, element: Element) -> str | None:
+    def _remove(self, element: Element) -> None:
+        gone = [element]
+        if isinstance(element, NetworkNamespace):
+            gone += [each for each in self._elements.values() if element.name in namespaces_of(each)]
+        ports = {port for each in gone for port in made_by(each)}
+        keys = {each.key for each in gone}
+        self._elements = {
+            key: each
+            for key, each in self._elements.items()
+            if key not in keys and ports.isdisjoint(kind_of(each).configured_on(each))
+        }
+
+    def _missing_part(self, action: Action, element: Element) -> str | None:
         if isinstance(element, NetworkNamespace):
             return None
         kind = kind_of(element)
         for netns in namespaces_of(element):
             if not self._has_netns(netns):
                 return f"there is no namespace {netns}"
+        for port in kind.makes(element):
+            if isinstance(action, Create) and self._has_device(port):
+                return f"there is a device {port.device} in {port.netns}"
         for port in kind.configured_on(element):
             if port.device != "lo" and not self._has_device(port):
                 return f"there is no device {port.device} in {port.netns}"

@@ -105,9 +105,14 @@ def _unit(network: ResourceName, step: int, source: str = "") -> UnitKey:
     return (STAGE, network.path, step, source)
 
 
+def failed_network(name: ResourceName, before: VpcNetwork | None, failed: Fragment) -> Changes:
+    """Take away the network as it was lowered last; ``failed`` stands for it."""
+    return _removed(name, before) | {_unit(name, _NETWORK): failed}
+
+
 def _removed(name: ResourceName, before: VpcNetwork | None) -> Changes:
     if before is None:
-        return {}
+        return {_unit(name, _NETWORK): None}
     units = [_unit(name, _NETWORK), _unit(name, _ROUTES)]
     units += [_attachment_unit(name, source) for source in before.members.attached]
     units += [_unit(name, _PORT_SECURITY, _text(source)) for source in before.endpoints]

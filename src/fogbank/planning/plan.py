@@ -80,7 +80,7 @@ def plan(observed: Topology, desired: Topology) -> Plan:
     builds: list[Action] = []
     for element in _in_order(desired, {key for key in changed if key in desired.elements} | again):
         known = observed.elements.get(element.key)
-        if known is None or _is_lost(known, lost_namespaces, lost_ports):
+        if known is None or is_lost(known, lost_namespaces, lost_ports):
             builds.append(Create(element))
         elif known != element:
             builds.append(Replace(known, element))
@@ -126,6 +126,6 @@ def _rank(element: Element) -> int:
     return _RANK[type(element)]
 
 
-def _is_lost(element: Element, namespaces: set[NetnsName], ports: set[Port]) -> bool:
+def is_lost(element: Element, namespaces: set[NetnsName], ports: set[Port]) -> bool:
     """Return whether ``element`` goes by itself when ``namespaces`` and the devices ``ports`` do."""
     return not (namespaces.isdisjoint(namespaces_of(element)) and ports.isdisjoint(ports_of(element)))

@@ -3,6 +3,7 @@
 Forwarding, policies, DNSSEC and query logs are not built.
 """
 
+from fogbank.services.access import iam_methods
 from fogbank.services.contract import List, Read, Service, Write
 from fogbank.services.dns import projects, record_sets, zones
 
@@ -18,6 +19,7 @@ SERVICE = Service(
         "managedZones.patch": Write(zones.patch, "dns.managedZones.update"),
         "managedZones.update": Write(zones.update, "dns.managedZones.update"),
         "managedZones.delete": Write(zones.delete, "dns.managedZones.delete"),
+        **iam_methods("managedZones.", zones.guarded, "dns.managedZones"),
         "managedZoneOperations.get": Read(zones.operation, "dns.managedZoneOperations.get"),
         "managedZoneOperations.list": List(
             zones.operations, "operations", permission="dns.managedZoneOperations.list"

@@ -18,6 +18,7 @@ from fogbank.services.contract import Call, Decision
 from fogbank.services.dns.records import read_name
 from fogbank.services.dns.refusals import bad, exists, invalid, missing
 from fogbank.services.labels import check_labels
+from fogbank.services.segments import segments
 
 CHANGES = "dns.changes"
 OPERATIONS = "dns.managedZoneOperations"
@@ -25,7 +26,16 @@ OPERATIONS = "dns.managedZoneOperations"
 _NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _UNBUILT = ("forwardingConfig", "serviceDirectoryConfig", "nameServerSet")
 _TTL = 21600
-_CHANGEABLE = ("description", "labels", "privateVisibilityConfig", "peeringConfig", "cloudLoggingConfig")
+_CHANGEABLE = (
+    "dnssecConfig",
+    "description",
+    "labels",
+    "privateVisibilityConfig",
+    "peeringConfig",
+    "cloudLoggingConfig",
+)
+_NO_DNSSEC = {"kind": "dns#managedZoneDnsSecConfig", "state": "off"}
+_VISIBLE = "dns#managedZonePrivateVisibilityConfigNetwork"
 _PRIVATE_SERVER = "ns-gcp-private.googledomains.com."
 
 
@@ -87,6 +97,8 @@ def create(world: World, call: Call) -> Decision:
     if body.get("labels"):
         check_labels(body["labels"])
         zone = zone.with_body(labels=body["labels"])
+    if body.get("dnssecConfig"):
+        zone = zone.with_body(dnssecConfig=_NO_DNSSEC)
     if body.get("reverseLookupConfig"):
         zone = zone.with_body(reverseLookupConfig={"kind": "dns#managedZoneReverseLookupConfig"})
     first = tuple(_own_records(zone, call))
@@ -116,7 +128,17 @@ def delete(world: World, call: Call) -> Decision:
         )
     under = f"{zone.name.path}/"
     beside = [Delete(each.name) for kind in (CHANGES, OPERATIONS) for each in world.all(kind, under)]
-    return Decision((*own, *beside, Delete(zone.name)), answer={})
+    policy = Delete(ResourceName("dns.policies", zone.name.path))
+    return Decision((*own, *beside, policy, Delete(zone.name)), answer={})
+
+
+def guarded(world: World, call: Call) -> ResourceName:
+    """Name the policy of the zone that a call of IAM is about."""
+    parts = segments(call)
+    name = zone_name(parts["projects"], parts["managedZones"])
+    if world.find(name) is None:
+        raise missing("managedZone", name.id)
+    return ResourceName("dns.policies", name.path)
 
 
 def is_own(zone: Resource, records: Resource) -> bool:
@@ -148,6 +170,8 @@ def _changed(world: World, call: Call, zone: Resource, given: Json) -> Decision:
     if "labels" in given:
         check_labels(given["labels"] or {})
         changed = changed.with_body(labels=given["labels"] or None)
+    if given.get("dnssecConfig"):
+        changed = changed.with_body(dnssecConfig=_NO_DNSSEC)
     if "cloudLoggingConfig" in given:
         changed = changed.with_body(cloudLoggingConfig=_logging(given))
     if given.get("privateVisibilityConfig") is not None or given.get("peeringConfig") is not None:
@@ -203,7 +227,7 @@ def _with_networks(world: World, call: Call, zone: Resource, body: Json) -> Reso
     ]
     config: Json = {
         "kind": "dns#managedZonePrivateVisibilityConfig",
-        "networks": [_shown_network(each) for each in networks],
+        "networks": [{"kind": _VISIBLE, "networkUrl": each.self_link} for each in networks],
     }
     private: Json = {**zone.private, "networks": [each.path for each in networks]}
     zone = zone.with_body(privateVisibilityConfig=config)
@@ -214,11 +238,6 @@ def _with_networks(world: World, call: Call, zone: Resource, body: Json) -> Reso
         zone = zone.with_body(peeringConfig={"kind": "dns#managedZonePeeringConfig", "targetNetwork": url})
         private["peer"] = target.path
     return replace(zone, private=private)
-
-
-def _shown_network(network: ResourceName) -> Json:
-    kind = "dns#managedZonePrivateVisibilityConfigNetwork"
-    return {"kind": kind, "networkUrl": network.self_link}
 
 
 def _network(world: World, call: Call, url: object, field: str, permission: str) -> ResourceName:

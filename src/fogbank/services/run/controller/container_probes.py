@@ -4,6 +4,7 @@ A container whose start-up probe passed lets those start that wait for it; the i
 have. From then on liveness and readiness are watched (behaviour/cloud-run.md#deployment).
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -13,6 +14,7 @@ from fogbank.control.probing import OpenSocket, fails, follow, passes
 from fogbank.network.topology import NetnsName
 from fogbank.resources.run_containers import ContainerProbe, RunContainer
 from fogbank.services.run.controller.instance_state import InstanceState
+from fogbank.services.run.controller.log_entries import RunLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +33,15 @@ class ContainerProbes:
     def __init__(
         self,
         tasks: BackgroundTasks,
+        *,
         netns: NetnsName,
         address_of: Callable[[int], IPv4Address],
         open_socket: OpenSocket,
+        log: RunLog,
         verdicts: Verdicts,
     ) -> None:
         self._tasks, self._netns, self._address_of = tasks, netns, address_of
-        self._open_socket, self._verdicts = open_socket, verdicts
+        self._open_socket, self._log, self._verdicts = open_socket, log, verdicts
 
     def begin(self, instance: InstanceState, container: str) -> None:
         """Find out when a container of ``instance`` that was just built has started."""
@@ -63,10 +67,16 @@ class ContainerProbes:
 
     async def _start(self, instance: InstanceState, container: RunContainer) -> None:
         probe = container.startup_probe if instance.revision.checks else None
+        now = asyncio.get_running_loop().time
+        began = now()
         place = self._netns, self._address_of(instance.place)
-        if probe is None or await passes(probe, *place, self._open_socket):
+        if probe is None:
+            self._verdicts.started(instance, container.name)
+        elif await passes(probe, *place, self._open_socket):
+            self._log.listens(instance, container.name, probe, now() - began)
             self._verdicts.started(instance, container.name)
         else:
+            self._log.never_listened(instance, container.name, probe)
             why = f"The container{_named(container)} did not listen in time."
             self._verdicts.failed(instance, why)
 

@@ -30,6 +30,7 @@ from fogbank.resources.world import Change, Delete, Put, Resource
 from fogbank.services.run.controller.container_probes import ContainerProbes, Verdicts
 from fogbank.services.run.controller.failures import without_network
 from fogbank.services.run.controller.instance_state import InstanceState
+from fogbank.services.run.controller.log_entries import RunLog
 from fogbank.services.run.controller.places import Places
 from fogbank.services.run.controller.request_queue import RequestQueue
 from fogbank.services.run.controller.revision_instances import RevisionInstances
@@ -69,6 +70,7 @@ class Instances:
         self._runtime = runtime
         self._store, self._loop, self._clock = runtime.store, runtime.loop, runtime.clock
         self._address_of, self._fabric = address_of, fabric
+        self.log = RunLog(runtime.log_entries, runtime.clock)
         self.running: dict[str, InstanceState] = {}
         self.ending: dict[str, InstanceState] = {}
         self._by_place: dict[int, InstanceState] = {}
@@ -87,10 +89,11 @@ class Instances:
         self._secrets = SecretValues(runtime)
         self._probes = ContainerProbes(
             self._tasks,
-            fabric,
-            address_of,
-            runtime.driver.open_socket,
-            Verdicts(self._started_container, self._failed, self._died, self._readiness_changed),
+            netns=fabric,
+            address_of=address_of,
+            open_socket=runtime.driver.open_socket,
+            log=self.log,
+            verdicts=Verdicts(self._started_container, self._failed, self._died, self._readiness_changed),
         )
         self._store.watch_changes(self._world_changed)
         self._loop.after_pass(self._note_built)
@@ -212,7 +215,7 @@ class Instances:
         if found is None or found[1].readiness is Readiness.UNKNOWN:
             return
         wanted = required_instances(self._in_flight(name), self._limits(found[1]))
-        self._start(*found, wanted - len(self._of(name)))
+        self._start(*found, wanted - len(self._of(name)), scaled=True)
         self._share.publish()
 
     def _scale(self, name: ResourceName) -> None:
@@ -233,7 +236,7 @@ class Instances:
             wanted = 1
             if any(each.phase == "ready" for each in instances):  # the disk may have refused to say so
                 self._tasks.spawn(self._reports.ready(revision))
-        self._start(resource, revision, wanted - len(instances))
+        self._start(resource, revision, wanted - len(instances), scaled=bool(self._in_flight(name)))
         self._retire_surplus(instances, len(instances) - wanted)
 
     def _limits(self, revision: Revision) -> Limits:
@@ -247,7 +250,7 @@ class Instances:
     def _in_flight(self, name: ResourceName) -> int:
         return self._of(name).in_flight + self._request_queue.waiting(name)
 
-    def _start(self, resource: Resource, revision: Revision, count: int) -> None:
+    def _start(self, resource: Resource, revision: Revision, count: int, *, scaled: bool) -> None:
         """Start ``count`` instances, or as many as may be."""
         if count <= 0 or (values := self._read_secrets(revision)) is None:
             return
@@ -259,9 +262,9 @@ class Instances:
                 self._crowded_out.setdefault(revision.name, self._clock.now())
                 return
             self._crowded_out.pop(revision.name, None)
-            self._start_at(place, resource, revision, values)
+            self.log.started(self._start_at(place, resource, revision, values), scaled=scaled)
 
-    def _start_at(self, place: int, resource: Resource, revision: Revision, values: Values) -> None:
+    def _start_at(self, place: int, resource: Resource, revision: Revision, values: Values) -> InstanceState:
         self._started += 1
         now = self._clock.seconds()
         identifier = f"{revision.name.id}-{secrets.token_hex(4)}"
@@ -274,6 +277,7 @@ class Instances:
         self.running[identifier] = self._by_place[place] = instance
         self._by_revision.setdefault(revision.name, RevisionInstances()).add(instance)
         self._share.put(spec)
+        return instance
 
     def _read_secrets(self, revision: Revision) -> Values | None:
         """Read what instances of ``revision`` need; None when they may not have it, which is then shown."""
