@@ -20,6 +20,7 @@ from typing import Any
 import uvloop
 
 from fogbank.app.features import features
+from fogbank.app.images import COLLECT_SECONDS, ImageSources
 from fogbank.app.operator.clients import ClientsApi
 from fogbank.app.operator.clock import ClockApi
 from fogbank.app.operator.internet import InternetApi
@@ -124,6 +125,7 @@ class Region:
             self._spawn(controller.run())
         self._spawn(forget_operations(self.store, self._clock))
         self._spawn(every(LOOK_SECONDS, Trimmer().trim))
+        self._spawn(every(COLLECT_SECONDS, self.images.collect_soon))
         await self.proxy.serve(self._entered.proxy)
         self._spawn(http_server(self.operator_api)(None, self._entered.operator))
         self._ready = True
@@ -182,6 +184,7 @@ class Region:
             }
         )
         self.registry, images = open_store(places.registry, cache_home())
+        self.images = ImageSources(lambda: self.store.world, self.access, self.registry, places.registry)
         self.namespaces = NetworkNamespaces()
         self.data = DataFolders(places.data, CONTAINERS / "data")
         self.containers = CrunRuntime(
@@ -210,7 +213,7 @@ class Region:
             self.driver,
             self._clock,
             self.logbook,
-            self.registry.resolve,
+            self.images.resolve,
             self.data,
             self.log_entries,
             self.access,
@@ -244,12 +247,14 @@ class Region:
             record=self._note_request,
             vpc_project=Callers(lambda: self.loop.observed).vpc_project,
         )
+        self.registry_server = self.images.serve(self.store, self.identity, self._clock.now, _new_id)
         self.hosts = Hosts(
             {
                 "api": ApiApplication(self.api, self.identity),
                 "accounts": oauth_application(self.identity),
                 "iamcredentials": iamcredentials_application(self.identity),
                 "run": self.ingress,
+                "registry": self.registry_server,
             }
         )
         self.proxy = Proxy(Connections(self.hosts), lambda host: self.authority.tls_context(host, ALPN))
@@ -311,6 +316,7 @@ class Region:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.proxy.close()
         await self.ingress.close()
+        self.registry_server.close()
         await self.loop.close()
         await asyncio.to_thread(self.driver.close)
         await self.store.close()

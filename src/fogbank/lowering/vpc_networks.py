@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from fogbank.lowering.cloud_nat import held_blocks, nat_fragments
-from fogbank.lowering.endpoints import Endpoint
+from fogbank.lowering.endpoints import Endpoint, region_mark
 from fogbank.lowering.feature import NetworkContext
 from fogbank.lowering.firewall import (
     DIRECTIONS,
@@ -153,7 +153,14 @@ def _endpoints(
     found: dict[SourceKey, tuple[Endpoint, ...]] = {}
     for source, interfaces in members.interfaces:
         made = tuple(
-            Endpoint(each.netns, name, each.region, address, each.marks, each.owner)
+            Endpoint(
+                each.netns,
+                name,
+                each.region,
+                address,
+                each.marks | {region_mark(each.region)},
+                each.owner,
+            )
             for each in interfaces
             if (address := addresses.get(each.netns))
         )

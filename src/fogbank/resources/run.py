@@ -265,11 +265,6 @@ def revisions_with_connector(world: World, connector: ResourceName) -> Iterator[
     return world.by(_BY_CONNECTOR, connector.path)
 
 
-def revisions_by_connector(world: World) -> Iterator[tuple[str, Resource]]:
-    """List the revisions that send packets through a connector, by its path, each with that path."""
-    return world.ordered(_BY_CONNECTOR)
-
-
 def _service_of(revision: Resource) -> tuple[str, ...]:
     service = revision.body["metadata"]["labels"].get(SERVICE_LABEL)
     return (f"{revision.name.path.partition('/revisions/')[0]}/services/{service}",)

@@ -59,8 +59,8 @@ class Run(Cloud):
 
     def ready(self, name="hello"):
         """Let the newest revision pass its probe."""
-        images = read_revision(self.world.get(self.newest(name))).unresolved
-        digests = dict.fromkeys(images, "sha256:" + "0" * 64)
+        containers = read_revision(self.world.get(self.newest(name))).containers
+        digests = {each.image: "sha256:" + "0" * 64 for each in containers}
         self.make(convergence.images_resolved(self.world, self.newest(name), digests, self.now))
         self.make(convergence.revision_ready(self.world, self.newest(name), self.now))
 

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 
 from fogbank.control.background import BackgroundTasks
-from fogbank.control.controller import Runtime
+from fogbank.control.controller import ImageDenied, Runtime
 from fogbank.errors import DriverError
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
@@ -20,12 +20,12 @@ from fogbank.services.run.objects import log_url
 log = logging.getLogger(__name__)
 
 
-class ImageMissing(Exception):
-    """Nobody knows an image."""
+class _ImageRefused(Exception):
+    """An image that a revision cannot have: Google's ``reason`` and ``message``."""
 
-    def __init__(self, image: str) -> None:
-        super().__init__(image)
-        self.image = image
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason, self.message = reason, message
 
 
 class RevisionReports:
@@ -61,9 +61,8 @@ class RevisionReports:
         try:
             for image in revision.unresolved:
                 digests[image] = await asyncio.to_thread(self._digest_of, revision, image)
-        except ImageMissing as error:
-            message = convergence.image_missing_message(error.image)
-            await self._failed(revision, convergence.IMAGE_MISSING, message)
+        except _ImageRefused as error:
+            await self._failed(revision, error.reason, error.message)
         else:
             await self._commit(
                 lambda world: convergence.images_resolved(world, revision.name, digests, clock.now())
@@ -72,11 +71,17 @@ class RevisionReports:
             self._resolving.discard(revision.name)
 
     def _digest_of(self, revision: Revision, image: str) -> str:
+        project = revision.name.project
         try:
-            return self._runtime.resolve_image(image)
+            return self._runtime.resolve_image(image, project)
+        except ImageDenied as error:
+            message = convergence.image_denied_message(self._runtime.store.world, image, project)
+            raise _ImageRefused(convergence.IMAGE_DENIED, message) from error
         except DriverError as error:
             log.warning("image %s of %s: %s", image, revision.name, error)
-            raise ImageMissing(image) from error
+            raise _ImageRefused(
+                convergence.IMAGE_MISSING, convergence.image_missing_message(image)
+            ) from error
 
     async def secrets_refused(self, revision: Revision, message: str) -> None:
         """Report that an instance of ``revision`` would have secrets that it may not read."""
