@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from fogbank.resources.direct_vpc import DirectVpc, read_direct_vpc
 from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run_containers import RunContainer, RunVolume, read_containers, read_volumes
@@ -20,7 +21,6 @@ POLICIES = "run.policies"
 
 CONNECTOR = "run.googleapis.com/vpc-access-connector"
 EGRESS = "run.googleapis.com/vpc-access-egress"
-NETWORK_INTERFACES = "run.googleapis.com/network-interfaces"
 INGRESS = "run.googleapis.com/ingress"
 MIN_SCALE = "autoscaling.knative.dev/minScale"
 MAX_SCALE = "autoscaling.knative.dev/maxScale"
@@ -78,6 +78,7 @@ class Revision:
     timeout: int
     service_account: str
     connector: ResourceName | None
+    direct_vpc: DirectVpc | None
     egress: Egress
 
     @property
@@ -196,6 +197,7 @@ def read_revision(resource: Resource) -> Revision:
         timeout=int(spec["timeoutSeconds"]),
         service_account=spec["serviceAccountName"],
         connector=connector_name(connector, name.project, name.region or "") if connector else None,
+        direct_vpc=read_direct_vpc(annotations, name.project, name.region or ""),
         egress=read_egress(annotations),
     )
 

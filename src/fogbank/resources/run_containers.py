@@ -140,9 +140,9 @@ def _container(
         mounts=tuple((each["mountPath"], each["name"]) for each in container.get("volumeMounts", ())),
         cpu_millis=cpu_millis(limits["cpu"]),
         memory_bytes=memory_bytes(limits["memory"]),
-        startup_probe=_probe(container, "startupProbe"),
-        liveness_probe=_probe(container, "livenessProbe"),
-        readiness_probe=_probe(container, "readinessProbe"),
+        startup_probe=read_probe(container, "startupProbe"),
+        liveness_probe=read_probe(container, "livenessProbe"),
+        readiness_probe=read_probe(container, "readinessProbe"),
         depends_on=tuple(dependencies.get(name, ())) if name else (),
     )
 
@@ -198,7 +198,8 @@ def read_dependencies(annotations: Mapping[str, str]) -> Mapping[str, list[str]]
     return found
 
 
-def _probe(container: Json, which: str) -> ContainerProbe | None:
+def read_probe(container: Json, which: str) -> ContainerProbe | None:
+    """Read a probe of a container, None when it has none; without a port it tries the container's."""
     probe = container.get(which)
     if probe is None:
         return None

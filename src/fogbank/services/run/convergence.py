@@ -34,6 +34,16 @@ SECRETS_REFUSED = "SecretsAccessCheckFailed"
 IMAGE_DENIED = "ContainerPermissionDenied"
 RETIRED = "Retired"
 NETWORK_MISSING = "VpcNetworkNotFound"
+ADDRESSES_EXHAUSTED = "IpSpaceExhausted"
+"""Google's word for it is not known; compute's code is IP_SPACE_EXHAUSTED."""
+
+_FAILED_CHECKS = {
+    IMAGE_MISSING: "ContainerReady",
+    IMAGE_DENIED: "ContainerReady",
+    NETWORK_MISSING: "ResourcesAvailable",
+    ADDRESSES_EXHAUSTED: "ResourcesAvailable",
+}
+"""The condition of a revision that fails beside Ready; any other reason is the container's health."""
 
 V1 = "google.cloud.run.v1."
 """How the types of v1's operations begin."""
@@ -136,7 +146,7 @@ def revision_failed(
     found = _undecided(world, revision)
     if found is None:
         return ()
-    check = _FAILED_CHECK.get(reason, "ContainerHealthy")
+    check = _FAILED_CHECKS.get(reason, "ContainerHealthy")
     bad = tuple(condition(type_, "False", now, reason, message) for type_ in ("Ready", check))
     return _told(world, replace(found, body=_with_revision_status(found.body, bad)), now)
 
@@ -231,10 +241,13 @@ def _ended(operation: Operation, service: Resource, now: datetime) -> Operation:
 def waiting(world: World, service: ResourceName) -> tuple[Operation, ...]:
     """List the unfinished operations that make or change ``service``."""
     return tuple(
-        operation
-        for operation in world.by(_RUNNING, service.path)
-        if not operation.type.endswith(".DeleteService")
+        operation for operation in running_on(world, service) if not operation.type.endswith(".DeleteService")
     )
+
+
+def running_on(world: World, target: ResourceName) -> tuple[Operation, ...]:
+    """List the unfinished operations on ``target``."""
+    return tuple(world.by(_RUNNING, target.path))
 
 
 def _running_on(operation: Operation) -> tuple[str, ...]:

@@ -1,13 +1,14 @@
 """A revision's template: Google's defaults filled in, and everything refused that no instance could keep.
 
 What a client may write and this region cannot do yet is refused by name instead of being stored without
-effect (GPUs, Cloud SQL connections, Direct VPC egress, …). Containers and volumes have modules of their own.
+effect (GPUs, Cloud SQL connections, …). Containers and volumes have modules of their own.
 """
 
 import re
 
 from fogbank.errors import not_built
 from fogbank.resources.authorization import cannot_act_as
+from fogbank.resources.direct_vpc import NETWORK_INTERFACES
 from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import (
     account_policy_name,
@@ -20,7 +21,6 @@ from fogbank.resources.run import (
     CONNECTOR,
     MAX_SCALE,
     MIN_SCALE,
-    NETWORK_INTERFACES,
     connector_name,
     read_egress,
 )
@@ -29,6 +29,7 @@ from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call
 from fogbank.services.run.connectors import connector_missing_message, has_connector
 from fogbank.services.run.containers import check_containers, complete_containers
+from fogbank.services.run.direct_vpc import check_direct_vpc
 from fogbank.services.run.limits import check_all_limits
 from fogbank.services.run.objects import bad_request, without_empty
 from fogbank.services.run.secret_references import check_aliases
@@ -43,7 +44,6 @@ MAX_NAME = 63
 _REVISION = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _COUNT = re.compile(r"[0-9]{1,9}")
 _LATER_ANNOTATIONS = {
-    NETWORK_INTERFACES: "Direct VPC egress",
     "run.googleapis.com/cloudsql-instances": "Cloud SQL connections",
     "run.googleapis.com/encryption-key": "customer-managed encryption keys",
 }
@@ -92,15 +92,8 @@ def check(world: World, call: Call, service: ResourceName, template: Json) -> No
     """Refuse a completed template that could not become a revision of ``service``."""
     metadata, spec = template["metadata"], template["spec"]
     annotations: Json = metadata.get("annotations", {})
-    _check_vpc(world, call, service, annotations)
-    for key, what in _LATER_ANNOTATIONS.items():
-        if annotations.get(key):
-            raise not_built(f"{what} of Cloud Run ({key})")
-    for key, what in _LATER_FIELDS.items():
-        if spec.get(key):
-            raise not_built(f"{what} of Cloud Run (spec.template.spec.{key})")
-    if "run.googleapis.com/accelerator" in spec.get("nodeSelector", {}):
-        raise not_built("GPUs of Cloud Run")
+    check_environment(world, call, service, annotations, spec)
+    check_direct_vpc(world, call, service, annotations)
     _check_revision_name(service, metadata.get("name"))
     check_scale(annotations, MIN_SCALE, MAX_SCALE)
     containers, volumes = spec["containers"], spec.get("volumes", [])
@@ -117,7 +110,20 @@ def check(world: World, call: Call, service: ResourceName, template: Json) -> No
         raise bad_request(
             f"spec.template.spec.timeoutSeconds: should be between 1 and {MAX_TIMEOUT} inclusive"
         )
-    _check_account(world, call, spec["serviceAccountName"])
+    check_account(world, call, spec["serviceAccountName"])
+
+
+def check_environment(world: World, call: Call, owner: ResourceName, annotations: Json, spec: Json) -> None:
+    """Refuse what nothing that Cloud Run starts for ``owner`` could have around its containers."""
+    _check_vpc(world, call, owner, annotations)
+    for key, what in _LATER_ANNOTATIONS.items():
+        if annotations.get(key):
+            raise not_built(f"{what} of Cloud Run ({key})")
+    for key, what in _LATER_FIELDS.items():
+        if spec.get(key):
+            raise not_built(f"{what} of Cloud Run (spec.template.spec.{key})")
+    if "run.googleapis.com/accelerator" in spec.get("nodeSelector", {}):
+        raise not_built("GPUs of Cloud Run")
 
 
 def _check_vpc(world: World, call: Call, service: ResourceName, annotations: Json) -> None:
@@ -182,7 +188,8 @@ def _may_use(world: World, call: Call, connector: ResourceName, project: str) ->
     )
 
 
-def _check_account(world: World, call: Call, email: str) -> None:
+def check_account(world: World, call: Call, email: str) -> None:
+    """Refuse a service account that the caller may not act as."""
     account = find_account(world, email)
     if account is None:
         raise cannot_act_as(email)

@@ -17,6 +17,7 @@ class InstanceState:
     ``place`` is its place in the serverless fabric, ``number`` counts the instances in the
     order in which they were started. ``pool_drawn`` is when it got its address of the default egress pool.
     ``planned`` are all its containers, of which ``up`` have started; ``unready`` fail their readiness probes.
+    One that ``died`` did not end because it was told to.
     """
 
     spec: Instance
@@ -33,6 +34,12 @@ class InstanceState:
     served: bool = False
     idle_since: float = 0.0
     pool_drawn: float = 0.0
+    died: bool = False
+
+    @property
+    def runs(self) -> Revision:
+        """What it was started for."""
+        return self.revision
 
     @property
     def id(self) -> str:

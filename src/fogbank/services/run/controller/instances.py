@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from ipaddress import IPv4Address
+from typing import Any
 
 from fogbank.control.background import BackgroundTasks
 from fogbank.control.controller import Runtime
@@ -23,10 +25,12 @@ from fogbank.dataplane.driver import WorkloadExited
 from fogbank.lowering.netns_names import FABRIC
 from fogbank.network.addressing import FABRIC_INSTANCES, fabric_address
 from fogbank.network.topology import NetnsName
+from fogbank.resources.fleet import Instance
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import SERVICES, Readiness, Revision
 from fogbank.resources.vpcaccess import CONNECTORS
 from fogbank.resources.world import Change, Delete, Put, Resource
+from fogbank.services.run.controller.addresses import Addresses, Refusal
 from fogbank.services.run.controller.container_probes import ContainerProbes, Verdicts
 from fogbank.services.run.controller.failures import without_network
 from fogbank.services.run.controller.instance_state import InstanceState
@@ -39,7 +43,7 @@ from fogbank.services.run.controller.scaling import Limits, Load, desired_instan
 from fogbank.services.run.controller.secret_values import SecretValues, about_secrets
 from fogbank.services.run.controller.serving import ServingRevisions
 from fogbank.services.run.instance_containers import startable
-from fogbank.services.run.instances import instance_of, with_pool
+from fogbank.services.run.instances import instance_of, subnetworks_of, with_pool
 from fogbank.services.run.secrets import SecretsRefusedError, Values
 
 log = logging.getLogger(__name__)
@@ -65,7 +69,7 @@ class Instances:
         *,
         address_of: Callable[[int], IPv4Address] = fabric_address,
         fabric: NetnsName = FABRIC,
-        places: int = FABRIC_INSTANCES.num_addresses - 1,
+        places: Places | None = None,
     ) -> None:
         self._runtime = runtime
         self._store, self._loop, self._clock = runtime.store, runtime.loop, runtime.clock
@@ -76,7 +80,7 @@ class Instances:
         self._by_place: dict[int, InstanceState] = {}
         self._by_revision: dict[ResourceName, RevisionInstances] = {}
         self._share = FleetShare(name, self._loop)
-        self._places = Places(places)
+        self._places = places or Places(FABRIC_INSTANCES.num_addresses - 1)
         self._restarts = Restarts(self._clock)
         self._serving = ServingRevisions()
         self._request_queue = RequestQueue(self._clock, self._by_revision, self._scale_out)
@@ -95,6 +99,8 @@ class Instances:
             log=self.log,
             verdicts=Verdicts(self._started_container, self._failed, self._died, self._readiness_changed),
         )
+        self._addresses = Addresses(runtime, self._tasks)
+        self._without_address = Restarts(self._clock)
         self._store.watch_changes(self._world_changed)
         self._loop.after_pass(self._note_built)
 
@@ -121,6 +127,7 @@ class Instances:
             for service in services | self._serving.services():
                 self._update(service)
                 yield
+            self._addresses.look()
         for revision in [name for name in self._by_revision if name not in self._serving]:
             self._retire_idle(revision)
             yield
@@ -147,6 +154,7 @@ class Instances:
         for revision in shift.ended:
             self._reports.retired(revision)
             self._restarts.came_up(revision)
+            self._without_address.came_up(revision)
             self._crowded_out.pop(revision, None)
             self._retire_idle(revision)
         for revision in self._serving.of(service):
@@ -163,6 +171,7 @@ class Instances:
         instance = self.running.get(identifier)
         if instance is None or event.requested:  # told though it should run: it is being replaced
             return
+        instance.died = True
         starting = instance.phase == "starting"
         if self._share.ended(identifier, container):
             self._remove(instance)
@@ -182,6 +191,7 @@ class Instances:
         failures = [
             *self._restarts.failures("its containers"),
             *self._without_place(),
+            *self._without_address.failures("an address in its subnetwork"),
             *without_network(self._store.world, self._serving.revisions(), self._clock.now()),
         ]
         return [(name, failure) for name, failure in failures if self._is_promised(name)]
@@ -200,6 +210,10 @@ class Instances:
         """Assign an instance of ``revision``: where to connect. NoCapacity when none frees in time."""
         async with self._request_queue.lease(revision) as instance:
             yield self._fabric, self._address_of(instance.place), instance.revision.port
+
+    def subnetworks(self) -> list[dict[str, Any]]:
+        """List the subnetworks that instances have addresses in, as ``fogbank status`` shows them."""
+        return self._addresses.status()
 
     def at(self, place: int) -> InstanceState | None:
         """Find who has a place in the fabric, also when it is about to end."""
@@ -255,7 +269,7 @@ class Instances:
         if count <= 0 or (values := self._read_secrets(revision)) is None:
             return
         for _ in range(count):
-            if not self._restarts.may_start(revision.name):
+            if not all(each.may_start(revision.name) for each in (self._restarts, self._without_address)):
                 return
             place = self._places.take()
             if place is None:
@@ -276,7 +290,10 @@ class Instances:
         )
         self.running[identifier] = self._by_place[place] = instance
         self._by_revision.setdefault(revision.name, RevisionInstances()).add(instance)
-        self._share.put(spec)
+        if revision.direct_vpc is None:
+            self._share.put(spec)
+        else:
+            self._addresses.ask(spec, revision.direct_vpc.subnetwork, partial(self._addressed, instance))
         return instance
 
     def _read_secrets(self, revision: Revision) -> Values | None:
@@ -298,6 +315,24 @@ class Instances:
                 instance.spec = fresh
                 self._share.put(fresh)
 
+    def _addressed(self, instance: InstanceState, answer: Instance | Refusal) -> None:
+        """Build an instance with Direct VPC egress, now that it has its address; or give it up."""
+        revision = instance.revision
+        if isinstance(answer, Refusal):
+            if instance.id in self.running:
+                self._remove(instance)
+            self._without_address.died(revision.name, answer.message)
+            self.log.not_started(instance, answer.message)
+            self._tasks.spawn(self._reports.without_address(instance.id, revision, answer))
+        else:
+            instance.spec = answer
+            self._without_address.came_up(revision.name)
+        if instance.id in self.running:
+            self._share.put(instance.spec)
+        else:
+            self._gone(instance)
+        self._share.publish()
+
     def _retire_idle(self, revision: ResourceName) -> None:
         for instance in tuple(self._of(revision)):
             if not instance.in_flight:
@@ -315,6 +350,8 @@ class Instances:
     def _retire(self, instance: InstanceState) -> None:
         """Have an instance end; its network stays until its container is gone, which has things to finish."""
         self._remove(instance)
+        if instance.id in self._addresses:  # never built: it goes when the answer comes
+            return
         instance.spec = self._share.end(instance.id)
         self.ending[instance.id] = instance
 
@@ -330,13 +367,16 @@ class Instances:
     def _gone(self, instance: InstanceState) -> None:
         """Let go of what an instance had: its container is no more."""
         self._share.drop(instance.id)
+        for subnetwork in subnetworks_of(instance.spec):
+            self._addresses.ended(instance.id, subnetwork, successor=instance.died)
         del self._by_place[instance.place]
         self._places.give_back(instance.place)
 
     def _redraw_pool(self, instances: Iterable[InstanceState]) -> None:
         now = self._clock.seconds()
         for instance in instances:
-            if now - instance.pool_drawn > POOL_SECONDS and not instance.in_flight:
+            busy = instance.in_flight or instance.id in self._addresses
+            if now - instance.pool_drawn > POOL_SECONDS and not busy:
                 instance.pool_drawn = now
                 instance.spec = with_pool(instance.spec, secrets.randbelow(POOL_SIZE))
                 self._share.put(instance.spec)
@@ -390,12 +430,14 @@ class Instances:
     def _died(self, instance: InstanceState, why: str) -> None:
         """Replace an instance that fails its liveness probe (behaviour/cloud-run.md#deployment)."""
         log.warning("instance %s: %s", instance.id, why)
+        instance.died = True
         self._retire(instance)
         self._restarts.died(instance.revision.name, why)
         self._share.publish()
 
     def _failed(self, instance: InstanceState, why: str) -> None:
         """Give up an instance that did not start."""
+        instance.died = True
         self._retire(instance)
         self._share.publish()
         self._tasks.spawn(self._failed_to_start(instance, why))

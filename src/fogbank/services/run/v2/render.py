@@ -1,6 +1,7 @@
 """Services and revisions as the v2 API shows them."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from fogbank.resources import run, run_containers
@@ -123,27 +124,34 @@ def render_template(template: Json, service: ResourceName) -> Json:
 def _render_content(annotations: Mapping[str, str], spec: Json, place: ResourceName) -> Json:
     """Render what a template and a revision have in common; what goes without saying is shown, too."""
     annotations = {**words.UNWRITTEN, **annotations}
-    fields = words.render_words(words.TEMPLATE, annotations)
-    access = fields.get("vpcAccess", {})
-    if "connector" in access:
-        access["connector"] = run.connector_name(access["connector"], place.project, place.region or "").path
     extra = words.render_words(words.CONTAINER, annotations)
     aliases = Aliases(annotations.get(run_containers.SECRET_ALIASES, ""))
     answering = run_containers.ingress_container(spec)
     return {
         "annotations": words.own_words(annotations),
-        **fields,
+        **render_placed(words.TEMPLATE, annotations, place),
         "timeout": f"{spec['timeoutSeconds']}s",
         "serviceAccount": spec["serviceAccountName"],
         "maxInstanceRequestConcurrency": spec["containerConcurrency"],
         "containers": [
-            _render_container(
+            render_container(
                 c, extra if c is answering else {}, aliases, run_containers.read_dependencies(annotations)
             )
             for c in spec["containers"]
         ],
         "volumes": [render_volume(each, aliases) for each in spec.get("volumes", ())],
     }
+
+
+def render_placed(
+    table: tuple[words.Word, ...], annotations: Mapping[str, str], place: ResourceName
+) -> dict[str, Any]:
+    """Make the fields of a template's annotations; a connector is named in full, as seen from ``place``."""
+    fields = words.render_words(table, annotations)
+    access = fields.get("vpcAccess", {})
+    if "connector" in access:
+        access["connector"] = run.connector_name(access["connector"], place.project, place.region or "").path
+    return fields
 
 
 _AS_IN_V1 = (
@@ -159,9 +167,16 @@ _AS_IN_V1 = (
 )
 
 
-def _render_container(
-    container: Json, extra: Mapping[str, Any], aliases: Aliases, waiting: Mapping[str, list[str]]
+def render_container(
+    container: Json,
+    extra: Mapping[str, Any],
+    aliases: Aliases,
+    waiting: Mapping[str, list[str]] = MappingProxyType({}),
 ) -> Json:
+    """Render a container; ``extra`` are the fields of its resources that annotations stand for.
+
+    ``waiting`` says by name which start after which others.
+    """
     fields = {
         "resources": {"limits": container["resources"]["limits"], **{k: v for k, v in extra.items() if v}},
         "env": list(render_variables(container.get("env", ()), aliases)),
