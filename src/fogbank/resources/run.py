@@ -32,6 +32,7 @@ SERVICE_LABEL = "serving.knative.dev/service"
 URLS = "run.googleapis.com/urls"
 IAM_CHECK_OFF = "run.googleapis.com/invoker-iam-disabled"
 SESSION_AFFINITY = "run.googleapis.com/sessionAffinity"
+DEFAULT_URL_OFF = "run.googleapis.com/default-url-disabled"
 HEALTH_CHECK_OFF = "run.googleapis.com/health-check-disabled"
 
 DEFAULT_PORT = 8080
@@ -141,6 +142,7 @@ class RunService:
     manual_instances: int | None
     ingress: str
     iam_check: bool
+    default_url: bool
 
     def revision(self, identifier: str) -> ResourceName:
         """Name this service's revision ``identifier``."""
@@ -234,6 +236,7 @@ def read_service(resource: Resource) -> RunService:
         manual_instances=int(annotations.get(MANUAL_COUNT, 0)) if is_manual(annotations) else None,
         ingress=annotations.get(INGRESS, "all"),
         iam_check=annotations.get(IAM_CHECK_OFF) != "true",
+        default_url=annotations.get(DEFAULT_URL_OFF, "").lower() != "true",
     )
 
 

@@ -22,6 +22,7 @@ from fogbank.control.periodic import every, in_slices
 from fogbank.control.progress import Failure
 from fogbank.control.restarts import Restarts
 from fogbank.dataplane.driver import WorkloadExited
+from fogbank.frontend.ingress.sessions import Session
 from fogbank.lowering.netns_names import FABRIC
 from fogbank.network.addressing import FABRIC_INSTANCES, fabric_address
 from fogbank.network.topology import NetnsName
@@ -206,9 +207,16 @@ class Instances:
         return found is not None and found[1].readiness is not Readiness.FAILED
 
     @asynccontextmanager
-    async def lease(self, revision: ResourceName) -> AsyncIterator[tuple[NetnsName, IPv4Address, int]]:
-        """Assign an instance of ``revision``: where to connect. NoCapacity when none frees in time."""
-        async with self._request_queue.lease(revision) as instance:
+    async def lease(
+        self, revision: ResourceName, session: Session | None = None
+    ) -> AsyncIterator[tuple[NetnsName, IPv4Address, int]]:
+        """Assign an instance of ``revision``: where to connect. NoCapacity when none frees in time.
+
+        A ``session`` prefers its instance, and is told which one it got.
+        """
+        async with self._request_queue.lease(revision, session.instance if session else "") as instance:
+            if session is not None:
+                session.instance = instance.id
             yield self._fabric, self._address_of(instance.place), instance.revision.port
 
     def subnetworks(self) -> list[dict[str, Any]]:

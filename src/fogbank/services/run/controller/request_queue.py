@@ -44,9 +44,12 @@ class RequestQueue:
         self.assign(instance.revision.name)
 
     @asynccontextmanager
-    async def lease(self, revision: ResourceName) -> AsyncIterator[InstanceState]:
-        """Assign the least busy instance of ``revision``; NoCapacity when none frees in time."""
-        instance = None if revision in self._waiting else self._acquire(revision)
+    async def lease(self, revision: ResourceName, preferred: str = "") -> AsyncIterator[InstanceState]:
+        """Assign an instance of ``revision``: ``preferred`` (its id) or the least busy one.
+
+        NoCapacity when none frees in time.
+        """
+        instance = None if revision in self._waiting else self._acquire(revision, preferred)
         if instance is None:
             instance = await self._wait_for_instance(revision)
         try:
@@ -54,9 +57,9 @@ class RequestQueue:
         finally:
             self._release(revision, instance)
 
-    def _acquire(self, revision: ResourceName) -> InstanceState | None:
+    def _acquire(self, revision: ResourceName, preferred: str = "") -> InstanceState | None:
         instances = self._instances.get(revision)
-        return instances.acquire() if instances else None
+        return instances.acquire(preferred) if instances else None
 
     async def _wait_for_instance(self, revision: ResourceName) -> InstanceState:
         turn: asyncio.Future[InstanceState] = asyncio.get_running_loop().create_future()

@@ -46,8 +46,17 @@ class RevisionInstances:
         """Let no further request have ``instance``; those that it serves go on."""
         instance.phase = "unready"
 
-    def acquire(self) -> InstanceState | None:
-        """Return the least busy instance that has room for a request, now one more; None when none has."""
+    def acquire(self, preferred: str = "") -> InstanceState | None:
+        """Return the least busy instance that has room for a request, now one more; None when none has.
+
+        The instance ``preferred``, by its id, goes before the others when it serves and has room.
+        """
+        known = self._instances.get(preferred)
+        if known is not None and known.phase == "ready" and known.in_flight < known.revision.concurrency:
+            known.in_flight += 1
+            self.in_flight += 1
+            self._push(known)
+            return known
         heap = self._heap
         while heap and not self._is_true(heap[0]):
             heapq.heappop(heap)
