@@ -60,6 +60,12 @@ def test_the_tutorial_types_what_the_demo_types():
     text = typed_in("000-static-outbound-ip.md")
     for step in article_000.article(PLACE):
         assert "gcloud " + shlex.join(step.command) in text
+    text = typed_in("001-redis-direct-vpc.md").replace("$REDIS", HOST)
+    for step in OF_001:
+        assert "gcloud " + shlex.join(step.command) in text
+    text = typed_in("003-move-without-downtime.md")
+    for step in article_003.preparation(PLACE):
+        assert "gcloud " + shlex.join(step.command) in text
 
 
 class Transport:
