@@ -110,7 +110,7 @@ class Region:
     port: int
     url: str
 
-    def __init__(self, folder, services=(COMPUTE, VPCACCESS, RUN)):
+    def __init__(self, folder, services=(COMPUTE, VPCACCESS, RUN), backends=None):
         self.store = Store(Journal(folder / "world.sqlite"))
         self.authority = open_authority(folder / "authority", folder / "bundle.pem", "test")
         self.bundle = folder / "bundle.pem"
@@ -124,6 +124,7 @@ class Region:
             new_id=lambda: next(ids),
             ensure_project=self.ensure_project,
             settle=self.settle,
+            backends=backends,
             check_answers=True,
         )
         self.calls = api

@@ -27,7 +27,6 @@ KNOWN = (
     "dns.v1",
     "dns.v1beta2",
     "iap.v1",
-    "logging.v2",
     "monitoring.v1",
     "monitoring.v3",
     "networkconnectivity.v1",

@@ -80,23 +80,19 @@ def stale_fingerprint(message: str = "Invalid fingerprint.") -> ApiError:
     return ApiError(412, message, "FAILED_PRECONDITION", "conditionNotMet")
 
 
-_INSTEAD = {"logging": "To read what services wrote: fogbank logs SERVICE"}
-"""By API, the command that does what people use its methods for."""
-
-
 def not_implemented(method: str) -> ApiError:
     """Refuse honestly: ``method`` (``compute.v1.instances.insert``) is not built yet."""
-    return not_built(method, _INSTEAD.get(method.partition(".")[0], ""))
+    return not_built(method)
 
 
-def not_built(part: str, instead: str = "") -> ApiError:
+def not_built(part: str) -> ApiError:
     """Refuse honestly a ``part`` that is not built: a field, a value of one, a method, a whole API.
 
     It is a bad request, though UNIMPLEMENTED belongs to 501: clients believe of a 5xx that it passes, and
     gcloud tries for half a minute. A 404 would mean to Terraform that the resource is gone.
     """
     message = f"Fogbank does not implement {part} yet. See docs/reference/coverage.md for what it does."
-    return ApiError(400, f"{message} {instead}".rstrip(), "UNIMPLEMENTED", "notImplemented")
+    return ApiError(400, message, "UNIMPLEMENTED", "notImplemented")
 
 
 class DriverError(Exception):

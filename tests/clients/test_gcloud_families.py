@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.loaded_gcloud import LoadedGcloud, LoadedRegion, load_gcloud
 
+from fogbank.dataplane.linux.spanner_emulator import emulator_folder
 from fogbank.testing import RunningRegion
 
 AN1, AN3 = "asia-northeast1", "asia-northeast3"
@@ -388,6 +389,50 @@ def test_what_is_not_built_is_named_at_once(
     assert time.monotonic() - began < 2
 
 
+def test_logging(region: RunningRegion) -> None:
+    region.gcloud("logging", "write", "fam-log", "hello world", "--severity=ERROR")
+    region.gcloud("logging", "write", "fam-log", '{"a": {"b": 7}}', "--payload-type=json")
+    (found,) = region.gcloud_json("logging", "read", 'jsonPayload.a.b>6 AND log_id("fam-log")')
+    assert found["jsonPayload"] == {"a": {"b": 7}}
+    wanted = 'severity>=ERROR AND logName:"fam-log" AND textPayload:HELLO'
+    (error,) = region.gcloud_json("logging", "read", wanted)
+    assert (error["textPayload"], error["resource"]["type"]) == ("hello world", "global")
+    newest = region.gcloud_json("logging", "read", 'log_id("fam-log")', "--limit=1")
+    assert [each["jsonPayload"] for each in newest] == [{"a": {"b": 7}}]
+    oldest = region.gcloud_json("logging", "read", 'log_id("fam-log")', "--limit=1", "--order=asc")
+    assert [each["textPayload"] for each in oldest] == ["hello world"]
+    assert "syntax error at line 1" in refused(region, "logging", "read", "severity>=")
+    names = values(region, "logging", "logs", "list", "--format=value(.)")
+    assert ["projects/demo/logs/fam-log"] in names
+    region.gcloud("logging", "logs", "delete", "fam-log")
+    assert region.gcloud_json("logging", "read", 'log_id("fam-log")') == []
+    buckets = values(region, "logging", "buckets", "list", "--format=value(name.basename(), retentionDays)")
+    assert buckets == [["_Default", "30"], ["_Required", "400"]]
+    assert "does not implement logging.v2.projects.sinks.list" in refused(region, "logging", "sinks", "list")
+
+
+def test_logs_of_a_service(region: RunningRegion) -> None:
+    service = ("fam-logs", IN3)
+    region.gcloud("run", "deploy", service[0], f"--image={NETCHECK}", service[1], "--allow-unauthenticated")
+    url = region.gcloud("run", "services", "describe", *service, "--format=value(status.url)").stdout.strip()
+    region.curl(f"{url}/no-such-page")
+    began = time.monotonic()
+    shown = region.gcloud("run", "services", "logs", "read", *service).stdout
+    assert time.monotonic() - began < 10
+    assert f"GET 404 {url}/no-such-page" in shown
+    assert "netcheck listens on port 8080" in shown
+    of_service = f'resource.labels.service_name="{service[0]}"'
+    system = region.gcloud_json("logging", "read", f'log_id("run.googleapis.com/varlog/system") {of_service}')
+    texts = [each["textPayload"] for each in reversed(system)]
+    assert texts[0].startswith("Starting new instance. Reason: DEPLOYMENT_ROLLOUT - ")
+    assert texts[1] == (
+        'Default STARTUP TCP probe succeeded after 1 attempt for container "fam-logs-1" on port 8080.'
+    )
+    (request,) = region.gcloud_json("logging", "read", f"httpRequest.status=404 AND {of_service}")
+    assert request["httpRequest"]["requestUrl"] == f"{url}/no-such-page"
+    assert request["trace"].startswith("projects/demo/traces/")
+
+
 def test_dns_zones_and_records(region: RunningRegion, tmp_path: Path) -> None:
     zones, records = ("dns", "managed-zones"), ("dns", "record-sets")
     private = ("--visibility=private", "--networks=default")
@@ -416,3 +461,20 @@ def test_dns_zones_and_records(region: RunningRegion, tmp_path: Path) -> None:
     region.gcloud(*records, "delete", *www)
     region.gcloud(*records, "delete", "txt.corp.example.", here, "--type=TXT")
     region.gcloud(*zones, "delete", "fam-zone")
+
+
+def test_spanner_by_googles_emulator(region: RunningRegion) -> None:
+    here, create = ("--instance=fam", "--database=db"), ("spanner", "instances", "create", "fam")
+    size = ("--config=regional-asia-northeast3", "--description=x", "--nodes=1")
+    if emulator_folder() is None:
+        assert "gcloud components install cloud-spanner-emulator" in refused(region, *create, *size)
+        return
+    region.gcloud(*create, *size)
+    table = "CREATE TABLE visits (id INT64 NOT NULL, who STRING(64)) PRIMARY KEY (id)"
+    region.gcloud("spanner", "databases", "create", "db", "--instance=fam", f"--ddl={table}")
+    region.gcloud("spanner", "rows", "insert", *here, "--table=visits", "--data=id=1,who=me")
+    found = region.gcloud_json("spanner", "databases", "execute-sql", "db", "--instance=fam",
+                               "--sql=SELECT * FROM visits")  # fmt: skip
+    assert found["rows"] == [["1", "me"]]
+    assert "not found" in refused(region, "spanner", "databases", "describe", "gone", "--instance=fam")
+    region.gcloud("spanner", "instances", "delete", "fam", "--quiet")

@@ -53,6 +53,9 @@ def test_services_call_services(region: RunningRegion) -> None:
     assert ask(caller) == 200, "a service cannot call itself"
     assert ask(opened.replace("https:", "http:")) == 302
     assert ask("https://nothing-abc-du.a.run.app") == 404
+    assert ask("https://run.googleapis.com/v2/projects/demo/locations/-/services") == 401, (
+        "an API needs a token"
+    )
     assert ask(private) == 403
     assert ask(private, id_token="1") == 403, "the caller's account may not invoke it yet"
     region.gcloud("run", "services", "add-iam-policy-binding", "in-private", PLACE,
@@ -82,5 +85,8 @@ def test_services_call_services(region: RunningRegion) -> None:
 
     assert resolves(partly), "a network's private zone counts for services with a connector into it"
     assert not resolves(caller), "and for nobody else"
+    region.gcloud("dns", "record-sets", "create", "db.corp.example.", "--zone=in", "--type=A", "--ttl=60",
+                  "--rrdatas=10.8.0.3")  # fmt: skip
+    assert "10.8.0.3" in region.fogbank("trace", "run/in-vpc", "db.corp.example:6379")
     traced = region.fogbank("trace", "run/in-caller", opened, "--probe")
     assert "192.0.2.1" in traced

@@ -18,8 +18,9 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import longrunning_operation
 from fogbank.resources.projects import policy_name, project_name, service_account
 from fogbank.resources.world import Put, PutOperation
-from fogbank.services.contract import NO_PERMISSION, Elsewhere, catalogue_of
+from fogbank.services.contract import NO_PERMISSION, Elsewhere, Streaming, catalogue_of
 from fogbank.store.journal import Journal
+from fogbank.store.log_entries import LogEntries
 from fogbank.store.store import Store
 
 REGION = "asia-northeast3"
@@ -76,6 +77,26 @@ def filled(method, project):
     return parameters
 
 
+def named_in_body(method, project):
+    """Make the body of a method whose path names no project."""
+    if method.id == "logging.v2.entries.write":
+        return {"entries": [{"logName": f"projects/{project}/logs/it", "resource": {"type": "global"}}]}
+    if method.api == "logging" and "{" not in method.path:
+        return {"resourceNames": [f"projects/{project}"]}
+    return {}
+
+
+class Emulator:
+    """Spanner's, which has nothing."""
+
+    async def call(self, _verb, _path, _query, _body):
+        return {}
+
+    async def stream(self, _verb, _path, _query, _body):
+        if self is None:
+            yield {}
+
+
 class Answers:
     """A region's APIs, without HTTP: the project ``demo``, which OWNER owns, and ``another``."""
 
@@ -88,6 +109,8 @@ class Answers:
             self.store, owner=OPERATOR, strict=False, defaults=defaults, now=lambda: NOW, new_id=self.new_id
         )
         self.access = Policies(OPERATOR)
+        self.log_entries = LogEntries(None, lambda: NOW)
+        self.backends = {"logging": self.log_entries, "spanner": Emulator()}
         self.api = Api(
             store=self.store,
             services=services(),
@@ -97,7 +120,12 @@ class Answers:
             settle=self._settle,
             access=self.access,
             operator=OPERATOR,
+            backends=self.backends,
         )
+
+    async def close(self):
+        await self.log_entries.close()
+        await self.store.close()
 
     async def _settle(self, path, seconds):
         pass
@@ -132,7 +160,11 @@ class Answers:
         if parameters.get("name", "").startswith("operations/"):
             parameters["name"] = self.operations[method.api] if project == "demo" else "operations/it"
         region = REGION if "namespaces" in method.path else None
-        return await self.api.answer(Invocation(principal, Match(method, parameters, region), {}, body or {}))
+        body = body or named_in_body(method, project)
+        invocation = Invocation(principal, Match(method, parameters, region), {}, body)
+        if isinstance(PER_API[method.api].method(method.version, method.name), Streaming):
+            return await self.api.stream(invocation)
+        return await self.api.answer(invocation)
 
 
 @pytest.fixture
@@ -140,7 +172,7 @@ async def region(tmp_path):
     made = Answers(tmp_path)
     await made.prepare()
     yield made
-    await made.store.close()
+    await made.close()
 
 
 async def test_a_stranger_is_refused_every_method_and_hears_and_changes_nothing(region):

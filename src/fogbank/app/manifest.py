@@ -18,10 +18,11 @@ class Manifest:
 
     ``features`` lower what the API attaches to networks; ``controller`` makes what works while the region
     runs; ``servers`` are the programs behind listeners that its features place in the network, by the name
-    that the listener has.
+    that the listener has. ``backend`` gives what its methods about more than the World work on.
     """
 
     service: Service
     features: tuple[Feature, ...] = ()
     controller: Callable[[Runtime], Controller] | None = None
+    backend: Callable[[Runtime], Any] | None = None
     servers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)

@@ -20,6 +20,7 @@ from typing import Any
 import uvloop
 
 from fogbank.app.features import features
+from fogbank.app.images import COLLECT_SECONDS, ImageSources
 from fogbank.app.operator.clients import ClientsApi
 from fogbank.app.operator.clock import ClockApi
 from fogbank.app.operator.internet import InternetApi
@@ -68,6 +69,8 @@ from fogbank.paths.callers import Callers
 from fogbank.paths.trace import Flow
 from fogbank.resources.authorization import Policies
 from fogbank.resources.clock_offset import stored_offset
+from fogbank.resources.decisions import Decision
+from fogbank.resources.direct_vpc import keep_as_of
 from fogbank.resources.names import ResourceName
 from fogbank.resources.predefined_roles import role_titles
 from fogbank.resources.projects import project_number
@@ -83,6 +86,7 @@ from fogbank.services.run.controller.request_queue import NoCapacity
 from fogbank.services.run.instances import network_of
 from fogbank.settings import Folders, Settings, cache_home
 from fogbank.store.journal import Journal
+from fogbank.store.log_entries import LogEntries
 from fogbank.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -115,6 +119,9 @@ class Region:
         await self.projects.provision_default_network(
             self._settings.project, self._settings.project_number or None
         )
+        await self.store.commit(
+            lambda world: Decision(keep_as_of(world, self._settings.as_of, self._clock.now(), _new_id))
+        )
         first_pass = asyncio.Event()
         self.loop.after_pass(first_pass.set)
         self._spawn(self.loop.run())
@@ -123,6 +130,7 @@ class Region:
             self._spawn(controller.run())
         self._spawn(forget_operations(self.store, self._clock))
         self._spawn(every(LOOK_SECONDS, Trimmer().trim))
+        self._spawn(every(COLLECT_SECONDS, self.images.collect_soon))
         await self.proxy.serve(self._entered.proxy)
         self._spawn(http_server(self.operator_api)(None, self._entered.operator))
         self._ready = True
@@ -177,10 +185,11 @@ class Region:
                 "metadata": http_server(metadata_application(self.identity, self._facts)),
                 "resolver": resolver.serve,
                 "site": internet.serve,
-                "front-end": http_server(self._to_services, self.authority.listener_context),
+                "front-end": http_server(self._to_google, self.authority.listener_context),
             }
         )
         self.registry, images = open_store(places.registry, cache_home())
+        self.images = ImageSources(lambda: self.store.world, self.access, self.registry, places.registry)
         self.namespaces = NetworkNamespaces()
         self.data = DataFolders(places.data, CONTAINERS / "data")
         self.containers = CrunRuntime(
@@ -202,11 +211,21 @@ class Region:
     def _make_control(self) -> None:
         self.logbook = Logbook(self._places.root / "log.jsonl", self._clock)
         self.loop = ControlLoop(self.store, self.driver, Compiler(features()), services(), self._clock)
+        self.log_entries = LogEntries(self._places.log_entries, self._clock.now)
         runtime = Runtime(
-            self.store, self.loop, self.driver, self._clock, self.logbook, self.registry.resolve, self.data
+            self.store,
+            self.loop,
+            self.driver,
+            self._clock,
+            self.logbook,
+            self.images.resolve,
+            self.data,
+            self.log_entries,
         )
+        self._backends = {each.service.name: each.backend(runtime) for each in manifests() if each.backend}
         self.controllers = tuple(each.controller(runtime) for each in manifests() if each.controller)
-        self.instances = next(each for each in self.controllers if isinstance(each, RunController)).instances
+        run = next(each for each in self.controllers if isinstance(each, RunController))
+        self.instances, self.run_log = run.instances, run.log
 
     def _make_front_end(self) -> None:
         self.api = Api(
@@ -219,6 +238,7 @@ class Region:
             observed=lambda: self.loop.observed,
             access=self.access,
             operator=self.identity.operator.email,
+            backends=self._backends,
         )
         self.ingress = Ingress(
             lambda: self.store.world,
@@ -231,20 +251,21 @@ class Region:
             record=self._note_request,
             vpc_project=Callers(lambda: self.loop.observed).vpc_project,
         )
-        self.services = Hosts({"run": self.ingress})
-        hosts = Hosts(
+        self.registry_server = self.images.serve(self.store, self.identity, self._clock.now, _new_id)
+        self.hosts = Hosts(
             {
                 "api": ApiApplication(self.api, self.identity),
                 "accounts": oauth_application(self.identity),
                 "iamcredentials": iamcredentials_application(self.identity),
                 "run": self.ingress,
+                "registry": self.registry_server,
             }
         )
-        self.proxy = Proxy(Connections(hosts), lambda host: self.authority.tls_context(host, ALPN))
+        self.proxy = Proxy(Connections(self.hosts), lambda host: self.authority.tls_context(host, ALPN))
 
-    async def _to_services(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request from inside the world: of Google's hosts only services are there so far."""
-        await self.services(scope, receive, send)
+    async def _to_google(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request from inside the world to a host of Google's: a service or an API."""
+        await self.hosts(scope, receive, send)
 
     def _make_operator_api(self) -> None:
         settings, store, loop, controllers = self._settings, self.store, self.loop, self.controllers
@@ -299,10 +320,12 @@ class Region:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.proxy.close()
         await self.ingress.close()
+        self.registry_server.close()
         await self.loop.close()
         await asyncio.to_thread(self.driver.close)
         await self.store.close()
         self.logbook.close()
+        await self.log_entries.close()
         self.site_access_log.close()
 
     def _spawn(self, work: Awaitable[Any]) -> None:
@@ -335,6 +358,7 @@ class Region:
                     )
 
     def _note_request(self, record: RequestRecord) -> None:
+        self.run_log.request(record)
         text = f"{record.method} {record.url} {record.status} {record.latency:.3f}s"
         self.logbook.append(
             f"run/{record.service.id}",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from fogbank.lowering.cloud_nat import held_blocks, nat_fragments
-from fogbank.lowering.endpoints import Endpoint
+from fogbank.lowering.endpoints import Endpoint, region_mark
 from fogbank.lowering.feature import NetworkContext
 from fogbank.lowering.firewall import (
     DIRECTIONS,
@@ -105,9 +105,14 @@ def _unit(network: ResourceName, step: int, source: str = "") -> UnitKey:
     return (STAGE, network.path, step, source)
 
 
+def failed_network(name: ResourceName, before: VpcNetwork | None, failed: Fragment) -> Changes:
+    """Take away the network as it was lowered last; ``failed`` stands for it."""
+    return _removed(name, before) | {_unit(name, _NETWORK): failed}
+
+
 def _removed(name: ResourceName, before: VpcNetwork | None) -> Changes:
     if before is None:
-        return {}
+        return {_unit(name, _NETWORK): None}
     units = [_unit(name, _NETWORK), _unit(name, _ROUTES)]
     units += [_attachment_unit(name, source) for source in before.members.attached]
     units += [_unit(name, _PORT_SECURITY, _text(source)) for source in before.endpoints]
@@ -148,7 +153,16 @@ def _endpoints(
     found: dict[SourceKey, tuple[Endpoint, ...]] = {}
     for source, interfaces in members.interfaces:
         made = tuple(
-            Endpoint(each.netns, name, each.region, address, each.marks, each.owner)
+            Endpoint(
+                each.netns,
+                name,
+                each.region,
+                address,
+                each.marks | {region_mark(each.region)},
+                each.owner,
+                each.closed,
+                each.nat,
+            )
             for each in interfaces
             if (address := addresses.get(each.netns))
         )

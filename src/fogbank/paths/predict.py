@@ -77,7 +77,7 @@ def _walk(found: Mapping[NetnsName, NodeView], at: _At) -> Iterator[Branch]:
         yield at.end(Dropped(Cause.FOREIGN_IP_DISALLOWED))
     elif (route := node.table.lookup(packet.destination)) is None:
         yield at.end(Dropped(Cause.NO_ROUTE))
-    elif not route.hops:
+    elif route.discards:
         yield at.end(Dropped(_black_hole(node, route, packet), route.key))
     else:
         for hop in route.hops:

@@ -73,6 +73,10 @@ class SecondaryRange:
     range: IPv4Network
 
 
+PEERED = "PEERED"
+"""Our purpose of a hidden subnetwork that is a producer's, seen through a peering."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subnetwork:
     """A regional range of a network, with the ``gateway`` that its router answers on."""
@@ -305,8 +309,13 @@ class NatGateway:
         return self.addresses + self.draining
 
     def covers(self, subnetwork: Subnetwork) -> tuple[IPv4Network, ...]:
-        """List the ranges of ``subnetwork`` whose packets it translates; none in another place."""
+        """List the ranges of ``subnetwork`` whose packets it translates; none in another place.
+
+        Nor of a producer's network behind a peering: that is not the gateway's.
+        """
         if (subnetwork.network, subnetwork.region) != (self.network, self.region):
+            return ()
+        if subnetwork.purpose == PEERED:
             return ()
         match self.coverage:
             case "ALL_SUBNETWORKS_ALL_IP_RANGES":

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
+from fogbank.resources.direct_vpc import DirectVpc, read_direct_vpc
 from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
 from fogbank.resources.quantities import cpu_millis, memory_bytes
@@ -21,7 +22,6 @@ POLICIES = "run.policies"
 
 CONNECTOR = "run.googleapis.com/vpc-access-connector"
 EGRESS = "run.googleapis.com/vpc-access-egress"
-NETWORK_INTERFACES = "run.googleapis.com/network-interfaces"
 INGRESS = "run.googleapis.com/ingress"
 MIN_SCALE = "autoscaling.knative.dev/minScale"
 MAX_SCALE = "autoscaling.knative.dev/maxScale"
@@ -96,6 +96,7 @@ class Revision:
     liveness_probe: ContainerProbe | None
     service_account: str
     connector: ResourceName | None
+    direct_vpc: DirectVpc | None
     egress: Egress
 
     @property
@@ -195,6 +196,7 @@ def read_revision(resource: Resource) -> Revision:
         liveness_probe=_probe(container, "livenessProbe"),
         service_account=spec["serviceAccountName"],
         connector=connector_name(connector, name.project, name.region or "") if connector else None,
+        direct_vpc=read_direct_vpc(annotations, name.project, name.region or ""),
         egress=read_egress(annotations),
     )
 
@@ -284,11 +286,6 @@ def stored_revisions(world: World, service: ResourceName) -> Iterator[Resource]:
 def revisions_with_connector(world: World, connector: ResourceName) -> Iterator[Resource]:
     """List the revisions that send packets through ``connector``, by name."""
     return world.by(_BY_CONNECTOR, connector.path)
-
-
-def revisions_by_connector(world: World) -> Iterator[tuple[str, Resource]]:
-    """List the revisions that send packets through a connector, by its path, each with that path."""
-    return world.ordered(_BY_CONNECTOR)
 
 
 def _service_of(revision: Resource) -> tuple[str, ...]:

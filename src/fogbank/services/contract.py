@@ -5,7 +5,7 @@ pages and filters, and both operation dialects. A service adds defaults, validat
 decides. It has no clock and no chance: ``call.now`` and ``call.new_id()`` bring them.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -18,7 +18,18 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation
 from fogbank.resources.world import Change, Json, World
 
-__all__ = ["Call", "Decision", "Elsewhere", "List", "Method", "Read", "Service", "Write"]
+__all__ = [
+    "Call",
+    "Decision",
+    "Elsewhere",
+    "List",
+    "Live",
+    "Method",
+    "Read",
+    "Service",
+    "Streaming",
+    "Write",
+]
 
 NO_PERMISSION = "none"
 """The permission of a method that Google lets everybody call who has signed in."""
@@ -97,7 +108,32 @@ class Elsewhere:
     permission: str = ""
 
 
-Method = Read | List | Write | Elsewhere
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A method about what the World does not hold: log entries, measurements, spans.
+
+    ``answer`` gets the backend that the API's manifest makes. Where no path names the project but the body
+    does, ``projects`` finds it there (by id or number): the permission is asked on each.
+    """
+
+    answer: Callable[[Any, World, Call], Awaitable[Json]]
+    permission: str = ""
+    projects: Callable[[Json], Iterable[str]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """A method whose answer goes on, for clients that speak gRPC: messages until the client leaves.
+
+    Like :class:`Live`; the call's body is the first message that the client sent.
+    """
+
+    answer: Callable[[Any, World, Call], AsyncIterator[Json]]
+    permission: str = ""
+    projects: Callable[[Json], Iterable[str]] | None = None
+
+
+Method = Read | List | Write | Elsewhere | Live | Streaming
 """A method of an API, each with the IAM permission that it needs on its resource (NO_PERMISSION: none)."""
 
 

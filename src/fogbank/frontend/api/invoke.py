@@ -5,7 +5,7 @@ nobody handles is refused with its name. A write is durable before it is answere
 moment for the network, so that clients need not poll.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -33,9 +33,11 @@ from fogbank.services.contract import (
     Elsewhere,
     ErrorDialect,
     List,
+    Live,
     Method,
     Read,
     Service,
+    Streaming,
     Write,
     catalogue_of,
 )
@@ -65,6 +67,7 @@ class Api:
     ``access`` is asked before each call, and by services for what a body refers to. A project that does not
     exist comes to be when ``operator`` (an e-mail address; None for everybody) first uses it; to others it is
     one that they have no permission on.
+    ``backends`` has what the methods about more than the World work on, by the API's name.
     With ``check_answers`` an answer that does not fit Google's schema is a bug, as tests want it.
     """
 
@@ -80,8 +83,10 @@ class Api:
         observed: Callable[[], Topology] = Topology,
         access: Access = UNRESTRICTED,
         operator: str | None = None,
+        backends: Mapping[str, Any] | None = None,
         check_answers: bool = False,
     ) -> None:
+        self._backends = backends or {}
         self._services = {service.name: service for service in services}
         self._catalogue = catalogue_of(self._services.values())
         self._store, self._now, self._new_id, self._observed = store, now, new_id, observed
@@ -133,7 +138,7 @@ class Api:
         handler = self._handler(method)
         body = self._converted(invocation)
         permission = self._operations.permission(method) if handler is None else handler.permission
-        match = await self._authorized(invocation, permission, body)
+        match = await self._authorized(invocation, permission, body, _projects(handler, body))
         if handler is None:
             answer = await self._operations.answer(match, invocation.query)
         else:
@@ -142,6 +147,20 @@ class Api:
         if self._check_answers and (misfits := check_response(method.document, method.response, answer)):
             raise AssertionError(f"the answer does not fit {method.response}: {misfits}")
         return answer
+
+    async def stream(self, invocation: Invocation) -> AsyncIterator[Json]:
+        """Answer a call of a method that streams; ApiError before the first message when it is refused."""
+        handler = self._handler(invocation.match.method)
+        if not isinstance(handler, Streaming):
+            raise not_implemented(invocation.match.method.id)
+        body = self._converted(invocation)
+        match = await self._authorized(invocation, handler.permission, body, _projects(handler, body))
+        call = self._call(invocation, match, body)
+        return handler.answer(self._backends[match.method.api], self._store.world, call)
+
+    def streams(self, method: DiscoveryMethod) -> bool:
+        """Return whether ``method`` is one whose answer goes on."""
+        return isinstance(self._handler(method), Streaming)
 
     def _handler(self, method: DiscoveryMethod) -> Method | None:
         identifier = method.id
@@ -180,13 +199,21 @@ class Api:
             self._access,
         )
 
-    async def _authorized(self, invocation: Invocation, permission: str, body: Json) -> Match:
+    async def _authorized(
+        self, invocation: Invocation, permission: str, body: Json, named: Iterable[str] = ()
+    ) -> Match:
         """Check that the caller may, and that the project is there and may be used; give the call its id.
 
         What a stranger hears comes first: a refusal changes nothing and tells nothing about the project.
+        ``named`` are the projects that the body is about.
         """
         match = invocation.match
         check_path(match)
+        for each in named:
+            about = Match(match.method, {"name": f"projects/{each}"}, match.region)
+            await self._authorized(replace(invocation, match=about), permission, body)
+        if named:
+            return match
         found = find_project(match.method, match.parameters)
         if found is None:
             self._authorize(invocation, permission, self._unplaced(match), body)
@@ -232,7 +259,9 @@ class Api:
                 return render_list(match, items, handler.items, query)
             case Write():
                 return await self._write(handler, match, call)
-            case Elsewhere():
+            case Live():
+                return await handler.answer(self._backends[match.method.api], self._store.world, call)
+            case Elsewhere() | Streaming():
                 raise not_implemented(call.method)
 
     async def _write(self, handler: Write, match: Match, call: Call) -> Json:
@@ -275,3 +304,10 @@ class Api:
 
     def _rendered(self, operation: Operation) -> Json:
         return render_operation(operation, self._services[operation.name.service].operations)
+
+
+def _projects(handler: Method | None, body: Json) -> tuple[str, ...]:
+    """Return the projects that a body is about, where the method finds them there."""
+    if isinstance(handler, Live | Streaming) and handler.projects is not None:
+        return tuple(dict.fromkeys(handler.projects(body)))
+    return ()

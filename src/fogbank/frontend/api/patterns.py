@@ -7,26 +7,15 @@ whole region waiting. What a client wrote as a regular expression goes to RE2, a
 
 import re
 
+from fogbank.resources.regular_expressions import PATTERN_BYTES, BadPatternError, compile_pattern
 from fogbank.resources.wildcards import Fits
 
-PATTERN_BYTES = 1 << 20
-"""What one regular expression may take: some 16,000 steps of its program."""
-
-
-class BadPatternError(ValueError):
-    """RE2 refuses a regular expression; the message is RE2's."""
+__all__ = ["PATTERN_BYTES", "BadPatternError", "regular", "words"]
 
 
 def regular(pattern: str) -> Fits:
     """Read a regular expression that has to fit a whole text; BadPatternError when RE2 refuses it."""
-    import re2
-
-    options = re2.Options()
-    options.max_mem, options.log_errors = PATTERN_BYTES, False
-    try:
-        compiled = re2.compile(pattern, options)
-    except re2.error as error:
-        raise BadPatternError(str(error)) from error
+    compiled = compile_pattern(pattern)
     return lambda text: compiled.fullmatch(text) is not None
 
 

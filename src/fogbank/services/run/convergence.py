@@ -9,9 +9,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from fogbank.resources.artifactregistry import read_hosted
+from fogbank.resources.images import parse_image
 from fogbank.resources.indexes import OPERATIONS, Index
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation, OperationError
+from fogbank.resources.projects import project_number, service_agent
 from fogbank.resources.run import Readiness, read_revision, ready_condition, revisions_with_connector
 from fogbank.resources.world import Change, Json, Put, PutOperation, Resource, World
 from fogbank.services.run.connectors import connector_missing_message, has_connector
@@ -21,8 +24,19 @@ from fogbank.services.run.v2.render import service_message
 
 CONTAINER_FAILED = "HealthCheckContainerError"
 IMAGE_MISSING = "ContainerMissing"
+IMAGE_DENIED = "ContainerPermissionDenied"
 RETIRED = "Retired"
 NETWORK_MISSING = "VpcNetworkNotFound"
+ADDRESSES_EXHAUSTED = "IpSpaceExhausted"
+"""Google's word for it is not known; compute's code is IP_SPACE_EXHAUSTED."""
+
+_FAILED_CHECKS = {
+    IMAGE_MISSING: "ContainerReady",
+    IMAGE_DENIED: "ContainerReady",
+    NETWORK_MISSING: "ResourcesAvailable",
+    ADDRESSES_EXHAUSTED: "ResourcesAvailable",
+}
+"""The condition of a revision that fails beside Ready; any other reason is the container's health."""
 
 V1 = "google.cloud.run.v1."
 """How the types of v1's operations begin."""
@@ -45,6 +59,24 @@ def container_failed_message(port: int, log_url: str) -> str:
 def image_missing_message(image: str) -> str:
     """Say that nobody knows ``image`` (behaviour/artifact-registry.md#images)."""
     return f"Image '{image}' not found."
+
+
+def image_denied_message(world: World, image: str, project: str) -> str:
+    """Say that the service agent may not read ``image`` (behaviour/artifact-registry.md#images)."""
+    message = (
+        f"Google Cloud Run Service Agent {service_agent(project_number(world, project))} must have "
+        f"permission to read the image, {image}. Ensure that the provided container image URL is correct and "
+        "that the above account has permission to access the image. If you just enabled the Cloud Run API, "
+        "the permissions might take a few minutes to propagate."
+    )
+    place = read_hosted(parse_image(image))
+    if place is None or place.repository.project == project:
+        return message
+    return (
+        f"{message} Note that the image is from project [{place.repository.project}], which is not the same "
+        f"as this project [{project}]. Permission must be granted to the Google Cloud Run Service Agent from "
+        "this project. See https://cloud.google.com/run/docs/deploying#other-projects"
+    )
 
 
 def image_resolved(world: World, revision: ResourceName, digest: str, now: datetime) -> tuple[Change, ...]:
@@ -90,7 +122,7 @@ def revision_failed(
     found = _undecided(world, revision)
     if found is None:
         return ()
-    check = "ContainerReady" if reason == IMAGE_MISSING else "ContainerHealthy"
+    check = _FAILED_CHECKS.get(reason, "ContainerHealthy")
     bad = tuple(condition(type_, "False", now, reason, message) for type_ in ("Ready", check))
     return _told(world, replace(found, body=_with_revision_status(found.body, bad)), now)
 

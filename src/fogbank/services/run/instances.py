@@ -5,11 +5,19 @@ What a container finds in its environment is Google's contract
 instance keeps what was read at its start.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 from fogbank.network.addressing import ANYWHERE, PRIVATE_RANGES
-from fogbank.resources.fleet import Attachment, ConnectorAttachment, Container, FabricAttachment, Instance
+from fogbank.resources.fleet import (
+    Attachment,
+    ConnectorAttachment,
+    Container,
+    FabricAttachment,
+    Instance,
+    SubnetworkAttachment,
+)
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import Egress, Revision, read_revision
 from fogbank.resources.vpcaccess import read_connector
@@ -37,21 +45,45 @@ def with_pool(instance: Instance, pool: int) -> Instance:
     return replace(instance, attachments=attachments)
 
 
+def with_address(instance: Instance, network: ResourceName, address: IPv4Address, *, nat: bool) -> Instance:
+    """Plug ``instance``, whose revision has Direct VPC egress, into ``network`` with its own ``address``."""
+    revision = read_revision(instance.definition)
+    if revision.direct_vpc is None:
+        raise ValueError(f"{revision.name} has no Direct VPC egress")
+    attachment = SubnetworkAttachment(
+        network,
+        revision.direct_vpc.subnetwork,
+        address,
+        revision.direct_vpc.tags,
+        _to_vpc(revision.egress),
+        nat,
+    )
+    return replace(instance, attachments=(*instance.attachments, attachment))
+
+
+def subnetworks_of(instance: Instance) -> Iterator[ResourceName]:
+    """List the subnetworks in which ``instance`` has an address of its own."""
+    return (each.subnetwork for each in instance.attachments if isinstance(each, SubnetworkAttachment))
+
+
 def network_of(world: World, instance: Instance) -> ResourceName | None:
     """Tell which VPC network ``instance`` has a way into; None when it has none, or its connector is gone."""
     for each in instance.attachments:
         if isinstance(each, ConnectorAttachment):
             found = world.find(each.connector)
             return read_connector(found).network if found else None
+        if isinstance(each, SubnetworkAttachment):
+            return each.network
     return None
 
 
 def _attachments(revision: Revision, index: int, pool: int) -> tuple[Attachment, ...]:
-    if revision.connector is None:
+    """List the ways out that need nothing of a network; Direct VPC egress gets its own by an address."""
+    if revision.connector is None and revision.direct_vpc is None:
         return (FabricAttachment(index, pool, (ANYWHERE,)),)
     to_vpc = _to_vpc(revision.egress)
-    by_pool = () if ANYWHERE in to_vpc else (ANYWHERE,)
-    return (FabricAttachment(index, pool, by_pool), ConnectorAttachment(revision.connector, to_vpc))
+    fabric = FabricAttachment(index, pool, () if ANYWHERE in to_vpc else (ANYWHERE,))
+    return (fabric, ConnectorAttachment(revision.connector, to_vpc)) if revision.connector else (fabric,)
 
 
 def _to_vpc(egress: Egress) -> tuple[IPv4Network, ...]:

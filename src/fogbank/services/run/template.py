@@ -1,7 +1,7 @@
 """A revision's template: Google's defaults filled in, and everything refused that no instance could keep.
 
 What a client may write and this region cannot do yet is refused by name instead of being stored without
-effect (volumes, secrets, sidecars, Direct VPC egress, …).
+effect (volumes, secrets, sidecars, …).
 """
 
 import re
@@ -9,6 +9,7 @@ from typing import Any
 
 from fogbank.errors import not_built
 from fogbank.resources.authorization import cannot_act_as
+from fogbank.resources.direct_vpc import NETWORK_INTERFACES
 from fogbank.resources.images import parse_image
 from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import (
@@ -22,13 +23,13 @@ from fogbank.resources.run import (
     CONNECTOR,
     MAX_SCALE,
     MIN_SCALE,
-    NETWORK_INTERFACES,
     connector_name,
     read_egress,
 )
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call
 from fogbank.services.run.connectors import connector_missing_message, has_connector
+from fogbank.services.run.direct_vpc import check_direct_vpc
 from fogbank.services.run.limits import check_limits
 from fogbank.services.run.objects import bad_request, without_empty
 
@@ -52,7 +53,6 @@ _PORTS = "spec.template.spec.containers[0].ports[0]"
 _RESERVED = frozenset({"PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION"})
 
 _LATER_ANNOTATIONS = {
-    NETWORK_INTERFACES: "Direct VPC egress",
     "run.googleapis.com/cloudsql-instances": "Cloud SQL connections",
     "run.googleapis.com/secrets": "secrets",
     "run.googleapis.com/encryption-key": "customer-managed encryption keys",
@@ -142,6 +142,7 @@ def check(world: World, call: Call, service: ResourceName, template: Json) -> No
     metadata, spec = template["metadata"], template["spec"]
     annotations: Json = metadata.get("annotations", {})
     _check_vpc(world, call, service, annotations)
+    check_direct_vpc(world, call, service, annotations)
     for key, what in _LATER_ANNOTATIONS.items():
         if annotations.get(key):
             raise not_built(f"{what} of Cloud Run ({key})")

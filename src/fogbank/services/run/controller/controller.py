@@ -11,6 +11,7 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.run import SERVICES
 from fogbank.services.run.controller.instance_state import InstanceState
 from fogbank.services.run.controller.instances import Instances
+from fogbank.services.run.instances import network_of
 
 
 class RunController(Controller):
@@ -21,6 +22,7 @@ class RunController(Controller):
     def __init__(self, runtime: Runtime, instances: Instances) -> None:
         self._store, self._logbook = runtime.store, runtime.logbook
         self.instances = instances
+        self.log = instances.log
 
     async def run(self) -> None:
         """Follow the load until cancelled."""
@@ -31,7 +33,7 @@ class RunController(Controller):
         self.instances.reconcile()
 
     def status(self) -> Mapping[str, list[dict[str, Any]]]:
-        """List the instances that should run."""
+        """List the instances that should run, and the subnetworks that they have addresses in."""
         rows = [
             {
                 "id": instance.id,
@@ -41,7 +43,7 @@ class RunController(Controller):
             }
             for instance in self.instances.running.values()
         ]
-        return {"instances": rows}
+        return {"instances": rows, "subnetworks": self.instances.subnetworks()}
 
     def explain(self) -> Iterable[tuple[ResourceName, Failure]]:
         """List revisions whose instances do not live."""
@@ -57,10 +59,12 @@ class RunController(Controller):
         match event:
             case WorkloadWrote(stream=stream, line=line):
                 self._logbook.append(_log_name(instance), stream, line)
+                self.log.wrote(instance, stream, line)
             case WorkloadExited(status=status, requested=requested):
                 if not requested:
                     text = f"Container exited with status {status}."
                     self._logbook.append(_log_name(instance), "system", text)
+                    self.log.exited(instance, status)
                 self.instances.exited(event)
         return True
 
@@ -73,7 +77,9 @@ class RunController(Controller):
         for instance in self.instances.running.values():
             if instance.phase == "ready":
                 parts = (instance.revision.name.id, instance.id)
-                yield TraceSource(instance.id, instance_netns(instance.id), instance.revision.service, parts)
+                network = network_of(self._store.world, instance.spec)
+                netns = instance_netns(instance.id)
+                yield TraceSource(instance.id, netns, instance.revision.service, parts, network)
 
 
 def _log_name(instance: InstanceState) -> str:

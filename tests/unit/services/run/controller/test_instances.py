@@ -110,7 +110,7 @@ class Region:
         )
         self.instances = Instances("run", runtime, address_of=lambda _place: LOCAL, places=places)
 
-    def _resolve(self, reference: str) -> str:
+    def _resolve(self, reference: str, _project: str) -> str:
         if reference not in self.images:
             raise DriverError(f"no image {reference}")
         return self.images[reference]
