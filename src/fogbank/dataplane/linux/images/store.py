@@ -240,7 +240,7 @@ class ImageStore:
 def _object(content: bytes) -> dict[str, Any]:
     try:
         value = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadContent("the content is not JSON") from error
     if not isinstance(value, dict):
         raise BadContent("the content is not a JSON object")
