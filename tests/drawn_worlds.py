@@ -70,7 +70,10 @@ def draw_world(random: Random, port_counts: Sequence[int] = PORT_COUNTS) -> Draw
     resources = [
         *(network(each, mtu=random.choice([1460, 1460, 1500])) for each in networks),
         *(default_route(each) for each in networks if random.random() < 0.85),
-        *(subnetwork(name, cidr, of=of, region=region) for name, cidr, of, region in subnets),
+        *(
+            subnetwork(name, cidr, of=of, region=region, google_access=random.random() < 0.3)
+            for name, cidr, of, region in subnets
+        ),
         *connectors,
         *(_firewall(random, n, networks, tags) for n in range(random.randint(0, 4))),
         *(_route(random, n, networks, tags) for n in range(random.randint(0, 3))),

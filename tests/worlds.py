@@ -65,7 +65,7 @@ def route(name, destination="0.0.0.0/0", *, of="default", priority=1000, tags=()
     )
 
 
-def subnetwork(name, cidr, of="default", region=R, secondary=()):
+def subnetwork(name, cidr, of="default", region=R, secondary=(), *, google_access=False):
     first, _ = cidr.split("/")
     head, last = first.rsplit(".", 1)
     body = {
@@ -76,6 +76,7 @@ def subnetwork(name, cidr, of="default", region=R, secondary=()):
         "secondaryIpRanges": [
             {"rangeName": f"s{n}", "ipCidrRange": each} for n, each in enumerate(secondary)
         ],
+        "privateIpGoogleAccess": google_access,
     }
     return resource(regional("subnetworks", name, region), body)
 

@@ -41,6 +41,7 @@ MANY_PORTS = (1024, 32768)
 """So many that connections of earlier examples never use them up."""
 
 DESTINATIONS = (
+    ("192.0.2.1", 443, TCP),
     ("192.0.2.40", 80, TCP),
     ("192.0.2.40", 53, UDP),
     ("10.1.0.9", 53, UDP),

@@ -35,6 +35,11 @@ def tag_mark(tag: str) -> str:
     return f"tag-{tag}"
 
 
+def region_mark(region: str) -> str:
+    """Return the mark that every endpoint of a region has: rules of Google's own choose by it."""
+    return f"region-{region}"
+
+
 def account_mark(email: str) -> str:
     """Return the mark of a service account."""
     return f"account-{email}"

@@ -35,14 +35,15 @@ from fogbank.resources.fleet import (
     SubnetworkAttachment,
 )
 from fogbank.resources.run import REVISIONS
+from fogbank.resources.run_jobs import EXECUTIONS
 
 A = TypeVar("A", bound=Attachment)
 
 
 class Instances(Feature):
-    """Instances of revisions. One that is ending has its network still."""
+    """Instances of revisions and of tasks. One that is ending has its network still."""
 
-    instances = frozenset({REVISIONS})
+    instances = frozenset({REVISIONS, EXECUTIONS})
 
     def contribution(self, source: Source, find: Find) -> Contribution:
         """Give an instance its interface in a network, and name the connectors that it uses.

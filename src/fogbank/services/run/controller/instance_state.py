@@ -32,5 +32,10 @@ class InstanceState:
     died: bool = False
 
     @property
+    def runs(self) -> Revision:
+        """What it was started for."""
+        return self.revision
+
+    @property
     def id(self) -> str:
         return self.spec.id

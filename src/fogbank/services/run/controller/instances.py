@@ -65,7 +65,7 @@ class Instances:
         *,
         address_of: Callable[[int], IPv4Address] = fabric_address,
         fabric: NetnsName = FABRIC,
-        places: int = FABRIC_INSTANCES.num_addresses - 1,
+        places: Places | None = None,
     ) -> None:
         self._runtime = runtime
         self._store, self._loop, self._clock = runtime.store, runtime.loop, runtime.clock
@@ -76,7 +76,7 @@ class Instances:
         self._by_place: dict[int, InstanceState] = {}
         self._by_revision: dict[ResourceName, RevisionInstances] = {}
         self._share = FleetShare(name, self._loop)
-        self._places = Places(places)
+        self._places = places or Places(FABRIC_INSTANCES.num_addresses - 1)
         self._restarts = Restarts(self._clock)
         self._serving = ServingRevisions()
         self._request_queue = RequestQueue(self._clock, self._by_revision, self._scale_out)

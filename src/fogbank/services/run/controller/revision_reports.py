@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 
 from fogbank.control.background import BackgroundTasks
-from fogbank.control.controller import Runtime
+from fogbank.control.controller import ImageDenied, Runtime
 from fogbank.errors import DriverError
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
@@ -52,7 +52,14 @@ class RevisionReports:
     async def _resolve(self, revision: Revision) -> None:
         clock = self._runtime.clock
         try:
-            digest = await asyncio.to_thread(self._runtime.resolve_image, revision.image)
+            digest = await asyncio.to_thread(
+                self._runtime.resolve_image, revision.image, revision.name.project
+            )
+        except ImageDenied:
+            message = convergence.image_denied_message(
+                self._runtime.store.world, revision.image, revision.name.project
+            )
+            await self._failed(revision, convergence.IMAGE_DENIED, message)
         except DriverError as error:
             log.warning("image %s of %s: %s", revision.image, revision.name, error)
             message = convergence.image_missing_message(revision.image)

@@ -148,6 +148,9 @@ REASONS = {
     "VpcNetworkNotFound": ("reason", "VPC_NETWORK_NOT_FOUND"),
     "Retired": ("revisionReason", "RETIRED"),
     "Deploying": ("revisionReason", "PENDING"),
+    "NonZeroExitCode": ("executionReason", "NON_ZERO_EXIT_CODE"),
+    "Cancelled": ("executionReason", "CANCELLED"),
+    "Cancelling": ("executionReason", "CANCELLING"),
 }
 """A v1 condition's reason, and the field and value that v2 has for it."""
 
