@@ -12,13 +12,14 @@ from tests.unit.services.run.controller.test_instances import Region, eventually
 from tests.worlds import link
 
 from fogbank.dataplane.driver import WorkloadExited
-from fogbank.resources.direct_vpc import NETWORK_INTERFACES
+from fogbank.resources.direct_vpc import NETWORK_INTERFACES, keep_as_of
 from fogbank.resources.fleet import SubnetworkAttachment
 from fogbank.resources.names import compute_name
 from fogbank.resources.run import Readiness
 from fogbank.resources.serverless_blocks import blocks_of
 from fogbank.resources.world import Put
 from fogbank.services.run.controller.instance_state import InstanceState
+from fogbank.services.run.direct_vpc import LAUNCH_STAGE
 
 __all__ = ["port"]
 
@@ -128,6 +129,27 @@ async def test_what_serves_goes_on_when_there_are_no_more_addresses(region: Regi
     assert ready
     async with region.instances.lease(region.latest().name) as lent:
         assert lent[2] == port
+
+
+async def test_in_2023_an_instance_holds_four_addresses_and_cloud_nat_serves_none(
+    tmp_path: Path, port: int
+) -> None:
+    region = with_subnetwork(Region(tmp_path), "10.8.0.0/24")
+    region.cloud.make(keep_as_of(region.cloud.world, "2023-08-24", worlds.NOW, region.cloud.new_id))
+    async with running(region):
+        two = INTERFACE | {"autoscaling.knative.dev/minScale": "2"}
+        await region.deploy(port, annotations=two, own={LAUNCH_STAGE: "BETA"})
+        await region.until(Readiness.READY)
+        region.instances.reconcile()
+        await eventually(lambda: len(holders(region)) == 2)
+        found = list(region.instances.running.values())
+        await eventually(lambda: all(len(each.spec.attachments) == 2 for each in found))
+        assert [address(each) for each in found] == ["10.8.0.16", "10.8.0.20"]
+        assert not any(map(_nat, found))
+
+
+def _nat(instance: InstanceState) -> bool:
+    return any(isinstance(each, SubnetworkAttachment) and each.nat for each in instance.spec.attachments)
 
 
 async def test_an_instance_that_is_retired_before_it_has_an_address_leaves_nothing(
