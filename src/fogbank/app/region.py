@@ -19,6 +19,7 @@ from typing import Any
 
 import uvloop
 
+from fogbank.app.docker import DockerSocket
 from fogbank.app.features import features
 from fogbank.app.images import COLLECT_SECONDS, ImageSources
 from fogbank.app.operator.clients import ClientsApi
@@ -41,8 +42,10 @@ from fogbank.control.periodic import every
 from fogbank.dataplane.driver import Drifted, Event, WorkloadExited, WorkloadWrote
 from fogbank.dataplane.linux.containers.runtime import CrunRuntime
 from fogbank.dataplane.linux.data_folders import DataFolders
+from fogbank.dataplane.linux.docker_engine import DOCKER_ENGINE, DockerEngine
 from fogbank.dataplane.linux.driver import LinuxDriver
 from fogbank.dataplane.linux.images.builtin import open_store
+from fogbank.dataplane.linux.images.debian_roots import DebianRoots
 from fogbank.dataplane.linux.memory import LOOK_SECONDS, Trimmer
 from fogbank.dataplane.linux.net.capture import probe
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
@@ -130,6 +133,7 @@ class Region:
         self._spawn(http_server(self.operator_api)(None, self._entered.operator))
         self._ready = True
         self._tell_ready()
+        self.docker.open()
         log.info("ready: %d elements", len(self.loop.observed))
         self._spawn(self._warm())
         await self._ended.wait()
@@ -185,6 +189,18 @@ class Region:
         )
         self.registry, images = open_store(places.registry, cache_home())
         self.images = ImageSources(lambda: self.store.world, self.access, self.registry, places.registry)
+        self.docker = DockerSocket(
+            DockerEngine(
+                DOCKER_ENGINE,
+                places.docker_data,
+                places.bundle,
+                roots=DebianRoots(cache_home() / "debian"),
+                store=self.registry,
+                images=images,
+            ),
+            places,
+            lambda: self.proxy,
+        )
         self.namespaces = NetworkNamespaces()
         self.data = DataFolders(places.data, CONTAINERS / "data")
         self.containers = CrunRuntime(
@@ -293,7 +309,8 @@ class Region:
 
     def _environment(self) -> Mapping[str, str | None]:
         settings = self._settings
-        return environment(self._places, settings.port, settings.project, settings.region)
+        found = environment(self._places, settings.port, settings.project, settings.region)
+        return {**found, **self.docker.environment()}
 
     async def _warm(self) -> None:
         """Make what first requests would wait for, now that nobody waits; they try again what fails."""
@@ -313,6 +330,7 @@ class Region:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.docker.close()
         await self.proxy.close()
         await self.ingress.close()
         self.registry_server.close()
