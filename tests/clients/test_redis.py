@@ -103,18 +103,25 @@ class Redis:
         (found,) = re.findall(r"rdb_saves:(\d+)", self.ask("near", host, "INFO persistence"))
         return int(found)
 
+    def replicated(self, host: str) -> bool:
+        """Return whether a primary's replica has all that it has."""
+        text = str(self.ask("near", host, "INFO replication"))
+        has = re.findall(r"slave0:.*state=online,offset=(\d+)", text)
+        return has == re.findall(r"master_repl_offset:(\d+)", text)
+
     def servers(self) -> dict[str, int]:
         """Find the processes of the servers below the region's own, by the data folder that each has."""
         (running,) = self.region.home.glob("state/fogbank/*/running.json")
         found = {}
         for process in below(json.loads(running.read_text())["pid"]):
             try:
-                name = Path(f"/proc/{process}/comm").read_text().strip()
+                status = Path(f"/proc/{process}/status").read_text()
                 mounts = Path(f"/proc/{process}/mountinfo").read_text().splitlines()
-            except (FileNotFoundError, ProcessLookupError):
+            except OSError:  # it has ended just now
                 continue
             data = [line.split()[3] for line in mounts if line.split()[4] == "/data"]
-            if name == "redis-server" and data:
+            # The first of its container: a snapshot is written by a child.
+            if status.startswith("Name:\tredis-server\n") and re.search(r"NSpid:.*\t1\n", status) and data:
                 found[data[0].rpartition("/")[2]] = process
         return found
 
@@ -141,7 +148,7 @@ def below(process: int) -> Iterator[int]:
     try:
         threads = [int(each.name) for each in Path(f"/proc/{process}/task").iterdir()]
         children = [Path(f"/proc/{process}/task/{each}/children").read_text().split() for each in threads]
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError:  # it has ended just now
         return
     for each in (child for found in children for child in found):
         yield from below(int(each))
@@ -263,19 +270,19 @@ def test_a_replica_takes_over_with_all_data_on_demand_and_when_the_primary_is_lo
     moved = redis.get("ha")
     assert (moved["state"], moved["host"]) == ("READY", host)
     assert moved["currentLocationId"] == made["alternativeLocationId"]
-    redis.eventually("near", host, "INFO replication", lambda text: "state=online" in str(text))
+    redis.until(lambda: redis.replicated(host))
     redis.kill_server(host)
     counted = redis.eventually("near", host, "INCR counter", lambda reply: isinstance(reply, int))
     assert counted == 3
     assert redis.get("ha")["currentLocationId"] == made["locationId"]
-    redis.eventually("near", host, "INFO replication", lambda text: "state=online" in str(text))
+    redis.until(lambda: redis.replicated(host))
 
 
 def test_a_lost_server_is_started_again_with_what_google_keeps(redis: Redis, cache: str) -> None:
     rdb = {"persistenceMode": "RDB", "rdbSnapshotPeriod": "ONE_HOUR"}
     durable = redis.create("durable", persistenceConfig=rdb)["host"]
     for host in (cache, durable):
-        redis.ask("near", host, "SET before snapshot")
+        assert redis.ask("near", host, "SET before snapshot") == "OK"
     saves = redis.saves(durable)
     redis.region.fogbank("clock", "advance", "61m")
     redis.until(lambda: redis.saves(durable) > saves)
@@ -290,7 +297,7 @@ def test_a_lost_server_is_started_again_with_what_google_keeps(redis: Redis, cac
 
 def test_down_and_up_keep_all_data_and_a_killed_region_the_snapshots(redis: Redis, cache: str) -> None:
     durable = redis.get("durable")["host"]
-    redis.ask("near", cache, "SET held 1")
+    assert redis.ask("near", cache, "SET held 1") == "OK"
     redis.region.fogbank("down")
     redis.start()
     answers = lambda reply: reply in (None, "1", "snapshot")  # noqa: E731

@@ -90,3 +90,28 @@ def test_services_call_services(region: RunningRegion) -> None:
     assert "10.8.0.3" in region.fogbank("trace", "run/in-vpc", "db.corp.example:6379")
     traced = region.fogbank("trace", "run/in-caller", opened, "--probe")
     assert "192.0.2.1" in traced
+
+
+def test_a_subnetwork_with_private_google_access_needs_no_gateway(region: RunningRegion) -> None:
+    internal = deploy(region, "pg-internal", NETCHECK, "--allow-unauthenticated", "--ingress=internal")
+    subnet = ("pg-subnet", PLACE)
+    region.gcloud("compute", "networks", "subnets", "create", *subnet, "--network=default",
+                  "--range=10.8.1.0/28")  # fmt: skip
+    region.gcloud("compute", "networks", "vpc-access", "connectors", "create", "pg", PLACE,
+                  "--subnet=pg-subnet", "--min-instances=2", "--max-instances=3")  # fmt: skip
+    through = deploy(region, "pg-caller", NETCHECK, "--allow-unauthenticated", "--vpc-connector=pg",
+                     "--vpc-egress=all-traffic")  # fmt: skip
+
+    def ask(url: str) -> object:
+        answer = json.loads(region.curl(f"{through}/egress?timeout=2&url={url}"))
+        return answer["status"] if answer["ok"] else None
+
+    assert ask(internal) is None
+    region.gcloud("compute", "networks", "subnets", "update", *subnet, "--enable-private-ip-google-access")
+    assert ask(internal) == 200
+    assert ask("https://run.googleapis.com/v2/projects/demo/locations/-/services") == 401
+    assert ask("http://ifconfig.me") is None, "the internet still needs a gateway"
+    traced = region.fogbank("trace", "run/pg-caller", internal, "--probe")
+    assert "10.8.1." in traced
+    region.gcloud("compute", "networks", "subnets", "update", *subnet, "--no-enable-private-ip-google-access")
+    assert ask(internal) is None

@@ -79,7 +79,10 @@ PEERED = "PEERED"
 
 @dataclass(frozen=True, slots=True)
 class Subnetwork:
-    """A regional range of a network, with the ``gateway`` that its router answers on."""
+    """A regional range of a network, with the ``gateway`` that its router answers on.
+
+    ``google_access`` is Private Google Access.
+    """
 
     name: ResourceName
     network: ResourceName
@@ -88,6 +91,7 @@ class Subnetwork:
     gateway: IPv4Address
     purpose: str
     secondary: tuple[SecondaryRange, ...] = ()
+    google_access: bool = False
 
     @classmethod
     def of(cls, resource: Resource) -> "Subnetwork":
@@ -104,6 +108,7 @@ class Subnetwork:
                 SecondaryRange(each["rangeName"], read_range(each["ipCidrRange"]))
                 for each in body.get("secondaryIpRanges", ())
             ),
+            body.get("privateIpGoogleAccess", False),
         )
 
     @property

@@ -4,14 +4,14 @@ An instance is READY, and its operation done, when its servers answer with the s
 controller says so, and not the network (behaviour/memorystore-redis.md#instances).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from hashlib import blake2b
 
 from fogbank.resources.names import ResourceName
 from fogbank.resources.network_users import network_use
-from fogbank.resources.operations import Operation, rfc3339
+from fogbank.resources.operations import Operation, OperationError, rfc3339
 from fogbank.resources.projects import project_number
 from fogbank.resources.world import Change, Json, Put, PutOperation, Resource, World
 from fogbank.services.collections import Collection, Field, Outcome, bad_request
@@ -127,15 +127,35 @@ def failover(world: World, call: Call) -> Decision:
         raise bad_request("Failover is only for instances of the tier STANDARD_HA.")
     check_settled(found.name, found.body["state"])
     mode = call.body.get("dataProtectionMode") or "LIMITED_DATA_LOSS"
-    changed = failed_over(found, "FAILING_OVER", forced=mode == "FORCE_DATA_LOSS")
+    wanted = {"primary": found.private["primary"], "forced": mode == "FORCE_DATA_LOSS"}
+    changed = replace(found.with_body(state="FAILING_OVER"), private=found.private | {"failover": wanted})
     return COLLECTION.decision(world, call, "Failover", Outcome(changed), (Put(changed),))
 
 
-def failed_over(found: Resource, state: str, *, forced: bool) -> Resource:
-    """Let the next node be primary; with ``forced`` whether or not it has all data."""
-    primary = (int(found.private["primary"]) + 1) % len(found.body["nodes"])
-    moved = found.with_body(state=state, currentLocationId=found.body["nodes"][primary]["zone"])
-    return replace(moved, private=found.private | {"primary": primary, "forced": forced})
+def moved_to_replica(world: World, name: ResourceName, primary: int) -> tuple[Change, ...]:
+    """Let the node after ``primary`` be primary; nothing changes when it is that no more."""
+    found = world.find(name)
+    if found is None or int(found.private["primary"]) != primary:
+        return ()
+    after = (primary + 1) % len(found.body["nodes"])
+    moved = found.with_body(currentLocationId=found.body["nodes"][after]["zone"])
+    private = {key: value for key, value in found.private.items() if key != "failover"}
+    return (Put(replace(moved, private=private | {"primary": after})),)
+
+
+def failover_given_up(world: World, name: ResourceName, now: datetime) -> tuple[Change, ...]:
+    """End a failover to a replica that does not have all data; everything stays as it was."""
+    found = world.find(name)
+    if found is None or "failover" not in found.private:
+        return ()
+    private = {key: value for key, value in found.private.items() if key != "failover"}
+    error = OperationError(
+        400, "FAILED_PRECONDITION", "The replica does not have all data. Use FORCE_DATA_LOSS to fail over."
+    )
+    return (
+        Put(replace(found.with_body(state="READY"), private=private)),
+        *(PutOperation(each.done(now, error=error)) for each in _running(world, name)),
+    )
 
 
 def upgrade(world: World, call: Call) -> Decision:
@@ -157,7 +177,7 @@ def auth_string(world: World, call: Call) -> Json:
 def settled(world: World, name: ResourceName, now: datetime, certificates: list[Json]) -> tuple[Change, ...]:
     """Make an instance READY and end what waits for it: its servers are as they should be."""
     found = world.find(name)
-    if found is None or found.body["state"] not in IN_CHANGE:
+    if found is None or found.body["state"] not in IN_CHANGE or "failover" in found.private:
         return ()
     ready = found.with_body(state="READY", **({"serverCaCerts": certificates} if certificates else {}))
     after = world.after((Put(ready),))
@@ -165,10 +185,13 @@ def settled(world: World, name: ResourceName, now: datetime, certificates: list[
         Put(ready),
         *(
             PutOperation(each.done(now, COLLECTION.operation_response(after, each)))
-            for each in world.running.values()
-            if each.target == name
+            for each in _running(world, name)
         ),
     )
+
+
+def _running(world: World, name: ResourceName) -> Iterator[Operation]:
+    return (each for each in world.running.values() if each.target == name)
 
 
 def finishes(_world: World, operation: Operation) -> bool:

@@ -56,6 +56,8 @@ class RedisInstance:
     persistent: bool
     state: str
     nodes: tuple[Node, ...]
+    failover: bool | None = None
+    """Whether a failover was asked for that may lose data; None when none was."""
 
     @property
     def port(self) -> int:
@@ -91,6 +93,7 @@ def read_instance(resource: Resource) -> RedisInstance:
         persistent=body["persistenceConfig"]["persistenceMode"] == "RDB",
         state=body["state"],
         nodes=_nodes(resource, zones, host, others),
+        failover=private["failover"]["forced"] if "failover" in private else None,
     )
 
 

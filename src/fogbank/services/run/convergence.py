@@ -27,6 +27,16 @@ IMAGE_MISSING = "ContainerMissing"
 IMAGE_DENIED = "ContainerPermissionDenied"
 RETIRED = "Retired"
 NETWORK_MISSING = "VpcNetworkNotFound"
+ADDRESSES_EXHAUSTED = "IpSpaceExhausted"
+"""Google's word for it is not known; compute's code is IP_SPACE_EXHAUSTED."""
+
+_FAILED_CHECKS = {
+    IMAGE_MISSING: "ContainerReady",
+    IMAGE_DENIED: "ContainerReady",
+    NETWORK_MISSING: "ResourcesAvailable",
+    ADDRESSES_EXHAUSTED: "ResourcesAvailable",
+}
+"""The condition of a revision that fails beside Ready; any other reason is the container's health."""
 
 V1 = "google.cloud.run.v1."
 """How the types of v1's operations begin."""
@@ -74,8 +84,7 @@ def image_resolved(world: World, revision: ResourceName, digest: str, now: datet
     found = world.find(revision)
     if found is None:
         return ()
-    image = read_revision(found).image
-    pullable = f"{repository_of(image)}@{digest}" if digest.startswith("sha256:") else digest
+    pullable = with_digest(read_revision(found).image, digest)
     statuses = [{"imageDigest": pullable}]
     body = _with_revision_status(
         found.body,
@@ -84,6 +93,11 @@ def image_resolved(world: World, revision: ResourceName, digest: str, now: datet
         containerStatuses=statuses,
     )
     return (Put(replace(found, body=body)),)
+
+
+def with_digest(image: str, digest: str) -> str:
+    """Make the pullable reference of ``image``: ``digest`` is ``sha256:…`` or a whole reference."""
+    return f"{repository_of(image)}@{digest}" if digest.startswith("sha256:") else digest
 
 
 def repository_of(image: str) -> str:
@@ -112,7 +126,7 @@ def revision_failed(
     found = _undecided(world, revision)
     if found is None:
         return ()
-    check = "ContainerReady" if reason in {IMAGE_MISSING, IMAGE_DENIED} else "ContainerHealthy"
+    check = _FAILED_CHECKS.get(reason, "ContainerHealthy")
     bad = tuple(condition(type_, "False", now, reason, message) for type_ in ("Ready", check))
     return _told(world, replace(found, body=_with_revision_status(found.body, bad)), now)
 
@@ -207,10 +221,13 @@ def _ended(operation: Operation, service: Resource, now: datetime) -> Operation:
 def waiting(world: World, service: ResourceName) -> tuple[Operation, ...]:
     """List the unfinished operations that make or change ``service``."""
     return tuple(
-        operation
-        for operation in world.by(_RUNNING, service.path)
-        if not operation.type.endswith(".DeleteService")
+        operation for operation in running_on(world, service) if not operation.type.endswith(".DeleteService")
     )
+
+
+def running_on(world: World, target: ResourceName) -> tuple[Operation, ...]:
+    """List the unfinished operations on ``target``."""
+    return tuple(world.by(_RUNNING, target.path))
 
 
 def _running_on(operation: Operation) -> tuple[str, ...]:

@@ -9,11 +9,12 @@ from tests.cloud_calls import ME, NOW, PLACE, PROJECT, REGION, Cloud
 from fogbank.resources.names import ResourceName
 from fogbank.resources.network_users import network_users
 from fogbank.resources.operations import Operation
-from fogbank.services.redis.instances import settled
+from fogbank.services.redis.instances import failover_given_up, moved_to_replica, settled
 from fogbank.services.redis.model import read_instance
 
 INSTANCES = "redis.v1.projects.locations.instances"
 NAME = f"{PLACE}/instances/cache"
+RESOURCE = ResourceName("redis.instances", NAME)
 NETWORK = f"projects/{PROJECT}/global/networks/default"
 
 
@@ -204,8 +205,15 @@ def test_a_failover_makes_the_replica_primary_with_the_same_host(cloud):
     ready(cloud)
     before = get(cloud)
     operation = cloud(f"{INSTANCES}.failover", {}, name=NAME)
+    assert (get(cloud)["state"], get(cloud)["currentLocationId"]) == (
+        "FAILING_OVER",
+        before["currentLocationId"],
+    )
+    ready(cloud)
+    assert get(cloud)["state"] == "FAILING_OVER"  # not before the controller has moved the address
+    cloud.make(moved_to_replica(cloud.world, RESOURCE, 0))
     moved = get(cloud)
-    assert (moved["state"], moved["host"]) == ("FAILING_OVER", before["host"])
+    assert moved["host"] == before["host"]
     assert moved["currentLocationId"] == before["alternativeLocationId"]
     (resource,) = cloud.world.all("redis.instances")
     view = read_instance(resource)
@@ -215,6 +223,16 @@ def test_a_failover_makes_the_replica_primary_with_the_same_host(cloud):
     ]
     ready(cloud)
     assert cloud.world.operations[operation.name.path].status == "DONE"
+
+
+def test_a_replica_that_lags_is_no_primary_and_the_operation_says_so(cloud):
+    create(cloud, tier="STANDARD_HA")
+    ready(cloud)
+    before = get(cloud)
+    operation = cloud(f"{INSTANCES}.failover", {"dataProtectionMode": "LIMITED_DATA_LOSS"}, name=NAME)
+    cloud.make(failover_given_up(cloud.world, RESOURCE, NOW))
+    assert get(cloud) == before
+    assert "FORCE_DATA_LOSS" in cloud.world.operations[operation.name.path].error.message
 
 
 def test_an_instance_without_a_replica_has_no_failover(cloud):

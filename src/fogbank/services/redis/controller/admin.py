@@ -49,6 +49,8 @@ def _read(answers: BinaryIO, command: str) -> str:
         raise OSError("it closed the connection")
     kind, rest = line[:1], line[1:].strip().decode()
     if kind == b"-":
+        if rest.startswith("LOADING"):
+            raise OSError("it still reads its data")
         raise Refused(f"redis-server refuses {command.partition('-')[0]}: {rest}")
     if kind == b"$" and int(rest) >= 0:
         return answers.read(int(rest) + 2)[:-2].decode()

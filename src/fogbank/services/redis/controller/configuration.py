@@ -62,7 +62,16 @@ def _command_line(secret: str) -> Iterator[str]:
     yield from ("redis-server", "--port", "0", "--protected-mode", "no", "--dir", FOLDER)
     yield from ("--unixsocket", f"{FOLDER}/{ADMIN_SOCKET}", "--unixsocketperm", "700")
     # No snapshot by itself; one when the region ends in an orderly way, which Google's never does.
-    yield from ("--save", "", "--shutdown-on-sigterm", "save", "--dbfilename", DUMP)
+    yield from (
+        "--save",
+        "",
+        "--shutdown-on-sigterm",
+        "save",
+        "--shutdown-timeout",
+        "0",
+        "--dbfilename",
+        DUMP,
+    )
     yield from ("--repl-diskless-sync-delay", "0")  # no other replica is waited for
     yield from ("--user", "default", "on", "nopass", "~*", "&*", "+@all")
     yield from (f"-{each}" for each in _REPLICATION)
@@ -92,6 +101,7 @@ def settings(instance: RedisInstance, node: Node) -> tuple[Command, ...]:
         *((config, "SET", key, value) for key, value in values),
         *_encryption(config, instance),
         _role(instance, node),
+        ("CLIENT", "UNPAUSE"),  # who has handed over took no writes, not even those of its primary
         _listen(config, instance),
     )
 

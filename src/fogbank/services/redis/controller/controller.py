@@ -8,7 +8,7 @@ place and its address (behaviour/memorystore-redis.md#high-availability).
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -32,7 +32,7 @@ from fogbank.services.redis.controller.configuration import (
     renamed,
     settings,
 )
-from fogbank.services.redis.instances import failed_over, settled, snapshot_taken
+from fogbank.services.redis.instances import failover_given_up, moved_to_replica, settled, snapshot_taken
 from fogbank.services.redis.model import IN_CHANGE, INSTANCES, Node, RedisInstance, read_instance
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 START_SECONDS = 30.0
 """How long a server has to answer after its container started."""
 ASK_SECONDS = 0.02
+HOLD_MILLISECONDS = "3000"
+"""How long a primary that hands over takes no writes, and its replica has to catch up."""
 SNAPSHOT_SECONDS = 5.0
 """How often it is looked whether a snapshot is due."""
 
@@ -62,7 +64,7 @@ class RedisController(Controller):
         self._told: dict[str, tuple[Command, ...]] = {}
         """By server, the settings that it has."""
         self._telling: set[str] = set()
-        self._settling: set[ResourceName] = set()
+        self._working: set[ResourceName] = set()
         self._refusals: dict[str, Failure] = {}
         self._versions: dict[str, str] = {}
         self._tasks = BackgroundTasks("work on a redis-server")
@@ -158,7 +160,8 @@ class RedisController(Controller):
                 if self._servers.phase(node.id) == "ready":
                     self._tell(instance, node)
             if instance.state in IN_CHANGE and self._is_as_wanted(instance):
-                self._tasks.spawn(self._settle(instance))
+                work = self._settle if instance.failover is None else self._hand_over
+                self._tasks.spawn(self._alone(instance, work))
 
     def _tell(self, instance: RedisInstance, node: Node) -> None:
         known = self._told.get(node.id) == settings(instance, node)
@@ -233,15 +236,39 @@ class RedisController(Controller):
             "its server's settings", str(error), 1, now, frozenset({instance.name})
         )
 
-    async def _settle(self, instance: RedisInstance) -> None:
-        if instance.name in self._settling:
+    async def _alone(self, instance: RedisInstance, work: Callable[[RedisInstance], Awaitable[None]]) -> None:
+        """Do ``work`` unless something is done to the instance already."""
+        if instance.name in self._working:
             return
-        self._settling.add(instance.name)
+        self._working.add(instance.name)
         try:
-            await self._until_replicated(instance)
-            await self._commit_settled(instance)
+            await work(instance)
         finally:
-            self._settling.discard(instance.name)
+            self._working.discard(instance.name)
+        self._look()
+
+    async def _hand_over(self, instance: RedisInstance) -> None:
+        """Let the replica be primary once it has all that the primary has; nothing is written meanwhile."""
+        path = self._runtime.data.path(instance.primary.id, ADMIN_SOCKET)
+        hold = [("CLIENT", "PAUSE", HOLD_MILLISECONDS, "WRITE"), ("WAIT", "1", HOLD_MILLISECONDS)]
+        try:
+            _, replicas = await asyncio.to_thread(administer, path, instance.secret, hold)
+        except DriverError as error:
+            log.warning("the primary of %s is not held: %s", instance.name, error)
+            replicas = "0"
+        name, now = instance.name, self._runtime.clock.now()
+        if replicas == "0" and not instance.failover:
+            await asyncio.to_thread(administer, path, instance.secret, [("CLIENT", "UNPAUSE")])
+            await self._store.commit(lambda world: Decision(failover_given_up(world, name, now)))
+            return
+        await self._commit_moved(name, instance.primary.number)
+
+    async def _commit_moved(self, name: ResourceName, primary: int) -> None:
+        await self._store.commit(lambda world: Decision(moved_to_replica(world, name, primary)))
+
+    async def _settle(self, instance: RedisInstance) -> None:
+        await self._until_replicated(instance)
+        await self._commit_settled(instance)
 
     async def _until_replicated(self, instance: RedisInstance) -> None:
         """Wait until the replicas have what the primary has, or the instance has changed."""
@@ -281,13 +308,7 @@ class RedisController(Controller):
             self._tasks.spawn(self._fail_over(instance.name, node.number))
 
     async def _fail_over(self, name: ResourceName, lost: int) -> None:
-        def decide(world: World) -> Decision:
-            found = world.find(name)
-            if found is None or int(found.private["primary"]) != lost:
-                return Decision()
-            return Decision((Put(failed_over(found, found.body["state"], forced=True)),))
-
-        await self._store.commit(decide)
+        await self._commit_moved(name, lost)
         self._runtime.logbook.append(
             f"redis/{name.id}", "system", f"node-{lost} was lost; the replica is the primary now."
         )
