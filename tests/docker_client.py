@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.registry import RegionRegistry
@@ -66,10 +66,8 @@ def docker_of(region: RunningRegion, folder: Path) -> Docker:
     """Point docker's client at a region; it is the machine's, or that of the engine's own package."""
     fetch(DOCKER)
     variables = json.loads(region.fogbank("env", "--format", "json"))
-    region.environment = {
-        **region.environment,
-        **{key: value for key, value in variables.items() if key.startswith("DOCKER_") and value},
-    }
+    engine = {key: value for key, value in variables.items() if key.startswith("DOCKER_") and value}
+    region = replace(region, environment={**region.environment, **engine})
     found = shutil.which("docker")
     if found is None:
         store = ImageStore(folder / "store")

@@ -6,6 +6,7 @@ install packages from the internet are left out.
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ if __name__ == "__main__":
 @pytest.fixture
 def docker(region: RunningRegion, tmp_path: Path) -> Docker:
     docker = docker_of(region, tmp_path)
-    region.gcloud("auth", "configure-docker", "asia-northeast1-docker.pkg.dev")
+    docker.region.gcloud("auth", "configure-docker", "asia-northeast1-docker.pkg.dev")
     return docker
 
 
@@ -121,11 +122,9 @@ def test_who_may_not_push_hears_why(docker: Docker, region: RunningRegion, tmp_p
     docker("build", "--tag", target, str(tmp_path))
     credentials = tmp_path / "user.json"
     credentials.write_text(region.fogbank("credentials", "--user", "stranger@example.com"))
-    region.environment = {
-        **region.environment,
-        "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": str(credentials),
-    }
-    refused = docker("push", target, check=False)
+    own = {"CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": str(credentials)}
+    stranger = replace(docker.region, environment={**docker.region.environment, **own})
+    refused = Docker(stranger, docker.program)("push", target, check=False)
     assert (
         'denied: Permission "artifactregistry.repositories.uploadArtifacts" denied on resource '
         '"projects/demo/locations/asia-northeast1/repositories/denied" (or it may not exist)'
