@@ -21,6 +21,7 @@ APIS: tuple[str, ...] = (
     "redis",
     "run",
     "secretmanager",
+    "servicenetworking",
     "serviceusage",
     "spanner",
     "vpcaccess",

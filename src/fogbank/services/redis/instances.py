@@ -12,6 +12,7 @@ from hashlib import blake2b
 from fogbank.resources.names import ResourceName
 from fogbank.resources.network_users import network_use
 from fogbank.resources.operations import Operation, OperationError, rfc3339
+from fogbank.resources.private_services import PEERING
 from fogbank.resources.projects import project_number
 from fogbank.resources.world import Change, Json, Put, PutOperation, Resource, World
 from fogbank.services.collections import Collection, Field, Outcome, bad_request
@@ -19,6 +20,7 @@ from fogbank.services.contract import Call, Decision, Method, Read, Write
 from fogbank.services.redis.model import IN_CHANGE, INSTANCES, addresses, read_instance
 from fogbank.services.redis.placement import choose_range, peering_name
 from fogbank.services.redis.validation import (
+    CONNECT_MODES,
     DEFAULT_VERSION,
     ID_PATTERN,
     TIERS,
@@ -49,11 +51,13 @@ def _created(world: World, call: Call, asked: Resource) -> Outcome:
     region = name.region or ""
     network = authorized_network(world, call, name.project)
     where = zones(body, region, 1 + replicas(body))
-    within = choose_range(world, network, str(body.get("reservedIpRange") or ""), asked.id)
+    private_services = body["connectMode"] == "PRIVATE_SERVICE_ACCESS"
+    wanted = str(body.get("reservedIpRange") or "")
+    within = choose_range(world, network, wanted, asked.id, private_services=private_services)
     auth = bool(body.get("authEnabled"))
     private = {
         **network_use(network, within, None),
-        "peering": peering_name(network, region),
+        "peering": PEERING if private_services else peering_name(network, region),
         "primary": 0,
         "secret": f"{call.new_id():x}",
         **({"password": _auth_string(call)} if auth else {}),
@@ -242,7 +246,7 @@ COLLECTION = Collection(
             immutable=True, default=DEFAULT_VERSION, check=one_of("redis_version", *VERSIONS)
         ),
         "connectMode": Field(
-            immutable=True, default="DIRECT_PEERING", check=one_of("connect_mode", "DIRECT_PEERING")
+            immutable=True, default="DIRECT_PEERING", check=one_of("connect_mode", *CONNECT_MODES)
         ),
         "transitEncryptionMode": Field(
             immutable=True,

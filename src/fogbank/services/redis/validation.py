@@ -23,6 +23,7 @@ VERSIONS = ("REDIS_3_2", "REDIS_4_0", "REDIS_5_0", "REDIS_6_X", "REDIS_7_0", "RE
 """From old to new; every one of them is served by the redis-server that the region has."""
 DEFAULT_VERSION = "REDIS_7_0"
 
+CONNECT_MODES = ("DIRECT_PEERING", "PRIVATE_SERVICE_ACCESS")
 TIERS = ("BASIC", "STANDARD_HA")
 SMALLEST_GB, LARGEST_GB = 1, 300
 _POLICIES = (
