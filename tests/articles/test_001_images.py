@@ -115,6 +115,18 @@ def test_the_articles_image_is_built_pushed_and_deployed(
     assert ran.stdout.strip() == "42"
 
 
+def test_a_saved_image_is_loaded_without_a_repository(
+    docker: Docker, region: RunningRegion, tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY x /\n")
+    (tmp_path / "x").write_text("x")
+    docker("build", "--tag", "saved:1", str(tmp_path))
+    docker("save", "--output", str(tmp_path / "saved.tar"), "saved:1")
+    assert "Loaded saved:1" in region.fogbank("images", "load", "--input", str(tmp_path / "saved.tar"))
+    images = json.loads(region.fogbank("images", "list", "--format", "json"))
+    assert "docker.io/library/saved:1" in [each["image"] for each in images]
+
+
 def test_who_may_not_push_hears_why(docker: Docker, region: RunningRegion, tmp_path: Path) -> None:
     (tmp_path / "x").write_text("x")
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY x /\n")

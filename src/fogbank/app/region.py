@@ -316,7 +316,13 @@ class Region:
             PathsApi(loop, tracer, self.driver.drops),
             ClockApi(store, self._clock, controllers, self.driver.advance_conntrack_timeouts, _new_id),
             PlanApi(loop),
-            ClientsApi(self._environment, self.identity.user_document, self.registry.images, self.end),
+            ClientsApi(
+                self._environment,
+                self.identity.user_document,
+                self.registry.images,
+                self.images.load,
+                self.end,
+            ),
         )
         self.operator_api = OperatorApi(route for topic in topics for route in topic.routes())
 
