@@ -20,6 +20,7 @@ from typing import Any
 
 import uvloop
 
+from fogbank.app.docker import DockerSocket
 from fogbank.app.features import features
 from fogbank.app.images import COLLECT_SECONDS, ImageSources
 from fogbank.app.operator.clients import ClientsApi
@@ -42,8 +43,10 @@ from fogbank.control.periodic import every
 from fogbank.dataplane.driver import Drifted, Event, WorkloadExited, WorkloadWrote
 from fogbank.dataplane.linux.containers.runtime import CrunRuntime
 from fogbank.dataplane.linux.data_folders import DataFolders
+from fogbank.dataplane.linux.docker_engine import DOCKER_ENGINE, DockerEngine
 from fogbank.dataplane.linux.driver import LinuxDriver
 from fogbank.dataplane.linux.images.builtin import open_store
+from fogbank.dataplane.linux.images.debian_roots import DebianRoots
 from fogbank.dataplane.linux.memory import LOOK_SECONDS, Trimmer
 from fogbank.dataplane.linux.net.capture import probe
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
@@ -138,6 +141,7 @@ class Region:
         self._spawn(http_server(self.operator_api)(None, self._entered.operator))
         self._ready = True
         self._tell_ready()
+        self.docker.open()
         log.info("ready: %d elements", len(self.loop.observed))
         self._spawn(self._warm())
         await self._ended.wait()
@@ -193,6 +197,18 @@ class Region:
         )
         self.registry, images = open_store(places.registry, cache_home())
         self.images = ImageSources(lambda: self.store.world, self.access, self.registry, places.registry)
+        self.docker = DockerSocket(
+            DockerEngine(
+                DOCKER_ENGINE,
+                places.docker_data,
+                places.bundle,
+                roots=DebianRoots(cache_home() / "debian"),
+                store=self.registry,
+                images=images,
+            ),
+            places,
+            lambda: self.proxy,
+        )
         self.namespaces = NetworkNamespaces()
         self.data = DataFolders(places.data, CONTAINERS / "data")
         self.containers = CrunRuntime(
@@ -300,13 +316,20 @@ class Region:
             PathsApi(loop, tracer, self.driver.drops),
             ClockApi(store, self._clock, controllers, self.driver.advance_conntrack_timeouts, _new_id),
             PlanApi(loop),
-            ClientsApi(self._environment, self.identity.user_document, self.registry.images, self.end),
+            ClientsApi(
+                self._environment,
+                self.identity.user_document,
+                self.registry.images,
+                self.images.load,
+                self.end,
+            ),
         )
         self.operator_api = OperatorApi(route for topic in topics for route in topic.routes())
 
     def _environment(self) -> Mapping[str, str | None]:
         settings = self._settings
-        return environment(self._places, settings.port, settings.project, settings.region)
+        found = environment(self._places, settings.port, settings.project, settings.region)
+        return {**found, **self.docker.environment()}
 
     async def _warm(self) -> None:
         """Make what first requests would wait for, now that nobody waits; they try again what fails."""
@@ -326,6 +349,7 @@ class Region:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.docker.close()
         await self.proxy.close()
         await self.ingress.close()
         self.registry_server.close()
