@@ -91,18 +91,20 @@ class ControlPlane:
         self.store = Store(Journal(folder / "world.sqlite"))
         self.logbook = Logbook(folder / "log.jsonl", self.clock)
         self.loop = ControlLoop(self.store, driver, compiler(), (run.SERVICE,), self.clock)  # type: ignore[arg-type]
-        digest = "sha256:" + "0" * 64
         runtime = Runtime(
             self.store,
             self.loop,
             driver,  # type: ignore[arg-type]
             self.clock,
             self.logbook,
-            lambda _: digest,
+            self._resolve,
             NO_DATA,
         )
         self.run: RunController = make_controller(runtime)
         self._ids = count(10**18)
+
+    def _resolve(self, _reference: str, _project: str) -> str:
+        return "sha256:" + "0" * 64
 
     async def commit(self, changes: Sequence[Change]) -> None:
         """Commit, and return when it is built."""

@@ -1,6 +1,7 @@
 """Random small Worlds for laws: all that the region's networking knows, in few enough variants to collide."""
 
 from collections.abc import Sequence
+from ipaddress import IPv4Network
 from random import Random
 
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from tests.worlds import (
     address,
     connector,
     default_route,
+    direct,
     firewall,
     fleet,
     nat,
@@ -68,7 +70,10 @@ def draw_world(random: Random, port_counts: Sequence[int] = PORT_COUNTS) -> Draw
     resources = [
         *(network(each, mtu=random.choice([1460, 1460, 1500])) for each in networks),
         *(default_route(each) for each in networks if random.random() < 0.85),
-        *(subnetwork(name, cidr, of=of, region=region) for name, cidr, of, region in subnets),
+        *(
+            subnetwork(name, cidr, of=of, region=region, google_access=random.random() < 0.3)
+            for name, cidr, of, region in subnets
+        ),
         *connectors,
         *(_firewall(random, n, networks, tags) for n in range(random.randint(0, 4))),
         *(_route(random, n, networks, tags) for n in range(random.randint(0, 3))),
@@ -76,8 +81,10 @@ def draw_world(random: Random, port_counts: Sequence[int] = PORT_COUNTS) -> Draw
         *(site(host, ip, ports) for host, ip, ports in SITES),
         *revisions,
     ]
+    directly, homes = _direct_revisions(random, subnets)
+    resources += directly
     random.shuffle(resources)
-    return world(*resources), fleet(*revisions)
+    return world(*resources), _with_addresses(random, fleet(*revisions, *directly), homes)
 
 
 def _connectors(random, networks, subnets):
@@ -104,6 +111,31 @@ def _revisions(random, connectors):
         revision(f"web-0000{n}-abc", random.choice(names), random.choice(modes))
         for n in range(random.choice([1, 2, 2]))
     ]
+
+
+def _direct_revisions(random, subnets):
+    """Draw revisions with Direct VPC egress, each with the subnetwork that it is in by its name."""
+    made, homes = [], {}
+    for number in range(random.choice([0, 0, 1, 2])):
+        name, _, of, region = home = random.choice(subnets)
+        tags = random.choice([[], ["web"], ["vpc-connector", "web"]])
+        interface = {"network": of, "subnetwork": name, "tags": tags}
+        egress = random.choice([None, "private-ranges-only", "all-traffic", "all-traffic"])
+        one = revision(f"direct-0000{number}-abc", egress=egress, region=region, interface=interface)
+        made.append(one)
+        homes[one.name] = home
+    return made, homes
+
+
+def _with_addresses(random, made, homes):
+    """Give the instances of revisions in ``homes`` the last addresses of their subnetworks."""
+    instances, nat = dict(made.instances), random.random() < 0.9
+    free = {cidr: list(IPv4Network(cidr).hosts())[-2:0:-1] for cidr in RANGES}
+    for identifier, instance in made.instances.items():
+        if home := homes.get(instance.owner):
+            _, cidr, of, _ = home
+            instances[identifier] = direct(instance, str(free[cidr].pop(0)), of, nat=nat)
+    return Fleet(instances)
 
 
 def _firewall(random, number, networks, tags):

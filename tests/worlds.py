@@ -1,13 +1,15 @@
 """Worlds for tests: short functions that give resources as the services store them."""
 
+import json
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from itertools import count
 
 from fogbank.resources.compute import AUTO_NAT_ADDRESSES
-from fogbank.resources.fleet import Fleet
+from fogbank.resources.fleet import Fleet, Instance
 from fogbank.resources.names import COMPUTE_PREFIX, ResourceName, compute_name
 from fogbank.resources.world import Put, Resource, World
-from fogbank.services.run.instances import instance_of
+from fogbank.services.run.instances import instance_of, with_address
 
 P, R = "demo", "asia-northeast3"
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -63,7 +65,7 @@ def route(name, destination="0.0.0.0/0", *, of="default", priority=1000, tags=()
     )
 
 
-def subnetwork(name, cidr, of="default", region=R, secondary=()):
+def subnetwork(name, cidr, of="default", region=R, secondary=(), *, google_access=False):
     first, _ = cidr.split("/")
     head, last = first.rsplit(".", 1)
     body = {
@@ -74,6 +76,7 @@ def subnetwork(name, cidr, of="default", region=R, secondary=()):
         "secondaryIpRanges": [
             {"rangeName": f"s{n}", "ipCidrRange": each} for n, each in enumerate(secondary)
         ],
+        "privateIpGoogleAccess": google_access,
     }
     return resource(regional("subnetworks", name, region), body)
 
@@ -128,8 +131,9 @@ def connector(
     return resource(connector_id(name, region), body, **private)
 
 
-def revision(name, connector=None, egress=None, service="web", region=R):
+def revision(name, connector=None, egress=None, service="web", region=R, *, interface=None):
     annotations = {
+        **({"run.googleapis.com/network-interfaces": json.dumps([interface])} if interface else {}),
         **({"run.googleapis.com/vpc-access-connector": connector} if connector else {}),
         **({"run.googleapis.com/vpc-access-egress": egress} if egress else {}),
     }
@@ -159,6 +163,11 @@ def site(host, ip, ports=()):
 
 def world(*resources: Resource) -> World:
     return World().after(Put(each) for each in resources)
+
+
+def direct(instance: Instance, address: str, of: str = "default", *, nat: bool = True) -> Instance:
+    """Give ``instance``, whose revision has Direct VPC egress, its address."""
+    return with_address(instance, network_name(of), IPv4Address(address), nat=nat)
 
 
 def fleet(*revisions: Resource, pool: int = 7) -> Fleet:

@@ -44,6 +44,7 @@ PREFIXES = frozenset(
 """The first words of the permissions that are kept: what is built, and what may be built next."""
 
 DERIVED: Mapping[str, str] = {
+    "artifactregistry.operations.get": "artifactregistry.repositories.get",
     "serviceusage.operations.delete": "serviceusage.services.enable",
     "serviceusage.operations.list": "serviceusage.operations.get",
     "vpcaccess.connectors.use": "vpcaccess.connectors.create",

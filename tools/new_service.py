@@ -38,8 +38,59 @@ MANIFEST = '''"""What the region is given of {title}."""
 
 from fogbank.app.manifest import Manifest
 from fogbank.services.{name} import SERVICE
+from fogbank.services.{name}.controller import make_controller
+from fogbank.services.{name}.feature import FEATURES
 
-MANIFEST = Manifest(SERVICE)
+MANIFEST = Manifest(SERVICE, features=FEATURES, controller=make_controller)
+'''
+
+FEATURE = '''"""{title}: what its resources add to networks. Nothing is lowered yet.
+
+What a feature may add is in `fogbank.lowering.feature`; vpcaccess and run have examples.
+"""
+
+from fogbank.lowering.feature import Feature
+
+
+class {Name}(Feature):
+    """The resources of {title}: each is one source."""
+
+    resources = frozenset()
+
+
+FEATURES: tuple[Feature, ...] = ({Name}(),)
+'''
+
+CONTROLLER = '''"""{title}: what it does while the region runs. Nothing is looked after yet.
+
+What a controller may use and must offer is in `fogbank.control.controller`; vpcaccess has a short one.
+"""
+
+from fogbank.control.controller import Controller, Runtime
+from fogbank.control.periodic import every
+
+PAUSE_SECONDS = 5.0
+
+
+def make_controller(runtime: Runtime) -> "{Name}":
+    """Make the controller of {title}."""
+    return {Name}(runtime)
+
+
+class {Name}(Controller):
+    """Looks after the resources of {title}."""
+
+    name = "{name}"
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._store = runtime.store
+
+    async def run(self) -> None:
+        """Look every few seconds until cancelled."""
+        await every(PAUSE_SECONDS, self.look)
+
+    def look(self) -> None:
+        """Compare what the World promises with what is there: ``self._store.world`` has it."""
 '''
 
 TEST = '''"""{title}: what it answers."""
@@ -66,9 +117,9 @@ async def test_what_is_not_built_is_refused_by_its_name(tmp_path):
 HINTS = """{name} is registered; each method is refused with its name. Next, in its folder below services:
   one module a collection   its methods, with the permission each needs; a plain one is a Collection
   __init__.py               SERVICE.methods has them
-  feature.py                what it attaches to networks (FEATURES), when it does
-  controller.py             what it does while the region runs (make_controller), when it does
-  manifest.py               puts these together
+  feature.py                what it attaches to networks: name the collections, or delete the file
+  controller.py             what it does while the region runs, or delete the file
+  manifest.py               puts these together; take out what you deleted
 A resource that holds addresses of a network keeps network_use (fogbank.resources.network_users) in its
 private part: compute then refuses to delete the network or to give the range away.
 """
@@ -92,7 +143,14 @@ def register(text: str, name: str) -> str:
 def files(name: str, title: str, versions: list[str], *, operations: bool) -> dict[str, str]:
     """Write what a new API consists of, by path; ``operations`` tells whether clients can ask for them."""
     listed = "(" + ", ".join(f'"{each}"' for each in versions) + ("," if len(versions) == 1 else "") + ")"
-    fields = {"name": name, "title": title, "versions": listed, "imports": "Service", "more": ""}
+    fields = {
+        "name": name,
+        "Name": name.capitalize(),
+        "title": title,
+        "versions": listed,
+        "imports": "Service",
+        "more": "",
+    }
     if (dialect := unbuilt_dialect(name)) != "status":
         fields["more"] += f'\n    errors="{dialect}",'
     if operations:
@@ -100,6 +158,8 @@ def files(name: str, title: str, versions: list[str], *, operations: bool) -> di
         fields["more"] += f'\n    permissions=operation_permissions("{name}", "operations"),'
     return {
         f"src/fogbank/services/{name}/__init__.py": SERVICE.format(**fields),
+        f"src/fogbank/services/{name}/feature.py": FEATURE.format(**fields),
+        f"src/fogbank/services/{name}/controller.py": CONTROLLER.format(**fields),
         f"src/fogbank/services/{name}/manifest.py": MANIFEST.format(**fields),
         f"tests/unit/services/{name}/test_{name}.py": TEST.format(**fields),
     }

@@ -25,6 +25,10 @@ class Settings:
         "", "The number of that project when it is created; by default derived from its id."
     )
     region: str = _setting("asia-northeast3", "The region that clients use when a command names none.")  # type: ignore[assignment]
+    as_of: str = _setting(  # type: ignore[assignment]
+        "",
+        "Behave as Google did on this date (YYYY-MM-DD), where Direct VPC egress changed; by default as now.",
+    )
     ephemeral: bool = _setting(False, "Keep no state: use a temporary folder.")  # type: ignore[assignment]
     strict_projects: bool = _setting(  # type: ignore[assignment]
         False, "Refuse projects that were not created; by default they are created on first use."

@@ -25,6 +25,7 @@ import pytest
 from fogbank.frontend.client_environment import applied
 from fogbank.frontend.iam import jwt
 
+FETCH_SECONDS = 300.0
 START_SECONDS = 60.0
 COMMAND_SECONDS = 120.0
 
@@ -156,6 +157,13 @@ def region() -> Iterator[RunningRegion]:
 def shared_cache() -> Path:
     """Name the folder where all test regions of this user find their unpacked images; not in the home."""
     return Path(tempfile.gettempdir()) / f"fogbank-cache-{os.geteuid()}"
+
+
+def fetch_servers(*names: str) -> None:
+    """Have the servers of managed services (``redis``) in the cache of test regions; once, it asks Debian."""
+    cache = {"XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME") or str(shared_cache())}
+    command = [sys.executable, "-m", "fogbank.cli", "images", "fetch", *names]
+    subprocess.run(command, env=os.environ | cache, check=True, capture_output=True, timeout=FETCH_SECONDS)
 
 
 def short_folder() -> Path:

@@ -189,7 +189,7 @@ class Target:
 
     def _container(self, service: str) -> int:
         """Find a process of the service's container: it has the service's name in its environment."""
-        for pid in _descendants(self.pid):
+        for pid in descendants(self.pid):
             try:
                 environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
             except OSError:
@@ -240,7 +240,8 @@ def _processes(word: str) -> list[int]:
     return found
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
+    """List the processes below ``pid``."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.loaded_gcloud import LoadedGcloud, LoadedRegion, load_gcloud
 
+from fogbank.dataplane.linux.spanner_emulator import emulator_folder
 from fogbank.testing import RunningRegion
 
 AN1, AN3 = "asia-northeast1", "asia-northeast3"
@@ -460,3 +461,20 @@ def test_dns_zones_and_records(region: RunningRegion, tmp_path: Path) -> None:
     region.gcloud(*records, "delete", *www)
     region.gcloud(*records, "delete", "txt.corp.example.", here, "--type=TXT")
     region.gcloud(*zones, "delete", "fam-zone")
+
+
+def test_spanner_by_googles_emulator(region: RunningRegion) -> None:
+    here, create = ("--instance=fam", "--database=db"), ("spanner", "instances", "create", "fam")
+    size = ("--config=regional-asia-northeast3", "--description=x", "--nodes=1")
+    if emulator_folder() is None:
+        assert "gcloud components install cloud-spanner-emulator" in refused(region, *create, *size)
+        return
+    region.gcloud(*create, *size)
+    table = "CREATE TABLE visits (id INT64 NOT NULL, who STRING(64)) PRIMARY KEY (id)"
+    region.gcloud("spanner", "databases", "create", "db", "--instance=fam", f"--ddl={table}")
+    region.gcloud("spanner", "rows", "insert", *here, "--table=visits", "--data=id=1,who=me")
+    found = region.gcloud_json("spanner", "databases", "execute-sql", "db", "--instance=fam",
+                               "--sql=SELECT * FROM visits")  # fmt: skip
+    assert found["rows"] == [["1", "me"]]
+    assert "not found" in refused(region, "spanner", "databases", "describe", "gone", "--instance=fam")
+    region.gcloud("spanner", "instances", "delete", "fam", "--quiet")

@@ -53,6 +53,9 @@ def test_services_call_services(region: RunningRegion) -> None:
     assert ask(caller) == 200, "a service cannot call itself"
     assert ask(opened.replace("https:", "http:")) == 302
     assert ask("https://nothing-abc-du.a.run.app") == 404
+    assert ask("https://run.googleapis.com/v2/projects/demo/locations/-/services") == 401, (
+        "an API needs a token"
+    )
     assert ask(private) == 403
     assert ask(private, id_token="1") == 403, "the caller's account may not invoke it yet"
     region.gcloud("run", "services", "add-iam-policy-binding", "in-private", PLACE,
@@ -82,5 +85,33 @@ def test_services_call_services(region: RunningRegion) -> None:
 
     assert resolves(partly), "a network's private zone counts for services with a connector into it"
     assert not resolves(caller), "and for nobody else"
+    region.gcloud("dns", "record-sets", "create", "db.corp.example.", "--zone=in", "--type=A", "--ttl=60",
+                  "--rrdatas=10.8.0.3")  # fmt: skip
+    assert "10.8.0.3" in region.fogbank("trace", "run/in-vpc", "db.corp.example:6379")
     traced = region.fogbank("trace", "run/in-caller", opened, "--probe")
     assert "192.0.2.1" in traced
+
+
+def test_a_subnetwork_with_private_google_access_needs_no_gateway(region: RunningRegion) -> None:
+    internal = deploy(region, "pg-internal", NETCHECK, "--allow-unauthenticated", "--ingress=internal")
+    subnet = ("pg-subnet", PLACE)
+    region.gcloud("compute", "networks", "subnets", "create", *subnet, "--network=default",
+                  "--range=10.8.1.0/28")  # fmt: skip
+    region.gcloud("compute", "networks", "vpc-access", "connectors", "create", "pg", PLACE,
+                  "--subnet=pg-subnet", "--min-instances=2", "--max-instances=3")  # fmt: skip
+    through = deploy(region, "pg-caller", NETCHECK, "--allow-unauthenticated", "--vpc-connector=pg",
+                     "--vpc-egress=all-traffic")  # fmt: skip
+
+    def ask(url: str) -> object:
+        answer = json.loads(region.curl(f"{through}/egress?timeout=2&url={url}"))
+        return answer["status"] if answer["ok"] else None
+
+    assert ask(internal) is None
+    region.gcloud("compute", "networks", "subnets", "update", *subnet, "--enable-private-ip-google-access")
+    assert ask(internal) == 200
+    assert ask("https://run.googleapis.com/v2/projects/demo/locations/-/services") == 401
+    assert ask("http://ifconfig.me") is None, "the internet still needs a gateway"
+    traced = region.fogbank("trace", "run/pg-caller", internal, "--probe")
+    assert "10.8.1." in traced
+    region.gcloud("compute", "networks", "subnets", "update", *subnet, "--no-enable-private-ip-google-access")
+    assert ask(internal) is None

@@ -86,6 +86,17 @@ def named_in_body(method, project):
     return {}
 
 
+class Emulator:
+    """Spanner's, which has nothing."""
+
+    async def call(self, _verb, _path, _query, _body):
+        return {}
+
+    async def stream(self, _verb, _path, _query, _body):
+        if self is None:
+            yield {}
+
+
 class Answers:
     """A region's APIs, without HTTP: the project ``demo``, which OWNER owns, and ``another``."""
 
@@ -98,7 +109,8 @@ class Answers:
             self.store, owner=OPERATOR, strict=False, defaults=defaults, now=lambda: NOW, new_id=self.new_id
         )
         self.access = Policies(OPERATOR)
-        self.backends = {"logging": LogEntries(None, lambda: NOW)}
+        self.log_entries = LogEntries(None, lambda: NOW)
+        self.backends = {"logging": self.log_entries, "spanner": Emulator()}
         self.api = Api(
             store=self.store,
             services=services(),
@@ -112,7 +124,7 @@ class Answers:
         )
 
     async def close(self):
-        await self.backends["logging"].close()
+        await self.log_entries.close()
         await self.store.close()
 
     async def _settle(self, path, seconds):

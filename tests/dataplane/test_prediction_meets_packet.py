@@ -41,6 +41,7 @@ MANY_PORTS = (1024, 32768)
 """So many that connections of earlier examples never use them up."""
 
 DESTINATIONS = (
+    ("192.0.2.1", 443, TCP),
     ("192.0.2.40", 80, TCP),
     ("192.0.2.40", 53, UDP),
     ("10.1.0.9", 53, UDP),
@@ -53,6 +54,7 @@ DESTINATIONS = (
     ("10.1.0.3", 22, TCP),
     ("10.1.0.1", 80, TCP),
     ("10.1.0.9", 80, TCP),
+    ("10.1.0.13", 8080, TCP),
     ("10.8.0.2", 443, TCP),
     ("172.16.3.2", 80, TCP),
     ("10.50.0.1", 80, TCP),

@@ -4,64 +4,24 @@ import ast
 import json
 import os
 import platform
-import socket
 from pathlib import Path
 
 import pytest
-from tests.dataplane.test_containers import NETCHECK, PYTHON_OPTIONS, Room, setup, until
+from tests.attacks.containers import netcheck_with_ctypes, open_ways, try_all
+from tests.dataplane.test_containers import PYTHON_OPTIONS, setup, until
+from tests.ordinary_user import NUMBER, ordinary_user
 from tests.private_world import Lab
 
 from fogbank.dataplane.linux.containers import bundle, runtime
 from fogbank.dataplane.linux.containers.user_namespace import FIRST_ID, UserNamespace
-from fogbank.dataplane.linux.images import python_runtime
-from fogbank.dataplane.linux.images.builtin import make
-from fogbank.dataplane.linux.images.store import ImageStore
 from fogbank.dataplane.linux.images.unpacked import UnpackedImages
 
 pytestmark = pytest.mark.netns
 
-WAYS_OUT = Path(__file__).parents[1] / "attacks/ways_out.py"
-REFUSALS = {"EPERM", "EACCES", "EROFS", "ENOENT", "ENOSYS", "EAFNOSUPPORT", "ENXIO"}
-OTHERWISE = {
-    "overwrite the program that started us": "ETXTBSY",  # the image's own Python, in the container's memory
-    "a user id of the machine": "EINVAL",  # the container has no such id
-    "an abstract socket of the world": "ECONNREFUSED",  # its network namespace has no such name
-    "the table of keys": "ENODATA",  # masked by /dev/null
-    "the table of timers": "ENODATA",
-}
-
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> UnpackedImages:
-    """netcheck's image, with ctypes, under its own name."""
-    folder = tmp_path_factory.mktemp("store")
-    store = ImageStore(folder / "registry", lambda _: None)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(python_runtime, "_MODULES", (*python_runtime._MODULES, "ctypes"))
-        blobs, manifests = make(python_runtime.collect_runtime())
-    for digest, content in blobs.items():
-        store.put_blob(content, digest)
-    store.tag([NETCHECK], manifests["netcheck"])
-    images = UnpackedImages(store, folder / "cache")
-    images.get(manifests["netcheck"])
-    return images
-
-
-def try_all(here: Room) -> dict[str, str]:
-    """Try every way in a container; what each one met."""
-    mounts = Path("/proc/mounts").read_text()
-    assert "fogbank /dev tmpfs" in mounts, "a way that is open would change this machine's devices"
-    with socket.socket(socket.AF_UNIX) as abstract:
-        abstract.bind("\0fogbank-ways-out")
-        abstract.listen()
-        printed = here.run(WAYS_OUT.read_text())
-        assert printed, here.lines("stderr")
-        found: dict[str, str] = json.loads(printed[0])
-    return found
-
-
-def is_open(name: str, met: str) -> bool:
-    return met != OTHERWISE[name] if name in OTHERWISE else met not in REFUSALS
+    return netcheck_with_ctypes(tmp_path_factory.mktemp("store"))
 
 
 @pytest.mark.parametrize("warm", [False, True], ids=["filter made by crun", "filter made before"])
@@ -73,7 +33,18 @@ def test_no_known_way_leads_out_of_a_container(
             here.containers.warm()
         met = try_all(here)
         assert len(met) >= 60
-        assert {name: text for name, text in met.items() if is_open(name, text)} == {}
+        assert open_ways(met) == {}
+
+
+@pytest.mark.slow(3)
+def test_no_known_way_leads_out_of_a_container_of_an_ordinary_user() -> None:
+    with ordinary_user() as user:
+        done = user.python("-m", "tests.attacks.inside_a_container", str(user.home / "images"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["owner"] == NUMBER
+    assert len(found["met"]) >= 60
+    assert open_ways(found["met"]) == {}
 
 
 def test_the_same_ways_are_open_without_the_filter_and_the_user_namespace(
@@ -84,7 +55,7 @@ def test_the_same_ways_are_open_without_the_filter_and_the_user_namespace(
     monkeypatch.setattr(bundle, "profile", lambda: {"defaultAction": "SCMP_ACT_ALLOW"})
     with setup(tmp_path, images) as here:
         met = try_all(here)
-        assert {name for name, text in met.items() if is_open(name, text)} >= {
+        assert set(open_ways(met)) >= {
             "add a key",
             "read the user's keyring",
             "join another session keyring",

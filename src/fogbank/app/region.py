@@ -11,6 +11,7 @@ import os
 import random
 import secrets
 import signal
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Mapping
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 
 from fogbank.app.features import features
+from fogbank.app.images import COLLECT_SECONDS, ImageSources
 from fogbank.app.operator.clients import ClientsApi
 from fogbank.app.operator.clock import ClockApi
 from fogbank.app.operator.internet import InternetApi
@@ -58,17 +60,20 @@ from fogbank.frontend.iam.accounts import WorldDirectory, operator_account
 from fogbank.frontend.iam.iamcredentials import IamCredentials, iamcredentials_application
 from fogbank.frontend.iam.identity import open_identity
 from fogbank.frontend.iam.oauth import oauth_application
-from fogbank.frontend.ingress.application import Ingress
+from fogbank.frontend.ingress.application import VPC_PROJECT, Ingress
 from fogbank.frontend.ingress.exchange import RequestRecord
 from fogbank.frontend.pki.authority import open_authority
 from fogbank.lowering.compiler import Compiler
+from fogbank.lowering.netns_names import project_of_google_netns
 from fogbank.network.addressing import FABRIC_INSTANCES
 from fogbank.network.packet_captures import ProbeResult
-from fogbank.network.topology import NetnsName
+from fogbank.network.topology import Listener, NetnsName
 from fogbank.paths.callers import Callers
 from fogbank.paths.trace import Flow
 from fogbank.resources.authorization import Policies
 from fogbank.resources.clock_offset import stored_offset
+from fogbank.resources.decisions import Decision
+from fogbank.resources.direct_vpc import keep_as_of
 from fogbank.resources.names import ResourceName
 from fogbank.resources.predefined_roles import role_titles
 from fogbank.resources.projects import project_number
@@ -80,6 +85,7 @@ from fogbank.servers.metadata import InstanceFacts, metadata_application
 from fogbank.servers.sites import Sites
 from fogbank.services.contract import catalogue_of
 from fogbank.services.run.controller import RunController
+from fogbank.services.run.controller.controller import Occupant
 from fogbank.services.run.controller.request_queue import NoCapacity
 from fogbank.services.run.instances import network_of
 from fogbank.settings import Folders, Settings, cache_home
@@ -120,6 +126,9 @@ class Region:
         await self.projects.provision_default_network(
             self._settings.project, self._settings.project_number or None
         )
+        await self.store.commit(
+            lambda world: Decision(keep_as_of(world, self._settings.as_of, self._clock.now(), _new_id))
+        )
         first_pass = asyncio.Event()
         self.loop.after_pass(first_pass.set)
         self._spawn(self.loop.run())
@@ -128,6 +137,7 @@ class Region:
             self._spawn(controller.run())
         self._spawn(forget_operations(self.store, self._clock))
         self._spawn(every(LOOK_SECONDS, Trimmer().trim))
+        self._spawn(every(COLLECT_SECONDS, self.images.collect_soon))
         await self.proxy.serve(self._entered.proxy)
         self._spawn(http_server(self.operator_api)(None, self._entered.operator))
         self._ready = True
@@ -182,10 +192,11 @@ class Region:
                 "metadata": http_server(metadata_application(self.identity, self._facts)),
                 "resolver": resolver.serve,
                 "site": internet.serve,
-                "front-end": http_server(self._to_services, self.authority.listener_context),
+                "front-end": self._serve_google,
             }
         )
         self.registry, images = open_store(places.registry, cache_home())
+        self.images = ImageSources(lambda: self.store.world, self.access, self.registry, places.registry)
         self.namespaces = NetworkNamespaces()
         self.data = DataFolders(places.data, CONTAINERS / "data")
         self.containers = CrunRuntime(
@@ -214,14 +225,14 @@ class Region:
             self.driver,
             self._clock,
             self.logbook,
-            self.registry.resolve,
+            self.images.resolve,
             self.data,
             self.log_entries,
         )
         self._backends = {each.service.name: each.backend(runtime) for each in manifests() if each.backend}
         self.controllers = tuple(each.controller(runtime) for each in manifests() if each.controller)
-        run = next(each for each in self.controllers if isinstance(each, RunController))
-        self.instances, self.run_log = run.instances, run.log
+        self.run_controller = next(each for each in self.controllers if isinstance(each, RunController))
+        self.run_log = self.run_controller.log
 
     def _make_front_end(self) -> None:
         self.api = Api(
@@ -240,23 +251,24 @@ class Region:
             lambda: self.store.world,
             self.identity,
             self._clock,
-            self.instances,
+            self.run_controller.instances,
             exhausted=NoCapacity,
             open_socket=self.driver.open_socket,
             draw=random.random,
             record=self._note_request,
             vpc_project=Callers(lambda: self.loop.observed).vpc_project,
         )
-        self.services = Hosts({"run": self.ingress})
-        hosts = Hosts(
+        self.registry_server = self.images.serve(self.store, self.identity, self._clock.now, _new_id)
+        self.hosts = Hosts(
             {
                 "api": WithGrpc(ApiApplication(self.api, self.identity), self._make_grpc),
                 "accounts": oauth_application(self.identity),
                 "iamcredentials": WithGrpc(iamcredentials_application(self.identity), self._make_grpc),
                 "run": self.ingress,
+                "registry": self.registry_server,
             }
         )
-        self.proxy = Proxy(Connections(hosts), lambda host: self.authority.tls_context(host, ALPN))
+        self.proxy = Proxy(Connections(self.hosts), lambda host: self.authority.tls_context(host, ALPN))
 
     def _make_grpc(self) -> "GrpcApplication":
         from fogbank.frontend.grpc.application import GrpcApplication  # not every client speaks it
@@ -264,9 +276,14 @@ class Region:
         credentials = IamCredentials(self.identity)
         return GrpcApplication(self.api, self.identity, {"iamcredentials": credentials.call})
 
-    async def _to_services(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request from inside the world: of Google's hosts only services are there so far."""
-        await self.services(scope, receive, send)
+    async def _serve_google(self, listener: Listener, opened: socket.socket) -> None:
+        """Serve requests from inside the world to hosts of Google's: services and APIs."""
+        project = project_of_google_netns(listener.netns)
+
+        async def to_google(scope: Scope, receive: Receive, send: Send) -> None:
+            await self.hosts({**scope, VPC_PROJECT: project}, receive, send)
+
+        await http_server(to_google, self.authority.listener_context)(listener, opened)
 
     def _make_operator_api(self) -> None:
         settings, store, loop, controllers = self._settings, self.store, self.loop, self.controllers
@@ -321,6 +338,7 @@ class Region:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.proxy.close()
         await self.ingress.close()
+        self.registry_server.close()
         await self.loop.close()
         await asyncio.to_thread(self.driver.close)
         await self.store.close()
@@ -370,23 +388,27 @@ class Region:
         )
 
     def _facts(self, address: IPv4Address) -> InstanceFacts | None:
-        index = int(address) - int(FABRIC_INSTANCES.network_address)
-        instance = self.instances.at(index)
-        if instance is None:
+        occupant = self._occupant(address)
+        if occupant is None:
             return None
-        project = instance.revision.name.project
+        runs = occupant.runs
+        project = runs.name.project
         return InstanceFacts(
-            instance_id=instance.id,
+            instance_id=occupant.id,
             project=project,
             project_number=project_number(self.store.world, project),
-            region=instance.revision.region,
-            service_account=instance.revision.service_account,
+            region=runs.region,
+            service_account=runs.service_account,
         )
 
     def _network_of(self, address: IPv4Address) -> ResourceName | None:
         """Tell in which VPC network an instance of the serverless fabric sees private zones."""
-        instance = self.instances.at(int(address) - int(FABRIC_INSTANCES.network_address))
-        return network_of(self.store.world, instance.spec) if instance else None
+        occupant = self._occupant(address)
+        return network_of(self.store.world, occupant.spec) if occupant else None
+
+    def _occupant(self, address: IPv4Address) -> Occupant | None:
+        """Find whose an address of the serverless fabric is."""
+        return self.run_controller.at(int(address) - int(FABRIC_INSTANCES.network_address))
 
     def _send_probe(self, flow: Flow, watch: frozenset[NetnsName]) -> ProbeResult:
         return probe(

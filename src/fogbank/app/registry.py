@@ -11,15 +11,18 @@ from fogbank.app.manifest import Manifest
 from fogbank.services.contract import Service
 
 APIS: tuple[str, ...] = (
+    "artifactregistry",
     "cloudresourcemanager",
     "compute",
     "dns",
     "iam",
     "iamcredentials",
     "logging",
+    "redis",
     "run",
     "secretmanager",
     "serviceusage",
+    "spanner",
     "vpcaccess",
 )
 

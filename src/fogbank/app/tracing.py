@@ -12,16 +12,16 @@ from fogbank.control.controller import TraceSource
 from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.linux.firewall.nftables import PORTS_EXHAUSTED
 from fogbank.errors import OperatorError
-from fogbank.network.addressing import FRONT_END
 from fogbank.network.packet_captures import ProbeResult
 from fogbank.network.topology import NetnsName
 from fogbank.paths.compare import compare, observation
 from fogbank.paths.explain import explain, to_json
 from fogbank.paths.predict import predict
 from fogbank.paths.trace import Dropped, Flow, Trace
+from fogbank.resources.dns import resolve
+from fogbank.resources.names import ResourceName
 from fogbank.resources.run import SERVICES
-from fogbank.resources.sites import find_site, is_googles
-from fogbank.resources.urls import parse_host
+from fogbank.resources.sites import is_googles
 from fogbank.resources.world import World
 
 Json = dict[str, Any]
@@ -50,9 +50,9 @@ class Tracer:
         """
         world = self.world()
         services = (resource.name for resource in world.all(SERVICES))
-        start = find_source(source, self.sources(), services, self.project).netns
-        destination, port = destination_of(url, world)
-        flow = Flow(start, destination, port)
+        start = find_source(source, self.sources(), services, self.project)
+        destination, port = destination_of(url, world, start.network)
+        flow = Flow(start.netns, destination, port)
         trace = await asyncio.to_thread(predict, self.loop.observed, flow)
         owners = self.loop.lowered.owners
         answer: Json = {
@@ -80,8 +80,11 @@ class Tracer:
         return {netns: self.drops_in(netns).get(PORTS_EXHAUSTED, 0) for netns in namespaces}
 
 
-def destination_of(url: str, world: World) -> tuple[IPv4Address, int]:
-    """Read the address and port to which ``url`` leads; OperatorError when no path can be told."""
+def destination_of(url: str, world: World, network: ResourceName | None = None) -> tuple[IPv4Address, int]:
+    """Read the address and port to which ``url`` leads for somebody in ``network``.
+
+    OperatorError when no path can be told.
+    """
     try:
         parts = urlsplit(url if "//" in url else f"http://{url}")
         host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
@@ -92,7 +95,7 @@ def destination_of(url: str, world: World) -> tuple[IPv4Address, int]:
     try:
         address = IPv4Address(host)
     except AddressValueError:
-        address = _address_of(host, url, world)
+        address = _address_of(host, url, world, network)
     if address.is_loopback or address.is_unspecified:
         raise OperatorError(
             f"{host} is the container itself: a packet to it never leaves the instance, so it has no path. "
@@ -101,23 +104,22 @@ def destination_of(url: str, world: World) -> tuple[IPv4Address, int]:
     return address, port
 
 
-def _address_of(host: str, url: str, world: World) -> IPv4Address:
+def _address_of(host: str, url: str, world: World, network: ResourceName | None) -> IPv4Address:
     if host == "localhost":
         return IPv4Address("127.0.0.1")
-    if parse_host(host):
-        return FRONT_END
+    for record in resolve(world, network, f"{host.lower().rstrip('.')}.") or ():
+        if record.type == "A":
+            return IPv4Address(record.texts[0])
     if is_googles(host):
         raise OperatorError(
             f"{host} is a name of Google's own and no third party; paths to those are not traced yet. "
             "The metadata server's is, by its address: 169.254.169.254"
         )
-    site = find_site(world, host)
-    if site is None:
-        raise OperatorError(
-            f"{host or url} is no IPv4 address and no third party of this region. "
-            f"See them: fogbank internet list. Add it: fogbank internet add {host or 'HOST'}"
-        )
-    return site.address
+    raise OperatorError(
+        f"{host or url} is no IPv4 address, has none in the DNS zones that the source sees, and is no third "
+        "party of this region. "
+        f"See them: fogbank internet list. Add it: fogbank internet add {host or 'HOST'}"
+    )
 
 
 def disposition(trace: Trace) -> str:

@@ -35,6 +35,12 @@ def print_json(value: object, *, line: bool = False) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=None if line else 2), flush=line)
 
 
+def camel_case(name: str) -> str:
+    """Write ``memory_limit`` as ``memoryLimit``, as all JSON of the command line has it."""
+    first, *others = name.split("_")
+    return first + "".join(each.capitalize() for each in others)
+
+
 def print_entries(entries: Iterable[object], *, follow: bool) -> None:
     """Print a list for a program: one array, or one line each as they come when it never ends."""
     if not follow:

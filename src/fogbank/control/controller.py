@@ -16,19 +16,26 @@ from fogbank.control.loop import ControlLoop
 from fogbank.control.progress import Failure
 from fogbank.dataplane.driver import Driver, Event
 from fogbank.dataplane.linux.data_folders import DataFolders
+from fogbank.errors import DriverError
 from fogbank.network.topology import NetnsName
 from fogbank.resources.names import ResourceName
 from fogbank.store.log_entries import LogEntries
 from fogbank.store.store import Store
 
 
+class ImageDenied(DriverError):
+    """An image may not be read by the service agent that should run it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """What a controller may use.
 
-    ``resolve_image`` turns an image's reference into its digest: it blocks, so call it in a thread;
-    DriverError when nobody knows the image. ``data`` is what servers keep on the disk. ``log_entries`` takes
-    what clients read by the logging API; ``logbook`` what ``fogbank logs`` shows.
+    ``resolve_image`` turns an image's reference into its digest, as Cloud Run's service agent of a project
+    (the second argument) reads it; without a project it is one of the region's own images. It blocks, so call
+    it in a thread; DriverError when nobody knows the image, ImageDenied when the agent may not read it.
+    ``data`` is what servers keep on the disk. ``log_entries`` takes what clients read by the logging API;
+    ``logbook`` what ``fogbank logs`` shows.
     """
 
     store: Store
@@ -36,7 +43,7 @@ class Runtime:
     driver: Driver
     clock: Clock
     logbook: Logbook
-    resolve_image: Callable[[str], str]
+    resolve_image: Callable[[str, str], str]
     data: DataFolders
     log_entries: LogEntries = field(default_factory=lambda: LogEntries(None, lambda: datetime.now(UTC)))
 
@@ -46,13 +53,15 @@ class TraceSource:
     """Something that sends packets, where ``fogbank trace`` can start: ``id`` in the namespace ``netns``.
 
     ``resource`` is what a client made of it; ``parts`` are the ids below that name by which a person may
-    choose one of several (a revision's, the instance's own last). A person writes API/NAME/PART.
+    choose one of several (a revision's, the instance's own last). A person writes API/NAME/PART. Names mean
+    what they mean in the VPC network ``network``.
     """
 
     id: str
     netns: NetnsName
     resource: ResourceName
     parts: tuple[str, ...] = ()
+    network: ResourceName | None = None
 
 
 class Controller(Protocol):

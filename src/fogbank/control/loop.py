@@ -2,7 +2,8 @@
 
 One pass takes the newest World, lowers it, applies the difference to what exists, and then finishes every
 operation whose target has nothing failing. A failing action shows on its owners, is retried with growing
-pauses, and never stops the others. Passes never overlap; while one runs, any number of commits collect for
+pauses, and never stops the others. What cannot be lowered shows, too, and ends the operations that wait for
+it with an error. Passes never overlap; while one runs, any number of commits collect for
 the next. The work of a pass is done in a thread of its own (`builder`): the event loop serves requests and
 DNS meanwhile, and only takes the results.
 """
@@ -22,7 +23,7 @@ from fogbank.planning.words import words
 from fogbank.resources.decisions import Decision
 from fogbank.resources.fleet import Fleet, Instance
 from fogbank.resources.names import ResourceName
-from fogbank.resources.operations import Operation
+from fogbank.resources.operations import Operation, OperationError
 from fogbank.resources.world import Change, PutOperation, World
 from fogbank.services.contract import Service
 from fogbank.store.store import Store
@@ -34,6 +35,11 @@ RETRY_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0)
 
 _PASS: Key = ("pass",)
 """Where a failure of the loop's own is kept, beside those of elements."""
+
+_LOWERING = "lowering"
+"""What the keys of failures to lower something begin with."""
+
+_UNLOWERED = "its part of the network"
 
 
 class ControlLoop:
@@ -51,6 +57,8 @@ class ControlLoop:
         self._unfinished = False
         self._considered: tuple[object, object] | None = None
         """The running operations and the failing resources of the last look at operations."""
+        self._healing: frozenset[ResourceName] = frozenset()
+        """What can be lowered again, and is not known to be as promised yet."""
         self._settled: dict[str, list[asyncio.Future[None]]] = {}
         self._after_pass: list[Callable[[], None]] = []
         self._pass_ended = asyncio.Event()
@@ -139,6 +147,7 @@ class ControlLoop:
             self._take(built, world, started)
         self.progress.applied_version = world.version
         await self._finish_operations(world)
+        await self._heal(world)
         for tell in self._after_pass:
             tell()
         self._pass_ended.set()
@@ -147,6 +156,7 @@ class ControlLoop:
     def _take(self, built: Built, world: World, started: float) -> None:
         """Show what a pass has made."""
         before, self.lowered, self.observed = self.lowered, built.lowered, built.observed
+        self._healing = (self._healing | before.unlowered) - built.lowered.unlowered
         self._note_failures(built.outcomes, before, built.lowered)
         if built.plan:
             failed = {element_of(o.action).key: str(o.error) for o in built.outcomes if o.error}
@@ -164,10 +174,11 @@ class ControlLoop:
         return True
 
     async def _wait(self) -> None:
-        if not self.progress.failures and not self._unfinished:
+        tried = [failure.attempts for failure in self.progress.failures.values() if failure.attempts]
+        if not tried and not self._unfinished:
             await self._wake.wait()
             return
-        attempts = min((failure.attempts for failure in self.progress.failures.values()), default=3)
+        attempts = min(tried, default=3)
         pause = RETRY_SECONDS[min(attempts, len(RETRY_SECONDS)) - 1]
         try:
             await asyncio.wait_for(self._wake.wait(), pause)
@@ -193,6 +204,17 @@ class ControlLoop:
             )
             if known is None:
                 log.warning("%s failed: %s", outcome.action, outcome.error)
+        for unit, each in lowered.failures.items():
+            key = (_LOWERING, *map(str, unit))
+            known = self.progress.failures.get(key)
+            failures[key] = Failure(_UNLOWERED, each.why, 0, known.since if known else now, each.owners)
+            if known is None or known.why != each.why:
+                log.error(
+                    "%s could not be lowered: %s",
+                    ", ".join(map(str, each.owners)),
+                    each.why,
+                    exc_info=each.error,
+                )
         self.progress.set_failures(failures)
 
     def _note_bug(self, error: Exception) -> None:
@@ -215,12 +237,16 @@ class ControlLoop:
         known = [operation for operation in running.values() if operation.version <= world.version]
         if len(known) == len(running):
             self._considered = running, failing
+        unlowered = self.lowered.unlowered
         ended = [
             operation
             for operation in known
-            if operation.target not in failing and self._ends_with_network(operation)
+            if (operation.target not in failing or operation.target in unlowered)
+            and self._ends_with_network(operation)
         ]
-        done = await asyncio.gather(*(self._finish(operation) for operation in ended))
+        done = await asyncio.gather(
+            *(self._finish(operation, self._why_unlowered(operation.target)) for operation in ended)
+        )
         self._unfinished = not all(done)
         for operation, finished in zip(ended, done, strict=True):
             if finished:
@@ -230,7 +256,31 @@ class ControlLoop:
         service = self._services.get(operation.target.service)
         return service is None or service.finishes(self._store.world, operation)
 
-    async def _finish(self, operation: Operation) -> bool:
+    def _why_unlowered(self, target: ResourceName) -> OperationError | None:
+        """Say why an operation on ``target`` fails; None when all of it could be lowered."""
+        for failure in self.lowered.failures.values():
+            if target in failure.owners:
+                return OperationError(
+                    500, "INTERNAL", f"The network of {target.path} cannot be made: {failure.why}"
+                )
+        return None
+
+    async def _heal(self, world: World) -> None:
+        """Tell the services of resources that could not be lowered and now are as promised."""
+        ready = [name for name in self._healing if name not in self.progress.failing and world.find(name)]
+
+        def decide(world: World) -> Decision:
+            changes: tuple[Change, ...] = ()
+            for name in sorted(ready):
+                if (service := self._services.get(name.service)) is not None:
+                    changes += service.converged(world.after(changes), name, self._clock.now())
+            return Decision(changes)
+
+        if ready:
+            await self._store.commit(decide, synced=False)
+        self._healing &= self.progress.failing
+
+    async def _finish(self, operation: Operation, error: OperationError | None) -> bool:
         service = self._services.get(operation.target.service)
 
         def decide(world: World) -> Decision:
@@ -240,10 +290,10 @@ class ControlLoop:
             now = self._clock.now()
             changes: tuple[Change, ...] = ()
             response = None
-            if service is not None:
+            if service is not None and error is None:
                 changes = service.converged(world, operation.target, now)
                 response = service.operation_response(world.after(changes), current)
-            return Decision((*changes, PutOperation(current.done(now, response))))
+            return Decision((*changes, PutOperation(current.done(now, response, error))))
 
         try:
             await self._store.commit(decide, synced=False)

@@ -16,7 +16,8 @@ PASSES_KEPT = 50
 class Failure:
     """Something that could not be made as promised: what, why, how often it was tried, since when.
 
-    It has no owners when it belongs to the region itself.
+    It has no owners when it belongs to the region itself. What was tried 0 times could not even be lowered:
+    only a change helps, not time.
     """
 
     what: str

@@ -222,7 +222,7 @@ class ServerContainers:
     async def _resolve(self, reference: str) -> None:
         images, clock = self._images, self._runtime.clock
         try:
-            images.digests[reference] = await asyncio.to_thread(self._runtime.resolve_image, reference)
+            images.digests[reference] = await asyncio.to_thread(self._runtime.resolve_image, reference, "")
         except DriverError as error:
             since = images.refused[reference][1] if reference in images.refused else clock.now()
             images.refused[reference] = str(error), since, clock.seconds()

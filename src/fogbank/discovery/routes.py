@@ -14,7 +14,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
-from urllib.parse import unquote
+from typing import Any
+from urllib.parse import quote, unquote
 
 from fogbank.discovery.overlays import extra_query
 from fogbank.discovery.tables import Document, documents, load_methods
@@ -105,6 +106,12 @@ def split_template(path: str) -> tuple[list[str], str, tuple[tuple[str, int, int
     before, colon, custom = tail.partition(":")
     segments += [s for s in before.split("/") if s]
     return segments, custom if colon else "", tuple(spans)
+
+
+def fill_template(path: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Put ``parameters`` into a path of the tables, escaped; also return those that it does not name."""
+    rest = dict(parameters)
+    return _PARAMETER.sub(lambda found: quote(str(rest.pop(found[1])), safe="/"), path), rest
 
 
 @cache

@@ -73,9 +73,8 @@ def _clients(
 ) -> Iterator[Endpoint]:
     covered = [part for subnetwork in subnetworks for part in gateway.covers(subnetwork)]
     for endpoint in endpoints:
-        if (endpoint.network, endpoint.region) == (gateway.network, gateway.region) and any(
-            endpoint.address in part for part in covered
-        ):
+        here = endpoint.nat and (endpoint.network, endpoint.region) == (gateway.network, gateway.region)
+        if here and any(endpoint.address in part for part in covered):
             yield endpoint
 
 

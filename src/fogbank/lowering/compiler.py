@@ -1,9 +1,11 @@
 """The compiler: the whole World and the fleet, as the network that should exist.
 
 It knows no feature by name: features say what each source adds, networks are lowered from what was added to
-them, and the fragments are put together. It remembers the last pass as one immutable value, so that a pass
-costs what changed since, a preview is a pass whose value is thrown away, and both may run in any thread. The
-surprising fact: memory never shows. A compiler that has seen a thousand Worlds gives what a new one gives.
+them, and the fragments are put together. A feature that raises, or claims what another one has, fails alone:
+that is noted with the resources that wait for it, and everything else is lowered. The compiler remembers the
+last pass as one immutable value, so that a pass costs what changed since, a preview is a pass whose value is
+thrown away, and both may run in any thread. The surprising fact: memory never shows. A compiler that has seen
+a thousand Worlds gives what a new one gives.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,12 +19,13 @@ from fogbank.lowering.endpoints import Endpoint
 from fogbank.lowering.feature import NOTHING, Contribution, Feature, NetworkContext, Source
 from fogbank.lowering.fragments import Fragment, Lowered, UnitKey
 from fogbank.lowering.members import Members, SourceKey
-from fogbank.lowering.vpc_networks import Changes, Surroundings, VpcNetwork, lower_network
+from fogbank.lowering.vpc_networks import Changes, Surroundings, VpcNetwork, failed_network, lower_network
 from fogbank.network.topology import Topology
 from fogbank.resources.fleet import Fleet, Instance
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import World
 
+K = TypeVar("K")
 V = TypeVar("V")
 
 _REGION, _INSTANCES, _SHARED = 0, 2, 3
@@ -31,10 +34,11 @@ _REGION, _INSTANCES, _SHARED = 0, 2, 3
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A source as it was read last, and what it adds."""
+    """A source as it was read last, and what it adds: nothing when its feature ``failed``."""
 
     source: Source
     contribution: Contribution
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,8 @@ class _State:
     """A pass: what was compiled, and everything that the next one can use again.
 
     ``readers`` are the sources that look a resource up, ``sharers`` counts those that name what is shared,
-    ``keeping`` are the networks in which observed addresses or port blocks are kept.
+    ``keeping`` are the networks in which observed addresses or port blocks are kept, ``unread`` the sources
+    that their features could not read.
     """
 
     world: World = field(default_factory=World)
@@ -54,6 +59,7 @@ class _State:
     members: Map[ResourceName, Members] = field(default_factory=Map)
     networks: Map[ResourceName, VpcNetwork] = field(default_factory=Map)
     keeping: Map[ResourceName, None] = field(default_factory=Map)
+    unread: Map[SourceKey, bool] = field(default_factory=Map)
     lowered: Lowered = field(default_factory=Lowered)
 
 
@@ -72,8 +78,8 @@ class Compiler:
     def compile(self, world: World, fleet: Fleet, observed: Topology) -> Lowered:
         """Lower ``world`` and ``fleet``; ``observed`` holds the addresses and port blocks to keep.
 
-        What gives the same network is the very same answer. A contradiction between two features raises
-        ValueError and changes nothing.
+        What gives the same network is the very same answer. What a feature raises, and each contradiction
+        between two, is in the answer's ``failures``.
         """
         self._state = self._following(world, fleet, observed)
         return self._state.lowered
@@ -99,6 +105,7 @@ class Compiler:
             members=one.members.finish(),
             networks=one.networks.finish(),
             keeping=one.keeping.finish(),
+            unread=one.unread.finish(),
             lowered=before.lowered.changed(one.changes),
         )
 
@@ -116,6 +123,7 @@ class _Pass:
         self.members = before.members.mutate()
         self.networks = before.networks.mutate()
         self.keeping = before.keeping.mutate()
+        self.unread = before.unread.mutate()
         self.changes: Changes = {}
         self._names: set[ResourceName] = set()
         """The resources that changed."""
@@ -140,6 +148,8 @@ class _Pass:
         for name in self._names:
             for key in self._before.readers.get(name, ()):
                 sources.setdefault(key, self.entries[key].source)
+        for key in self._before.unread:  # what it had looked up is not known
+            sources.setdefault(key, self.entries[key].source)
         for key, source in sources.items():
             self._read(key, source)
 
@@ -151,19 +161,28 @@ class _Pass:
                     yield key
 
     def _read(self, key: SourceKey, source: Source | None) -> None:
-        feature = self._features[key[0]]
         known = self.entries.get(key)
         old = known.contribution if known else NOTHING
-        new = NOTHING if source is None else feature.contribution(source, self._world.find)
-        if source is not None:
-            self.entries[key] = _Entry(source, new)
-        elif known:
-            del self.entries[key]
-        if known is None or known.source is not source:
-            self.changes[_source_unit(key)] = None if source is None else feature.outside(source)
+        again = known is None or known.failed or known.source is not source
+        new, outside = (NOTHING, None) if source is None else self._ask(key[0], source, again=again)
+        failed = outside is not None and outside.failure is not None
+        _put(self.entries, key, None if source is None else _Entry(source, new, failed))
+        _put(self.unread, key, True if failed else None)
+        if again or failed:
+            self.changes[_source_unit(key)] = outside
         self._note_members(key, old, new)
         self._note_shared(old, new)
         self._note_reads(key, old, new)
+
+    def _ask(self, number: int, source: Source, *, again: bool) -> tuple[Contribution, Fragment | None]:
+        """Ask a feature what ``source`` adds, and ``again`` what it is beside all networks."""
+        feature = self._features[number]
+        try:
+            added = feature.contribution(source, self._world.find)
+            outside = feature.outside(source) if again else None
+        except Exception as error:  # noqa: BLE001 - it is told with what waits for it, and holds up nothing else
+            return NOTHING, Fragment.failed(error, _owner(source))
+        return added, outside and outside.by(number)
 
     def _note_members(self, key: SourceKey, old: Contribution, new: Contribution) -> None:
         before = {each.network: each for each in old.memberships}
@@ -203,15 +222,31 @@ class _Pass:
     def _lower_network(self, name: ResourceName, around: Surroundings) -> None:
         members = self.members.get(name) or Members()
         changed = self._dirty.get(name, set())
-        made, changes = lower_network(name, members, self.networks.get(name), changed, around)
+        before = self.networks.get(name)
+        made, changes = self._lowered_network(name, members, before, changed, around)
         self.changes |= changes
-        self._note_endpoints(self.networks.get(name), made)
+        self._note_endpoints(before, made)
         _put(self.networks, name, made)
         _put(self.members, name, None if members == Members() else members)
-        if made and made.keeps:
+        if (made and made.keeps) or (made is None and members.itself):
             self.keeping[name] = None
         elif name in self.keeping:
             del self.keeping[name]
+
+    def _lowered_network(
+        self,
+        name: ResourceName,
+        members: Members,
+        before: VpcNetwork | None,
+        changed: set[SourceKey],
+        around: Surroundings,
+    ) -> tuple[VpcNetwork | None, Changes]:
+        """Lower a network; one that cannot be is missing whole, and everything in it waits."""
+        try:
+            return lower_network(name, members, before, changed, around)
+        except Exception as error:  # noqa: BLE001 - it is told with what waits for it, and holds up nothing else
+            owners = {_owner(self.entries[source].source) for source in members.sources}
+            return None, failed_network(name, before, Fragment.failed(error, name, *owners))
 
     def _note_endpoints(self, before: VpcNetwork | None, after: VpcNetwork | None) -> None:
         """Lower again what is shared and leads to endpoints that moved."""
@@ -224,7 +259,12 @@ class _Pass:
     def _inside(
         self, key: SourceKey, network: NetworkContext, endpoints: tuple[Endpoint, ...]
     ) -> Fragment | None:
-        return self._features[key[0]].inside(self.entries[key].source, network, endpoints)
+        source = self.entries[key].source
+        try:
+            fragment = self._features[key[0]].inside(source, network, endpoints)
+        except Exception as error:  # noqa: BLE001 - it is told with what waits for it, and holds up nothing else
+            return Fragment.failed(error, _owner(source))
+        return fragment and fragment.by(key[0])
 
     def lower_shared(self) -> None:
         """Lower what several sources share: while any of them names it."""
@@ -232,7 +272,10 @@ class _Pass:
         for name in self._shared | changed:
             unit = (_SHARED, name.path, 0, name.collection)
             if self.sharers.get(name):
-                self.changes[unit] = self._lower_shared(name)
+                try:
+                    self.changes[unit] = self._lower_shared(name)
+                except Exception as error:  # noqa: BLE001 - as above
+                    self.changes[unit] = Fragment.failed(error, name)
             else:
                 self.changes[unit] = None
                 _put(self.sharers, name, None)
@@ -241,7 +284,7 @@ class _Pass:
         for number, feature in enumerate(self._features):
             if name.collection in feature.resources:
                 endpoints = tuple(self._endpoints((number, name.collection, name.path)))
-                return feature.shared(name, self._world.find(name), endpoints)
+                return feature.shared(name, self._world.find(name), endpoints).by(number)
         raise LookupError(f"no feature lowers {name.collection}, which {name} belongs to")
 
     def _endpoints(self, key: SourceKey) -> Iterator[Endpoint]:
@@ -251,11 +294,15 @@ class _Pass:
             yield from network.endpoints.get(key, ()) if network else ()
 
 
-def _put(table: MapMutation[ResourceName, V], name: ResourceName, value: V | None) -> None:
+def _put(table: MapMutation[K, V], key: K, value: V | None) -> None:
     if value is not None:
-        table[name] = value
-    elif name in table:
-        del table[name]
+        table[key] = value
+    elif key in table:
+        del table[key]
+
+
+def _owner(source: Source) -> ResourceName:
+    return source.owner if isinstance(source, Instance) else source.name
 
 
 def _source_unit(key: SourceKey) -> UnitKey:

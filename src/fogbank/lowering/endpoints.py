@@ -1,7 +1,7 @@
 """Endpoints: everything that has an address in a VPC network, whatever made it.
 
 Firewall rules, routes and NAT gateways choose endpoints by network, region, address and tags, and need not
-know that all of today's are connector instances.
+know what they are: connector instances, or instances of Cloud Run with Direct VPC egress.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ class Endpoint:
     """A network interface: ``address`` of ``network`` in ``region``, in the machine ``netns``.
 
     ``marks`` are what rules may choose it by (`tag_mark`, `account_mark`), ``owner`` the resource that it
-    belongs to.
+    belongs to. Nothing but replies gets into one that is ``closed``, whatever ingress rules say. Cloud NAT
+    serves it unless ``nat`` is False.
     """
 
     netns: NetnsName
@@ -25,11 +26,18 @@ class Endpoint:
     address: IPv4Address
     marks: frozenset[str]
     owner: ResourceName
+    closed: bool = False
+    nat: bool = True
 
 
 def tag_mark(tag: str) -> str:
     """Return the mark of a network tag."""
     return f"tag-{tag}"
+
+
+def region_mark(region: str) -> str:
+    """Return the mark that every endpoint of a region has: rules of Google's own choose by it."""
+    return f"region-{region}"
 
 
 def account_mark(email: str) -> str:

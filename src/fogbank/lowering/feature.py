@@ -42,6 +42,8 @@ class Interface:
     owner: ResourceName
     address: IPv4Address | None = None
     within: IPv4Network | None = None
+    closed: bool = False
+    nat: bool = True
 
 
 @dataclass(frozen=True, slots=True)

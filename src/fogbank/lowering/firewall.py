@@ -24,6 +24,9 @@ from fogbank.resources.world import Resource
 
 Direction = Literal["INGRESS", "EGRESS"]
 DIRECTIONS: tuple[Direction, ...] = ("INGRESS", "EGRESS")
+CLOSED = "closed"
+"""In a profile: the endpoint is no target of ingress rules. Marks of tags and accounts look different."""
+
 _IMPLIED: Mapping[Direction, Literal["allow", "deny"]] = {"INGRESS": "deny", "EGRESS": "allow"}
 
 
@@ -79,7 +82,8 @@ class RuleSet:
 
     def profile(self, endpoint: Endpoint) -> frozenset[str]:
         """Return which marks of ``endpoint`` matter here: endpoints of one profile share policies."""
-        return endpoint.marks & self.targets
+        chosen = endpoint.marks & self.targets
+        return chosen | {CLOSED} if endpoint.closed else chosen
 
 
 def _order(rule: EffectiveRule) -> tuple[int, bool, str]:
@@ -138,7 +142,9 @@ def _port_security(rules: RuleSet, endpoint: Endpoint) -> Iterator[Element]:
 
 
 def applies(rule: EffectiveRule, profile: AbstractSet[str]) -> bool:
-    """Return whether ``rule`` chooses endpoints with ``profile``."""
+    """Return whether ``rule`` chooses endpoints with ``profile``; no ingress rule chooses a closed one."""
+    if CLOSED in profile and rule.direction == "INGRESS":
+        return False
     return not rule.targets or not rule.targets.isdisjoint(profile)
 
 

@@ -49,6 +49,11 @@ class Members:
         yield from (source for source, _ in self.subnetworks)
         yield from (source for source, _ in self.interfaces)
 
+    @property
+    def sources(self) -> set[SourceKey]:
+        """All sources that add anything."""
+        return {source for each in fields(self) for source, _ in getattr(self, each.name)}
+
     def attaches(self, source: SourceKey) -> bool:
         """Return whether ``source`` adds subnetworks or interfaces."""
         return bool(added(self.subnetworks, source)) or bool(added(self.interfaces, source))

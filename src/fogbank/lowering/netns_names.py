@@ -20,6 +20,9 @@ LOOPBACK = DeviceName("lo")
 UPLINK = DeviceName("ext")
 """Where a router's way to the internet starts."""
 
+GOOGLE = DeviceName("google")
+"""Where a router's way to Google without the internet starts."""
+
 ETH0 = DeviceName("eth0")
 """An endpoint's first interface: an instance's or connector instance's is the serverless side."""
 
@@ -35,6 +38,17 @@ _PLAIN = re.compile(r"[a-z0-9.-]+")
 def vpc_netns(network: ResourceName) -> NetnsName:
     """Name the router of a VPC network."""
     return NetnsName(f"vpc/{network.project}/{network.id}")
+
+
+def google_netns(network: ResourceName) -> NetnsName:
+    """Name Google's front end as a VPC network reaches it privately."""
+    return NetnsName(f"google/{network.project}/{network.id}")
+
+
+def project_of_google_netns(netns: NetnsName) -> str | None:
+    """Tell whose VPC network a private front end of Google's is in; None for the one on the internet."""
+    kind, _, rest = netns.partition("/")
+    return rest.rpartition("/")[0] if kind == "google" else None
 
 
 def site_netns(host: str) -> NetnsName:

@@ -9,12 +9,12 @@ endpoint may not send.
 
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from fogbank.lowering.endpoints import Endpoint, tag_mark
 from fogbank.lowering.fragments import Fragment
-from fogbank.lowering.netns_names import ETH1, UPLINK, vpc_netns
+from fogbank.lowering.netns_names import ETH1, LOOPBACK, UPLINK, vpc_netns
 from fogbank.network.addressing import ANYWHERE, INTERNET_ROUTER, VPC_ROUTER
 from fogbank.network.topology import Hop, NetnsName, Route
 from fogbank.resources.compute import StaticRoute, Subnetwork
@@ -22,6 +22,7 @@ from fogbank.resources.names import ResourceName
 
 _OUT = (Hop(UPLINK, INTERNET_ROUTER),)
 _TO_ROUTER = (Hop(ETH1, VPC_ROUTER),)
+_SILENCE = (Hop(LOOPBACK),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,45 @@ def route_fragment(table: StaticRoutes) -> Fragment:
     return Fragment.joined(parts)
 
 
-def endpoint_routes(table: StaticRoutes, endpoint: Endpoint) -> Iterator[Route]:
-    """Lower the table of an endpoint's machine: all to the router, unless it sees some route otherwise."""
+def endpoint_routes(
+    table: StaticRoutes, endpoint: Endpoint, destinations: Iterable[IPv4Network] = (ANYWHERE,)
+) -> Iterator[Route]:
+    """Lower the table of a machine that forwards: all to the router, unless it sees some route otherwise.
+
+    Only ``destinations``, which do not overlap, go to the network at all.
+    """
+    yield from _restricted(_view(table, endpoint), destinations)
+
+
+def sender_routes(
+    table: StaticRoutes, endpoint: Endpoint, destinations: Iterable[IPv4Network] = (ANYWHERE,)
+) -> Iterator[Route]:
+    """Lower the table of a machine that sends itself, like :func:`endpoint_routes`.
+
+    What has no route is discarded silently, as in Google's network, and no error tells the sender.
+    """
+    for route in _restricted(_view(table, endpoint), destinations):
+        yield route if route.hops else replace(route, hops=_SILENCE, source=endpoint.address)
+
+
+def _restricted(routes: Iterable[Route], destinations: Iterable[IPv4Network]) -> Iterator[Route]:
+    view = tuple(routes)
+    for destination in destinations:
+        around = (route for route in view if destination.subnet_of(route.destination))
+        yield replace(max(around, key=_prefix_length), destination=destination)
+        yield from (
+            route
+            for route in view
+            if route.destination != destination and route.destination.subnet_of(destination)
+        )
+
+
+def _prefix_length(route: Route) -> int:
+    return route.destination.prefixlen
+
+
+def _view(table: StaticRoutes, endpoint: Endpoint) -> Iterator[Route]:
+    """List the routes of an endpoint to which everything goes; one to anywhere is always among them."""
     choices = {destination: table.choice(destination, endpoint.marks) for destination in table.static}
     netns, source = endpoint.netns, endpoint.address
     if all(choice and choice.to_internet == table.leads_out(to) for to, choice in choices.items()):

@@ -102,12 +102,12 @@ def _gateways(router: Router, find: Find) -> Contribution:
 
 
 def _reserved(address: StaticAddress, find: Find) -> Contribution:
-    """Read an internal address, which belongs to its subnetwork's network; external ones belong to none."""
+    """Read an internal address or block, which belongs to its subnetwork's network; external ones to none."""
     if address.external or address.subnetwork is None:
         return NOTHING
     subnetwork = find(address.subnetwork)
     reserved = (
-        (Membership(Subnetwork.of(subnetwork).network, reserved=(address.address,)),) if subnetwork else ()
+        (Membership(Subnetwork.of(subnetwork).network, reserved=tuple(address.range)),) if subnetwork else ()
     )
     return Contribution(reserved, reads=(address.subnetwork,))
 

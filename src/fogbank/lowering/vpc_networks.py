@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from fogbank.lowering.cloud_nat import held_blocks, nat_fragments
-from fogbank.lowering.endpoints import Endpoint
+from fogbank.lowering.endpoints import Endpoint, region_mark
 from fogbank.lowering.feature import NetworkContext
 from fogbank.lowering.firewall import (
     DIRECTIONS,
@@ -22,6 +22,7 @@ from fogbank.lowering.firewall import (
     port_security_fragment,
 )
 from fogbank.lowering.fragments import Fragment, UnitKey
+from fogbank.lowering.google_access import google_access_fragment
 from fogbank.lowering.members import Members, SourceKey, added, values
 from fogbank.lowering.netns_names import device_to, vpc_netns
 from fogbank.lowering.routes import StaticRoutes, route_fragment, routes_of
@@ -41,7 +42,7 @@ Inside = Callable[[SourceKey, NetworkContext, tuple[Endpoint, ...]], Fragment | 
 STAGE = 1
 """Networks come after what every region has, and before instances."""
 
-_NETWORK, _SUBNETWORKS, _ROUTES, _INTERFACES, _PORT_SECURITY, _POLICIES, _GATEWAYS = range(7)
+_NETWORK, _SUBNETWORKS, _ROUTES, _INTERFACES, _PORT_SECURITY, _POLICIES, _GATEWAYS, _GOOGLE = range(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ def lower_network(
     _port_security(made, before, moved, changes)
     _policies(made, before, changed, changes)
     _gateways(made, before, around, changes)
+    _google(made, before, changes)
     return made, changes
 
 
@@ -105,10 +107,15 @@ def _unit(network: ResourceName, step: int, source: str = "") -> UnitKey:
     return (STAGE, network.path, step, source)
 
 
+def failed_network(name: ResourceName, before: VpcNetwork | None, failed: Fragment) -> Changes:
+    """Take away the network as it was lowered last; ``failed`` stands for it."""
+    return _removed(name, before) | {_unit(name, _NETWORK): failed}
+
+
 def _removed(name: ResourceName, before: VpcNetwork | None) -> Changes:
     if before is None:
-        return {}
-    units = [_unit(name, _NETWORK), _unit(name, _ROUTES)]
+        return {_unit(name, _NETWORK): None}
+    units = [_unit(name, _NETWORK), _unit(name, _ROUTES), _unit(name, _GOOGLE)]
     units += [_attachment_unit(name, source) for source in before.members.attached]
     units += [_unit(name, _PORT_SECURITY, _text(source)) for source in before.endpoints]
     units += [_policy_unit(name, profile, each) for profile in before.profiles for each in DIRECTIONS]
@@ -148,7 +155,16 @@ def _endpoints(
     found: dict[SourceKey, tuple[Endpoint, ...]] = {}
     for source, interfaces in members.interfaces:
         made = tuple(
-            Endpoint(each.netns, name, each.region, address, each.marks, each.owner)
+            Endpoint(
+                each.netns,
+                name,
+                each.region,
+                address,
+                each.marks | {region_mark(each.region)},
+                each.owner,
+                each.closed,
+                each.nat,
+            )
             for each in interfaces
             if (address := addresses.get(each.netns))
         )
@@ -311,6 +327,22 @@ def _gateways(made: VpcNetwork, before: VpcNetwork | None, around: Surroundings,
     covered = tuple(values(members.subnetworks))
     for router, fragment in nat_fragments(values(members.gateways), endpoints, covered, held):
         changes[_gateway_unit(name, router)] = fragment
+
+
+def _google(made: VpcNetwork, before: VpcNetwork | None, changes: Changes) -> None:
+    """Lower Private Google Access, which depends on no endpoint."""
+    members, context = made.members, made.context
+    if (
+        before
+        and before.members.subnetworks is members.subnetworks
+        and before.members.gateways is members.gateways
+        and before.context.routes is context.routes
+    ):
+        return
+    subnetworks = tuple(values(members.subnetworks))
+    changes[_unit(context.name, _GOOGLE)] = google_access_fragment(
+        context.name, context.routes, subnetworks, values(members.gateways)
+    )
 
 
 def _same_clients(one: VpcNetwork, other: VpcNetwork) -> bool:

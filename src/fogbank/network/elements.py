@@ -99,7 +99,8 @@ class Hop:
 class Route:
     """Packets of ``netns`` for ``destination`` leave by one of ``hops``, flow-hashed.
 
-    No hop at all discards them silently. ``source`` is the address that local sockets take.
+    No hop at all discards them; a local socket is told so at once (EINVAL). The hop ``lo`` discards what
+    local sockets send silently. ``source`` is the address that local sockets take.
     """
 
     netns: NetnsName
@@ -110,6 +111,11 @@ class Route:
     @property
     def key(self) -> tuple[str, ...]:
         return ("route", self.netns, str(self.destination))
+
+    @property
+    def discards(self) -> bool:
+        """Whether nothing that it takes goes anywhere."""
+        return all(hop.device == "lo" for hop in self.hops)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ _MEANINGS: Mapping[Cause, str] = {
     Cause.FIREWALL_RULE: "a firewall rule denies it",
     Cause.FOREIGN_IP_DISALLOWED: "the sender may not use this source address",
     Cause.NO_EXTERNAL_ADDRESS: "no external address, and no Cloud NAT gateway serves the sender",
+    Cause.PRIVATE_GOOGLE_ACCESS_DISALLOWED: "the sender's subnetwork has no Private Google Access",
     Cause.NO_ROUTE_FROM_INTERNET_TO_PRIVATE_IPV4_ADDRESS: "nothing new enters from the internet",
     Cause.PRIVATE_TRAFFIC_TO_INTERNET: "an internal destination was sent to the internet",
     Cause.UNKNOWN_EXTERNAL_ADDRESS: "nobody on the internet has this address",
@@ -129,6 +130,8 @@ def place_of(netns: NetnsName) -> str:
             return f"instance {rest}"
         case "fabric":
             return "serverless fabric"
+        case "google":
+            return "Google's front end"
         case _:
             return kind
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import Literal
 
+from fogbank.lowering.google_access import POLICY as PRIVATE_GOOGLE_ACCESS
 from fogbank.network.addressing import PRIVATE_RANGES
 from fogbank.network.filtering import ICMP, TCP, UDP, Packet, decide
 from fogbank.network.topology import DeviceName, Hop, NetnsName, PortSecurity, Route, Topology
@@ -77,7 +78,7 @@ def _walk(found: Mapping[NetnsName, NodeView], at: _At) -> Iterator[Branch]:
         yield at.end(Dropped(Cause.FOREIGN_IP_DISALLOWED))
     elif (route := node.table.lookup(packet.destination)) is None:
         yield at.end(Dropped(Cause.NO_ROUTE))
-    elif not route.hops:
+    elif route.discards:
         yield at.end(Dropped(_black_hole(node, route, packet), route.key))
     else:
         for hop in route.hops:
@@ -158,7 +159,10 @@ def _judge(
     policy = node.policies[port_security.ingress if direction == "ingress" else port_security.egress]
     ruling = decide(policy, packet, node.members)
     passed.append(Judged(direction, port_security, policy, ruling.action, ruling.rule))
-    return Dropped(Cause.FIREWALL_RULE, policy.key) if ruling.action == "deny" else None
+    if ruling.action == "allow":
+        return None
+    google = policy.name == PRIVATE_GOOGLE_ACCESS
+    return Dropped(Cause.PRIVATE_GOOGLE_ACCESS_DISALLOWED if google else Cause.FIREWALL_RULE, policy.key)
 
 
 def _black_hole(node: NodeView, route: Route, packet: Packet) -> Cause:

@@ -73,9 +73,16 @@ class SecondaryRange:
     range: IPv4Network
 
 
+PEERED = "PEERED"
+"""Our purpose of a hidden subnetwork that is a producer's, seen through a peering."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subnetwork:
-    """A regional range of a network, with the ``gateway`` that its router answers on."""
+    """A regional range of a network, with the ``gateway`` that its router answers on.
+
+    ``google_access`` is Private Google Access.
+    """
 
     name: ResourceName
     network: ResourceName
@@ -84,6 +91,7 @@ class Subnetwork:
     gateway: IPv4Address
     purpose: str
     secondary: tuple[SecondaryRange, ...] = ()
+    google_access: bool = False
 
     @classmethod
     def of(cls, resource: Resource) -> "Subnetwork":
@@ -100,6 +108,7 @@ class Subnetwork:
                 SecondaryRange(each["rangeName"], read_range(each["ipCidrRange"]))
                 for each in body.get("secondaryIpRanges", ())
             ),
+            body.get("privateIpGoogleAccess", False),
         )
 
     @property
@@ -305,8 +314,13 @@ class NatGateway:
         return self.addresses + self.draining
 
     def covers(self, subnetwork: Subnetwork) -> tuple[IPv4Network, ...]:
-        """List the ranges of ``subnetwork`` whose packets it translates; none in another place."""
+        """List the ranges of ``subnetwork`` whose packets it translates; none in another place.
+
+        Nor of a producer's network behind a peering: that is not the gateway's.
+        """
         if (subnetwork.network, subnetwork.region) != (self.network, self.region):
+            return ()
+        if subnetwork.purpose == PEERED:
             return ()
         match self.coverage:
             case "ALL_SUBNETWORKS_ALL_IP_RANGES":

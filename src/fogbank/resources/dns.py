@@ -5,11 +5,14 @@ whatever the internet says (https://cloud.google.com/dns/docs/vpc-name-res-order
 and end with a dot.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
+from fogbank.network.addressing import FRONT_END
 from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
+from fogbank.resources.sites import find_site
 from fogbank.resources.world import Resource, World
 
 ZONES = "dns.managedZones"
@@ -19,6 +22,12 @@ _MOST_ALIASES = 16
 """CNAMEs that one answer follows."""
 
 _INTERNET = ""
+
+_TTL_SECONDS = 5
+"""Of the region's own names: short, so that a third party that was removed is soon gone everywhere."""
+
+_GOOGLES = (".run.app.", ".googleapis.com.")
+_ACCOUNTS = "accounts.google.com."
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +40,9 @@ class RecordSet:
     texts: tuple[str, ...]
 
 
-Lookup = Callable[[str, str], tuple[RecordSet, ...] | None]
-"""What ``(name, type)`` has: its record sets, none of that type (empty), or no such name (None)."""
+def address_record(name: str, address: IPv4Address, kind: str) -> tuple[RecordSet, ...]:
+    """Make the answer about a ``name`` that has one address and nothing else."""
+    return (RecordSet(name, "A", _TTL_SECONDS, (str(address),)),) if kind == "A" else ()
 
 
 def zone_name(project: str, zone: str) -> ResourceName:
@@ -51,16 +61,16 @@ def records_of(world: World, zone: ResourceName) -> Iterator[Resource]:
 
 
 def resolve(
-    world: World, network: ResourceName | None, name: str, kind: str, others: Lookup
+    world: World, network: ResourceName | None, name: str, kind: str = "A"
 ) -> tuple[RecordSet, ...] | None:
     """Resolve ``name`` as somebody in ``network`` sees it, or on the internet when that is None.
 
-    ``others`` knows the names that are in no zone. CNAMEs are followed, each in the same order of zones.
-    None when there is no such name.
+    CNAMEs are followed, each in the same order of zones. The answer is empty when the name has nothing of
+    this ``kind``, and None when there is no such name.
     """
     found: list[RecordSet] = []
     for _ in range(_MOST_ALIASES):
-        answer = _resolve_once(world, network, name, kind, others)
+        answer = _resolve_once(world, network, name, kind)
         if answer is None:
             return tuple(found) or None
         found += answer
@@ -71,7 +81,7 @@ def resolve(
 
 
 def _resolve_once(
-    world: World, network: ResourceName | None, name: str, kind: str, others: Lookup
+    world: World, network: ResourceName | None, name: str, kind: str
 ) -> tuple[RecordSet, ...] | None:
     private = _closest_zone(world, network.path, name) if network else None
     if private is not None:
@@ -79,11 +89,18 @@ def _resolve_once(
         if peer:  # the other network's view, without the zones that it is itself shown by peering
             return _in_peer(world, peer, name, kind)
         return _in_zone(world, private, name, kind)
-    known = others(name, kind)
-    if known is not None:
-        return known
+    if (known := _own_address(world, name)) is not None:
+        return address_record(name, known, kind)
     public = _closest_zone(world, _INTERNET, name)
     return _in_zone(world, public, name, kind) if public else None
+
+
+def _own_address(world: World, name: str) -> IPv4Address | None:
+    """Find a name that is in nobody's zone: one of Google's, or a third party's."""
+    if name.endswith(_GOOGLES) or name == _ACCOUNTS:
+        return FRONT_END  # a wildcard, as Google's: whether the service exists, HTTP tells
+    site = find_site(world, name.rstrip("."))
+    return site.address if site else None
 
 
 def _in_peer(world: World, network: str, name: str, kind: str) -> tuple[RecordSet, ...] | None:

@@ -7,7 +7,7 @@ not in how they are built. After a restart the controllers decide anew.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 from fogbank.network.elements import DataFolder
 from fogbank.resources.names import ResourceName
@@ -35,7 +35,23 @@ class ConnectorAttachment:
     destinations: tuple[IPv4Network, ...]
 
 
-Attachment = FabricAttachment | ConnectorAttachment
+@dataclass(frozen=True, slots=True)
+class SubnetworkAttachment:
+    """Packets for ``destinations`` leave by an interface with ``address`` in a ``subnetwork`` of ``network``.
+
+    Egress rules, routes and source tags choose it by its network ``tags``. Cloud NAT translates it unless
+    ``nat`` is False.
+    """
+
+    network: ResourceName
+    subnetwork: ResourceName
+    address: IPv4Address
+    tags: tuple[str, ...]
+    destinations: tuple[IPv4Network, ...]
+    nat: bool = True
+
+
+Attachment = FabricAttachment | ConnectorAttachment | SubnetworkAttachment
 """Every way in which an instance is plugged into a network."""
 
 

@@ -7,6 +7,9 @@ for Cloud Run to refuse what is none and for the store to find what is one.
 import re
 from dataclasses import dataclass
 
+LONGEST_PATH = 255
+"""Characters of a name with its host, at most (docker's limit)."""
+
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -21,6 +24,11 @@ _GCR_HOSTS = {
     "eu.gcr.io": "europe-docker.pkg.dev",
     "asia.gcr.io": "asia-docker.pkg.dev",
 }
+
+
+def is_image_path(path: str) -> bool:
+    """Return whether ``path`` may stand between a host and a tag: ``project/repository/image``."""
+    return len(path) <= LONGEST_PATH and _PATH.fullmatch(path) is not None
 
 
 @dataclass(frozen=True, slots=True)

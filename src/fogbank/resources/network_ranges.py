@@ -4,7 +4,7 @@ They are those of its subnetworks in all regions, primary and secondary, those r
 that a connector or another API's resource brought (`network_users`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
@@ -37,3 +37,37 @@ def taken_ranges(
         if user.subnetwork is None:
             holder = f"the range of {user.noun} '{user.name.id}' in region '{user.name.region}'."
             yield TakenRange(user.range, holder)
+
+
+def free_range(
+    taken: Iterable[IPv4Network], within: IPv4Network, prefix_length: int, start: int = 0
+) -> IPv4Network | None:
+    """Find a range in ``within`` that overlaps none of ``taken``; None when there is none.
+
+    The search begins at the candidate number ``start`` (modulo how many there are) and goes round once, so
+    that ranges chosen for one thing do not lie side by side with those of the next.
+    """
+    size = 2 ** (32 - prefix_length)
+    first, last = int(within.network_address), int(within.broadcast_address)
+    count = within.num_addresses // size
+    if not count:
+        return None
+    spans = sorted((int(each.network_address), int(each.broadcast_address)) for each in taken)
+    begin = first + start % count * size
+    for lowest, highest in ((begin, last), (first, begin - 1)):
+        found = _free_from(spans, lowest, highest, size)
+        if found is not None:
+            return IPv4Network((found, prefix_length))
+    return None
+
+
+def _free_from(spans: Iterable[tuple[int, int]], lowest: int, highest: int, size: int) -> int | None:
+    """Return the lowest aligned address of a free block of ``size`` that begins from ``lowest`` on."""
+    candidate = lowest
+    for begin, end in spans:
+        if end < candidate:
+            continue
+        if begin >= candidate + size:
+            break
+        candidate = (end // size + 1) * size
+    return candidate if candidate + size - 1 <= highest else None

@@ -8,6 +8,7 @@ look-up in its index.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from ipaddress import IPv4Network
 
@@ -48,6 +49,38 @@ def network_users(world: World, network: ResourceName) -> Iterator[NetworkUser]:
         for found in world.by(_by_network(collection), network.path):
             if found.body.get("state") != "ERROR":
                 yield _read(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Peering:
+    """What a network shows of its peering ``name`` with a network of Google's that has managed servers.
+
+    ``project`` is the one at the other end, ``since`` when the first of its users was made.
+    """
+
+    name: str
+    project: str
+    since: datetime
+
+    @property
+    def network(self) -> ResourceName:
+        return ResourceName("compute.networks", f"projects/{self.project}/global/networks/{self.name}")
+
+
+def network_peerings(world: World, network: ResourceName) -> tuple[Peering, ...]:
+    """List the peerings over which managed servers are reached: each once, by name."""
+    found: dict[str, datetime] = {}
+    for collection in (each for each in world.collections if not each.startswith("compute.")):
+        for resource in world.by(_by_network(collection), network.path):
+            if name := resource.private.get("peering"):
+                found[name] = min(found.get(name, resource.created), resource.created)
+    return tuple(Peering(name, _tenant(name), since) for name, since in sorted(found.items()))
+
+
+def _tenant(peering: str) -> str:
+    """Name the project of Google's at the other end of a peering."""
+    digits = "".join(filter(str.isdigit, peering))
+    return f"{digits or peering}-tp"
 
 
 def subnetwork_users(world: World, network: ResourceName, subnetwork: ResourceName) -> Iterator[ResourceName]:

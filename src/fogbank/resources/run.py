@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
+from fogbank.resources.direct_vpc import DirectVpc, read_direct_vpc
 from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
 from fogbank.resources.quantities import cpu_millis, memory_bytes
@@ -21,7 +22,6 @@ POLICIES = "run.policies"
 
 CONNECTOR = "run.googleapis.com/vpc-access-connector"
 EGRESS = "run.googleapis.com/vpc-access-egress"
-NETWORK_INTERFACES = "run.googleapis.com/network-interfaces"
 INGRESS = "run.googleapis.com/ingress"
 MIN_SCALE = "autoscaling.knative.dev/minScale"
 MAX_SCALE = "autoscaling.knative.dev/maxScale"
@@ -96,6 +96,7 @@ class Revision:
     liveness_probe: ContainerProbe | None
     service_account: str
     connector: ResourceName | None
+    direct_vpc: DirectVpc | None
     egress: Egress
 
     @property
@@ -191,10 +192,11 @@ def read_revision(resource: Resource) -> Revision:
         max_instances=int(annotations.get(MAX_SCALE, DEFAULT_MAX_INSTANCES)),
         concurrency=int(spec["containerConcurrency"]),
         timeout=int(spec["timeoutSeconds"]),
-        startup_probe=None if checks_off else _probe(container, "startupProbe"),
-        liveness_probe=_probe(container, "livenessProbe"),
+        startup_probe=None if checks_off else read_probe(container, "startupProbe"),
+        liveness_probe=read_probe(container, "livenessProbe"),
         service_account=spec["serviceAccountName"],
         connector=connector_name(connector, name.project, name.region or "") if connector else None,
+        direct_vpc=read_direct_vpc(annotations, name.project, name.region or ""),
         egress=read_egress(annotations),
     )
 
@@ -211,11 +213,12 @@ def ingress_container(spec: Json) -> Json:
     return next((c for c in containers if c.get("ports")), containers[0])
 
 
-def _probe(container: Json, which: str) -> ContainerProbe | None:
+def read_probe(container: Json, which: str) -> ContainerProbe | None:
+    """Read a probe of a container, None when it has none; without a port it tries the container's."""
     probe = container.get(which)
     if probe is None:
         return None
-    port = container["ports"][0]["containerPort"]
+    port = (container.get("ports") or [{"containerPort": 8080}])[0]["containerPort"]
     kind: Literal["tcp", "http", "grpc"] = "tcp"
     action = probe.get("tcpSocket", {})
     if "httpGet" in probe:
@@ -284,11 +287,6 @@ def stored_revisions(world: World, service: ResourceName) -> Iterator[Resource]:
 def revisions_with_connector(world: World, connector: ResourceName) -> Iterator[Resource]:
     """List the revisions that send packets through ``connector``, by name."""
     return world.by(_BY_CONNECTOR, connector.path)
-
-
-def revisions_by_connector(world: World) -> Iterator[tuple[str, Resource]]:
-    """List the revisions that send packets through a connector, by its path, each with that path."""
-    return world.ordered(_BY_CONNECTOR)
 
 
 def _service_of(revision: Resource) -> tuple[str, ...]:

@@ -12,15 +12,12 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from ipaddress import IPv4Address
 from typing import cast
 
-from fogbank.network.addressing import FRONT_END
 from fogbank.network.topology import Listener
-from fogbank.resources.dns import RecordSet, resolve
+from fogbank.resources.dns import RecordSet, address_record, resolve
 from fogbank.resources.names import ResourceName
-from fogbank.resources.sites import find_site
 from fogbank.resources.world import World
 
 _log = logging.getLogger(__name__)
@@ -32,9 +29,6 @@ Answers = Callable[[IPv4Address, str, str], tuple[RecordSet, ...] | None]
 """What ``(client, name, type)`` resolves to: records, nothing of that type (empty), or no such name (None).
 
 Names come in lower case with the last dot; types as text, ``A``."""
-
-_TTL_SECONDS = 5
-"""Short, so that a third party that was removed is soon gone everywhere."""
 
 _IDLE_SECONDS = 10.0
 _MOST_STREAMS = 32
@@ -51,24 +45,10 @@ def world_answers(
 
     def answers(client: IPv4Address, name: str, kind: str) -> tuple[RecordSet, ...] | None:
         if name in METADATA_NAMES:
-            return _address(name, METADATA_ADDRESS, kind)
-        now = world()
-        return resolve(now, network_of(client), name, kind, partial(_elsewhere, now))
+            return address_record(name, METADATA_ADDRESS, kind)
+        return resolve(world(), network_of(client), name, kind)
 
     return answers
-
-
-def _elsewhere(world: World, name: str, kind: str) -> tuple[RecordSet, ...] | None:
-    """Know the names that are in nobody's zone: Cloud Run services and the third parties."""
-    host = name.rstrip(".")
-    if host.endswith(".run.app"):  # a wildcard, as Google's: whether the service exists, HTTP tells
-        return _address(name, FRONT_END, kind)
-    site = find_site(world, host)
-    return _address(name, site.address, kind) if site else None
-
-
-def _address(name: str, address: IPv4Address, kind: str) -> tuple[RecordSet, ...]:
-    return (RecordSet(name, "A", _TTL_SECONDS, (str(address),)),) if kind == "A" else ()
 
 
 class DnsServer:

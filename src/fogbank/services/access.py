@@ -18,14 +18,19 @@ from fogbank.services.contract import NO_PERMISSION, Call, Decision, Method, Rea
 MOST_TESTED = 100
 """Permissions in one call of testIamPermissions (ours); anybody with a token may ask."""
 
+_PUBLIC = frozenset({"allUsers", "allAuthenticatedUsers"})
+
 Guarded = Callable[[World, Call], ResourceName]
 
 
-def iam_methods(prefix: str, guarded: Guarded, kind: str) -> Mapping[str, Method]:
+def iam_methods(
+    prefix: str, guarded: Guarded, kind: str, *, without_public: bool = False
+) -> Mapping[str, Method]:
     """Make getIamPolicy, setIamPolicy and testIamPermissions under ``prefix`` (``projects.``).
 
     ``guarded`` names the policy of the resource that a call is about, and refuses when that does not exist;
-    ``kind`` (``run.services``) is what permissions call it.
+    ``kind`` (``run.services``) is what permissions call it. A resource ``without_public`` members refuses
+    ``allUsers`` and ``allAuthenticatedUsers``.
     """
 
     def get_policy(world: World, call: Call) -> Json:
@@ -36,6 +41,8 @@ def iam_methods(prefix: str, guarded: Guarded, kind: str) -> Mapping[str, Method
         proposed = call.body.get("policy")
         if proposed is None:
             raise ApiError(400, "The policy is missing.", "INVALID_ARGUMENT", "badRequest")
+        if without_public:
+            _refuse_public(proposed)
         number = call.new_id()
         policy = replaced(_body(world, name), proposed, number, lambda role: _exists(world, role, name))
         return Decision((Put(Resource(name, number, call.now, policy)),), answer=policy)
@@ -59,6 +66,15 @@ def iam_methods(prefix: str, guarded: Guarded, kind: str) -> Mapping[str, Method
         f"{prefix}setIamPolicy": Write(set_policy, f"{kind}.setIamPolicy"),
         f"{prefix}testIamPermissions": Read(test_permissions, NO_PERMISSION),
     }
+
+
+def _refuse_public(policy: Json) -> None:
+    """Refuse a policy that lets everybody in (observed for resources that cannot be public)."""
+    for binding in policy.get("bindings") or ():
+        for member in binding.get("members") or ():
+            if member in _PUBLIC:
+                message = f"Member {member} is invalid due to membership type restrictions on the resource."
+                raise ApiError(400, message, "INVALID_ARGUMENT", "badRequest")
 
 
 def _body(world: World, name: ResourceName) -> Json | None:

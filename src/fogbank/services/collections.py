@@ -78,6 +78,10 @@ def _as_stored(_world: World, resource: Resource) -> Json:
     return resource.body
 
 
+def _usual_metadata(_call: Call, _verb: str, _target: ResourceName) -> Json | None:
+    return None
+
+
 def _not_found(name: ResourceName) -> ApiError:
     return ApiError(404, f"Resource '{name.path}' was not found", "NOT_FOUND", "notFound")
 
@@ -92,7 +96,8 @@ class Collection:
 
     Rules: ``created`` and ``updated`` complete a resource that has the fields asked for (``updated`` also
     gets the one before and the names of the changed fields), ``deleted`` lists what goes with one, ``users``
-    what keeps one from going. ``missing`` is the refusal of one that is not there.
+    what keeps one from going. ``missing`` is the refusal of one that is not there. ``operation_metadata``
+    is what an operation says of itself when that is not vpcaccess's createTime, method and target.
     """
 
     name: str
@@ -111,6 +116,7 @@ class Collection:
     deleted: Callable[[World, Call, Resource], tuple[Change, ...]] = _nothing_else
     users: Callable[[World, Resource], Iterator[ResourceName]] = _nobody
     show: Callable[[World, Resource], Json] = _as_stored
+    operation_metadata: Callable[[Call, str, ResourceName], Json | None] = _usual_metadata
     missing: Callable[[ResourceName], ApiError] = _not_found
 
     @property
@@ -170,7 +176,7 @@ class Collection:
             raise ApiError(409, "Requested entity already exists", "ALREADY_EXISTS", "alreadyExists")
         body = {"name": name.path} | self._fields(world, call)
         outcome = self.created(world, call, Resource(name, call.new_id(), call.now, body))
-        return self._decision(world, call, "Create", outcome, outcome.written)
+        return self.decision(world, call, "Create", outcome, outcome.written)
 
     def patch(self, world: World, call: Call) -> Decision:
         """Change the fields that the mask names, or without one those that the body has."""
@@ -179,7 +185,7 @@ class Collection:
         check_etag(call.body, found.body, self.noun)
         after = found.with_body(**{each: self._value(world, call, each) for each in fields})
         outcome = self.updated(world, call, found, after, fields)
-        return self._decision(world, call, "Update", outcome, outcome.written)
+        return self.decision(world, call, "Update", outcome, outcome.written)
 
     def delete(self, world: World, call: Call) -> Decision:
         """Take one away, unless something uses it."""
@@ -193,7 +199,7 @@ class Collection:
                 "failedPrecondition",
             )
         changes = (Delete(found.name), *self.deleted(world, call, found))
-        return self._decision(world, call, "Delete", Outcome(found), changes)
+        return self.decision(world, call, "Delete", Outcome(found), changes)
 
     def converged(self, world: World, name: ResourceName, _now: datetime) -> tuple[Change, ...]:
         """Make a member READY that the kernel has (a Service's hook)."""
@@ -225,13 +231,14 @@ class Collection:
         declared, value = self.fields[name], call.body.get(name)
         if value is None or value == "":
             if declared.required:
-                raise bad_request(f"The field '{name}' of a {self.noun} is required.")
+                raise bad_request(f"The field '{name}' of {_one(self.noun)} is required.")
             return declared.default
         return declared.check(world, call, value)
 
-    def _decision(
+    def decision(
         self, world: World, call: Call, verb: str, outcome: Outcome, changes: tuple[Change, ...]
     ) -> Decision:
+        """Open the operation of a write: ``verb`` is what its gRPC method begins with."""
         target = outcome.resource.name
         operation = longrunning_operation(
             target.service,
@@ -243,6 +250,7 @@ class Collection:
             user=call.principal,
             project=target.project,
             metadata_type=self.metadata,
+            metadata=self.operation_metadata(call, verb, target),
         )
         if outcome.error is not None:
             operation = operation.done(call.now, error=outcome.error)
@@ -255,6 +263,11 @@ class Collection:
         """Name the gRPC method of a call: ``google.cloud.vpcaccess.v1.VpcAccessService.CreateConnector``."""
         interface = self.interface.format(version=call.method.split(".")[1])
         return f"{interface}.{verb}{self.message.rpartition('.')[2]}"
+
+
+def _one(noun: str) -> str:
+    """Write ``noun`` with its article."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def bad_request(message: str, field_name: str = "") -> ApiError:
@@ -276,7 +289,7 @@ def changed_fields(mask: Iterable[str], body: Json, writable: Iterable[str], nou
     allowed = frozenset(writable)
     fields = frozenset(filter(None, mask)) or allowed & body.keys()
     if unknown := fields - allowed:
-        raise bad_request(f"The fields {', '.join(sorted(unknown))} of a {noun} cannot be changed.")
+        raise bad_request(f"The fields {', '.join(sorted(unknown))} of {_one(noun)} cannot be changed.")
     return fields
 
 

@@ -96,7 +96,9 @@ class Room:
         self.logbook = Logbook(folder / "log.jsonl", clock)
         self.access_log = AccessLog(folder / "access.jsonl")
         self.loop = ControlLoop(self.store, self.driver, compiler(), (), clock)
-        runtime = Runtime(self.store, self.loop, self.driver, clock, self.logbook, str, NO_DATA)
+        runtime = Runtime(
+            self.store, self.loop, self.driver, clock, self.logbook, lambda image, _project: image, NO_DATA
+        )
         controllers = (make_run_controller(runtime), Connectors(runtime), *more)
         started, self.unknown_fields = time.monotonic(), UnknownFields()
         topics = (

@@ -28,9 +28,6 @@ STATUS = {
     "connectors": [
         {"name": "projects/demo/connectors/c", "machines": 2, "maximum": 10, "megabitsPerSecond": 7.25},
     ],
-    "missingConnectors": [
-        {"service": "projects/demo/services/web", "connector": "projects/demo/connectors/d"}
-    ],
     "operations": [
         {"name": "operation-1", "type": "insert", "target": "x", "status": "RUNNING", "since": "now"}
     ],
@@ -54,7 +51,6 @@ def test_status_says_what_converges_and_why(talker, fogbank):
     assert "compute.networks" in text
     assert "compute.routers" not in text
     assert re.search(r"projects/demo/connectors/c +2 of 10 +7\.2", text)
-    assert re.search(r"services/web +projects/demo/connectors/d +deleted; requests to the network", text)
     assert re.search(r"networks.insert +mtuu +2", text)
 
 

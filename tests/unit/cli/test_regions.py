@@ -60,6 +60,7 @@ def test_list_shows_what_runs(new_talker, fogbank):
     new_talker("ci-2", port=1002)
     listed = json.loads(fogbank("list", "--format", "json").out)
     assert [(region["name"], region["port"]) for region in listed] == [("ci-1", 1001), ("ci-2", 1002)]
+    assert all(key.isalnum() for region in listed for key in region)
     assert "ci-2" in fogbank("list").out
 
 

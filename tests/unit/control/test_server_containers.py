@@ -59,7 +59,7 @@ class Region:
         )
         self.tasks: list[asyncio.Task[None]] = []
 
-    def _resolve(self, reference: str) -> str:
+    def _resolve(self, reference: str, _project: str) -> str:
         if reference not in self.images:
             raise DriverError(f"no image {reference}")
         return self.images[reference]

@@ -3,6 +3,8 @@
 from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.worlds import (
     address,
     connector,
@@ -20,6 +22,7 @@ from tests.worlds import (
 )
 
 from fogbank.app.features import features
+from fogbank.lowering import vpc_networks
 from fogbank.lowering.compiler import Compiler
 from fogbank.lowering.endpoints import tag_mark
 from fogbank.lowering.feature import Contribution, Feature, Interface, Membership
@@ -160,16 +163,8 @@ class Twice(Feature):
     resources = frozenset({"toy.twice"})
 
     def outside(self, source):
-        return Fragment.of((NetworkNamespace(INTERNET),), source.name)
-
-
-def test_two_features_that_claim_one_element_are_a_contradiction_and_change_nothing():
-    remembering = Compiler((*features(), Twice()))
-    before = remembering.compile(base(), Fleet(), NOTHING)
-    wrong = base().after([Put(resource(ResourceName("toy.twice", "projects/demo/twice/a"), {}))])
-    with pytest.raises(ValueError, match="two parts claim"):
-        remembering.compile(wrong, Fleet(), NOTHING)
-    assert remembering.compile(base(), Fleet(), NOTHING).topology == before.topology
+        own = NetworkNamespace(NetnsName(f"twice/{source.name.id}"))
+        return Fragment.of((own, NetworkNamespace(INTERNET, forwards=False)), source.name)
 
 
 class Gateways(Feature):
@@ -182,12 +177,124 @@ class Gateways(Feature):
         return Fragment.of((Address(port, address),), source.name)
 
 
+class Broken(Feature):
+    """A feature that raises where its resource says so."""
+
+    resources = frozenset({"toy.broken"})
+
+    def contribution(self, source, find):
+        self._fail(source, "contribution")
+        subnet = Subnetwork.of(find(regional("subnetworks", "s")))
+        netns = NetnsName(f"broken/{source.name.id}")
+        own = Interface(netns, subnet.region, frozenset(), source.name, within=subnet.range)
+        return Contribution((Membership(subnet.network, interfaces=(own,)),), shared=(source.name,))
+
+    def outside(self, source):
+        self._fail(source, "outside")
+        return Fragment.of((NetworkNamespace(NetnsName(f"broken/{source.name.id}")),), source.name)
+
+    def inside(self, source, network, endpoints):
+        self._fail(source, "inside")
+        elements = (each for endpoint in endpoints for each in interface(endpoint, network.mtu))
+        return Fragment.of(elements, source.name)
+
+    def shared(self, name, resource, endpoints):
+        self._fail(resource, "shared")
+        return Fragment.of((NetworkNamespace(NetnsName(f"shared/{name.id}")),), name)
+
+    def _fail(self, source, where):
+        if source.body["where"] == where:
+            raise ZeroDivisionError(where)
+
+
+TOYS = (*features(), Machines(), Twice(), Gateways(), Broken())
+
+
+def toy(kind, name="a", **body):
+    return resource(ResourceName(f"toy.{kind}", f"projects/demo/{kind}/{name}"), body)
+
+
+def made_of(*more, remembering=None, observed=NOTHING):
+    return (remembering or Compiler(TOYS)).compile(base(*more), Fleet(), observed)
+
+
+def test_what_claims_anothers_element_is_left_out_whole_and_everything_else_is_lowered():
+    alone, contradicted = made_of(machine("m")), made_of(machine("m"), toy("twice"))
+    assert contradicted.topology == alone.topology
+    (failure,) = contradicted.failures.values()
+    assert failure.owners == {toy("twice").name}
+    assert "two parts claim ('netns', 'internet')" in failure.why
+    assert "projects/demo/twice/a" in failure.why
+
+
 @pytest.mark.parametrize("together", [True, False])
-def test_a_contradiction_names_the_resources_whose_it_is(together):
-    remembering = Compiler((*features(), Gateways()))
-    gateway = resource(ResourceName("toy.gateways", "projects/demo/gateways/a"), {"address": "10.1.0.1/32"})
+def test_a_contradiction_names_both_resources_and_fails_for_that_of_the_later_feature(together):
+    remembering = Compiler(TOYS)
     made = world(network(), subnetwork("s", "10.1.0.0/24"))
+    gateway = toy("gateways", address="10.1.0.1/32")
     if not together:
-        remembering.compile(made, Fleet(), NOTHING)
-    with pytest.raises(ValueError, match=r"projects/demo/gateways/a, projects/demo/.*/subnetworks/s"):
-        remembering.compile(made.after([Put(gateway)]), Fleet(), NOTHING)
+        remembering.compile(world(network(), gateway), Fleet(), NOTHING)
+    (failure,) = remembering.compile(made.after([Put(gateway)]), Fleet(), NOTHING).failures.values()
+    assert failure.owners == {gateway.name}
+    assert f"projects/demo/gateways/a, {subnetwork('s', '10.1.0.0/24').name.path}" in failure.why
+
+
+@pytest.mark.parametrize("where", ["contribution", "outside", "inside", "shared"])
+def test_a_feature_that_raises_fails_for_its_resource_alone_and_heals(where):
+    remembering = Compiler(TOYS)
+    bad, good = toy("broken", "z", where=where), toy("broken", "z", where="nowhere")
+    other = toy("broken", "b", where="nowhere")
+    failed = made_of(machine("m"), bad, other, remembering=remembering)
+    (failure,) = failed.failures.values()
+    assert (failure.why, failure.owners) == (f"ZeroDivisionError: {where}", {bad.name})
+    assert isinstance(failure.error, ZeroDivisionError)
+    whole = made_of(machine("m"), good, other)
+    mine = {key for key, owners in whole.owners.items() if owners == {good.name}}
+    assert whole.topology.elements.keys() - failed.topology.elements.keys() <= mine
+    healed = made_of(machine("m"), good, other, remembering=remembering)
+    assert not healed.failures
+    assert healed.topology == whole.topology
+
+
+def test_a_network_that_cannot_be_lowered_is_missing_and_everything_in_it_waits(monkeypatch):
+    remembering = Compiler(TOYS)
+    monkeypatch.setattr(vpc_networks, "nat_fragments", lambda *_: 1 // 0)
+    gateway = (address("ip", "203.0.113.2"), router("router", [nat("nat", ["ip"])]))
+    failed = made_of(machine("m"), network("other"), *gateway, remembering=remembering)
+    (failure,) = failed.failures.values()
+    assert failure.owners >= {network().name, machine("m").name, gateway[1].name}
+    assert "vpc/demo/other" in failed.topology.by_netns
+    assert "vpc/demo/default" not in failed.topology.by_netns
+    monkeypatch.undo()
+    healed = made_of(machine("m"), network("other"), gateway[0], remembering=remembering)
+    assert not healed.failures
+    assert healed.topology == made_of(machine("m"), network("other"), gateway[0]).topology
+    assert not remembering.compile(world(), Fleet(), NOTHING).failures
+
+
+def test_a_failed_network_that_is_deleted_fails_no_more(monkeypatch):
+    remembering = Compiler(TOYS)
+    monkeypatch.setattr(vpc_networks, "routes_of", lambda *_: 1 // 0)
+    assert made_of(remembering=remembering).failures
+    assert not remembering.compile(world(), Fleet(), NOTHING).failures
+
+
+FEW = st.sampled_from(["a", "b", "c"])
+CONTENTIOUS = st.one_of(
+    st.builds(toy, st.just("twice"), FEW),
+    st.builds(toy, st.just("gateways"), FEW, address=st.sampled_from(["10.1.0.1/32", "10.2.0.1/32"])),
+    st.builds(toy, st.just("broken"), FEW, where=st.sampled_from(["contribution", "inside", "shared", ""])),
+    st.builds(machine, FEW),
+    st.just(subnetwork("t", "10.2.0.0/24")),
+)
+
+
+@given(st.lists(st.tuples(st.booleans(), CONTENTIOUS), max_size=12))
+def test_who_came_first_does_not_decide_who_is_left_out(steps):
+    remembering, growing = Compiler(TOYS), base()
+    for comes, each in steps:
+        growing = growing.after([Put(each) if comes else Delete(each.name)])
+        one = remembering.compile(growing, Fleet(), NOTHING)
+        other = Compiler(TOYS).compile(growing, Fleet(), NOTHING)
+        assert tuple(one.topology) == tuple(other.topology)
+        assert (one.owners, one.failures) == (other.owners, other.failures)

@@ -35,6 +35,8 @@ def ask(name: str, kind: str = "A") -> dns.message.Message:
         ("metadata.google.internal", "169.254.169.254"),
         ("metadata", "169.254.169.254"),
         ("web-abcdefghij-du.a.run.app", "192.0.2.1"),
+        ("compute.googleapis.com", "192.0.2.1"),
+        ("accounts.google.com", "192.0.2.1"),
         ("blue---web-123.asia-northeast3.run.app", "192.0.2.1"),
     ],
 )
@@ -51,7 +53,7 @@ def test_another_type_of_a_known_name_is_empty(kind):
 
 
 @pytest.mark.parametrize(
-    "name", ["example.com", "me", "run.app", "x.ifconfig.me", ".", "compute.googleapis.com"]
+    "name", ["example.com", "me", "run.app", "x.ifconfig.me", ".", "googleapis.com.example"]
 )
 def test_nothing_else_exists(name):
     assert ask(name).rcode() == dns.rcode.NXDOMAIN

@@ -2,6 +2,8 @@
 
 import ast
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,11 +37,25 @@ def test_a_new_api_is_a_folder_its_tests_and_a_line(checkout):
     made = {str(p.relative_to(checkout)) for p in checkout.rglob("*.py")} - {str(new_service.REGISTRY)}
     assert made == {
         "src/fogbank/services/redis/__init__.py",
+        "src/fogbank/services/redis/controller.py",
+        "src/fogbank/services/redis/feature.py",
         "src/fogbank/services/redis/manifest.py",
         "tests/unit/services/redis/test_redis.py",
     }
     for path in made:
         ast.parse((checkout / path).read_text())
+
+
+def test_what_is_made_keeps_the_style_of_the_source(checkout):
+    new_service.create(checkout, "redis", documents())
+    ruff = Path(sys.executable).with_name("ruff")
+    settings = ["--no-cache", "--config", str(new_service.ROOT / "pyproject.toml")]
+    ours = 'lint.isort={known-first-party=["fogbank"],known-third-party=["tests"]}'  # only one API is there
+    for words in (["check", "--config", ours], ["format", "--check"]):
+        done = subprocess.run(
+            [ruff, *words, *settings, "."], cwd=checkout, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout
 
 
 def test_title_and_versions_come_from_googles_description(checkout):
@@ -72,4 +88,4 @@ def test_what_is_no_name_or_taken_is_refused(checkout, name):
 
 def test_the_registrys_own_text_can_be_added_to():
     changed = new_service.register(Path(registry.__file__).read_text(), "aaa")
-    assert changed.count('    "aaa",\n    "cloudresourcemanager",\n') == 1
+    assert changed.count('    "aaa",\n    "artifactregistry",\n') == 1

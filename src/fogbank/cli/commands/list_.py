@@ -3,7 +3,7 @@
 import click
 
 from fogbank.cli.options import examples, format_option
-from fogbank.cli.output import print_json, print_table
+from fogbank.cli.output import camel_case, print_json, print_table
 from fogbank.cli.regions import all_there, answers
 
 
@@ -19,7 +19,7 @@ def command(format_: str) -> None:
                     "name": region.name,
                     "folder": str(region.folders.root),
                     "answers": answers(region.folders.socket),
-                    **region.note,
+                    **{camel_case(key): value for key, value in region.note.items()},
                 }
                 for region in found
             ]

@@ -23,9 +23,7 @@ def command(name: str, format_: str) -> None:
         show(status)
 
 
-_DRAWN = frozenset(
-    {"instances", "connectors", "missingConnectors", "operations", "converging", "unknownFields"}
-)
+_DRAWN = frozenset({"instances", "connectors", "operations", "converging", "unknownFields"})
 """The sections with a place of their own; those of other controllers follow them as plain tables."""
 
 
@@ -38,7 +36,6 @@ def show(status: dict[str, Any]) -> None:
         print_table(("COLLECTION", "RESOURCES"), sorted(counts.items()), "")
     _section(status["instances"], "INSTANCE")
     _connectors(status["connectors"])
-    _missing_connectors(status["missingConnectors"])
     for name, rows in _other_sections(status):
         _section(rows, name.upper())
     _section(status["operations"], "OPERATION")
@@ -84,17 +81,6 @@ def _connectors(connectors: list[dict[str, Any]]) -> None:
         for each in connectors
     ]
     print_table(("CONNECTOR", "MACHINES", "MBIT/S (1 MIN)"), rows, "")
-
-
-def _missing_connectors(missing: list[dict[str, Any]]) -> None:
-    """Draw the services that Google calls ready although their connector was deleted."""
-    if missing:
-        print()
-        rows = [
-            (each["service"], each["connector"], "deleted; requests to the network time out")
-            for each in missing
-        ]
-        print_table(("SERVICE", "CONNECTOR", "STATE"), rows, "")
 
 
 def _converging(failures: list[dict[str, Any]]) -> None:

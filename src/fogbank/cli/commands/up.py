@@ -47,6 +47,7 @@ def command(detach: bool, **chosen: Any) -> int:
     """Start a region."""
     from fogbank.cli.starting import forget, start
 
+    _check_as_of(chosen["as_of"])
     settings = Settings(**chosen)
     started = time.monotonic()
     with working(f"Starting region '{settings.name}'"):
@@ -65,6 +66,16 @@ def command(detach: bool, **chosen: Any) -> int:
         return Exit.OK
     finally:
         forget(region)
+
+
+def _check_as_of(text: str) -> None:
+    """Refuse what is no date, or one whose rules are not known."""
+    from fogbank.resources.direct_vpc import parse_as_of
+
+    try:
+        parse_as_of(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text}: {error}", param_hint="--as-of") from None
 
 
 def _is_default(parameter: str) -> bool:

@@ -5,7 +5,6 @@ the front end routes by.
 """
 
 import json
-import re
 import ssl
 import time
 import urllib.error
@@ -15,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fogbank.cli.demo.steps import DemoRequest
-from fogbank.discovery.routes import methods
+from fogbank.discovery.routes import fill_template, methods
 from fogbank.discovery.tables import documents
 from fogbank.errors import OperatorError
 from fogbank.frontend.iam import jwt
@@ -58,11 +57,8 @@ def address(request: DemoRequest, region: str) -> tuple[str, str]:
     host = documents()[document].host
     if api == "run":
         host = f"{region}-{host}"
-    given = dict(request.parameters)
-    path = re.sub(
-        r"\{(\w+)=[^}]+\}", lambda found: urllib.parse.quote(given.pop(found[1]), safe="/"), method.path
-    )
-    query = "?" + urllib.parse.urlencode(given) if given else ""
+    path, rest = fill_template(method.path, request.parameters)
+    query = "?" + urllib.parse.urlencode(rest) if rest else ""
     return method.verb, f"https://{host}/{path}{query}"
 
 

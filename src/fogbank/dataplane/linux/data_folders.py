@@ -35,6 +35,24 @@ class DataFolders:
         except OSError as error:
             raise DriverError(f"The data folder {folder} cannot be made: {error.strerror}") from error
 
+    def path(self, name: str, file: str) -> Path:
+        """Return where ``file`` of the folder ``name`` is for us."""
+        return self._folder(name) / file
+
+    def write(self, name: str, file: str, content: bytes) -> None:
+        """Put a file into a folder that is there, for its owner alone; DriverError when that cannot be."""
+        path = self.path(name, file)
+        temporary = path.with_name(f".{file}.new")
+        try:
+            owner = path.parent.stat().st_uid
+            temporary.unlink(missing_ok=True)
+            temporary.touch(mode=0o600)
+            temporary.write_bytes(content)
+            os.chown(temporary, owner, owner)
+            temporary.replace(path)
+        except OSError as error:
+            raise DriverError(f"{path} cannot be written: {error.strerror}") from error
+
     def names(self) -> frozenset[str]:
         """Name the folders that there are."""
         return frozenset(each.name for each in self._root.iterdir()) if self._root.exists() else frozenset()

@@ -10,9 +10,12 @@ from fogbank.frontend.http.asgi import MOST_FIELDS
 
 STANDARD = frozenset(
     {"alt", "fields", "key", "prettyPrint", "quotaUser", "userIp", "access_token", "oauth_token"}
-    | {"callback", "uploadType", "upload_protocol", "trace"}
+    | {"callback", "uploadType", "upload_protocol", "trace", "options.requestedPolicyVersion"}
 )
-"""Parameters of every method; those that start with ``$`` are too."""
+"""Parameters of every method; those that start with ``$`` are too.
+
+Terraform asks for a policy's version in the query also where the method has a body for it.
+"""
 
 
 def parse_query(query: bytes) -> list[tuple[str, str]]:

@@ -82,6 +82,19 @@ def new_key_pair() -> KeyPair:
     )
 
 
+def public_half(private: bytes) -> bytes:
+    """Compute the public key (PEM) of a private one; BadTokenError when it is none."""
+    from cryptography.hazmat.primitives import serialization
+
+    try:
+        key = serialization.load_pem_private_key(private, None)
+    except (ValueError, TypeError) as error:
+        raise BadTokenError("not a private key") from error
+    return key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
 def parse_key_pair(content: bytes) -> KeyPair:
     """Read what :meth:`KeyPair.render` wrote; BadTokenError otherwise."""
     private, mark, public = content.partition(_PUBLIC_MARK)

@@ -61,8 +61,12 @@ class Tokens:
         return ACCESS_PREFIX + self._seal("access", content)
 
     def issue_refresh(self, email: str) -> str:
-        """Issue a user's refresh token: the same for the same address, and good until it is revoked."""
-        return REFRESH_PREFIX + self._seal("refresh", {"e": email})
+        """Issue a user's refresh token: the same for the same address until it is revoked, then another."""
+        sealed, number = self._seal("refresh", {"e": email}), 0
+        while _mark(sealed) in self._revoked:
+            number += 1
+            sealed = self._seal("refresh", {"e": email, "n": number})
+        return REFRESH_PREFIX + sealed
 
     def read_access(self, token: str) -> Grant:
         """Read an access token; BadTokenError when it is foreign, expired or revoked."""

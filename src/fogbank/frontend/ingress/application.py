@@ -53,6 +53,10 @@ if TYPE_CHECKING:
 OpenSocket = Callable[[NetnsName, socket.SocketKind], socket.socket]
 
 
+VPC_PROJECT = "fogbank.vpc_project"
+"""Key of a scope: the project in whose VPC network the caller is, when the connection says so."""
+
+
 class Lender(Protocol):
     """The fleet, as the ingress sees it."""
 
@@ -141,7 +145,7 @@ class Ingress:
         world, path, record = self._world(), path_of(exchange.scope), exchange.record
         service = read_service(resource)
         target = pick(service.traffic, tag, self._draw())
-        if target is None or not self._enters(service, record.remote_ip):
+        if target is None or not self._enters(service, exchange):
             return html_answer(error_pages.not_found(), 404)
         verdict = invoker.check(resource, exchange.headers, self._identity)
         if isinstance(verdict, invoker.Refused):
@@ -156,14 +160,16 @@ class Ingress:
         record.revision = revision.name
         return await self._forward(exchange, revision, verdict)
 
-    def _enters(self, service: RunService, caller: str) -> bool:
+    def _enters(self, service: RunService, exchange: Exchange) -> bool:
         """Return whether the service's ingress lets a caller in, whoever it is.
 
         Internal are the VPC networks of the service's own project (behaviour/cloud-run.md#ingress). A request
-        from an instance is so when its egress sends it through the VPC, and not by the egress pool.
+        from an instance is so when its egress sends it through the VPC, and not by the egress pool. It comes
+        by Private Google Access, or with an address of Cloud NAT.
         """
         if service.ingress in _INTERNAL:
-            return self._vpc_project(caller) == service.name.project
+            project = exchange.scope.get(VPC_PROJECT) or self._vpc_project(exchange.record.remote_ip)
+            return project == service.name.project
         return service.ingress == "all"
 
     async def _forward(

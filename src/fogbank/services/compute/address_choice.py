@@ -9,7 +9,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 from fogbank.errors import ApiError, in_use, invalid_value, required_field
 from fogbank.network.addressing import EXTERNAL_ADDRESSES, PRIVATE_RANGES, first_free
-from fogbank.resources.compute import Network, Subnetwork, read_address
+from fogbank.resources.compute import Network, StaticAddress, Subnetwork, read_address
 from fogbank.resources.compute_indexes import addresses_in_subnetwork, external_addresses
 from fogbank.resources.names import ResourceName
 from fogbank.resources.network_ranges import taken_ranges
@@ -49,8 +49,8 @@ def internal(world: World, subnetwork: Resource, wanted: object = None) -> IPv4A
     view = Subnetwork.of(subnetwork)
     for user in subnetwork_users(world, view.network, subnetwork.name):
         raise in_use("subnetwork", subnetwork.name.path, user.path)
-    held = addresses_in_subnetwork(world, subnetwork.name)
-    taken = {read_address(each.body["address"]) for each in held}
+    held = (StaticAddress.of(each).range for each in addresses_in_subnetwork(world, subnetwork.name))
+    taken = {address for each in held for address in each}
     if wanted:
         address = _read(wanted)
         if address not in view.range:

@@ -9,7 +9,7 @@ from fogbank.errors import invalid_value, not_built
 from fogbank.resources.compute import Network
 from fogbank.resources.compute_indexes import in_network
 from fogbank.resources.names import COMPUTE_PREFIX, ResourceName
-from fogbank.resources.network_users import network_users
+from fogbank.resources.network_users import network_peerings, network_users
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.compute import subnetworks
 from fogbank.services.compute.bodies import (
@@ -43,9 +43,34 @@ _UNBUILT: dict[str, tuple[object, ...]] = {
 
 
 def show(world: World, resource: Resource) -> Json:
-    """Show a network with its subnetworks."""
-    links = _links(world, resource)
-    return resource.body | {"subnetworks": links} if links else resource.body
+    """Show a network with its subnetworks and its peerings."""
+    links, peerings = _links(world, resource), _peerings(world, resource)
+    return {
+        **resource.body,
+        **({"subnetworks": links} if links else {}),
+        **({"peerings": peerings} if peerings else {}),
+    }
+
+
+def _peerings(world: World, network: Resource) -> list[Json]:
+    """List the peerings with networks of Google's (behaviour/memorystore-redis.md#addresses)."""
+    return [
+        {
+            "name": each.name,
+            "network": each.network.self_link,
+            "state": "ACTIVE",
+            "stateDetails": f"[{each.since.isoformat(timespec='milliseconds')}]: Connected.",
+            "autoCreateRoutes": True,
+            "exchangeSubnetRoutes": True,
+            "exportCustomRoutes": False,
+            "importCustomRoutes": False,
+            "exportSubnetRoutesWithPublicIp": False,
+            "importSubnetRoutesWithPublicIp": False,
+            "stackType": "IPV4_ONLY",
+            "peerMtu": network.body.get("mtu", 1460),
+        }
+        for each in network_peerings(world, network.name)
+    ]
 
 
 def _links(world: World, network: Resource) -> list[str]:

@@ -227,14 +227,14 @@ def _with_networks(world: World, call: Call, zone: Resource, body: Json) -> Reso
     ]
     config: Json = {
         "kind": "dns#managedZonePrivateVisibilityConfig",
-        "networks": [{"kind": _VISIBLE, "networkUrl": each["networkUrl"]} for each in seen],
+        "networks": [{"kind": _VISIBLE, "networkUrl": each.self_link} for each in networks],
     }
     private: Json = {**zone.private, "networks": [each.path for each in networks]}
     zone = zone.with_body(privateVisibilityConfig=config)
     if peer:
         where = "entity.managedZone.peeringConfig.targetNetwork.networkUrl"
         target = _network(world, call, peer.get("networkUrl"), where, "targetWithPeeringZone")
-        url = {"kind": "dns#managedZonePeeringConfigTargetNetwork", "networkUrl": peer["networkUrl"]}
+        url = {"kind": "dns#managedZonePeeringConfigTargetNetwork", "networkUrl": target.self_link}
         zone = zone.with_body(peeringConfig={"kind": "dns#managedZonePeeringConfig", "targetNetwork": url})
         private["peer"] = target.path
     return replace(zone, private=private)

@@ -19,6 +19,8 @@ from fogbank.services.segments import segments
 _FILE = "TYPE_GOOGLE_CREDENTIALS_FILE"
 _ALGORITHM = "KEY_ALG_RSA_2048"
 _CERTIFICATE = "certificate"
+_KEYS = 10
+"""How many keys an account may have (behaviour/iam.md#keys)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ def creator(make_key: MakeKey) -> Method:
             raise not_built("service account keys that are no credential file")
         if (call.body.get("keyAlgorithm") or _ALGORITHM) != _ALGORITHM:
             raise bad_request(f"keyAlgorithm must be {_ALGORITHM}.")
+        if sum(1 for _ in world.all(ACCOUNT_KEYS, f"{account.name.path}/keys/")) >= _KEYS:
+            raise ApiError(400, "Precondition check failed.", "FAILED_PRECONDITION", "failedPrecondition")
         key = make_key(account)
         name = ResourceName(ACCOUNT_KEYS, f"{account.name.path}/keys/{key.id}")
         body = {

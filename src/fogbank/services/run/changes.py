@@ -31,6 +31,7 @@ from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.contract import Call
 from fogbank.services.labels import check_labels
 from fogbank.services.run import objects, template, traffic
+from fogbank.services.run.direct_vpc import check_launch_stage
 from fogbank.services.run.objects import (
     CREATOR,
     INGRESS_STATUS,
@@ -119,6 +120,7 @@ def _write(world: World, call: Call, service: Resource, *, revise: bool) -> Writ
     made: tuple[Change, ...] = ()
     if revise:
         template.check(world, call, name, spec["template"])
+        check_launch_stage(world, service.body["metadata"]["annotations"], spec["template"])
         words.check_words(
             words.TEMPLATE,
             "GoogleCloudRunV2RevisionTemplate",

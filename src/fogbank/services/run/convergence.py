@@ -9,9 +9,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from fogbank.resources.artifactregistry import read_hosted
+from fogbank.resources.images import parse_image
 from fogbank.resources.indexes import OPERATIONS, Index
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation, OperationError
+from fogbank.resources.projects import project_number, service_agent
 from fogbank.resources.run import Readiness, read_revision, ready_condition, revisions_with_connector
 from fogbank.resources.world import Change, Json, Put, PutOperation, Resource, World
 from fogbank.services.run.connectors import connector_missing_message, has_connector
@@ -21,8 +24,19 @@ from fogbank.services.run.v2.render import service_message
 
 CONTAINER_FAILED = "HealthCheckContainerError"
 IMAGE_MISSING = "ContainerMissing"
+IMAGE_DENIED = "ContainerPermissionDenied"
 RETIRED = "Retired"
 NETWORK_MISSING = "VpcNetworkNotFound"
+ADDRESSES_EXHAUSTED = "IpSpaceExhausted"
+"""Google's word for it is not known; compute's code is IP_SPACE_EXHAUSTED."""
+
+_FAILED_CHECKS = {
+    IMAGE_MISSING: "ContainerReady",
+    IMAGE_DENIED: "ContainerReady",
+    NETWORK_MISSING: "ResourcesAvailable",
+    ADDRESSES_EXHAUSTED: "ResourcesAvailable",
+}
+"""The condition of a revision that fails beside Ready; any other reason is the container's health."""
 
 V1 = "google.cloud.run.v1."
 """How the types of v1's operations begin."""
@@ -47,13 +61,30 @@ def image_missing_message(image: str) -> str:
     return f"Image '{image}' not found."
 
 
+def image_denied_message(world: World, image: str, project: str) -> str:
+    """Say that the service agent may not read ``image`` (behaviour/artifact-registry.md#images)."""
+    message = (
+        f"Google Cloud Run Service Agent {service_agent(project_number(world, project))} must have "
+        f"permission to read the image, {image}. Ensure that the provided container image URL is correct and "
+        "that the above account has permission to access the image. If you just enabled the Cloud Run API, "
+        "the permissions might take a few minutes to propagate."
+    )
+    place = read_hosted(parse_image(image))
+    if place is None or place.repository.project == project:
+        return message
+    return (
+        f"{message} Note that the image is from project [{place.repository.project}], which is not the same "
+        f"as this project [{project}]. Permission must be granted to the Google Cloud Run Service Agent from "
+        "this project. See https://cloud.google.com/run/docs/deploying#other-projects"
+    )
+
+
 def image_resolved(world: World, revision: ResourceName, digest: str, now: datetime) -> tuple[Change, ...]:
     """Keep what the image was when the revision was made: ``digest`` is ``sha256:…`` or a whole reference."""
     found = world.find(revision)
     if found is None:
         return ()
-    image = read_revision(found).image
-    pullable = f"{repository_of(image)}@{digest}" if digest.startswith("sha256:") else digest
+    pullable = with_digest(read_revision(found).image, digest)
     statuses = [{"imageDigest": pullable}]
     body = _with_revision_status(
         found.body,
@@ -62,6 +93,11 @@ def image_resolved(world: World, revision: ResourceName, digest: str, now: datet
         containerStatuses=statuses,
     )
     return (Put(replace(found, body=body)),)
+
+
+def with_digest(image: str, digest: str) -> str:
+    """Make the pullable reference of ``image``: ``digest`` is ``sha256:…`` or a whole reference."""
+    return f"{repository_of(image)}@{digest}" if digest.startswith("sha256:") else digest
 
 
 def repository_of(image: str) -> str:
@@ -90,7 +126,7 @@ def revision_failed(
     found = _undecided(world, revision)
     if found is None:
         return ()
-    check = "ContainerReady" if reason == IMAGE_MISSING else "ContainerHealthy"
+    check = _FAILED_CHECKS.get(reason, "ContainerHealthy")
     bad = tuple(condition(type_, "False", now, reason, message) for type_ in ("Ready", check))
     return _told(world, replace(found, body=_with_revision_status(found.body, bad)), now)
 
@@ -185,10 +221,13 @@ def _ended(operation: Operation, service: Resource, now: datetime) -> Operation:
 def waiting(world: World, service: ResourceName) -> tuple[Operation, ...]:
     """List the unfinished operations that make or change ``service``."""
     return tuple(
-        operation
-        for operation in world.by(_RUNNING, service.path)
-        if not operation.type.endswith(".DeleteService")
+        operation for operation in running_on(world, service) if not operation.type.endswith(".DeleteService")
     )
+
+
+def running_on(world: World, target: ResourceName) -> tuple[Operation, ...]:
+    """List the unfinished operations on ``target``."""
+    return tuple(world.by(_RUNNING, target.path))
 
 
 def _running_on(operation: Operation) -> tuple[str, ...]:

@@ -23,11 +23,16 @@ _REQUIREMENT = re.compile(r"(?:[^,(]|\([^)]*\)?)+")
 
 
 def listing(
-    collection: str, kind: str, permission: str, show: Callable[[Json], Json] = lambda body: body
+    collection: str,
+    kind: str,
+    permission: str,
+    show: Callable[[Json], Json] = lambda body: body,
+    version: str = API_VERSION,
 ) -> Method:
     """Make a method that lists ``collection`` as a Knative list of ``kind``, by label.
 
-    ``limit`` bounds a page (0: everything), ``continue`` is the token of the page before; else a 400.
+    ``version`` is its apiVersion. ``limit`` bounds a page (0: everything), ``continue`` is the token of the
+    page before; else a 400.
     """
 
     def list_(world: World, call: Call) -> Json:
@@ -36,7 +41,7 @@ def listing(
         items = [one for one in shown if selects(selector, one[1]["metadata"]["labels"])]
         items, metadata = _page(items, call)
         return {
-            "apiVersion": API_VERSION,
+            "apiVersion": version,
             "kind": f"{kind}List",
             "metadata": metadata,
             "items": [body for _, body in items],

@@ -25,9 +25,8 @@ from fogbank.services.segments import location_of, project_of, segments
 def create(world: World, call: Call) -> Decision:
     """Make a service from a Knative object."""
     trial = is_dry_run(call)
-    metadata: Json = call.body.get("metadata") or {}
     project = project_of(world, call)
-    _check_namespace(world, metadata, project)
+    metadata = check_body(world, call.body, project)
     name = service_name(project, location_of(call), metadata.get("name", ""))
     written = changes.create(world, call, name, metadata, call.body.get("spec") or {})
     return _decision(call, written, "CreateService", trial=trial)
@@ -37,20 +36,8 @@ def replace_service(world: World, call: Call) -> Decision:
     """Replace a service, unless it has changed since the client read it."""
     trial = is_dry_run(call)
     found = find(world, call)
-    metadata: Json = call.body.get("metadata") or {}
-    _check_namespace(world, metadata, found.name.project)
-    if metadata.get("name") not in {None, "", found.name.id}:
-        raise bad_request(f"metadata.name '{metadata['name']}' must be '{found.name.id}'.")
-    current = found.body["metadata"]["resourceVersion"]
-    known = metadata.get("resourceVersion")
-    if known and known != current:
-        raise ApiError(
-            409,
-            f"Conflict for resource '{found.name.id}': version '{known}' was specified but current version "
-            f"is '{current}'.",
-            "ABORTED",
-            "aborted",
-        )
+    metadata = check_body(world, call.body, found.name.project, found.name.id)
+    check_version(found, metadata)
     written = changes.update(world, call, found, metadata, call.body.get("spec") or {})
     return _decision(call, written, "ReplaceService", trial=trial)
 
@@ -93,10 +80,29 @@ def _operation(call: Call, service: Resource, rpc: str) -> Operation:
     return opened
 
 
-def _check_namespace(world: World, metadata: Json, project: str) -> None:
-    namespace = metadata.get("namespace")
+def check_body(world: World, body: Json, project: str, identifier: str | None = None) -> Json:
+    """Return an object's metadata; refuse another namespace than ``project`` or another name."""
+    metadata: Json = body.get("metadata") or {}
+    namespace, name = metadata.get("namespace"), metadata.get("name")
     if namespace not in {None, "", project, project_number(world, project)}:
         raise bad_request(f"metadata.namespace '{namespace}' must be the project '{project}'.")
+    if identifier is not None and name not in {None, "", identifier}:
+        raise bad_request(f"metadata.name '{name}' must be '{identifier}'.")
+    return metadata
+
+
+def check_version(found: Resource, metadata: Json) -> None:
+    """Refuse (409) to replace an object that has changed since the client read it."""
+    current = found.body["metadata"]["resourceVersion"]
+    known = metadata.get("resourceVersion")
+    if known and known != current:
+        raise ApiError(
+            409,
+            f"Conflict for resource '{found.name.id}': version '{known}' was specified but current version "
+            f"is '{current}'.",
+            "ABORTED",
+            "aborted",
+        )
 
 
 def delete(world: World, call: Call) -> Decision:
@@ -106,9 +112,9 @@ def delete(world: World, call: Call) -> Decision:
     return Decision(() if trial else gone, answer=deleted(name, "services"))
 
 
-def deleted(name: ResourceName, kind: str) -> Json:
-    """Answer a delete as Knative does."""
-    details = {"name": name.id, "kind": kind, "group": API_VERSION.partition("/")[0]}
+def deleted(name: ResourceName, kind: str, version: str = API_VERSION) -> Json:
+    """Answer a delete as Knative does; ``version`` is the object's apiVersion."""
+    details = {"name": name.id, "kind": kind, "group": version.partition("/")[0]}
     return {"status": "Success", "details": details}
 
 

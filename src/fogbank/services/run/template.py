@@ -1,14 +1,16 @@
 """A revision's template: Google's defaults filled in, and everything refused that no instance could keep.
 
 What a client may write and this region cannot do yet is refused by name instead of being stored without
-effect (volumes, secrets, sidecars, Direct VPC egress, …).
+effect (volumes, secrets, sidecars, …).
 """
 
 import re
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from fogbank.errors import not_built
 from fogbank.resources.authorization import cannot_act_as
+from fogbank.resources.direct_vpc import NETWORK_INTERFACES
 from fogbank.resources.images import parse_image
 from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import (
@@ -22,13 +24,13 @@ from fogbank.resources.run import (
     CONNECTOR,
     MAX_SCALE,
     MIN_SCALE,
-    NETWORK_INTERFACES,
     connector_name,
     read_egress,
 )
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call
 from fogbank.services.run.connectors import connector_missing_message, has_connector
+from fogbank.services.run.direct_vpc import check_direct_vpc
 from fogbank.services.run.limits import check_limits
 from fogbank.services.run.objects import bad_request, without_empty
 
@@ -52,7 +54,6 @@ _PORTS = "spec.template.spec.containers[0].ports[0]"
 _RESERVED = frozenset({"PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION"})
 
 _LATER_ANNOTATIONS = {
-    NETWORK_INTERFACES: "Direct VPC egress",
     "run.googleapis.com/cloudsql-instances": "Cloud SQL connections",
     "run.googleapis.com/secrets": "secrets",
     "run.googleapis.com/encryption-key": "customer-managed encryption keys",
@@ -93,30 +94,35 @@ def complete(template: Json, account: str) -> Json:
 def _complete_container(container: Json) -> Json:
     port = ((container.get("ports") or [{}])[0]).get("containerPort") or 8080
     name = ((container.get("ports") or [{}])[0]).get("name") or "http1"
-    probe = _probe_in(container, "startupProbe") or {
+    probe = probe_in(container, "startupProbe") or {
         "timeoutSeconds": 240,
         "periodSeconds": 240,
         "failureThreshold": 1,
         "tcpSocket": {"port": port},
     }
-    limits: Json = without_empty((container.get("resources") or {}).get("limits") or {})
-    liveness = _probe_in(container, "livenessProbe")
+    liveness = probe_in(container, "livenessProbe")
     return without_empty(container) | {
-        **({"livenessProbe": _complete_probe(liveness, port)} if liveness else {}),
+        **({"livenessProbe": complete_probe(liveness, port)} if liveness else {}),
         "ports": [{"name": name, "containerPort": port}],
-        "resources": {"limits": DEFAULT_LIMITS | limits},
-        "startupProbe": _complete_probe(probe, port),
+        "resources": complete_resources(container),
+        "startupProbe": complete_probe(probe, port),
     }
 
 
-def _probe_in(container: Json, which: str) -> Json:
+def complete_resources(container: Json) -> Json:
+    """Fill in the default limits of a container (behaviour/cloud-run.md#revisions)."""
+    limits: Json = without_empty((container.get("resources") or {}).get("limits") or {})
+    return {"limits": DEFAULT_LIMITS | limits}
+
+
+def probe_in(container: Json, which: str) -> Json:
     """Read a probe without what is not set; an empty action (``grpc: {}``) is one all the same."""
     probe: Json = container.get(which) or {}
     actions = {each: probe[each] for each in _ACTIONS if probe.get(each) is not None}
     return without_empty(probe) | actions
 
 
-def _complete_probe(probe: Json, port: int) -> Json:
+def complete_probe(probe: Json, port: int) -> Json:
     """Fill in a probe: without a port it tries the container's (behaviour/cloud-run.md#deployment)."""
     action = next((a for a in _ACTIONS if a in probe), "tcpSocket")
     return {
@@ -141,19 +147,13 @@ def check(world: World, call: Call, service: ResourceName, template: Json) -> No
     """Refuse a completed template that could not become a revision of ``service``."""
     metadata, spec = template["metadata"], template["spec"]
     annotations: Json = metadata.get("annotations", {})
-    _check_vpc(world, call, service, annotations)
-    for key, what in _LATER_ANNOTATIONS.items():
-        if annotations.get(key):
-            raise not_built(f"{what} of Cloud Run ({key})")
-    for key, what in _LATER_FIELDS.items():
-        if spec.get(key):
-            raise not_built(f"{what} of Cloud Run (spec.template.spec.{key})")
-    if "run.googleapis.com/accelerator" in spec.get("nodeSelector", {}):
-        raise not_built("GPUs of Cloud Run")
+    check_environment(world, call, service, annotations, spec)
+    check_direct_vpc(world, call, service, annotations)
     _check_revision_name(service, metadata.get("name"))
     check_scale(annotations, MIN_SCALE, MAX_SCALE)
-    container = _only_container(spec["containers"])
-    _check_container(container)
+    container = only_container(spec["containers"])
+    check_container(container)
+    _check_port(container["ports"][0])
     if not 1 <= spec["containerConcurrency"] <= MAX_CONCURRENCY:
         raise bad_request(
             f"spec.template.spec.containerConcurrency: should be between 1 and {MAX_CONCURRENCY} inclusive"
@@ -163,7 +163,20 @@ def check(world: World, call: Call, service: ResourceName, template: Json) -> No
         raise bad_request(
             f"spec.template.spec.timeoutSeconds: should be between 1 and {MAX_TIMEOUT} inclusive"
         )
-    _check_account(world, call, spec["serviceAccountName"])
+    check_account(world, call, spec["serviceAccountName"])
+
+
+def check_environment(world: World, call: Call, owner: ResourceName, annotations: Json, spec: Json) -> None:
+    """Refuse what nothing that Cloud Run starts for ``owner`` could have around its containers."""
+    _check_vpc(world, call, owner, annotations)
+    for key, what in _LATER_ANNOTATIONS.items():
+        if annotations.get(key):
+            raise not_built(f"{what} of Cloud Run ({key})")
+    for key, what in _LATER_FIELDS.items():
+        if spec.get(key):
+            raise not_built(f"{what} of Cloud Run (spec.template.spec.{key})")
+    if "run.googleapis.com/accelerator" in spec.get("nodeSelector", {}):
+        raise not_built("GPUs of Cloud Run")
 
 
 def _check_vpc(world: World, call: Call, service: ResourceName, annotations: Json) -> None:
@@ -212,7 +225,8 @@ def check_scale(annotations: Json, low: str, high: str) -> None:
         raise bad_request(f"{low} {counts[low]} must not be greater than {high} {counts[high]}.")
 
 
-def _only_container(containers: list[Json]) -> Json:
+def only_container(containers: list[Json]) -> Json:
+    """Return the one container; sidecars are not built yet."""
     if not containers:
         raise bad_request("Revision template should have at least one container.")
     if len(containers) > 1:
@@ -220,16 +234,17 @@ def _only_container(containers: list[Json]) -> Json:
     return containers[0]
 
 
-def _check_container(container: Json) -> None:
+def check_container(container: Json, reserved: AbstractSet[str] = _RESERVED) -> None:
+    """Refuse a container that could not run; ``reserved`` are the variables that Cloud Run sets itself."""
     if not container.get("image"):
         raise bad_request("spec.template.spec.containers[0].image: the image must be set.")
     _check_image(container["image"])
     for key, what in _LATER_CONTAINER_FIELDS.items():
         if container.get(key):
             raise not_built(f"{what} of Cloud Run (containers[0].{key})")
-    _check_port(container["ports"][0])
-    _check_environment(container.get("env", ()))
-    _check_probe(container["startupProbe"], "startupProbe", _MOST_STARTUP)
+    _check_variables(container.get("env", ()), reserved)
+    if "startupProbe" in container:
+        _check_probe(container["startupProbe"], "startupProbe", _MOST_STARTUP)
     if "livenessProbe" in container:
         _check_probe(container["livenessProbe"], "livenessProbe", _MOST_LIVENESS)
 
@@ -255,14 +270,14 @@ def _check_port(port: Json) -> None:
         raise bad_request(f"{_PORTS}.name: '{port['name']}' must be http1 or h2c.")
 
 
-def _check_environment(variables: Any) -> None:
+def _check_variables(variables: Any, reserved: AbstractSet[str]) -> None:
     for variable in variables:
         if variable.get("valueFrom"):
             raise not_built("secrets in the environment of Cloud Run")
         name = variable.get("name", "")
         if not _ENVIRONMENT.fullmatch(name):
             raise bad_request(f"spec.template.spec.containers[0].env: '{name}' is not a valid name.")
-        if name in _RESERVED:
+        if name in reserved:
             raise bad_request(
                 "spec.template.spec.containers[0].env: The following reserved env names were provided: "
                 f"{name}. These values are automatically set by the system."
@@ -317,7 +332,8 @@ def _may_use(world: World, call: Call, connector: ResourceName, project: str) ->
     )
 
 
-def _check_account(world: World, call: Call, email: str) -> None:
+def check_account(world: World, call: Call, email: str) -> None:
+    """Refuse a service account that the caller may not act as."""
     account = find_account(world, email)
     if account is None:
         raise cannot_act_as(email)

@@ -18,11 +18,9 @@ from fogbank.control.periodic import every
 from fogbank.errors import DriverError
 from fogbank.lowering.netns_names import ETH0, ETH1, connector_netns
 from fogbank.network.topology import DeviceName, NetnsName, Port
-from fogbank.resources import run
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.vpcaccess import CONNECTORS, Connector, read_connector
-from fogbank.resources.world import World
 from fogbank.services.vpcaccess.connectors import scale_out
 
 log = logging.getLogger(__name__)
@@ -93,25 +91,6 @@ class Meter:
         return busier * 8 / max(self._seconds, now - first.at)
 
 
-def missing_connectors(world: World) -> list[dict[str, Any]]:
-    """List the services that send packets to a connector that was deleted.
-
-    They keep their traffic, and what they send to the network times out
-    (behaviour/serverless-vpc-access.md#data-path).
-    """
-    missing: dict[tuple[str, str], None] = {}
-    for connector, resource in run.revisions_by_connector(world):
-        if world.find(ResourceName(CONNECTORS, connector)) is None:
-            service = world.find(run.read_revision(resource).service)
-            if service is not None and _gets_traffic(run.read_service(service), resource.name):
-                missing[service.name.path, connector] = None
-    return [{"service": service, "connector": connector} for service, connector in sorted(missing)]
-
-
-def _gets_traffic(service: run.RunService, revision: ResourceName) -> bool:
-    return any(service.revision(target.revision) == revision for target in service.traffic)
-
-
 class Connectors(Controller):
     """The load of every connector, and its growth. ``seconds`` is what the mean is taken over."""
 
@@ -145,7 +124,7 @@ class Connectors(Controller):
                 await self._scale(each, meter.bits_per_second(now))
 
     def status(self) -> Mapping[str, list[dict[str, Any]]]:
-        """List the connectors with their machines and what they forward, and those that are missed."""
+        """List the connectors with their machines and what they forward."""
         now = self._clock.seconds()
         rows = [
             {
@@ -156,7 +135,7 @@ class Connectors(Controller):
             }
             for each in self._connectors()
         ]
-        return {"connectors": rows, "missingConnectors": missing_connectors(self._store.world)}
+        return {"connectors": rows}
 
     def log_names(self) -> Iterable[str]:
         """Name every connector: what it scaled out to is in its log."""

@@ -84,3 +84,10 @@ async def test_a_malformed_query_is_refused(call, query):
 async def test_nothing_is_written_for_fields_that_the_answer_cannot_have(call):
     assert (await call("POST", f"{SUBNETS}?fields=bogus", json.dumps(BODY).encode()))[0] == 400
     assert (await call("GET", f"{SUBNETS}/a"))[0] == 404
+
+
+async def test_parameters_of_every_method_are_taken_and_others_are_not(call):
+    taken = ("prettyPrint=false", "quotaUser=me", "%24.xgafv=2", "options.requestedPolicyVersion=3")
+    assert [(await call("GET", f"{SUBNETS}?{each}"))[0] for each in taken] == [200] * len(taken)
+    status, answer = await call("GET", f"{SUBNETS}?option=3")
+    assert (status, "option" in answer["error"]["message"]) == (400, True)

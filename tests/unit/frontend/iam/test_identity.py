@@ -206,6 +206,19 @@ def test_a_users_tokens_end_with_the_refresh_token_that_they_were_made_of(region
     assert region.identity.authenticate(other) == "you@example.com"
 
 
+def test_a_user_whose_refresh_token_was_revoked_gets_another_that_works(region):
+    tokens = region.identity.tokens
+    first = tokens.issue_refresh("me@example.com")
+    assert tokens.issue_refresh("me@example.com") == first
+    for _ in range(3):
+        tokens.revoke(tokens.issue_refresh("me@example.com"))
+    again = tokens.issue_refresh("me@example.com")
+    assert tokens.read_refresh(again).email == "me@example.com"
+    assert tokens.issue_refresh("me@example.com") == again
+    with pytest.raises(BadTokenError):
+        tokens.read_refresh(first)
+
+
 def test_an_id_token_names_nobody_once_its_account_is_disabled_or_another(region):
     account = region.add_account()
     claims = region.identity.verify_id_token(

@@ -13,7 +13,7 @@ from yarl import URL
 
 from fogbank.clock import Clock
 from fogbank.frontend.iam.accounts import GCLOUD_CLIENT
-from fogbank.frontend.ingress.application import Ingress, pick
+from fogbank.frontend.ingress.application import VPC_PROJECT, Ingress, pick
 from fogbank.frontend.ingress.exchange import RequestRecord
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import Target
@@ -48,7 +48,16 @@ class Stage:
     records: list
 
     async def get(
-        self, path="/", *, host=HOST, method="GET", headers=(), chunks=(b"",), scheme="https", gone=None
+        self,
+        path="/",
+        *,
+        host=HOST,
+        method="GET",
+        headers=(),
+        chunks=(b"",),
+        scheme="https",
+        gone=None,
+        **connection,
     ):
         raw, _, query = path.partition("?")
         named = [(b"host", host.encode()), *((n.encode(), v.encode()) for n, v in headers)]
@@ -62,6 +71,7 @@ class Stage:
             "query_string": query.encode(),
             "headers": named,
             "client": ("127.0.0.1", 4242),
+            **connection,
         }
         left = list(chunks)
 
@@ -260,6 +270,12 @@ async def test_a_service_for_inside_callers_is_not_found_from_outside(stage):
 async def test_inside_are_the_networks_of_the_services_own_project(stage, ingress, vpc, status):
     web = await stage(OK, "allUsers", vpc=vpc, **{"run.googleapis.com/ingress": ingress})
     assert (await web.get()).status == status
+
+
+@pytest.mark.parametrize(("project", "status"), [("demo", 200), ("other", 404), (None, 404)])
+async def test_inside_is_who_comes_by_private_google_access_from_the_services_project(stage, project, status):
+    web = await stage(OK, "allUsers", **{"run.googleapis.com/ingress": "internal"})
+    assert (await web.get(**{VPC_PROJECT: project})).status == status
 
 
 @pytest.mark.parametrize("host", ["other-123.asia-northeast3.run.app", "run.app", f"tag---{HOST}", ""])

@@ -1,12 +1,15 @@
 """Service accounts, their keys, and roles."""
 
 import base64
+from dataclasses import replace
 
 import pytest
 from tests.cloud_calls import PROJECT, Cloud
 
 from fogbank.frontend.iam.accounts import operator_account
 from fogbank.resources.authorization import Policies
+from fogbank.resources.names import ResourceName
+from fogbank.resources.world import Put
 from fogbank.services.iam import SERVICE
 
 ACCOUNTS = "iam.v1.projects.serviceAccounts"
@@ -74,6 +77,18 @@ def test_a_key_is_given_away_once_and_its_public_half_is_kept(cloud):
     assert [k["name"] for k in cloud(f"{ACCOUNTS}.keys.list", name=NAME)["keys"]] == [made["name"]]
     cloud(f"{ACCOUNTS}.keys.delete", name=made["name"])
     assert cloud.refused(f"{ACCOUNTS}.keys.get", name=made["name"]).code == 404
+
+
+def test_an_account_has_at_most_ten_keys(cloud):
+    first = cloud(f"{ACCOUNTS}.keys.create", {}, name=NAME)["name"]
+    known = cloud.world.get(ResourceName("iam.keys", first))
+    others = [ResourceName("iam.keys", f"{NAME}/keys/other-{number}") for number in range(9)]
+    cloud.make([Put(replace(known, name=name)) for name in others])
+    refused = cloud.refused(f"{ACCOUNTS}.keys.create", {}, name=NAME)
+    assert (refused.code, refused.status) == (400, "FAILED_PRECONDITION")
+    assert refused.message == "Precondition check failed."
+    cloud(f"{ACCOUNTS}.keys.delete", name=first)
+    assert cloud(f"{ACCOUNTS}.keys.create", {}, name=NAME)["name"] == first
 
 
 def test_keys_cannot_be_made_without_chance():

@@ -248,10 +248,6 @@ def test_a_connector_must_exist_in_the_region(cloud):
             400,
         ),
         (
-            knative(annotations={"run.googleapis.com/network-interfaces": '[{"network":"n"}]'}),
-            "UNIMPLEMENTED",
-        ),
-        (
             knative(
                 annotations={CONNECTOR: "c", "run.googleapis.com/network-interfaces": '[{"network":"n"}]'}
             ),

@@ -245,7 +245,7 @@ def test_what_is_not_there_is_called_by_its_name(cloud):
                     "vpcAccess": {"networkInterfaces": [{"network": "n"}]},
                 }
             },
-            "UNIMPLEMENTED",
+            400,
         ),
     ],
 )

@@ -20,9 +20,8 @@ from fogbank.dataplane.simulated import SimulatedDriver
 from fogbank.lowering.netns_names import ETH0, ETH1, connector_netns
 from fogbank.network.topology import NetnsName, Port
 from fogbank.resources.decisions import Decision
-from fogbank.resources.run import service_name
 from fogbank.resources.vpcaccess import read_connector
-from fogbank.resources.world import Delete, Put, Resource
+from fogbank.resources.world import Put
 from fogbank.services.vpcaccess.controller import Connectors, Meter, desired_machines
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
@@ -78,7 +77,15 @@ class Lab:
         self.store = Store(Journal(folder / "world.sqlite"))
         self.logbook = Logbook(folder / "log.jsonl", self.clock)
         self.loop = ControlLoop(self.store, self.driver, compiler(), (), self.clock)
-        runtime = Runtime(self.store, self.loop, self.driver, self.clock, self.logbook, str, NO_DATA)
+        runtime = Runtime(
+            self.store,
+            self.loop,
+            self.driver,
+            self.clock,
+            self.logbook,
+            lambda image, _project: image,
+            NO_DATA,
+        )
         self.connectors = Connectors(runtime)
 
     async def forwards(self, megabits_per_second: float) -> None:
@@ -128,22 +135,7 @@ async def test_a_busy_connector_grows_says_so_and_stays_when_idle(lab: Lab) -> N
         await lab.forwards(0)
     assert lab.machines == 3
     row = {"name": CONNECTOR.name.path, "machines": 3, "maximum": 10, "megabitsPerSecond": 0.0}
-    assert lab.connectors.status() == {"connectors": [row], "missingConnectors": []}
-
-
-async def test_a_service_whose_connector_was_deleted_is_told(lab: Lab) -> None:
-    body = {
-        "metadata": {"generation": 1},
-        "status": {"traffic": [{"revisionName": "web-1", "percent": 100}]},
-    }
-    service = Resource(service_name("demo", worlds.R, "web"), 9, worlds.NOW, body)
-    changes = (Put(worlds.revision("web-1", "c")), Put(service))
-    await lab.store.commit(lambda _world: Decision(changes))
-    assert lab.connectors.status()["missingConnectors"] == []
-    await lab.store.commit(lambda _world: Decision((Delete(CONNECTOR.name),)))
-    assert lab.connectors.status()["missingConnectors"] == [
-        {"service": service.name.path, "connector": CONNECTOR.name.path}
-    ]
+    assert lab.connectors.status() == {"connectors": [row]}
 
 
 async def test_a_connector_does_not_grow_while_a_machine_is_missing(lab: Lab) -> None:

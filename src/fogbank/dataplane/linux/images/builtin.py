@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 _BUILT_IN = {
     "hello": ("us-docker.pkg.dev/cloudrun/container/hello", "gcr.io/cloudrun/hello"),
+    "job": ("us-docker.pkg.dev/cloudrun/container/job", "gcr.io/cloudrun/job"),
     "netcheck": ("us-docker.pkg.dev/fogbank/samples/netcheck",),
 }
 """The references of each sample."""

@@ -41,6 +41,7 @@ print(json.dumps({{
 # The samples, what they import late, and codecs that the interpreter finds by name.
 _MODULES = (
     "fogbank.samples.hello",
+    "fogbank.samples.job",
     "fogbank.samples.netcheck",
     "ssl",
     "fcntl",

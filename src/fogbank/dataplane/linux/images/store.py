@@ -136,6 +136,8 @@ class ImageStore:
             os.link(path, blob)
         except OSError:  # another file system
             _replace(blob, path.read_bytes())
+        else:
+            os.utime(blob)  # new here: nobody may take it for one that was left behind
 
     def put_manifest(self, reference: str, content: bytes) -> str:
         """Keep a manifest (or an index) whose parts are all here, and tag it when ``reference`` has a tag."""
@@ -164,6 +166,21 @@ class ImageStore:
     def images(self) -> Mapping[str, str]:
         """List what is here: ``repository:tag`` to manifest digest."""
         return {name: str(entry["digest"]) for name, entry in self._tags.items()}
+
+    def parts_of(self, digests: Iterable[str]) -> frozenset[str]:
+        """List every blob that manifests are made of, themselves among them, as far as they are here."""
+        found: set[str] = set()
+        pending = list(digests)
+        while pending:
+            digest = pending.pop()
+            if digest in found or not self.has(digest):
+                continue
+            found.add(digest)
+            manifest = _object(self.blob(digest).read_bytes())
+            if "layers" in manifest:
+                found.update(part["digest"] for part in (manifest["config"], *manifest["layers"]))
+            pending += [part["digest"] for part in manifest.get("manifests", ())]
+        return frozenset(found)
 
     def layers(self, digest: str) -> tuple[Layer, ...]:
         """List the layers of a manifest from the bottom up."""

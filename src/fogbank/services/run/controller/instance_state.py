@@ -16,6 +16,7 @@ class InstanceState:
 
     ``place`` is its place in the serverless fabric, ``number`` counts the instances in the
     order in which they were started. ``pool_drawn`` is when it got its address of the default egress pool.
+    One that ``died`` did not end because it was told to.
     """
 
     spec: Instance
@@ -28,6 +29,12 @@ class InstanceState:
     in_flight: int = 0
     idle_since: float = 0.0
     pool_drawn: float = 0.0
+    died: bool = False
+
+    @property
+    def runs(self) -> Revision:
+        """What it was started for."""
+        return self.revision
 
     @property
     def id(self) -> str:

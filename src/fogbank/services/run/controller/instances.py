@@ -10,7 +10,9 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from ipaddress import IPv4Address
+from typing import Any
 
 from fogbank.control.background import BackgroundTasks
 from fogbank.control.controller import Runtime
@@ -23,10 +25,12 @@ from fogbank.dataplane.driver import WorkloadExited
 from fogbank.lowering.netns_names import FABRIC
 from fogbank.network.addressing import FABRIC_INSTANCES, fabric_address
 from fogbank.network.topology import NetnsName
+from fogbank.resources.fleet import Instance
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import SERVICES, ContainerProbe, Readiness, Revision
 from fogbank.resources.vpcaccess import CONNECTORS
 from fogbank.resources.world import Change, Delete, Put, Resource
+from fogbank.services.run.controller.addresses import Addresses, Refusal
 from fogbank.services.run.controller.failures import without_network
 from fogbank.services.run.controller.instance_state import InstanceState
 from fogbank.services.run.controller.log_entries import RunLog
@@ -36,7 +40,7 @@ from fogbank.services.run.controller.revision_instances import RevisionInstances
 from fogbank.services.run.controller.revision_reports import RevisionReports
 from fogbank.services.run.controller.scaling import Limits, Load, desired_instances, required_instances
 from fogbank.services.run.controller.serving import ServingRevisions
-from fogbank.services.run.instances import instance_of, with_pool
+from fogbank.services.run.instances import instance_of, subnetworks_of, with_pool
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +65,7 @@ class Instances:
         *,
         address_of: Callable[[int], IPv4Address] = fabric_address,
         fabric: NetnsName = FABRIC,
-        places: int = FABRIC_INSTANCES.num_addresses - 1,
+        places: Places | None = None,
     ) -> None:
         self._runtime = runtime
         self._store, self._loop, self._clock = runtime.store, runtime.loop, runtime.clock
@@ -72,7 +76,7 @@ class Instances:
         self._by_place: dict[int, InstanceState] = {}
         self._by_revision: dict[ResourceName, RevisionInstances] = {}
         self._share = FleetShare(name, self._loop)
-        self._places = Places(places)
+        self._places = places or Places(FABRIC_INSTANCES.num_addresses - 1)
         self._restarts = Restarts(self._clock)
         self._serving = ServingRevisions()
         self._request_queue = RequestQueue(self._clock, self._by_revision, self._scale_out)
@@ -82,6 +86,8 @@ class Instances:
         self._ticks = 0
         self._tasks = BackgroundTasks("work on an instance")
         self._reports = RevisionReports(runtime, self._tasks)
+        self._addresses = Addresses(runtime, self._tasks)
+        self._without_address = Restarts(self._clock)
         self._store.watch_changes(self._world_changed)
         self._loop.after_pass(self._note_built)
 
@@ -108,6 +114,7 @@ class Instances:
             for service in services | self._serving.services():
                 self._update(service)
                 yield
+            self._addresses.look()
         for revision in [name for name in self._by_revision if name not in self._serving]:
             self._retire_idle(revision)
             yield
@@ -132,6 +139,7 @@ class Instances:
         for revision in shift.ended:
             self._reports.retired(revision)
             self._restarts.came_up(revision)
+            self._without_address.came_up(revision)
             self._crowded_out.pop(revision, None)
             self._retire_idle(revision)
         for revision in self._serving.of(service):
@@ -146,6 +154,7 @@ class Instances:
         instance = self.running.get(event.name)
         if instance is None or event.requested:  # told though it should run: it is being replaced
             return
+        instance.died = True
         self._remove(instance)
         self._gone(instance)
         self._share.publish()
@@ -160,6 +169,7 @@ class Instances:
         failures = [
             *self._restarts.failures("its containers"),
             *self._without_place(),
+            *self._without_address.failures("an address in its subnetwork"),
             *without_network(self._store.world, self._serving.revisions(), self._clock.now()),
         ]
         return [(name, failure) for name, failure in failures if self._is_promised(name)]
@@ -178,6 +188,10 @@ class Instances:
         """Assign an instance of ``revision``: where to connect. NoCapacity when none frees in time."""
         async with self._request_queue.lease(revision) as instance:
             yield self._fabric, self._address_of(instance.place), instance.revision.port
+
+    def subnetworks(self) -> list[dict[str, Any]]:
+        """List the subnetworks that instances have addresses in, as ``fogbank status`` shows them."""
+        return self._addresses.status()
 
     def at(self, place: int) -> InstanceState | None:
         """Find who has a place in the fabric, also when it is about to end."""
@@ -231,7 +245,7 @@ class Instances:
     def _start(self, resource: Resource, revision: Revision, count: int, *, scaled: bool) -> None:
         """Start ``count`` instances, or as many as may be."""
         for _ in range(count):
-            if not self._restarts.may_start(revision.name):
+            if not all(each.may_start(revision.name) for each in (self._restarts, self._without_address)):
                 return
             place = self._places.take()
             if place is None:
@@ -248,8 +262,29 @@ class Instances:
         instance = InstanceState(spec, revision, place, self._started, now, idle_since=now, pool_drawn=now)
         self.running[identifier] = self._by_place[place] = instance
         self._by_revision.setdefault(revision.name, RevisionInstances()).add(instance)
-        self._share.put(spec)
+        if revision.direct_vpc is None:
+            self._share.put(spec)
+        else:
+            self._addresses.ask(spec, revision.direct_vpc.subnetwork, partial(self._addressed, instance))
         return instance
+
+    def _addressed(self, instance: InstanceState, answer: Instance | Refusal) -> None:
+        """Build an instance with Direct VPC egress, now that it has its address; or give it up."""
+        revision = instance.revision
+        if isinstance(answer, Refusal):
+            if instance.id in self.running:
+                self._remove(instance)
+            self._without_address.died(revision.name, answer.message)
+            self.log.not_started(instance, answer.message)
+            self._tasks.spawn(self._reports.without_address(instance.id, revision, answer))
+        else:
+            instance.spec = answer
+            self._without_address.came_up(revision.name)
+        if instance.id in self.running:
+            self._share.put(instance.spec)
+        else:
+            self._gone(instance)
+        self._share.publish()
 
     def _retire_idle(self, revision: ResourceName) -> None:
         for instance in tuple(self._of(revision)):
@@ -268,6 +303,8 @@ class Instances:
     def _retire(self, instance: InstanceState) -> None:
         """Have an instance end; its network stays until its container is gone, which has things to finish."""
         self._remove(instance)
+        if instance.id in self._addresses:  # never built: it goes when the answer comes
+            return
         instance.spec = self._share.end(instance.id)
         self.ending[instance.id] = instance
 
@@ -284,13 +321,16 @@ class Instances:
     def _gone(self, instance: InstanceState) -> None:
         """Let go of what an instance had: its container is no more."""
         self._share.drop(instance.id)
+        for subnetwork in subnetworks_of(instance.spec):
+            self._addresses.ended(instance.id, subnetwork, successor=instance.died)
         del self._by_place[instance.place]
         self._places.give_back(instance.place)
 
     def _redraw_pool(self, instances: Iterable[InstanceState]) -> None:
         now = self._clock.seconds()
         for instance in instances:
-            if now - instance.pool_drawn > POOL_SECONDS and not instance.in_flight:
+            busy = instance.in_flight or instance.id in self._addresses
+            if now - instance.pool_drawn > POOL_SECONDS and not busy:
                 instance.pool_drawn = now
                 instance.spec = with_pool(instance.spec, secrets.randbelow(POOL_SIZE))
                 self._share.put(instance.spec)
@@ -316,6 +356,7 @@ class Instances:
         elif probe is not None:
             self.log.never_listened(instance, probe)
         if not listens:
+            instance.died = True
             self._retire(instance)
             self._share.publish()
             await self._failed_to_start(instance, "The container did not listen in time.")
@@ -334,6 +375,7 @@ class Instances:
         instance.probe = None
         why = f"The container failed its liveness probe {probe.failure_threshold} times in a row."
         log.warning("instance %s: %s", instance.id, why)
+        instance.died = True
         self._retire(instance)
         self._restarts.died(instance.revision.name, why)
         self._share.publish()

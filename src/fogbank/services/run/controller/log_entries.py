@@ -26,7 +26,8 @@ MINIMUM = (
     "MANUAL_OR_CUSTOMER_MIN_INSTANCE - Instance started due to customer-configured min-instances or manual "
     "scaling."
 )
-_SYSTEM = "varlog/system"
+SYSTEM = "varlog/system"
+"""The log in which the platform speaks about an instance."""
 
 
 class RunLog:
@@ -45,7 +46,7 @@ class RunLog:
         if instance.revision.readiness is Readiness.UNKNOWN:
             reason = DEPLOYMENT
         text = f"Starting new instance. Reason: {reason}"
-        self._append(instance, _SYSTEM, {"textPayload": text, "severity": "INFO"})
+        self._append(instance, SYSTEM, {"textPayload": text, "severity": "INFO"})
 
     def listens(self, instance: InstanceState, probe: ContainerProbe, seconds: float) -> None:
         """Say that an instance passed its start-up probe ``seconds`` after it was started.
@@ -55,7 +56,7 @@ class RunLog:
         attempts = 1 + int(max(0.0, seconds - probe.initial_delay) // max(probe.period, 1))
         times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
         text = f"{_probe_name(probe)} succeeded after {times} for {_container(instance, probe)}"
-        self._append(instance, _SYSTEM, {"textPayload": text, "severity": "INFO"})
+        self._append(instance, SYSTEM, {"textPayload": text, "severity": "INFO"})
 
     def never_listened(self, instance: InstanceState, probe: ContainerProbe) -> None:
         """Say that an instance did not pass its start-up probe in time."""
@@ -65,12 +66,16 @@ class RunLog:
             f"{_probe_name(probe)} failed {times} consecutively for {_container(instance, probe)} "
             "The instance was not started."
         )
-        self._append(instance, _SYSTEM, {"textPayload": text, "severity": "ERROR"})
+        self._append(instance, SYSTEM, {"textPayload": text, "severity": "ERROR"})
+
+    def not_started(self, instance: InstanceState, why: str) -> None:
+        """Say that an instance could not be started at all."""
+        self._append(instance, SYSTEM, {"textPayload": why, "severity": "ERROR"})
 
     def exited(self, instance: InstanceState, status: int) -> None:
         """Say that a container ended by itself, with an exit status or the negative signal."""
         text = f"Uncaught signal: {-status}" if status < 0 else f"Container called exit({status})."
-        self._append(instance, _SYSTEM, {"textPayload": text, "severity": "WARNING"})
+        self._append(instance, SYSTEM, {"textPayload": text, "severity": "WARNING"})
 
     def request(self, record: RequestRecord) -> None:
         """Write the entry of a request to a service (behaviour/logging.md#requests)."""
@@ -104,17 +109,21 @@ class RunLog:
         self._write(revision.service, revision.name.id, log, {**fields, "labels": labels})
 
     def _write(self, service: ResourceName, revision: str, log: str, fields: Json) -> None:
-        now = time_text(time_of(self._clock.now()))
-        project = service.project
-        entry = {
-            "insertId": secrets.token_hex(12),
-            "timestamp": now,
-            **fields,
-            "logName": log_name(project, f"run.googleapis.com/{log}"),
-            "resource": revision_resource(service, revision),
-            "receiveTimestamp": now,
-        }
-        self._entries.append(project, entry)
+        resource = revision_resource(service, revision)
+        self._entries.append(service.project, run_entry(service.project, resource, log, fields, self._clock))
+
+
+def run_entry(project: str, resource: Json, log: str, fields: Json, clock: Clock) -> Json:
+    """Make an entry of one of Cloud Run's logs (``stdout``) about a monitored ``resource``, written now."""
+    now = time_text(time_of(clock.now()))
+    return {
+        "insertId": secrets.token_hex(12),
+        "timestamp": now,
+        **fields,
+        "logName": log_name(project, f"run.googleapis.com/{log}"),
+        "resource": resource,
+        "receiveTimestamp": now,
+    }
 
 
 def revision_resource(service: ResourceName, revision: str) -> Json:

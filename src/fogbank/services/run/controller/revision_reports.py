@@ -8,13 +8,14 @@ import logging
 from collections.abc import Callable
 
 from fogbank.control.background import BackgroundTasks
-from fogbank.control.controller import Runtime
+from fogbank.control.controller import ImageDenied, Runtime
 from fogbank.errors import DriverError
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import Readiness, Revision
 from fogbank.resources.world import Change, World
 from fogbank.services.run import convergence
+from fogbank.services.run.controller.addresses import Refusal
 from fogbank.services.run.objects import log_url
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,14 @@ class RevisionReports:
     async def _resolve(self, revision: Revision) -> None:
         clock = self._runtime.clock
         try:
-            digest = await asyncio.to_thread(self._runtime.resolve_image, revision.image)
+            digest = await asyncio.to_thread(
+                self._runtime.resolve_image, revision.image, revision.name.project
+            )
+        except ImageDenied:
+            message = convergence.image_denied_message(
+                self._runtime.store.world, revision.image, revision.name.project
+            )
+            await self._failed(revision, convergence.IMAGE_DENIED, message)
         except DriverError as error:
             log.warning("image %s of %s: %s", revision.image, revision.name, error)
             message = convergence.image_missing_message(revision.image)
@@ -75,6 +83,14 @@ class RevisionReports:
             logs = log_url(revision.name, revision.service.id)
             message = convergence.container_failed_message(revision.port, logs)
             await self._failed(revision, convergence.CONTAINER_FAILED, message)
+
+    async def without_address(self, instance: str, revision: Revision, refusal: Refusal) -> None:
+        """Report that there is no address for an instance; a revision that was ready before serves on."""
+        log_name = f"run/{revision.service.id}/{instance}"
+        self._runtime.logbook.append(log_name, "system", refusal.message, "ERROR")
+        if revision.readiness is Readiness.UNKNOWN:
+            reason = convergence.NETWORK_MISSING if refusal.missing else convergence.ADDRESSES_EXHAUSTED
+            await self._failed(revision, reason, refusal.message)
 
     async def _failed(self, revision: Revision, reason: str, message: str) -> None:
         now = self._runtime.clock.now()

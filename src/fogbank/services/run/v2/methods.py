@@ -194,8 +194,8 @@ def _guarded(world: World, call: Call) -> ResourceName:
 
 
 def finishes(_world: World, operation: Operation) -> bool:
-    """Return whether an operation ends with the network: only a delete does, the others await the service."""
-    return operation.type.endswith((".DeleteService", ".DeleteRevision"))
+    """Return whether an operation ends with the network: only a delete does, the others await something."""
+    return operation.type.rpartition(".")[2].startswith("Delete")
 
 
 def operation_response(_world: World, operation: Operation) -> Mapping[str, object]:

@@ -42,13 +42,13 @@ _CONTAINER = frozenset(
 
 def parse_service(body: Json) -> tuple[Json, Json]:
     """Read a service; return the metadata and the spec of the Knative object."""
-    _refuse_others(body, WRITABLE | _OUTPUT, "")
+    refuse_others(body, WRITABLE | _OUTPUT, "")
     labels, annotations = body.get("labels") or {}, body.get("annotations") or {}
     words.refuse_system_words(labels, "Label")
     words.refuse_system_words(annotations, "Annotation")
     metadata = {
         "labels": labels,
-        "annotations": annotations | words.parse_words(words.SERVICE, _unspoken(body)),
+        "annotations": annotations | words.parse_words(words.SERVICE, without_default_stage(body)),
     }
     spec = {
         "template": _template(body.get("template") or {}),
@@ -57,19 +57,20 @@ def parse_service(body: Json) -> tuple[Json, Json]:
     return metadata, spec
 
 
-def _unspoken(body: Json) -> Json:
+def without_default_stage(body: Json) -> Json:
     """Leave out the launch stage that goes without saying."""
     return {key: value for key, value in body.items() if (key, value) != ("launchStage", "GA")}
 
 
-def _refuse_others(fields: Json, known: frozenset[str], where: str) -> None:
+def refuse_others(fields: Json, known: frozenset[str], where: str, kind: str = "services") -> None:
+    """Refuse by name the fields that are not ``known``; one that is false or empty asks for nothing."""
     for key in without_empty(fields).keys() - known:
         if fields[key] is not False:
-            raise not_built(f"the field {where}{key} of Cloud Run services")
+            raise not_built(f"the field {where}{key} of Cloud Run {kind}")
 
 
 def _template(template: Json) -> Json:
-    _refuse_others(template, _TEMPLATE, "template.")
+    refuse_others(template, _TEMPLATE, "template.")
     labels, annotations = template.get("labels") or {}, template.get("annotations") or {}
     words.refuse_system_words(labels, "Label")
     words.refuse_system_words(annotations, "Annotation")
@@ -78,9 +79,9 @@ def _template(template: Json) -> Json:
     found = words.parse_words(words.TEMPLATE, template) | words.parse_words(words.CONTAINER, resources)
     spec = {
         "containerConcurrency": template.get("maxInstanceRequestConcurrency"),
-        "timeoutSeconds": _seconds(template.get("timeout")),
+        "timeoutSeconds": parse_seconds(template.get("timeout")),
         "serviceAccountName": template.get("serviceAccount"),
-        "containers": [_container(c) for c in containers],
+        "containers": [parse_container(c) for c in containers],
         "volumes": template.get("volumes"),
     }
     return {
@@ -100,7 +101,7 @@ def _resources(container: Json) -> Json:
     return {"cpuIdle": False, **given} if given else {}
 
 
-def _seconds(duration: str | None) -> int | None:
+def parse_seconds(duration: str | None) -> int | None:
     """Read a duration as Google's JSON has it: ``300s``."""
     if not duration:
         return None
@@ -111,10 +112,11 @@ def _seconds(duration: str | None) -> int | None:
         raise bad_request(f"'{duration}' is not a duration such as 300s.") from None
 
 
-def _container(container: Json) -> Json:
-    _refuse_others(container, _CONTAINER, "template.containers.")
+def parse_container(container: Json) -> Json:
+    """Read a container."""
+    refuse_others(container, _CONTAINER, "template.containers.")
     limits = (container.get("resources") or {}).get("limits")
-    variables = [_variable(v) for v in container.get("env") or ()]
+    variables = [parse_variable(v) for v in container.get("env") or ()]
     same = _CONTAINER - {"env", "resources"}
     return without_empty(
         {key: container.get(key) for key in same}
@@ -122,7 +124,8 @@ def _container(container: Json) -> Json:
     )
 
 
-def _variable(variable: Json) -> Json:
+def parse_variable(variable: Json) -> Json:
+    """Read a variable of the environment."""
     source: Any = variable.get("valueSource")
     if source:
         return {"name": variable.get("name", ""), "valueFrom": source}

@@ -122,22 +122,30 @@ def render_template(template: Json, service: ResourceName) -> Json:
 def _render_content(annotations: Mapping[str, str], spec: Json, place: ResourceName) -> Json:
     """Render what a template and a revision have in common; what goes without saying is shown, too."""
     annotations = {**words.UNWRITTEN, **annotations}
-    fields = words.render_words(words.TEMPLATE, annotations)
-    access = fields.get("vpcAccess", {})
-    if "connector" in access:
-        access["connector"] = run.connector_name(access["connector"], place.project, place.region or "").path
     extra = words.render_words(words.CONTAINER, annotations)
     return {
         "annotations": words.own_words(annotations),
-        **fields,
+        **render_placed(words.TEMPLATE, annotations, place),
         "timeout": f"{spec['timeoutSeconds']}s",
         "serviceAccount": spec["serviceAccountName"],
         "maxInstanceRequestConcurrency": spec["containerConcurrency"],
-        "containers": [_render_container(c, extra) for c in spec["containers"]],
+        "containers": [render_container(c, extra) for c in spec["containers"]],
     }
 
 
-def _render_container(container: Json, extra: Mapping[str, Any]) -> Json:
+def render_placed(
+    table: tuple[words.Word, ...], annotations: Mapping[str, str], place: ResourceName
+) -> dict[str, Any]:
+    """Make the fields of a template's annotations; a connector is named in full, as seen from ``place``."""
+    fields = words.render_words(table, annotations)
+    access = fields.get("vpcAccess", {})
+    if "connector" in access:
+        access["connector"] = run.connector_name(access["connector"], place.project, place.region or "").path
+    return fields
+
+
+def render_container(container: Json, extra: Mapping[str, Any]) -> Json:
+    """Render a container; ``extra`` are the fields of its resources that annotations stand for."""
     resources = {"limits": container["resources"]["limits"], **{k: v for k, v in extra.items() if v}}
     same = ("name", "image", "command", "args", "env", "ports", "workingDir", "startupProbe", "livenessProbe")
     return without_empty({key: container.get(key) for key in same} | {"resources": resources})

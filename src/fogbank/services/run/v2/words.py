@@ -11,6 +11,7 @@ from typing import Any
 from fogbank.discovery.schemas import check_response
 from fogbank.errors import ApiError
 from fogbank.resources import run
+from fogbank.resources.direct_vpc import NETWORK_INTERFACES
 from fogbank.services.run.objects import bad_request
 
 SYSTEM = ("run.googleapis.com/", "cloud.googleapis.com/", "serving.knative.dev/", "autoscaling.knative.dev/")
@@ -76,7 +77,7 @@ TEMPLATE: tuple[Word, ...] = (
     _number(run.MIN_SCALE, "scaling", "minInstanceCount"),
     _number(run.MAX_SCALE, "scaling", "maxInstanceCount"),
     _text(run.CONNECTOR, "vpcAccess", "connector"),
-    _json(run.NETWORK_INTERFACES, "vpcAccess", "networkInterfaces"),
+    _json(NETWORK_INTERFACES, "vpcAccess", "networkInterfaces"),
     _choice(
         run.EGRESS,
         ("vpcAccess", "egress"),
@@ -147,6 +148,9 @@ REASONS = {
     "VpcNetworkNotFound": ("reason", "VPC_NETWORK_NOT_FOUND"),
     "Retired": ("revisionReason", "RETIRED"),
     "Deploying": ("revisionReason", "PENDING"),
+    "NonZeroExitCode": ("executionReason", "NON_ZERO_EXIT_CODE"),
+    "Cancelled": ("executionReason", "CANCELLED"),
+    "Cancelling": ("executionReason", "CANCELLING"),
 }
 """A v1 condition's reason, and the field and value that v2 has for it."""
 

@@ -3,7 +3,6 @@
 import marshal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -31,12 +30,11 @@ def test_both_images_are_there_from_the_start_and_asking_early_waits(cache, tmp_
     assert "netcheck" in image.config.entrypoint[-1]
 
 
-def test_a_second_region_takes_them_from_the_cache_at_once(cache, tmp_path):
+def test_a_second_region_takes_them_from_the_cache(cache, tmp_path, monkeypatch):
     find_or_make(cache / "built-in")
-    started = time.monotonic()
+    monkeypatch.delattr("fogbank.dataplane.linux.images.builtin.make")
     registry, _ = open_store(tmp_path / "registry", cache)
-    registry.resolve(NETCHECK)
-    assert time.monotonic() - started < 0.25
+    assert registry.resolve(NETCHECK)
 
 
 def test_made_twice_they_are_the_same_to_the_byte(cache, tmp_path):

@@ -46,6 +46,7 @@ from fogbank.resources.world import Change, Delete, Put, Resource
 from fogbank.services import run
 from fogbank.services.run.controller import Instances, request_queue, serving
 from fogbank.services.run.controller.instance_state import InstanceState
+from fogbank.services.run.controller.places import Places
 from fogbank.services.run.controller.request_queue import NoCapacity
 from fogbank.store.journal import Journal
 from fogbank.store.store import Store
@@ -108,9 +109,9 @@ class Region:
             self._resolve,
             NO_DATA,
         )
-        self.instances = Instances("run", runtime, address_of=lambda _place: LOCAL, places=places)
+        self.instances = Instances("run", runtime, address_of=lambda _place: LOCAL, places=Places(places))
 
-    def _resolve(self, reference: str) -> str:
+    def _resolve(self, reference: str, _project: str) -> str:
         if reference not in self.images:
             raise DriverError(f"no image {reference}")
         return self.images[reference]

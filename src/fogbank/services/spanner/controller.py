@@ -1,0 +1,103 @@
+"""Talks to Google's Spanner emulator, which the first call starts and the region's end ends."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fogbank.dataplane.linux.spanner_emulator import SpannerEmulator
+from fogbank.errors import ApiError, DriverError, not_built
+from fogbank.resources.world import Json
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+
+_STATUS = {
+    3: "INVALID_ARGUMENT",
+    4: "DEADLINE_EXCEEDED",
+    5: "NOT_FOUND",
+    6: "ALREADY_EXISTS",
+    8: "RESOURCE_EXHAUSTED",
+    9: "FAILED_PRECONDITION",
+    10: "ABORTED",
+    11: "OUT_OF_RANGE",
+}
+"""Of gRPC's codes those that the emulator answers with (google/rpc/code.proto)."""
+_UNIMPLEMENTED = 12
+_UNREADABLE = "failed to marshal error message"
+"""What the emulator's HTTP gateway (1.5.37) writes in place of every error that names a missing resource."""
+_LONGEST_LINE = 64 * 1024 * 1024
+
+
+class EmulatorClient:
+    """The backend of Spanner's methods."""
+
+    def __init__(self) -> None:
+        self._emulator = SpannerEmulator()
+        self._starting = asyncio.Lock()
+        self._session: ClientSession | None = None
+
+    async def call(self, verb: str, path: str, query: Json, body: Json) -> Json:
+        """Send one request and return the answer; ApiError when the emulator refuses it."""
+        async with self._answer(verb, path, query, body) as answer:
+            found: Json = json.loads(await answer.read() or b"{}")
+        return found
+
+    async def stream(self, verb: str, path: str, query: Json, body: Json) -> AsyncIterator[Json]:
+        """Send one request and return its answers; each line of the emulator's is one."""
+        async with self._answer(verb, path, query, body) as answer:
+            async for line in answer.content:
+                if not line.strip():
+                    continue
+                found = json.loads(line)
+                if "error" in found:
+                    raise _refusal(500, found["error"], path)
+                yield found["result"]
+
+    async def close(self) -> None:
+        """End the connections to the emulator."""
+        if self._session is not None:
+            await self._session.close()
+
+    @asynccontextmanager
+    async def _answer(self, verb: str, path: str, query: Json, body: Json) -> AsyncIterator["ClientResponse"]:
+        session = await self._started()
+        parameters = [(name, str(value)) for name, value in query.items()]
+        sent = json.dumps(body) if body else None
+        async with session.request(
+            verb, f"{self._emulator.url}{path}", params=parameters, data=sent
+        ) as answer:
+            if answer.status != 200:
+                raise _refusal(answer.status, _parsed(await answer.text()), path)
+            yield answer
+
+    async def _started(self) -> "ClientSession":
+        async with self._starting:
+            try:
+                await asyncio.to_thread(self._emulator.start)
+            except DriverError as error:
+                raise ApiError(400, str(error), "FAILED_PRECONDITION", "failedPrecondition") from error
+            if self._session is None:
+                import aiohttp  # nobody needs it before
+
+                self._session = aiohttp.ClientSession(read_bufsize=_LONGEST_LINE)
+        return self._session
+
+
+def _parsed(text: str) -> Mapping[str, object]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {"message": text.strip()}
+    return found if isinstance(found, dict) else {}
+
+
+def _refusal(status: int, error: Mapping[str, object], path: str) -> ApiError:
+    code, message = error.get("code"), str(error.get("message") or error.get("error") or "")
+    if code == _UNIMPLEMENTED:
+        return not_built(f"what Google's Spanner emulator does not ({message})")
+    if message == _UNREADABLE:
+        return ApiError(404, f"Resource not found: {path.removeprefix('/v1/')}", "NOT_FOUND", "notFound")
+    name = _STATUS.get(code if isinstance(code, int) else 0, "INTERNAL")
+    return ApiError(status, message, name, name.lower())
