@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Awaitable, Mapping
 from ipaddress import IPv4Address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -54,12 +54,13 @@ from fogbank.dataplane.linux.world import CONTAINERS, Entered
 from fogbank.frontend.api.application import ApiApplication
 from fogbank.frontend.api.invoke import Api
 from fogbank.frontend.client_environment import environment
+from fogbank.frontend.grpc.entry import WithGrpc
 from fogbank.frontend.http.asgi import Receive, Scope, Send
 from fogbank.frontend.http.connections import ALPN, Connections
 from fogbank.frontend.http.proxy import Proxy
 from fogbank.frontend.http.virtual_hosts import Hosts
 from fogbank.frontend.iam.accounts import WorldDirectory, operator_account
-from fogbank.frontend.iam.iamcredentials import iamcredentials_application
+from fogbank.frontend.iam.iamcredentials import IamCredentials, iamcredentials_application
 from fogbank.frontend.iam.identity import open_identity
 from fogbank.frontend.iam.oauth import oauth_application
 from fogbank.frontend.ingress.application import VPC_PROJECT, Ingress
@@ -94,6 +95,9 @@ from fogbank.settings import Folders, Settings, cache_home
 from fogbank.store.journal import Journal
 from fogbank.store.log_entries import LogEntries
 from fogbank.store.store import Store
+
+if TYPE_CHECKING:
+    from fogbank.frontend.grpc.application import GrpcApplication
 
 log = logging.getLogger(__name__)
 
@@ -273,14 +277,20 @@ class Region:
         self.registry_server = self.images.serve(self.store, self.identity, self._clock.now, _new_id)
         self.hosts = Hosts(
             {
-                "api": ApiApplication(self.api, self.identity),
+                "api": WithGrpc(ApiApplication(self.api, self.identity), self._make_grpc),
                 "accounts": oauth_application(self.identity),
-                "iamcredentials": iamcredentials_application(self.identity),
+                "iamcredentials": WithGrpc(iamcredentials_application(self.identity), self._make_grpc),
                 "run": self.ingress,
                 "registry": self.registry_server,
             }
         )
         self.proxy = Proxy(Connections(self.hosts), lambda host: self.authority.tls_context(host, ALPN))
+
+    def _make_grpc(self) -> "GrpcApplication":
+        from fogbank.frontend.grpc.application import GrpcApplication  # not every client speaks it
+
+        credentials = IamCredentials(self.identity)
+        return GrpcApplication(self.api, self.identity, {"iamcredentials": credentials.call})
 
     async def _serve_google(self, listener: Listener, opened: socket.socket) -> None:
         """Serve requests from inside the world to hosts of Google's: services and APIs."""

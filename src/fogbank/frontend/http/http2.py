@@ -326,6 +326,11 @@ class Http2(asyncio.Protocol):
         self.h2.send_headers(number, [(b":status", b"%d" % status), *self._default_headers(), *kept])
         self.flush_soon()
 
+    def send_trailers(self, number: int, headers: Headers) -> None:
+        """Send the headers that end an answer."""
+        self.h2.send_headers(number, headers, end_stream=True)
+        self.flush_soon()
+
 
 def _goodbye(last: int) -> bytes:
     """Render a GOAWAY that lets streams up to ``last`` finish; h2's own would end the connection.
