@@ -244,6 +244,7 @@ class Region:
             self.images.resolve,
             self.data,
             self.log_entries,
+            self.access,
         )
         self._backends = {each.service.name: each.backend(runtime) for each in manifests() if each.backend}
         self.controllers = tuple(each.controller(runtime) for each in manifests() if each.controller)

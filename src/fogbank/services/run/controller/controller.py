@@ -89,7 +89,7 @@ class RunController(Controller):
         if (attempt := self.tasks.find(event.name)) is not None:
             self._handle_task(event, attempt)
             return True
-        instance = self.instances.find(event.name)
+        instance = self.instances.find(event.name.partition(".")[0])
         if instance is None:
             return False
         match event:
