@@ -22,6 +22,7 @@ import uvloop
 
 from fogbank.app.docker import DockerSocket
 from fogbank.app.features import features
+from fogbank.app.google_requests import GoogleRequests
 from fogbank.app.images import COLLECT_SECONDS, ImageSources
 from fogbank.app.operator.clients import ClientsApi
 from fogbank.app.operator.clock import ClockApi
@@ -234,6 +235,12 @@ class Region:
     def _make_control(self) -> None:
         self.logbook = Logbook(self._places.root / "log.jsonl", self._clock)
         self.loop = ControlLoop(self.store, self.driver, Compiler(features()), services(), self._clock)
+        self.google_requests = GoogleRequests(
+            self.identity,
+            self.driver.open_socket,
+            world_answers(lambda: self.store.world, lambda _client: None),
+            self._places.bundle,
+        )
         self.log_entries = LogEntries(self._places.log_entries, self._clock.now)
         runtime = Runtime(
             self.store,
@@ -245,6 +252,7 @@ class Region:
             self.data,
             self.log_entries,
             self.access,
+            self.google_requests.send,
         )
         self._backends = {each.service.name: each.backend(runtime) for each in manifests() if each.backend}
         self.controllers = tuple(each.controller(runtime) for each in manifests() if each.controller)
@@ -274,6 +282,7 @@ class Region:
             draw=random.random,
             record=self._note_request,
             vpc_project=Callers(lambda: self.loop.observed).vpc_project,
+            google_project=self.google_requests.project_of,
         )
         self.registry_server = self.images.serve(self.store, self.identity, self._clock.now, _new_id)
         self.hosts = Hosts(
@@ -363,6 +372,7 @@ class Region:
         self.docker.close()
         await self.proxy.close()
         await self.ingress.close()
+        await self.google_requests.close()
         self.registry_server.close()
         await self.loop.close()
         await asyncio.to_thread(self.driver.close)
