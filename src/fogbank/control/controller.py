@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from fogbank.clock import Clock
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
+from fogbank.control.outgoing import Outgoing, send_nowhere
 from fogbank.control.progress import Failure
 from fogbank.dataplane.driver import Driver, Event
 from fogbank.dataplane.linux.data_folders import DataFolders
@@ -36,7 +37,8 @@ class Runtime:
     (the second argument) reads it; without a project it is one of the region's own images. It blocks, so call
     it in a thread; DriverError when nobody knows the image, ImageDenied when the agent may not read it.
     ``data`` is what servers keep on the disk. ``log_entries`` takes what clients read by the logging API;
-    ``logbook`` what ``fogbank logs`` shows. ``access`` tells what service accounts may do.
+    ``logbook`` what ``fogbank logs`` shows. ``access`` tells what service accounts may do. ``outgoing`` sends
+    HTTP requests as Google's products do.
     """
 
     store: Store
@@ -48,6 +50,7 @@ class Runtime:
     data: DataFolders
     log_entries: LogEntries = field(default_factory=lambda: LogEntries(None, lambda: datetime.now(UTC)))
     access: Access = UNRESTRICTED
+    outgoing: Outgoing = send_nowhere
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,8 @@ class Ingress:
 
     ``exhausted`` is what the lender raises when no instance frees; ``draw`` gives a number from 0 to 1 for
     each request; ``record`` is told about every request to a service. ``vpc_project`` tells from which
-    project's VPC networks a caller's address is, None for one from anywhere else.
+    project's VPC networks a caller's address is, None for one from anywhere else; ``google_project`` for
+    which project a product of Google's called from an address and a port.
     """
 
     def __init__(
@@ -102,10 +103,11 @@ class Ingress:
         draw: Callable[[], float],
         record: Callable[[RequestRecord], None],
         vpc_project: Callable[[str], str | None] = lambda _address: None,
+        google_project: Callable[[str, int], str | None] = lambda _address, _port: None,
     ) -> None:
         self._world, self._identity, self._clock, self._lender = world, identity, clock, lender
         self._exhausted, self._open_socket, self._draw, self._record = exhausted, open_socket, draw, record
-        self._vpc_project = vpc_project
+        self._vpc_project, self._google_project = vpc_project, google_project
         self._sessions: dict[NetnsName, ClientSession] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -180,11 +182,13 @@ class Ingress:
 
         Internal are the VPC networks of the service's own project (behaviour/cloud-run.md#ingress). A request
         from an instance is so when its egress sends it through the VPC, and not by the egress pool. It comes
-        by Private Google Access, or with an address of Cloud NAT.
+        by Private Google Access, or with an address of Cloud NAT. So is what Cloud Scheduler sends for a job
+        of that project.
         """
         if service.ingress in _INTERNAL:
+            address, port = exchange.scope.get("client") or ("", 0)
             project = exchange.scope.get(VPC_PROJECT) or self._vpc_project(exchange.record.remote_ip)
-            return project == service.name.project
+            return service.name.project in {project, self._google_project(address, port)}
         return service.ingress == "all"
 
     async def _forward(

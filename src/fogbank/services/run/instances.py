@@ -19,7 +19,7 @@ from fogbank.resources.fleet import (
 )
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import Egress, Revision, read_revision
-from fogbank.resources.run_jobs import Execution, read_execution
+from fogbank.resources.run_jobs import EXECUTIONS, Execution, read_execution
 from fogbank.resources.vpcaccess import read_connector
 from fogbank.resources.world import Resource, World
 from fogbank.services.run.instance_containers import containers_of, volumes_of
@@ -79,19 +79,25 @@ def with_pool(instance: Instance, pool: int) -> Instance:
 
 
 def with_address(instance: Instance, network: ResourceName, address: IPv4Address, *, nat: bool) -> Instance:
-    """Plug ``instance``, whose revision has Direct VPC egress, into ``network`` with its own ``address``."""
-    revision = read_revision(instance.definition)
-    if revision.direct_vpc is None:
-        raise ValueError(f"{revision.name} has no Direct VPC egress")
+    """Plug ``instance``, which has Direct VPC egress, into ``network`` with its own ``address``."""
+    runs = _read(instance.definition)
+    if runs.direct_vpc is None:
+        raise ValueError(f"{runs.name} has no Direct VPC egress")
     attachment = SubnetworkAttachment(
         network,
-        revision.direct_vpc.subnetwork,
+        runs.direct_vpc.subnetwork,
         address,
-        revision.direct_vpc.tags,
-        _to_vpc(revision.egress),
+        runs.direct_vpc.tags,
+        _to_vpc(runs.egress),
         nat,
     )
     return replace(instance, attachments=(*instance.attachments, attachment))
+
+
+def _read(definition: Resource) -> Runs:
+    if definition.name.collection == EXECUTIONS:
+        return read_execution(definition)
+    return read_revision(definition)
 
 
 def subnetworks_of(instance: Instance) -> Iterator[ResourceName]:
@@ -112,8 +118,7 @@ def network_of(world: World, instance: Instance) -> ResourceName | None:
 
 def _attachments(runs: Runs, index: int, pool: int) -> tuple[Attachment, ...]:
     """List the ways out that need nothing of a network; Direct VPC egress gets its own by an address."""
-    direct = isinstance(runs, Revision) and runs.direct_vpc is not None
-    if runs.connector is None and not direct:
+    if runs.connector is None and runs.direct_vpc is None:
         return (FabricAttachment(index, pool, (ANYWHERE,)),)
     to_vpc = _to_vpc(runs.egress)
     fabric = FabricAttachment(index, pool, () if ANYWHERE in to_vpc else (ANYWHERE,))

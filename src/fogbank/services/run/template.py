@@ -93,7 +93,6 @@ def check(world: World, call: Call, service: ResourceName, template: Json) -> No
     metadata, spec = template["metadata"], template["spec"]
     annotations: Json = metadata.get("annotations", {})
     check_environment(world, call, service, annotations, spec)
-    check_direct_vpc(world, call, service, annotations)
     _check_revision_name(service, metadata.get("name"))
     check_scale(annotations, MIN_SCALE, MAX_SCALE)
     containers, volumes = spec["containers"], spec.get("volumes", [])
@@ -116,6 +115,7 @@ def check(world: World, call: Call, service: ResourceName, template: Json) -> No
 def check_environment(world: World, call: Call, owner: ResourceName, annotations: Json, spec: Json) -> None:
     """Refuse what nothing that Cloud Run starts for ``owner`` could have around its containers."""
     _check_vpc(world, call, owner, annotations)
+    check_direct_vpc(world, call, owner, annotations)
     for key, what in _LATER_ANNOTATIONS.items():
         if annotations.get(key):
             raise not_built(f"{what} of Cloud Run ({key})")

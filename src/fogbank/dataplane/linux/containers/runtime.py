@@ -28,6 +28,7 @@ from fogbank.dataplane.linux.containers.bundle import (
 )
 from fogbank.dataplane.linux.containers.libseccomp import compile_filter
 from fogbank.dataplane.linux.containers.rootfs import Roots, keep_in_memory
+from fogbank.dataplane.linux.containers.sealed_program import sealed_copy
 from fogbank.dataplane.linux.containers.seccomp import profile
 from fogbank.dataplane.linux.containers.user_namespace import enter_images
 from fogbank.dataplane.linux.containers.volumes import MemoryVolumes
@@ -75,6 +76,7 @@ class CrunRuntime:
         self._running: dict[str, RunningContainer] = {}
         self._leaving: set[RunningContainer] = set()
         self._crun = shutil.which("crun")
+        self._sealed_crun: int | None = None
         self._compiled_filter = ""
         keep_in_memory(folder)
         (folder / "images").mkdir()
@@ -89,6 +91,8 @@ class CrunRuntime:
     def warm(self) -> None:
         """Make what every start uses and crun would otherwise make each time; OSError when that cannot be."""
         self._compiled_filter = base64.b64encode(compile_filter(profile())).decode()
+        if self._crun and self._sealed_crun is None:
+            self._sealed_crun = sealed_copy(Path(self._crun))
 
     def start(self, workload: Workload) -> None:
         """Start ``workload`` in the network of its namespace; DriverError when that cannot be.
@@ -154,6 +158,9 @@ class CrunRuntime:
         while self._leaving and time.monotonic() < deadline:
             time.sleep(0.005)
         self._watcher.close()
+        if self._sealed_crun is not None:
+            os.close(self._sealed_crun)
+            self._sealed_crun = None
 
     def _spawn(
         self, identifier: str, folder: Path, workload: Workload, image: Image, network: int
@@ -178,9 +185,10 @@ class CrunRuntime:
         (folder / "config.json").write_text(json.dumps(bundle))
         process = subprocess.Popen(
             [
-                *(str(self._crun), "--root", str(self._folder / "state"), "--cgroup-manager=disabled"),
+                *("crun", "--root", str(self._folder / "state"), "--cgroup-manager=disabled"),
                 *("run", "--bundle", str(folder), "--pid-file", str(folder / "pid"), identifier),
             ],
+            executable=self._program(),
             stdin=subprocess.PIPE,  # crun makes the container's user the owner of this: never a device
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -191,6 +199,10 @@ class CrunRuntime:
         if process.stdin:
             process.stdin.close()
         return process
+
+    def _program(self) -> str:
+        """Return the path of the crun to run: the sealed copy, once it has been made."""
+        return str(self._crun) if self._sealed_crun is None else f"/proc/{os.getpid()}/fd/{self._sealed_crun}"
 
     def _folders_of(self, workload: Workload) -> Mapping[str, str]:
         """Make the data folders of ``workload``, and say where each is, by its path in the container."""

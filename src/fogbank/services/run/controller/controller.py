@@ -75,8 +75,11 @@ class RunController(Controller):
             }
             for instance in self.instances.running.values()
         ]
-        tasks = [_task_row(each) for each in self.tasks.attempts.values()]
-        return {"instances": rows, "tasks": tasks, "subnetworks": self.instances.subnetworks()}
+        return {
+            "instances": rows,
+            "tasks": [_task_row(each) for each in self.tasks.attempts.values()],
+            "subnetworks": self.instances.subnetworks(),
+        }
 
     def explain(self) -> Iterable[tuple[ResourceName, Failure]]:
         """List revisions whose instances do not live, and executions whose tasks cannot start."""

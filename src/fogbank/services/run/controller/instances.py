@@ -71,6 +71,7 @@ class Instances:
         address_of: Callable[[int], IPv4Address] = fabric_address,
         fabric: NetnsName = FABRIC,
         places: Places | None = None,
+        addresses: Addresses | None = None,
     ) -> None:
         self._runtime = runtime
         self._store, self._loop, self._clock = runtime.store, runtime.loop, runtime.clock
@@ -100,7 +101,7 @@ class Instances:
             log=self.log,
             verdicts=Verdicts(self._started_container, self._failed, self._died, self._readiness_changed),
         )
-        self._addresses = Addresses(runtime, self._tasks)
+        self._addresses = addresses or Addresses(runtime, self._tasks)
         self._without_address = Restarts(self._clock)
         self._store.watch_changes(self._world_changed)
         self._loop.after_pass(self._note_built)

@@ -120,13 +120,15 @@ class Region:
         self,
         port: int,
         image: str = "image",
+        *,
         connector: str | None = None,
         own: dict[str, str] | None = None,
         container: dict[str, object] | None = None,
+        annotations: dict[str, str] | None = None,
         **spec: object,
     ) -> None:
         """Create the service ``s``, or change it."""
-        access = {CONNECTOR: connector} if connector else {}
+        access = (annotations or {}) | ({CONNECTOR: connector} if connector else {})
         started = {"image": image, "ports": [{"containerPort": port}], **(container or {})}
         template = {
             "metadata": {"annotations": {"autoscaling.knative.dev/maxScale": "3", **access}},
