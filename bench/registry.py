@@ -2,8 +2,8 @@
 
 Both are asked by the same client over TLS, on a kept connection; the region's is reached through its proxy.
 The baseline is the package ``docker-registry`` (distribution 2.8, in Go), unpacked into the cache and never
-installed. Each push is of new content, so that none is answered by a blob that is there already, and is on the
-disk before it is answered: both wait for that.
+installed. Each push is of new content, so that none is answered by a blob that is there already, and is on
+the disk before it is answered: both wait for that.
 """
 
 import contextlib

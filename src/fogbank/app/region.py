@@ -16,12 +16,13 @@ import sys
 import time
 from collections.abc import Awaitable, Mapping
 from ipaddress import IPv4Address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
 from fogbank.app.docker import DockerSocket
 from fogbank.app.features import features
+from fogbank.app.google_requests import GoogleRequests
 from fogbank.app.images import COLLECT_SECONDS, ImageSources
 from fogbank.app.operator.clients import ClientsApi
 from fogbank.app.operator.clock import ClockApi
@@ -54,12 +55,13 @@ from fogbank.dataplane.linux.world import CONTAINERS, Entered
 from fogbank.frontend.api.application import ApiApplication
 from fogbank.frontend.api.invoke import Api
 from fogbank.frontend.client_environment import environment
+from fogbank.frontend.grpc.entry import WithGrpc
 from fogbank.frontend.http.asgi import Receive, Scope, Send
 from fogbank.frontend.http.connections import ALPN, Connections
 from fogbank.frontend.http.proxy import Proxy
 from fogbank.frontend.http.virtual_hosts import Hosts
 from fogbank.frontend.iam.accounts import WorldDirectory, operator_account
-from fogbank.frontend.iam.iamcredentials import iamcredentials_application
+from fogbank.frontend.iam.iamcredentials import IamCredentials, iamcredentials_application
 from fogbank.frontend.iam.identity import open_identity
 from fogbank.frontend.iam.oauth import oauth_application
 from fogbank.frontend.ingress.application import VPC_PROJECT, Ingress
@@ -94,6 +96,9 @@ from fogbank.settings import Folders, Settings, cache_home
 from fogbank.store.journal import Journal
 from fogbank.store.log_entries import LogEntries
 from fogbank.store.store import Store
+
+if TYPE_CHECKING:
+    from fogbank.frontend.grpc.application import GrpcApplication
 
 log = logging.getLogger(__name__)
 
@@ -230,6 +235,12 @@ class Region:
     def _make_control(self) -> None:
         self.logbook = Logbook(self._places.root / "log.jsonl", self._clock)
         self.loop = ControlLoop(self.store, self.driver, Compiler(features()), services(), self._clock)
+        self.google_requests = GoogleRequests(
+            self.identity,
+            self.driver.open_socket,
+            world_answers(lambda: self.store.world, lambda _client: None),
+            self._places.bundle,
+        )
         self.log_entries = LogEntries(self._places.log_entries, self._clock.now)
         runtime = Runtime(
             self.store,
@@ -240,6 +251,8 @@ class Region:
             self.images.resolve,
             self.data,
             self.log_entries,
+            self.access,
+            self.google_requests.send,
         )
         self._backends = {each.service.name: each.backend(runtime) for each in manifests() if each.backend}
         self.controllers = tuple(each.controller(runtime) for each in manifests() if each.controller)
@@ -269,18 +282,25 @@ class Region:
             draw=random.random,
             record=self._note_request,
             vpc_project=Callers(lambda: self.loop.observed).vpc_project,
+            google_project=self.google_requests.project_of,
         )
         self.registry_server = self.images.serve(self.store, self.identity, self._clock.now, _new_id)
         self.hosts = Hosts(
             {
-                "api": ApiApplication(self.api, self.identity),
+                "api": WithGrpc(ApiApplication(self.api, self.identity), self._make_grpc),
                 "accounts": oauth_application(self.identity),
-                "iamcredentials": iamcredentials_application(self.identity),
+                "iamcredentials": WithGrpc(iamcredentials_application(self.identity), self._make_grpc),
                 "run": self.ingress,
                 "registry": self.registry_server,
             }
         )
         self.proxy = Proxy(Connections(self.hosts), lambda host: self.authority.tls_context(host, ALPN))
+
+    def _make_grpc(self) -> "GrpcApplication":
+        from fogbank.frontend.grpc.application import GrpcApplication  # not every client speaks it
+
+        credentials = IamCredentials(self.identity)
+        return GrpcApplication(self.api, self.identity, {"iamcredentials": credentials.call})
 
     async def _serve_google(self, listener: Listener, opened: socket.socket) -> None:
         """Serve requests from inside the world to hosts of Google's: services and APIs."""
@@ -352,6 +372,7 @@ class Region:
         self.docker.close()
         await self.proxy.close()
         await self.ingress.close()
+        await self.google_requests.close()
         self.registry_server.close()
         await self.loop.close()
         await asyncio.to_thread(self.driver.close)
