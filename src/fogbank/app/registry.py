@@ -18,6 +18,7 @@ APIS: tuple[str, ...] = (
     "iam",
     "iamcredentials",
     "logging",
+    "monitoring",
     "redis",
     "run",
     "secretmanager",

@@ -21,6 +21,7 @@ from fogbank.network.topology import NetnsName
 from fogbank.resources.names import ResourceName
 from fogbank.store.log_entries import LogEntries
 from fogbank.store.store import Store
+from fogbank.store.time_series import TimeSeries
 
 
 class ImageDenied(DriverError):
@@ -35,7 +36,7 @@ class Runtime:
     (the second argument) reads it; without a project it is one of the region's own images. It blocks, so call
     it in a thread; DriverError when nobody knows the image, ImageDenied when the agent may not read it.
     ``data`` is what servers keep on the disk. ``log_entries`` takes what clients read by the logging API;
-    ``logbook`` what ``fogbank logs`` shows.
+    ``logbook`` what ``fogbank logs`` shows. ``time_series`` asks its sources for samples once a minute.
     """
 
     store: Store
@@ -46,6 +47,7 @@ class Runtime:
     resolve_image: Callable[[str, str], str]
     data: DataFolders
     log_entries: LogEntries = field(default_factory=lambda: LogEntries(None, lambda: datetime.now(UTC)))
+    time_series: TimeSeries = field(default_factory=TimeSeries)
 
 
 @dataclass(frozen=True, slots=True)
