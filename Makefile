@@ -17,8 +17,8 @@ PROTOS ?=
 help: ## show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup-run ## run article 000 and show, hop by hop, what the third party saw
-	@$(BIN)/fogbank demo
+demo: setup-run ## run an article and show that its claim holds: make demo ARTICLE=001
+	@$(BIN)/fogbank demo --article $(or $(ARTICLE),000)
 
 test: export HYPOTHESIS_PROFILE ?= ci
 test: setup-test check ## every check and every test

@@ -10,6 +10,7 @@ from tests.attacks import (  # noqa: F401 - each adds its rows
     http1,
     http2,
     local,
+    registry,
     roles,
     tls,
     tokens,

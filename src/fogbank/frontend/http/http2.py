@@ -327,8 +327,11 @@ class Http2(asyncio.Protocol):
         self.flush_soon()
 
     def send_trailers(self, number: int, headers: Headers) -> None:
-        """Send the headers that end an answer."""
-        self.h2.send_headers(number, headers, end_stream=True)
+        """End an answer with these headers; without any it just ends."""
+        if headers:
+            self.h2.send_headers(number, headers, end_stream=True)
+        else:
+            self.h2.end_stream(number)
         self.flush_soon()
 
 

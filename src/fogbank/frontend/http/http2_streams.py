@@ -35,7 +35,7 @@ class Carrier(Protocol):
         """Send the head of an answer."""
 
     def send_trailers(self, number: int, headers: Headers) -> None:
-        """Send the headers that end an answer."""
+        """End an answer with these headers; without any it just ends."""
 
     async def send_data(self, stream: "Stream", data: bytes, *, last: bool) -> None:
         """Send a piece of an answer, as fast as the client reads."""
