@@ -41,6 +41,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "drops": CommandEntry("drops", "Network", "Count dropped packets by place and reason."),
     "logs": CommandEntry("logs", "Network", "Show what containers wrote."),
     "images": CommandEntry("images", "Network", "Show a region's images, and fetch servers."),
+    "run": CommandEntry("run", "Clients", "Connect services to Redis as gcloud's integrations did."),
     "clock": CommandEntry("clock", "Network", "Read a region's clock or skip a wait."),
     "plan": CommandEntry("plan", "Network", "Show what would change now, and what changed last."),
     "doctor": CommandEntry(
