@@ -284,7 +284,8 @@ class Workload:
     """A container in ``netns``: ``image`` is a manifest digest in the region's store.
 
     Empty ``command`` or ``arguments`` take the image's. ``port`` is where it should listen. ``data`` is
-    what of it is kept.
+    what of it is kept. ``memory_bytes`` are for its files; ``memory_limit`` for them and its processes
+    together: one that uses more is ended. None for no such limit.
     """
 
     name: str
@@ -295,6 +296,7 @@ class Workload:
     arguments: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     memory_bytes: int = 512 * 1024 * 1024
+    memory_limit: int | None = None
     cpu_millis: int = 1000
     data: tuple[DataFolder, ...] = ()
 

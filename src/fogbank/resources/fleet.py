@@ -60,7 +60,8 @@ class Container:
     """One container of an instance; ``image`` is a manifest digest in the region's store.
 
     ``name`` is empty when the instance has no other. Empty ``command`` or ``arguments`` take the image's.
-    ``data`` are folders that outlive it.
+    ``data`` are folders that outlive it. ``memory_bytes`` are for its files, ``memory_limit`` for them and
+    its processes; None when these hold to something by themselves.
     """
 
     image: str
@@ -71,6 +72,7 @@ class Container:
     environment: tuple[tuple[str, str], ...] = ()
     cpu_millis: int = 1000
     memory_bytes: int = 512 * 1024 * 1024
+    memory_limit: int | None = None
     data: tuple[DataFolder, ...] = ()
 
 

@@ -151,5 +151,6 @@ def _containers(runs: Runs, given: dict[str, str], ports: tuple[int, ...]) -> tu
             environment=tuple((dict(runs.environment) | given).items()),
             cpu_millis=runs.cpu_millis,
             memory_bytes=runs.memory_bytes,
+            memory_limit=runs.memory_bytes,
         ),
     )
