@@ -36,8 +36,8 @@ AIMS = (
 FOOTNOTES = """\
 Subject and baseline are medians of interleaved rounds, the ratio is the median of the rounds' own ratios:
 subject to baseline, and for round trips baseline to subject. Connectors' rates are not held here.
-direct, nat: from an endpoint of the VPC; connector: from a Cloud Run instance. 500 instances: their networks
-only, no containers run in them. How it is measured: docs/reference/benchmarks.md."""
+direct, nat: from an endpoint of the VPC; connector, direct VPC: from a Cloud Run instance. 500 instances:
+their networks only, no containers run in them. How it is measured: docs/reference/benchmarks.md."""
 
 
 def main() -> int:

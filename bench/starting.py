@@ -32,7 +32,7 @@ from fogbank.network.addressing import fabric_address
 from fogbank.network.topology import NetnsName, NetworkNamespace, Topology, Workload
 from fogbank.planning.plan import Create, Plan, plan
 from fogbank.resources.fleet import Instance
-from fogbank.resources.run import ContainerProbe
+from fogbank.resources.run_containers import ContainerProbe
 from fogbank.testing import RunningRegion, end_region, short_folder
 
 UP = Aim("up to ready, cold", "s", "<=", 1, "1.0 s")

@@ -6,6 +6,7 @@ import pytest
 from tests.attacks import (  # noqa: F401 - each adds its rows
     dns,
     exhaustion,
+    grpc,
     http1,
     http2,
     local,

@@ -1,15 +1,18 @@
 """Direct VPC egress by real gcloud and real packets: from the deployment to the deletion of the subnet."""
 
 import json
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from tests.loaded_gcloud import LoadedRegion, load_gcloud
 
 from fogbank.testing import end_region, short_folder, start_region
 
-pytestmark = [pytest.mark.netns, pytest.mark.slow(20), pytest.mark.xdist_group("direct-vpc")]
+pytestmark = [pytest.mark.netns, pytest.mark.slow(40), pytest.mark.xdist_group("direct-vpc")]
 
 AN3 = "asia-northeast3"
 NETCHECK = "--image=us-docker.pkg.dev/fogbank/samples/netcheck"
@@ -32,7 +35,7 @@ def direct(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedRegion]:
         region.gcloud("compute", "routers", "create", "router", "--network=vpc", f"--region={AN3}")
         region.gcloud(
             "compute", "routers", "nats", "create", "nat", "--router=router", f"--region={AN3}",
-            "--nat-all-subnet-ip-ranges", "--nat-external-ip-pool=origin",
+            "--nat-all-subnet-ip-ranges", "--nat-external-ip-pool=origin", "--min-ports-per-vm=2048",
         )  # fmt: skip
         yield region
     end_region(started)
@@ -107,6 +110,68 @@ def test_an_egress_rule_stops_the_instances_with_its_tag_and_no_others(direct: L
     free = deploy(direct, "free", *access)
     assert egress(direct, caged)["error"] == "timeout"
     assert egress(direct, free)["ok"]
+
+
+class Load(threading.Thread):
+    """Has a service fetch a page again and again, one request after another, until told to stop."""
+
+    def __init__(self, region: LoadedRegion, url: str) -> None:
+        super().__init__(daemon=True)
+        self.region, self.target = region, urlsplit(url)
+        self.answers: list[tuple[int, dict[str, Any]]] = []
+        self.enough = threading.Event()
+
+    def run(self) -> None:
+        for _ in range(5000):
+            if self.enough.is_set():
+                return
+            connection = self.region.connect(self.target.netloc)
+            connection.request("GET", "/egress?url=http://ifconfig.me&timeout=3")
+            answer = connection.getresponse()
+            self.answers.append((answer.status, json.loads(answer.read())))
+            connection.close()
+
+
+def test_a_service_under_load_moves_from_a_connector_and_back_and_no_request_fails(
+    direct: LoadedRegion, tmp_path: Path
+) -> None:
+    direct.gcloud(
+        "compute", "networks", "vpc-access", "connectors", "create", "con", f"--region={AN3}", "--subnet=con",
+        "--min-instances=2", "--max-instances=3",
+    )  # fmt: skip
+    url = deploy(direct, "mover", "--vpc-connector=con", "--vpc-egress=all-traffic")
+    reserved = egress(direct, url)["body"]
+    shown = direct.gcloud("run", "services", "describe", "mover", f"--region={AN3}", "--format=json").stdout
+    service = json.loads(shown)
+    annotations = service["spec"]["template"]["metadata"]["annotations"]
+    by_connector = {"run.googleapis.com/vpc-access-connector": annotations.pop(
+        "run.googleapis.com/vpc-access-connector"
+    )}  # fmt: skip
+    directly = {"run.googleapis.com/network-interfaces": '[{"network":"vpc","subnetwork":"direct"}]'}
+    loads = [Load(direct, url) for _ in range(3)]
+    for load in loads:
+        load.start()
+    for way in (directly, by_connector, directly, by_connector):
+        service["spec"]["template"]["metadata"] = {"annotations": {**annotations, **way}}
+        path = tmp_path / "service.yaml"
+        path.write_text(json.dumps(service))
+        before = [len(load.answers) for load in loads]
+        direct.gcloud("run", "services", "replace", str(path), f"--region={AN3}")
+        while any(
+            load.is_alive() and len(load.answers) < count + 20
+            for load, count in zip(loads, before, strict=True)
+        ):
+            loads[0].enough.wait(0.05)
+    for load in loads:
+        load.enough.set()
+        load.join(20)
+        assert not load.is_alive(), "a request did not end"
+    answers = [answer for load in loads for answer in load.answers]
+    assert len(answers) >= 240
+    assert [each for each in answers if each[0] != 200 or not each[1]["ok"]] == []
+    assert {body["body"] for _, body in answers} == {reserved}
+    ways = {body["localAddress"].rpartition(".")[0] for _, body in answers}
+    assert ways == {"169.254.16", "10.8.0"}
 
 
 def test_a_subnet_without_blocks_deploys_and_then_fails(direct: LoadedRegion) -> None:

@@ -349,3 +349,25 @@ def test_gcloud_shows_changes_and_deletes_instances(
             "compute", "networks", "peerings", "list", "--network=run-vpc", "--format=value(peerings.name)"
         )
         assert "redis-peer-" in peered.stdout
+
+
+def test_an_instance_in_an_allocated_range_is_reached_and_holds_its_connection(
+    redis: Redis, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with load_gcloud(tmp_path_factory.mktemp("gcloud")) as loaded:
+        region = LoadedRegion(redis.region.name, redis.region.home, redis.region.environment, loaded)
+        peerings = ("services", "vpc-peerings")
+        theirs = ("--service=servicenetworking.googleapis.com", "--network=run-vpc")
+        region.gcloud(
+            *("compute", "addresses", "create", "psa", "--global", "--purpose=VPC_PEERING"),
+            *("--addresses=10.64.0.0", "--prefix-length=16", "--network=run-vpc"),
+        )
+        region.gcloud(*peerings, "connect", "--ranges=psa", *theirs)
+        made = redis.create("psa", connectMode="PRIVATE_SERVICE_ACCESS")
+        assert made["reservedIpRange"] == "10.64.0.0/29"
+        assert redis.ask("near", made["host"], "INCR counter") == 1
+        refused = region.gcloud(*peerings, "delete", *theirs, "--quiet", check=False)
+        assert "are still using this connection" in refused.stderr
+        redis.call("DELETE", f"{REDIS}/psa")
+        region.gcloud(*peerings, "delete", *theirs, "--quiet")
+        assert region.gcloud_json(*peerings, "list", "--network=run-vpc") == []

@@ -83,6 +83,16 @@ def named_in_body(method, project):
         return {"entries": [{"logName": f"projects/{project}/logs/it", "resource": {"type": "global"}}]}
     if method.api == "logging" and "{" not in method.path:
         return {"resourceNames": [f"projects/{project}"]}
+    if method.api == "servicenetworking" and method.request:
+        field = "consumerNetwork" if method.name.endswith("deleteConnection") else "network"
+        return {field: f"projects/{project}/global/networks/it"}
+    return {}
+
+
+def named_in_query(method, project):
+    """Make the query of a method whose path and body name no project."""
+    if method.id == "servicenetworking.v1.services.connections.list":
+        return {"network": f"projects/{project}/global/networks/it"}
     return {}
 
 
@@ -145,10 +155,15 @@ class Answers:
             now=NOW, new_id=self.new_id, user=OWNER, project="demo", metadata_type="a.B", metadata={},
             done=True,
         )  # fmt: skip
-        self.operations = {each.name.service: each.name.path for each in (operation, usage)}
-        await self.store.commit(
-            lambda _: Decision((Put(account), PutOperation(operation), PutOperation(usage)))
-        )
+        connection = ResourceName("servicenetworking.connections", "projects/demo/global/networks/n/it")
+        peering = longrunning_operation(
+            "servicenetworking", None, "create", connection,
+            now=NOW, new_id=self.new_id, user=OWNER, project="demo", metadata_type="a.B", metadata={},
+            done=True,
+        )  # fmt: skip
+        made = (operation, usage, peering)
+        self.operations = {each.name.service: each.name.path for each in made}
+        await self.store.commit(lambda _: Decision((Put(account), *map(PutOperation, made))))
 
     async def bind(self, project, role, member):
         resource = self.store.world.get(policy_name(project))
@@ -161,7 +176,8 @@ class Answers:
             parameters["name"] = self.operations[method.api] if project == "demo" else "operations/it"
         region = REGION if "namespaces" in method.path else None
         body = body or named_in_body(method, project)
-        invocation = Invocation(principal, Match(method, parameters, region), {}, body)
+        query = named_in_query(method, project)
+        invocation = Invocation(principal, Match(method, parameters, region), query, body)
         if isinstance(PER_API[method.api].method(method.version, method.name), Streaming):
             return await self.api.stream(invocation)
         return await self.api.answer(invocation)
@@ -220,8 +236,9 @@ async def test_an_owner_lacks_no_permission(region):
     for method, _ in sorted(METHODS, key=lambda each: each[0].name.endswith(("delete", "disable"))):
         if method.api != "cloudresourcemanager" or not method.name.endswith("delete"):
             codes[method.id] = await refusal_of(region, OWNER, method)
-    # It lists the operations of all projects, so it is the region's own account's.
+    # They list the operations of all projects, so they are the region's own account's.
     assert {name for name, code in codes.items() if code == 403} == {
+        "servicenetworking.v1.operations.list",
         "serviceusage.v1.operations.list",
         "serviceusage.v1beta1.operations.list",
     }

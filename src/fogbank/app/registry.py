@@ -13,6 +13,7 @@ from fogbank.services.contract import Service
 APIS: tuple[str, ...] = (
     "artifactregistry",
     "cloudresourcemanager",
+    "cloudscheduler",
     "compute",
     "dns",
     "iam",
@@ -21,6 +22,7 @@ APIS: tuple[str, ...] = (
     "redis",
     "run",
     "secretmanager",
+    "servicenetworking",
     "serviceusage",
     "spanner",
     "vpcaccess",

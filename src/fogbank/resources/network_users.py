@@ -70,11 +70,26 @@ class Peering:
 def network_peerings(world: World, network: ResourceName) -> tuple[Peering, ...]:
     """List the peerings over which managed servers are reached: each once, by name."""
     found: dict[str, datetime] = {}
-    for collection in (each for each in world.collections if not each.startswith("compute.")):
-        for resource in world.by(_by_network(collection), network.path):
-            if name := resource.private.get("peering"):
-                found[name] = min(found.get(name, resource.created), resource.created)
+    for resource in peering_users(world, network):
+        name = resource.private["peering"]
+        found[name] = min(found.get(name, resource.created), resource.created)
     return tuple(Peering(name, _tenant(name), since) for name, since in sorted(found.items()))
+
+
+def peering_users(world: World, network: ResourceName) -> Iterator[Resource]:
+    """List the resources for which a network is peered with one of Google's, by collection."""
+    for collection in sorted(each for each in world.collections if not each.startswith("compute.")):
+        yield from world.by(_by_peered_network(collection), network.path)
+
+
+@lru_cache(None)
+def _by_peered_network(collection: str) -> Index[Resource]:
+    return Index(collection, _peered_network_of)
+
+
+def _peered_network_of(resource: Resource) -> tuple[str, ...]:
+    private = resource.private
+    return (private["network"],) if "network" in private and "peering" in private else ()
 
 
 def _tenant(peering: str) -> str:

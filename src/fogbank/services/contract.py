@@ -84,21 +84,24 @@ class List:
     """A method that lists: all items, unpaged and unfiltered; the front end does the rest.
 
     ``items`` names the field of the answer that holds them (``items`` in compute, ``connectors`` …).
-    One that is ``filtered`` has read the filter itself, for it is in a language of its own.
+    One that is ``filtered`` has read the filter itself, for it is in a language of its own. Where no path
+    names the project but the query does, ``projects`` finds it there, as in :class:`Live`.
     """
 
     list: Callable[[World, Call], Iterable[Json]]
     items: str = "items"
     filtered: bool = False
     permission: str = ""
+    projects: Callable[[Json], Iterable[str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A method that changes something."""
+    """A method that changes something; ``projects`` finds in the body whose it is, as in :class:`Live`."""
 
     decide: Callable[[World, Call], Decision]
     permission: str = ""
+    projects: Callable[[Json], Iterable[str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,9 @@ class Api:
         handler = self._handler(method)
         body = self._converted(invocation)
         permission = self._operations.permission(method) if handler is None else handler.permission
-        match = await self._authorized(invocation, permission, body, _projects(handler, body))
+        match = await self._authorized(
+            invocation, permission, body, _projects(handler, body, invocation.query)
+        )
         if handler is None:
             answer = await self._operations.answer(match, invocation.query)
         else:
@@ -154,7 +156,7 @@ class Api:
         if not isinstance(handler, Streaming):
             raise not_implemented(invocation.match.method.id)
         body = self._converted(invocation)
-        match = await self._authorized(invocation, handler.permission, body, _projects(handler, body))
+        match = await self._authorized(invocation, handler.permission, body, _projects(handler, body, {}))
         call = self._call(invocation, match, body)
         return handler.answer(self._backends[match.method.api], self._store.world, call)
 
@@ -306,8 +308,9 @@ class Api:
         return render_operation(operation, self._services[operation.name.service].operations)
 
 
-def _projects(handler: Method | None, body: Json) -> tuple[str, ...]:
-    """Return the projects that a body is about, where the method finds them there."""
-    if isinstance(handler, Live | Streaming) and handler.projects is not None:
-        return tuple(dict.fromkeys(handler.projects(body)))
+def _projects(handler: Method | None, body: Json, query: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the projects that a body is about, or a list's query, where the method finds them there."""
+    if isinstance(handler, Live | Streaming | Write | List) and handler.projects is not None:
+        found = handler.projects(dict(query) if isinstance(handler, List) else body)
+        return tuple(dict.fromkeys(found))
     return ()

@@ -9,7 +9,7 @@ from fogbank.errors import invalid_value, not_built
 from fogbank.resources.compute import Network
 from fogbank.resources.compute_indexes import in_network
 from fogbank.resources.names import COMPUTE_PREFIX, ResourceName
-from fogbank.resources.network_users import network_peerings, network_users
+from fogbank.resources.network_users import network_peerings, network_users, peering_users
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.compute import subnetworks
 from fogbank.services.compute.bodies import (
@@ -212,6 +212,7 @@ def _users(world: World, network: Resource) -> Iterator[ResourceName]:
     """List what keeps a network from being deleted."""
     auto = Network.of(network).auto
     yield from (each.name for each in network_users(world, network.name))
+    yield from (each.name for each in peering_users(world, network.name))
     for kind in ("firewalls", "routers", "routes", "globalAddresses"):
         for each in in_network(world, kind, network.name):
             if not each.private.get("generated"):

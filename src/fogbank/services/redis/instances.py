@@ -12,6 +12,7 @@ from hashlib import blake2b
 from fogbank.resources.names import ResourceName
 from fogbank.resources.network_users import network_use
 from fogbank.resources.operations import Operation, OperationError, rfc3339
+from fogbank.resources.private_services import PEERING
 from fogbank.resources.projects import project_number
 from fogbank.resources.world import Change, Json, Put, PutOperation, Resource, World
 from fogbank.services.collections import Collection, Field, Outcome, bad_request
@@ -19,6 +20,7 @@ from fogbank.services.contract import Call, Decision, Method, Read, Write
 from fogbank.services.redis.model import IN_CHANGE, INSTANCES, addresses, read_instance
 from fogbank.services.redis.placement import choose_range, peering_name
 from fogbank.services.redis.validation import (
+    CONNECT_MODES,
     DEFAULT_VERSION,
     ID_PATTERN,
     TIERS,
@@ -31,6 +33,7 @@ from fogbank.services.redis.validation import (
     labels,
     maintenance,
     next_snapshot,
+    no_read_replicas,
     one_of,
     persistence,
     replicas,
@@ -38,6 +41,9 @@ from fogbank.services.redis.validation import (
     unbuilt,
     zones,
 )
+
+_ABSENT_WHEN_OFF = frozenset({"authEnabled", "replicaCount"})
+"""What Google leaves out of an answer when it is false or 0."""
 
 _SETTINGS = ("memorySizeGb", "redisConfigs", "authEnabled", "persistenceConfig")
 """What a patch may change of the servers."""
@@ -49,11 +55,13 @@ def _created(world: World, call: Call, asked: Resource) -> Outcome:
     region = name.region or ""
     network = authorized_network(world, call, name.project)
     where = zones(body, region, 1 + replicas(body))
-    within = choose_range(world, network, str(body.get("reservedIpRange") or ""), asked.id)
+    private_services = body["connectMode"] == "PRIVATE_SERVICE_ACCESS"
+    wanted = str(body.get("reservedIpRange") or "")
+    within = choose_range(world, network, wanted, asked.id, private_services=private_services)
     auth = bool(body.get("authEnabled"))
     private = {
         **network_use(network, within, None),
-        "peering": peering_name(network, region),
+        "peering": PEERING if private_services else peering_name(network, region),
         "primary": 0,
         "secret": f"{call.new_id():x}",
         **({"password": _auth_string(call)} if auth else {}),
@@ -61,7 +69,8 @@ def _created(world: World, call: Call, asked: Resource) -> Outcome:
     host, _ = addresses(within, len(where))
     made = {
         "name": name.path,
-        **body,
+        **{key: value for key, value in body.items() if key not in _ABSENT_WHEN_OFF},
+        **({"authEnabled": True} if auth else {}),
         "locationId": where[0],
         **({"alternativeLocationId": where[1]} if len(where) > 1 else {}),
         "currentLocationId": where[0],
@@ -69,8 +78,7 @@ def _created(world: World, call: Call, asked: Resource) -> Outcome:
         "authorizedNetwork": network.path,
         "reservedIpRange": str(within),
         "host": str(host),
-        "authEnabled": auth,
-        "replicaCount": len(where) - 1,
+        **({"replicaCount": len(where) - 1} if len(where) > 1 else {}),
         "persistenceConfig": _scheduled(body, call.now),
         "persistenceIamIdentity": _identity(world, name.project),
         "createTime": rfc3339(call.now),
@@ -101,17 +109,21 @@ def _updated(_world: World, call: Call, before: Resource, after: Resource, field
     """Change an instance; what its servers need not know is done at once."""
     check_settled(before.name, before.body["state"])
     body, private = dict(after.body), dict(after.private)
-    body["authEnabled"] = bool(body.get("authEnabled"))
-    if "authEnabled" in fields and body["authEnabled"] != bool(before.body.get("authEnabled")):
+    auth = bool(body.get("authEnabled"))
+    if "authEnabled" in fields and auth != bool(before.body.get("authEnabled")):
         private.pop("password", None)
-        if body["authEnabled"]:
+        if auth:
             private["password"] = _auth_string(call)
     if "persistenceConfig" in fields:
         body["persistenceConfig"] = _scheduled(body, call.now)
     policy = before.body.get("maintenancePolicy")
     if policy and "maintenancePolicy" in fields and body.get("maintenancePolicy"):
         body["maintenancePolicy"] = body["maintenancePolicy"] | {"createTime": policy["createTime"]}
-    kept = {key: value for key, value in body.items() if value is not None}
+    kept = {
+        key: value
+        for key, value in body.items()
+        if value is not None and (value or key not in _ABSENT_WHEN_OFF)
+    }
     if "replicaCount" in fields:
         replicas(kept)
     changed = replace(after, body=kept, private=private)
@@ -234,15 +246,13 @@ COLLECTION = Collection(
         "authEnabled": Field(),
         "persistenceConfig": Field(default={"persistenceMode": "DISABLED"}, check=persistence),
         "replicaCount": Field(),
-        "readReplicasMode": Field(
-            default="READ_REPLICAS_DISABLED", check=one_of("read_replicas_mode", "READ_REPLICAS_DISABLED")
-        ),
+        "readReplicasMode": Field(default="READ_REPLICAS_DISABLED", check=no_read_replicas),
         "tier": Field(required=True, immutable=True, check=one_of("tier", *TIERS)),
         "redisVersion": Field(
             immutable=True, default=DEFAULT_VERSION, check=one_of("redis_version", *VERSIONS)
         ),
         "connectMode": Field(
-            immutable=True, default="DIRECT_PEERING", check=one_of("connect_mode", "DIRECT_PEERING")
+            immutable=True, default="DIRECT_PEERING", check=one_of("connect_mode", *CONNECT_MODES)
         ),
         "transitEncryptionMode": Field(
             immutable=True,

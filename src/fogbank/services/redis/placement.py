@@ -7,8 +7,11 @@ long as the instance lives (behaviour/memorystore-redis.md#addresses).
 from hashlib import blake2b
 from ipaddress import IPv4Network
 
+from fogbank.errors import ApiError
 from fogbank.resources.names import ResourceName
 from fogbank.resources.network_ranges import free_range, taken_ranges
+from fogbank.resources.network_users import network_users
+from fogbank.resources.private_services import allocated_ranges, connection_name
 from fogbank.resources.world import World
 from fogbank.services.collections import bad_request
 
@@ -19,8 +22,16 @@ _CHOSEN_FROM = tuple(map(IPv4Network, ("10.0.0.0/9", "172.16.0.0/12", "192.168.0
 _ALLOWED = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
 
 
-def choose_range(world: World, network: ResourceName, asked: str, number: int) -> IPv4Network:
-    """Return the range ``asked`` for, or without one a free /29; ``number`` spreads the choices."""
+def choose_range(
+    world: World, network: ResourceName, asked: str, number: int, *, private_services: bool
+) -> IPv4Network:
+    """Return the range ``asked`` for, or without one a free /29; ``number`` spreads the choices.
+
+    With ``private_services`` it is one of the ranges allocated to Google's services, and ``asked`` is the
+    name of the one to take it from.
+    """
+    if private_services:
+        return _of_allocated(world, network, asked)
     taken = tuple(taken_ranges(world, network))
     if asked:
         wanted = _read(asked)
@@ -37,6 +48,31 @@ def choose_range(world: World, network: ResourceName, asked: str, number: int) -
             return found
     raise bad_request(
         f"The network '{network.path}' has no free /29 range. Name one with reservedIpRange.",
+        "reserved_ip_range",
+    )
+
+
+def _of_allocated(world: World, network: ResourceName, asked: str) -> IPv4Network:
+    """Take the first free /29 of the allocated ranges (behaviour/private-services-access.md#ranges)."""
+    if world.find(connection_name(network)) is None:
+        raise ApiError(
+            400,
+            "Google private service access is not enabled. Enable privateServiceAccess and try again.",
+            "FAILED_PRECONDITION",
+            "failedPrecondition",
+        )
+    allocated = allocated_ranges(world, network, asked)
+    if not allocated:
+        raise bad_request(
+            f"The range '{asked}' is not allocated to the network's connection.", "reserved_ip_range"
+        )
+    taken = [each.range for each in network_users(world, network)]
+    for within in allocated:
+        found = free_range(taken, within, PREFIX_LENGTH)
+        if found is not None:
+            return found
+    raise bad_request(
+        f"The ranges allocated to the network '{network.path}' have no free /{PREFIX_LENGTH}.",
         "reserved_ip_range",
     )
 

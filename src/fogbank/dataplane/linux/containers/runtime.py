@@ -19,18 +19,26 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fogbank.dataplane.driver import Report, WorkloadExited, WorkloadWrote
-from fogbank.dataplane.linux.containers.bundle import User, find_user, render_bundle, resolver_files
+from fogbank.dataplane.linux.containers.bundle import (
+    User,
+    VolumeMount,
+    find_user,
+    hosts_file,
+    render_bundle,
+    resolver_files,
+)
 from fogbank.dataplane.linux.containers.libseccomp import compile_filter
 from fogbank.dataplane.linux.containers.rootfs import Roots, keep_in_memory
 from fogbank.dataplane.linux.containers.sealed_program import sealed_copy
 from fogbank.dataplane.linux.containers.seccomp import profile
 from fogbank.dataplane.linux.containers.user_namespace import enter_images
+from fogbank.dataplane.linux.containers.volumes import MemoryVolumes
 from fogbank.dataplane.linux.containers.watcher import RunningContainer, Watcher
 from fogbank.dataplane.linux.data_folders import DataFolders
 from fogbank.dataplane.linux.images.unpacked import Image, UnpackedImages
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
 from fogbank.errors import DriverError
-from fogbank.network.topology import Workload
+from fogbank.network.topology import Volume, Workload
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +86,7 @@ class CrunRuntime:
             folder / "shared", dict(resolver_files(_NAMESERVER)), trusted, owner=self._ids.root
         )
         self._data = data
+        self._volumes = MemoryVolumes(folder / "volumes", self._ids.root)
         self._watcher = Watcher(self._wrote, self._ended)
 
     def warm(self) -> None:
@@ -126,6 +135,18 @@ class CrunRuntime:
         with self._lock:
             return {name: running.workload for name, running in self._running.items()}
 
+    def put_volume(self, volume: Volume) -> None:
+        """Make ``volume``, or give it other files; OSError when the machine refuses."""
+        self._volumes.put(volume)
+
+    def drop_volume(self, name: str) -> None:
+        """Take a volume away with what is in it; unknown names are no error."""
+        self._volumes.drop(name)
+
+    def volumes(self) -> Mapping[str, Volume]:
+        """List the volumes, by name."""
+        return self._volumes.all()
+
     def close(self, grace: float = 1.0) -> None:
         """End all containers: SIGTERM, and SIGKILL after ``grace`` seconds; returns when they are gone."""
         with self._lock:
@@ -147,7 +168,8 @@ class CrunRuntime:
     ) -> subprocess.Popen[bytes]:
         folder.mkdir()
         folder.chmod(0o711)
-        root = self._roots.make(self._image_roots / image.root.name, folder, workload.memory_bytes)
+        files = hosts_file(workload.hosts)
+        root = self._roots.make(self._image_roots / image.root.name, folder, workload.memory_bytes, files)
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         bundle = render_bundle(
             workload,
@@ -157,6 +179,7 @@ class CrunRuntime:
             network=f"/proc/{os.getpid()}/fd/{network}",
             open_files=most,
             data=self._folders_of(workload),
+            volumes=self._mounted(workload),
             ids=self._ids,
             compiled_filter=self._compiled_filter,
         )
@@ -189,6 +212,10 @@ class CrunRuntime:
         return {
             each.path: str(self._data.open(each.name, self._ids.root)) for each in workload.data if self._data
         }
+
+    def _mounted(self, workload: Workload) -> tuple[VolumeMount, ...]:
+        found = ((each.path, self._volumes.find(each.volume)) for each in workload.mounts)
+        return tuple(VolumeMount(path, str(place), writable=writable) for path, (place, writable) in found)
 
     def _wrote(self, running: RunningContainer, stream: str, line: str) -> None:
         self._report(WorkloadWrote(running.workload.name, stream, line))

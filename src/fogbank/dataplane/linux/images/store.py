@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from fogbank.errors import DriverError
 from fogbank.resources.images import DIGEST, parse_image
@@ -127,6 +127,22 @@ class ImageStore:
         if not path.exists():
             _replace(path, content)
         return actual
+
+    def put_stream(self, content: IO[bytes]) -> tuple[str, int]:
+        """Keep what ``content`` has until its end, of any size; return its digest and its bytes."""
+        temporary = self._blobs / f".stream.{os.getpid()}.{threading.get_ident()}"
+        size, found = 0, hashlib.sha256()
+        try:
+            with temporary.open("wb") as file:
+                while piece := content.read(1024 * 1024):
+                    file.write(piece)
+                    found.update(piece)
+                    size += len(piece)
+            digest = f"sha256:{found.hexdigest()}"
+            temporary.replace(self.blob(digest))
+        finally:
+            temporary.unlink(missing_ok=True)
+        return digest, size
 
     def adopt_blob(self, path: Path, digest: str) -> None:
         """Keep the file at ``path``, known to hash to ``digest``; without a copy where that can be."""
