@@ -27,7 +27,6 @@ KNOWN = (
     "dns.v1beta2",
     "iap.v1",
     "monitoring.v1",
-    "monitoring.v3",
     "networkconnectivity.v1",
     "networkmanagement.v1",
     "networkservices.v1",

@@ -167,3 +167,54 @@ accounts.delete_service_account(name=account.name)
         "connectors": 0,
         "project": "demo",
     }
+
+
+def test_monitoring_over_grpc(region: RunningRegion) -> None:
+    netcheck = "us-docker.pkg.dev/fogbank/samples/netcheck"
+    place = "--region=asia-northeast3"
+    region.gcloud("run", "deploy", "measured", f"--image={netcheck}", place, "--allow-unauthenticated")
+    url = region.gcloud("run", "services", "describe", "measured", place, "--format=value(status.url)").stdout
+    for _ in range(3):
+        region.curl(f"{url.strip()}/no-such-page")
+    region.fogbank("clock", "advance", "2m")
+    answer = python(
+        region,
+        """
+import time
+from google.cloud import monitoring_v3
+client = monitoring_v3.MetricServiceClient()
+now = int(time.time()) + 600
+interval = {"start_time": {"seconds": now - 7200}, "end_time": {"seconds": now}}
+def series(metric, **more):
+    end = time.time() + 30
+    while not (found := list(client.list_time_series(request={"name": "projects/demo", "interval": interval,
+            "filter": f'metric.type="{metric}" AND resource.type!="x"', **more}))) and time.time() < end:
+        time.sleep(0.1)
+    return found
+(count,) = [each for each in series("run.googleapis.com/request_count")
+            if each.resource.labels["service_name"] == "measured"]
+(latency,) = [each for each in series("run.googleapis.com/request_latencies")
+              if each.resource.labels["service_name"] == "measured"]
+mine = monitoring_v3.TimeSeries(metric={"type": "custom.googleapis.com/grpc"}, resource={"type": "global"},
+    points=[{"interval": {"end_time": {"seconds": int(time.time())}}, "value": {"double_value": 2.5}}])
+client.create_time_series(name="projects/demo", time_series=[mine])
+(own,) = series("custom.googleapis.com/grpc")
+print(json.dumps({
+    "count": sum(point.value.int64_value for point in count.points), "labels": dict(count.metric.labels),
+    "kind": int(count.metric_kind),
+    "latencies": sum(p.value.distribution_value.count for p in latency.points),
+    "own": own.points[0].value.double_value,
+    "metrics": len(list(client.list_metric_descriptors(name="projects/demo"))) > 10,
+    "bad": refusal(series, "run", interval={}),
+}))
+""",
+    )
+    assert answer == {
+        "count": 3,
+        "labels": {"response_code": "404", "response_code_class": "4xx"},
+        "kind": 2,
+        "latencies": 3,
+        "own": 2.5,
+        "metrics": True,
+        "bad": ["InvalidArgument", "Field interval.endTime had an invalid value: it must be set.", None],
+    }

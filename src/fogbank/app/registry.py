@@ -19,6 +19,7 @@ APIS: tuple[str, ...] = (
     "iam",
     "iamcredentials",
     "logging",
+    "monitoring",
     "redis",
     "run",
     "secretmanager",

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from fogbank.control.controller import Controller, Runtime, TraceSource
 from fogbank.control.progress import Failure
 from fogbank.dataplane.driver import Drifted, Event, WorkloadExited, WorkloadWrote
+from fogbank.frontend.ingress.exchange import RequestRecord
 from fogbank.lowering.netns_names import instance_netns
 from fogbank.resources.fleet import Instance
 from fogbank.resources.names import ResourceName
@@ -15,6 +16,7 @@ from fogbank.resources.run_jobs import JOBS
 from fogbank.services.run.controller.instance_state import InstanceState
 from fogbank.services.run.controller.instances import Instances
 from fogbank.services.run.controller.log_entries import memory_exceeded
+from fogbank.services.run.controller.metrics import RunMetrics
 from fogbank.services.run.controller.task_log import TaskLog
 from fogbank.services.run.controller.tasks import Attempt, Tasks
 from fogbank.services.run.instances import Runs, network_of
@@ -48,7 +50,14 @@ class RunController(Controller):
         self._store, self._logbook = runtime.store, runtime.logbook
         self.instances, self.tasks = instances, tasks
         self.log = instances.log
+        self._metrics = RunMetrics(self.instances.running.values)
+        runtime.time_series.sources.append(self._metrics.samples)
         self._task_log = TaskLog(runtime.log_entries, runtime.logbook, runtime.clock)
+
+    def served(self, record: RequestRecord) -> None:
+        """Log and count a request to a service."""
+        self.log.request(record)
+        self._metrics.request(record)
 
     async def run(self) -> None:
         """Follow the load and the time until cancelled."""
