@@ -218,3 +218,31 @@ print(json.dumps({
         "metrics": True,
         "bad": ["InvalidArgument", "Field interval.endTime had an invalid value: it must be set.", None],
     }
+
+
+def test_traces_of_a_request_and_of_a_client_are_read_together(region: RunningRegion) -> None:
+    netcheck = "us-docker.pkg.dev/fogbank/samples/netcheck"
+    place = "--region=asia-northeast3"
+    region.gcloud("run", "deploy", "traced", f"--image={netcheck}", place, "--allow-unauthenticated")
+    url = region.gcloud("run", "services", "describe", "traced", place, "--format=value(status.url)").stdout
+    trace, span = "ab" * 16, "00000000000000cd"
+    region.curl("-H", f"traceparent: 00-{trace}-{span}-01", f"{url.strip()}/info")
+    python(
+        region,
+        f"""
+from google.cloud import trace_v2
+from datetime import datetime, timedelta, timezone
+now = datetime.now(timezone.utc)
+name = "projects/demo/traces/{trace}/spans/{span}"
+own = trace_v2.Span(name=name, span_id="{span}", display_name={{"value": "caller"}},
+    start_time=now - timedelta(seconds=20), end_time=now)
+trace_v2.TraceServiceClient().batch_write_spans(name="projects/demo", spans=[own])
+print("{{}}")
+""",
+    )
+    status, found = region.api("GET", f"https://cloudtrace.googleapis.com/v1/projects/demo/traces/{trace}")
+    assert status == 200
+    caller, served = found["spans"]
+    assert (caller["name"], caller["spanId"]) == ("caller", str(0xCD))
+    assert (served["name"], served["parentSpanId"], served["kind"]) == ("/info", str(0xCD), "RPC_SERVER")
+    assert served["labels"]["/http/status_code"] == "200"
