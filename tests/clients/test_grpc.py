@@ -1,7 +1,12 @@
 """Google's Python clients over their default transport, gRPC, unmodified, on a running region."""
 
 import json
+import shutil
+import subprocess
 import sys
+import threading
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -246,3 +251,39 @@ print("{{}}")
     assert (caller["name"], caller["spanId"]) == ("caller", str(0xCD))
     assert (served["name"], served["parentSpanId"], served["kind"]) == ("/info", str(0xCD), "RPC_SERVER")
     assert served["labels"]["/http/status_code"] == "200"
+
+
+def test_gcloud_tails_logs_with_grpcio_in_its_python(region: RunningRegion, tmp_path: Path) -> None:
+    # gcloud has no grpcio of its own: its documentation has people add it. Only that is added here.
+    for module in ("grpc", "typing_extensions"):
+        found = find_spec(module)
+        assert found is not None
+        assert found.origin is not None
+        source = Path(found.origin)
+        source = source.parent if source.name == "__init__.py" else source
+        (tmp_path / source.name).symlink_to(source)
+    gcloud = shutil.which("gcloud")
+    assert gcloud is not None
+    environment = dict(region.environment) | {
+        "CLOUDSDK_PYTHON": sys.executable,
+        "PYTHONPATH": str(tmp_path),
+        "PYTHONUNBUFFERED": "1",
+    }
+    command = [gcloud, "alpha", "logging", "tail", 'log_id("to-tail")', "--format=value(text_payload)"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as tailing:
+        heard = threading.Event()
+
+        def write() -> None:
+            entry = {"logName": "projects/demo/logs/to-tail", "resource": {"type": "global"}}
+            while not heard.wait(0.2):
+                body = {"entries": [{**entry, "textPayload": "tailed by gcloud"}]}
+                region.api("POST", "https://logging.googleapis.com/v2/entries:write", body)
+
+        writing = threading.Thread(target=write)
+        writing.start()
+        assert tailing.stdout is not None
+        line = tailing.stdout.readline()
+        heard.set()
+        writing.join()
+        tailing.terminate()
+    assert line == "tailed by gcloud\n"
