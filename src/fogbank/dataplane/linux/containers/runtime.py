@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fogbank.dataplane.driver import Report, WorkloadExited, WorkloadWrote
@@ -178,7 +178,7 @@ class CrunRuntime:
             network=f"/proc/{os.getpid()}/fd/{network}",
             open_files=most,
             data=self._folders_of(workload),
-            volumes=self._mounted(workload),
+            volumes=(*self._mounted(workload), *self._trusted(image)),
             ids=self._ids,
             compiled_filter=self._compiled_filter,
         )
@@ -199,6 +199,13 @@ class CrunRuntime:
         if process.stdin:
             process.stdin.close()
         return process
+
+    def _trusted(self, image: Image) -> Iterator[VolumeMount]:
+        """Put the region's certificates in place of those that libraries of the image bring along."""
+        bundle = self._roots.trust_file
+        if bundle is not None:
+            for path in image.trust_files:
+                yield VolumeMount(path, str(bundle), writable=False)
 
     def _program(self) -> str:
         """Return the path of the crun to run: the sealed copy, once it has been made."""
