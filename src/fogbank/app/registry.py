@@ -14,6 +14,7 @@ APIS: tuple[str, ...] = (
     "artifactregistry",
     "cloudresourcemanager",
     "cloudscheduler",
+    "cloudtrace",
     "compute",
     "dns",
     "iam",

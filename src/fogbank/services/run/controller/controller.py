@@ -17,6 +17,7 @@ from fogbank.services.run.controller.instance_state import InstanceState
 from fogbank.services.run.controller.instances import Instances
 from fogbank.services.run.controller.log_entries import memory_exceeded
 from fogbank.services.run.controller.metrics import RunMetrics
+from fogbank.services.run.controller.spans import RequestSpans
 from fogbank.services.run.controller.task_log import TaskLog
 from fogbank.services.run.controller.tasks import Attempt, Tasks
 from fogbank.services.run.instances import Runs, network_of
@@ -51,6 +52,7 @@ class RunController(Controller):
         self.instances, self.tasks = instances, tasks
         self.log = instances.log
         self._metrics = RunMetrics(self.instances.running.values)
+        self._traces = RequestSpans(runtime.spans, runtime.clock)
         runtime.time_series.sources.append(self._metrics.samples)
         self._task_log = TaskLog(runtime.log_entries, runtime.logbook, runtime.clock)
 
@@ -58,6 +60,7 @@ class RunController(Controller):
         """Log and count a request to a service."""
         self.log.request(record)
         self._metrics.request(record)
+        self._traces.request(record)
 
     async def run(self) -> None:
         """Follow the load and the time until cancelled."""
