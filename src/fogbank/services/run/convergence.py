@@ -76,8 +76,8 @@ def probe_failed_message(log_url: str) -> str:
     See behaviour/cloud-run.md#deployment.
     """
     return (
-        "The user-provided container failed the configured startup probe checks. Logs for this revision might "
-        f"contain more information.\n\nLogs URL: {log_url}\nFor more troubleshooting guidance, see "
+        "The user-provided container failed the configured startup probe checks. Logs for this revision "
+        f"might contain more information.\n\nLogs URL: {log_url}\nFor more troubleshooting guidance, see "
         "https://cloud.google.com/run/docs/troubleshooting#container-failed-to-start"
     )
 
