@@ -77,6 +77,8 @@ def test_every_aim_has_a_row():
         assert bounds.pop(f"API get: {count}") == (">=", 0.3)
     for calls in ("insert, delete", "network insert, delete", "get", "page of a list"):
         assert bounds.pop(f"API {calls}: 2,000 firewall rules") == (">=", 0.9)
+    for measure in ("push", "pull", "small blobs"):
+        assert bounds.pop(f"registry: {measure}") == (">=", 0.8)
     assert bounds == {
         "up to ready, cold": ("<=", 1),
         "idle memory": ("<=", 1),

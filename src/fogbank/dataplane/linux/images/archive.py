@@ -1,7 +1,7 @@
 """Archives of images, as ``docker save``, ``podman save`` and ``skopeo copy … oci-archive:`` write them.
 
-Docker's kind has a ``manifest.json``, OCI's an ``index.json``. Newer engines write both; then docker's
-counts, for it has the whole names.
+Docker's kind has a ``manifest.json``, OCI's an ``index.json``. Newer engines write both, and then
+docker's counts, because it has whole names.
 """
 
 import json
