@@ -115,6 +115,14 @@ def test_a_container_starts_when_those_before_it_have(cloud):
     assert app.hosts == side.hosts == ("app", "side")
 
 
+def test_the_memory_of_a_container_is_its_limit(cloud):
+    limits = {"limits": {"memory": "256Mi", "cpu": "1"}}
+    cloud.create(knative(container={"resources": limits}))
+    cloud.ready()
+    (container,) = instance_of("i", cloud.world.get(cloud.newest()), 1, 0).containers
+    assert container.memory_limit == container.memory_bytes == 256 << 20
+
+
 def test_both_apis_show_the_same_sidecars_volumes_and_secrets(cloud):
     template: dict[str, list[dict[str, object]]] = {
         "containers": [

@@ -1,7 +1,8 @@
 """Runs workloads as containers: crun for each, in the network namespace of its namespace.
 
 ``start`` and ``stop`` come from the driver's thread and wait for nothing: a :class:`Watcher` has a thread of
-its own. The surprising fact: limits of memory and processor are not enforced (decision 0063).
+its own, which also ends containers that use more memory than they may. The surprising fact: the limit of the
+processor is not enforced (decision 0190).
 """
 
 import base64
@@ -232,7 +233,7 @@ class CrunRuntime:
             self._leaving.discard(running)
             if not requested:
                 self._running.pop(running.workload.name, None)
-        self._report(WorkloadExited(running.workload.name, status, requested))
+        self._report(WorkloadExited(running.workload.name, status, requested, running.exceeded))
         self._clean(running)
 
     def _clean(self, running: RunningContainer) -> None:

@@ -15,6 +15,7 @@ from fogbank.resources.run import SERVICES
 from fogbank.resources.run_jobs import JOBS
 from fogbank.services.run.controller.instance_state import InstanceState
 from fogbank.services.run.controller.instances import Instances
+from fogbank.services.run.controller.log_entries import memory_exceeded
 from fogbank.services.run.controller.metrics import RunMetrics
 from fogbank.services.run.controller.spans import RequestSpans
 from fogbank.services.run.controller.task_log import TaskLog
@@ -111,11 +112,13 @@ class RunController(Controller):
             case WorkloadWrote(stream=stream, line=line):
                 self._logbook.append(_log_name(instance), stream, line)
                 self.log.wrote(instance, stream, line)
-            case WorkloadExited(status=status, requested=requested):
+            case WorkloadExited(status=status, requested=requested, exceeded=exceeded):
                 if not requested:
-                    text = f"Container exited with status {status}."
+                    text = (
+                        memory_exceeded(exceeded) if exceeded else f"Container exited with status {status}."
+                    )
                     self._logbook.append(_log_name(instance), "system", text)
-                    self.log.exited(instance, status)
+                    self.log.exited(instance, event)
                 self.instances.exited(event)
         return True
 
@@ -123,8 +126,8 @@ class RunController(Controller):
         match event:
             case WorkloadWrote(stream=stream, line=line):
                 self._task_log.wrote(attempt, stream, line)
-            case WorkloadExited(status=status):
-                self._task_log.exited(attempt, status)
+            case WorkloadExited():
+                self._task_log.exited(attempt, event)
                 self.tasks.exited(event)
 
     def log_names(self) -> Iterable[str]:
