@@ -112,6 +112,26 @@ def test_an_egress_rule_stops_the_instances_with_its_tag_and_no_others(direct: L
     assert egress(direct, free)["ok"]
 
 
+def test_a_private_zone_and_internal_services_are_for_instances_in_the_network(direct: LoadedRegion) -> None:
+    access = ("--network=vpc", "--subnet=direct")
+    internal = deploy(direct, "inner", "--ingress=internal")
+    inside = deploy(direct, "inside", *access, "--vpc-egress=all-traffic")
+    partly = deploy(direct, "partly", *access)
+    assert egress(direct, inside, internal)["status"] == 200
+    assert egress(direct, partly, internal)["status"] == 404, "run.app is no private range"
+    direct.gcloud(
+        "dns", "managed-zones", "create", "corp", "--dns-name=corp.example.", "--description=",
+        "--visibility=private", "--networks=vpc",
+    )  # fmt: skip
+    direct.gcloud(
+        "dns", "record-sets", "create", "otel.corp.example.", "--zone=corp", "--type=CNAME", "--ttl=60",
+        "--rrdatas=ifconfig.me.",
+    )  # fmt: skip
+    assert egress(direct, partly, "http://otel.corp.example/")["ok"]
+    outside = deploy(direct, "outside")
+    assert not egress(direct, outside, "http://otel.corp.example/")["ok"]
+
+
 class Load(threading.Thread):
     """Has a service fetch a page again and again, one request after another, until told to stop."""
 
