@@ -192,6 +192,19 @@ def test_a_service_under_load_moves_from_a_connector_and_back_and_no_request_fai
     assert {body["body"] for _, body in answers} == {reserved}
     ways = {body["localAddress"].rpartition(".")[0] for _, body in answers}
     assert ways == {"169.254.16", "10.8.0"}
+    update = ("run", "services", "update", "mover", f"--region={AN3}")
+    direct.gcloud(
+        *update,
+        "--clear-vpc-connector",
+        "--network=vpc",
+        "--subnet=direct",
+        "--vpc-egress=private-ranges-only",
+    )
+    assert egress(direct, url)["body"].startswith("198.51.100.")
+    assert "eth1" in direct.fogbank("trace", "run/mover", "http://10.10.0.9")
+    direct.gcloud(*update, "--clear-network", "--vpc-connector=con")
+    direct.gcloud(*update, "--vpc-egress=all-traffic")  # beside --clear-network gcloud takes it away again
+    assert egress(direct, url)["body"] == reserved
 
 
 def test_a_subnet_without_blocks_deploys_and_then_fails(direct: LoadedRegion) -> None:
