@@ -20,7 +20,6 @@ KNOWN = (
     "certificatemanager.v1",
     "cloudbilling.v1",
     "cloudbuild.v1",
-    "cloudscheduler.v1",
     "cloudtrace.v2",
     "container.v1",
     "container.v1beta1",

@@ -144,6 +144,10 @@ def test_a_job_leaves_by_its_connector_and_the_reserved_address(
     region.gcloud(*JOBS, "update", "out", PLACE, "--clear-vpc-connector")
     region.gcloud(*JOBS, "execute", "out", PLACE, "--wait")
     assert region.site_access_log("ifconfig.me")[-1]["sourceIp"] != address
+    region.gcloud(*JOBS, "update", "out", PLACE, "--network=default", "--subnet=default",
+                  "--vpc-egress=all-traffic")  # fmt: skip
+    region.gcloud(*JOBS, "execute", "out", PLACE, "--wait")
+    assert region.site_access_log("ifconfig.me")[-1]["sourceIp"] == address
 
 
 def test_an_execution_goes_on_after_kill_9(

@@ -139,3 +139,23 @@ async def test_one_clients_requests_go_to_the_container_one_by_one(site):
         async with site.session.get(URL) as response:
             assert await response.text() == "ok"
     assert len(site.container.seen) == len(site.records) == 20
+
+
+async def test_a_body_that_says_it_is_larger_than_32_mib_is_refused_before_an_instance_sees_it(site):
+    async def endless():
+        yield b"x"
+
+    headers = {"Content-Length": str(32 * 1024 * 1024 + 1)}
+    async with site.session.post(URL, data=endless(), headers=headers) as response:
+        assert response.status == 413
+    assert site.container.seen == []
+
+
+async def test_an_answer_that_says_it_is_larger_than_32_mib_is_an_error(site):
+    async def script(writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 33554433\r\n\r\n")
+        await writer.drain()
+
+    site.container.script = script
+    async with site.session.get(URL) as response:
+        assert (response.status, "Response size was too large" in await response.text()) == (500, True)

@@ -13,6 +13,7 @@ from fogbank.services.contract import Service
 APIS: tuple[str, ...] = (
     "artifactregistry",
     "cloudresourcemanager",
+    "cloudscheduler",
     "compute",
     "dns",
     "iam",

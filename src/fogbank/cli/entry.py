@@ -40,7 +40,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "trace": CommandEntry("trace", "Network", "Predict a packet's path, hop by hop, and probe it."),
     "drops": CommandEntry("drops", "Network", "Count dropped packets by place and reason."),
     "logs": CommandEntry("logs", "Network", "Show what containers wrote."),
-    "images": CommandEntry("images", "Network", "Show a region's images, and fetch servers."),
+    "images": CommandEntry("images", "Network", "Show and load a region's images, and fetch servers."),
     "clock": CommandEntry("clock", "Network", "Read a region's clock or skip a wait."),
     "plan": CommandEntry("plan", "Network", "Show what would change now, and what changed last."),
     "doctor": CommandEntry(

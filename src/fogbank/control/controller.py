@@ -13,11 +13,13 @@ from typing import Any, Protocol
 from fogbank.clock import Clock
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
+from fogbank.control.outgoing import Outgoing, send_nowhere
 from fogbank.control.progress import Failure
 from fogbank.dataplane.driver import Driver, Event
 from fogbank.dataplane.linux.data_folders import DataFolders
 from fogbank.errors import DriverError
 from fogbank.network.topology import NetnsName
+from fogbank.resources.authorization import UNRESTRICTED, Access
 from fogbank.resources.names import ResourceName
 from fogbank.store.log_entries import LogEntries
 from fogbank.store.store import Store
@@ -35,7 +37,8 @@ class Runtime:
     (the second argument) reads it; without a project it is one of the region's own images. It blocks, so call
     it in a thread; DriverError when nobody knows the image, ImageDenied when the agent may not read it.
     ``data`` is what servers keep on the disk. ``log_entries`` takes what clients read by the logging API;
-    ``logbook`` what ``fogbank logs`` shows.
+    ``logbook`` what ``fogbank logs`` shows. ``access`` tells what service accounts may do. ``outgoing`` sends
+    HTTP requests as Google's products do.
     """
 
     store: Store
@@ -46,6 +49,8 @@ class Runtime:
     resolve_image: Callable[[str, str], str]
     data: DataFolders
     log_entries: LogEntries = field(default_factory=lambda: LogEntries(None, lambda: datetime.now(UTC)))
+    access: Access = UNRESTRICTED
+    outgoing: Outgoing = send_nowhere
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ SEVERITIES: Mapping[str, int] = {
 """google.logging.type.LogSeverity."""
 
 _TIME = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[Tt](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?)?(Z|z|[+-]\d\d:\d\d)?", re.ASCII
+    r"(\d{4}-\d\d-\d\d)(?:[Tt](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?)?(Z|z|[+-]\d\d:?\d\d)?", re.ASCII
 )
 DEEPEST = 100
 """How deep the objects of a structured line may go; a deeper one is a text."""

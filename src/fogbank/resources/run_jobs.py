@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from fogbank.resources.direct_vpc import DirectVpc, read_direct_vpc
 from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
 from fogbank.resources.quantities import cpu_millis, memory_bytes
-from fogbank.resources.run import CONNECTOR, ContainerProbe, Egress, connector_name, read_egress, read_probe
+from fogbank.resources.run import CONNECTOR, Egress, connector_name, read_egress
+from fogbank.resources.run_containers import ContainerProbe, read_probe
 from fogbank.resources.world import Json, Resource, World
 
 JOBS = "run.jobs"
@@ -57,6 +59,7 @@ class Execution:
     service_account: str
     connector: ResourceName | None
     egress: Egress
+    direct_vpc: DirectVpc | None
     tasks: int
     parallelism: int
     max_retries: int
@@ -120,6 +123,7 @@ def read_execution(resource: Resource) -> Execution:
         service_account=task["serviceAccountName"],
         connector=connector_name(connector, name.project, region) if connector else None,
         egress=read_egress(annotations),
+        direct_vpc=read_direct_vpc(annotations, name.project, region),
         tasks=int(spec["taskCount"]),
         parallelism=min(int(spec["parallelism"]), int(spec["taskCount"])),
         max_retries=int(task["maxRetries"]),

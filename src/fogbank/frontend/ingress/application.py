@@ -30,15 +30,18 @@ from fogbank.frontend.http.asgi import (
 from fogbank.frontend.iam.identity import Identity
 from fogbank.frontend.ingress import error_pages, invoker
 from fogbank.frontend.ingress.exchange import (
+    AnswerTooLargeError,
     ClientGoneError,
     Exchange,
     RequestRecord,
+    RequestTooLargeError,
     chunks,
     read_body,
     send_back,
     target_of,
 )
 from fogbank.frontend.ingress.forwarded_headers import BadAnswerError, new_trace, request_headers
+from fogbank.frontend.ingress.sessions import Session, read_session, session_cookie
 from fogbank.network.topology import NetnsName
 from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
@@ -57,13 +60,23 @@ VPC_PROJECT = "fogbank.vpc_project"
 """Key of a scope: the project in whose VPC network the caller is, when the connection says so."""
 
 
+MOST_BYTES = 32 * 1024 * 1024
+"""A request or an answer over HTTP/1 (behaviour/cloud-run.md#container)."""
+
+CONNECT_SECONDS = 10.0
+"""How long an instance may take to accept a connection."""
+
+
 class Lender(Protocol):
     """The fleet, as the ingress sees it."""
 
     def lease(
-        self, revision: ResourceName
+        self, revision: ResourceName, session: Session | None = None
     ) -> AbstractAsyncContextManager[tuple[NetnsName, IPv4Address, int]]:
-        """Lend an instance of ``revision``: where to connect; raises when none frees in time."""
+        """Lend an instance of ``revision``: where to connect; raises when none frees in time.
+
+        A ``session`` prefers its instance, and is told which one it got.
+        """
         ...
 
 
@@ -72,7 +85,8 @@ class Ingress:
 
     ``exhausted`` is what the lender raises when no instance frees; ``draw`` gives a number from 0 to 1 for
     each request; ``record`` is told about every request to a service. ``vpc_project`` tells from which
-    project's VPC networks a caller's address is, None for one from anywhere else.
+    project's VPC networks a caller's address is, None for one from anywhere else; ``google_project`` for
+    which project a product of Google's called from an address and a port.
     """
 
     def __init__(
@@ -87,10 +101,11 @@ class Ingress:
         draw: Callable[[], float],
         record: Callable[[RequestRecord], None],
         vpc_project: Callable[[str], str | None] = lambda _address: None,
+        google_project: Callable[[str, int], str | None] = lambda _address, _port: None,
     ) -> None:
         self._world, self._identity, self._clock, self._lender = world, identity, clock, lender
         self._exhausted, self._open_socket, self._draw, self._record = exhausted, open_socket, draw, record
-        self._vpc_project = vpc_project
+        self._vpc_project, self._google_project = vpc_project, google_project
         self._sessions: dict[NetnsName, ClientSession] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -145,7 +160,7 @@ class Ingress:
         world, path, record = self._world(), path_of(exchange.scope), exchange.record
         service = read_service(resource)
         target = pick(service.traffic, tag, self._draw())
-        if target is None or not self._enters(service, exchange):
+        if target is None or not service.default_url or not self._enters(service, exchange):
             return html_answer(error_pages.not_found(), 404)
         verdict = invoker.check(resource, exchange.headers, self._identity)
         if isinstance(verdict, invoker.Refused):
@@ -165,11 +180,13 @@ class Ingress:
 
         Internal are the VPC networks of the service's own project (behaviour/cloud-run.md#ingress). A request
         from an instance is so when its egress sends it through the VPC, and not by the egress pool. It comes
-        by Private Google Access, or with an address of Cloud NAT.
+        by Private Google Access, or with an address of Cloud NAT. So is what Cloud Scheduler sends for a job
+        of that project.
         """
         if service.ingress in _INTERNAL:
+            address, port = exchange.scope.get("client") or ("", 0)
             project = exchange.scope.get(VPC_PROJECT) or self._vpc_project(exchange.record.remote_ip)
-            return project == service.name.project
+            return service.name.project in {project, self._google_project(address, port)}
         return service.ingress == "all"
 
     async def _forward(
@@ -179,11 +196,24 @@ class Ingress:
 
         record = exchange.record
         try:
-            async with asyncio.timeout(revision.timeout), self._lender.lease(revision.name) as place:
-                await self._exchange_with(place, exchange, admitted)
+            session = read_session(exchange.headers.get("cookie", "")) if revision.session_affinity else None
+            preferred = session.instance if session else ""
+            exchange.limit_to(None if revision.ingress.http2 else MOST_BYTES)
+            async with (
+                asyncio.timeout(revision.timeout),
+                self._lender.lease(revision.name, session) as place,
+            ):
+                if session is not None and session.instance != preferred:
+                    exchange.cookie = session_cookie(session)
+                await self._exchange_with(place, exchange, admitted, http2=revision.ingress.http2)
         except self._exhausted:
             record.message = error_pages.NO_INSTANCE
             return text_answer(error_pages.NO_INSTANCE, 429)
+        except RequestTooLargeError:
+            return None if exchange.started else html_answer(error_pages.too_large(), 413)
+        except AnswerTooLargeError:
+            record.message = error_pages.ANSWER_TOO_LARGE
+            return text_answer(error_pages.ANSWER_TOO_LARGE, 500)
         except ClientError as error:
             return _broken(exchange, error)
         except TimeoutError:
@@ -200,9 +230,12 @@ class Ingress:
         place: tuple[NetnsName, IPv4Address, int],
         exchange: Exchange,
         admitted: invoker.Admitted,
+        *,
+        http2: bool,
     ) -> None:
         """Send the request to an instance and its answer back, until either end goes away."""
-        forwarding = asyncio.create_task(self._exchange_messages(place, exchange, admitted))
+        speak = self._speak_http2 if http2 else self._exchange_messages
+        forwarding = asyncio.create_task(speak(place, exchange, admitted))
         reading = asyncio.create_task(read_body(exchange))
         try:
             await asyncio.wait({forwarding, reading}, return_when=asyncio.FIRST_COMPLETED)
@@ -236,6 +269,30 @@ class Ingress:
         ) as response:
             await send_back(exchange, response)
 
+    async def _speak_http2(
+        self,
+        place: tuple[NetnsName, IPv4Address, int],
+        exchange: Exchange,
+        admitted: invoker.Admitted,
+    ) -> None:
+        """Exchange messages with a container that speaks HTTP/2 (``--use-http2``)."""
+        from fogbank.frontend.ingress.http2_upstream import exchange_http2
+
+        netns, address, port = place
+        headers = request_headers(exchange.headers, exchange.record, admitted.header)
+        connection = self._open_socket(netns, socket.SOCK_STREAM)
+        try:
+            connection.setblocking(False)
+            connecting = asyncio.get_running_loop().sock_connect(connection, (str(address), port))
+            await asyncio.wait_for(connecting, CONNECT_SECONDS)
+        except TimeoutError as error:
+            connection.close()
+            raise ConnectionRefusedError("the instance does not accept the connection") from error
+        except BaseException:
+            connection.close()
+            raise
+        await exchange_http2(connection, exchange, target_of(exchange.scope), headers)
+
     def _session(self, netns: NetnsName) -> "ClientSession":
         from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
@@ -252,7 +309,7 @@ class Ingress:
                 connector=TCPConnector(limit=0, force_close=True, socket_factory=make_socket),
                 cookie_jar=DummyCookieJar(),
                 auto_decompress=False,
-                timeout=ClientTimeout(total=None, sock_connect=10),
+                timeout=ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             )
         return self._sessions[netns]
 

@@ -91,6 +91,15 @@ def _nominated(connection: str) -> frozenset[str]:
     return frozenset(name.strip().lower() for name in connection.split(",")) - {"host"}
 
 
+def response_trailers(raw: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Give the trailers that the caller gets; BadAnswerError when they are no HTTP."""
+    raw = list(raw)
+    if not all(_NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in raw):
+        raise BadAnswerError("a malformed trailer")
+    dropped = _ONE_CONNECTION | _ABOUT_BODY
+    return [(name.lower(), value) for name, value in raw if name.decode("latin-1").lower() not in dropped]
+
+
 def response_headers(
     raw: Iterable[tuple[bytes, bytes]], trace: TraceContext, status: int = 200
 ) -> list[tuple[bytes, bytes]]:

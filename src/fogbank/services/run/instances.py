@@ -1,13 +1,12 @@
 """What an instance of a revision or of a task is: its containers and its ways out, decided when it starts.
 
-What a container finds in its environment is Google's contract
-(https://cloud.google.com/run/docs/container-contract#env-vars). A revision never changes what it runs, so an
-instance keeps what was read at its start.
+A revision never changes what it runs, so an instance keeps what was read at its start.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
+from types import MappingProxyType
 
 from fogbank.network.addressing import ANYWHERE, PRIVATE_RANGES
 from fogbank.resources.fleet import (
@@ -20,9 +19,13 @@ from fogbank.resources.fleet import (
 )
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import Egress, Revision, read_revision
-from fogbank.resources.run_jobs import Execution, read_execution
+from fogbank.resources.run_jobs import EXECUTIONS, Execution, read_execution
 from fogbank.resources.vpcaccess import read_connector
 from fogbank.resources.world import Resource, World
+from fogbank.services.run.instance_containers import containers_of, volumes_of
+from fogbank.services.run.secrets import Values
+
+_NO_SECRETS: Values = MappingProxyType({})
 
 Runs = Revision | Execution
 """What instances are made for: both say which container runs, and which way out it has."""
@@ -36,15 +39,21 @@ class TaskPlace:
     attempt: int
 
 
-def instance_of(identifier: str, revision: Resource, index: int, pool: int) -> Instance:
-    """Make an instance of ``revision`` at place ``index`` of the fabric; ``pool`` as in FabricAttachment."""
+def instance_of(
+    identifier: str, revision: Resource, index: int, pool: int, secrets: Values = _NO_SECRETS
+) -> Instance:
+    """Make an instance of ``revision`` at place ``index`` of the fabric; ``pool`` as in FabricAttachment.
+
+    It has all its containers; which of them may run at first is for ``instance_containers.startable``.
+    """
     read = read_revision(revision)
     return Instance(
         identifier,
         revision.name,
         revision,
         _attachments(read, index, pool),
-        _containers(read, _given_to(read), (read.port,)),
+        containers_of(read, secrets),
+        volumes=volumes_of(read, secrets),
     )
 
 
@@ -56,7 +65,7 @@ def task_instance(identifier: str, execution: Resource, task: TaskPlace, index: 
         execution.name,
         execution,
         _attachments(read, index, pool),
-        _containers(read, _given_to_task(read, task), ()),
+        _task_containers(read, _given_to_task(read, task)),
     )
 
 
@@ -70,19 +79,25 @@ def with_pool(instance: Instance, pool: int) -> Instance:
 
 
 def with_address(instance: Instance, network: ResourceName, address: IPv4Address, *, nat: bool) -> Instance:
-    """Plug ``instance``, whose revision has Direct VPC egress, into ``network`` with its own ``address``."""
-    revision = read_revision(instance.definition)
-    if revision.direct_vpc is None:
-        raise ValueError(f"{revision.name} has no Direct VPC egress")
+    """Plug ``instance``, which has Direct VPC egress, into ``network`` with its own ``address``."""
+    runs = _read(instance.definition)
+    if runs.direct_vpc is None:
+        raise ValueError(f"{runs.name} has no Direct VPC egress")
     attachment = SubnetworkAttachment(
         network,
-        revision.direct_vpc.subnetwork,
+        runs.direct_vpc.subnetwork,
         address,
-        revision.direct_vpc.tags,
-        _to_vpc(revision.egress),
+        runs.direct_vpc.tags,
+        _to_vpc(runs.egress),
         nat,
     )
     return replace(instance, attachments=(*instance.attachments, attachment))
+
+
+def _read(definition: Resource) -> Runs:
+    if definition.name.collection == EXECUTIONS:
+        return read_execution(definition)
+    return read_revision(definition)
 
 
 def subnetworks_of(instance: Instance) -> Iterator[ResourceName]:
@@ -103,8 +118,7 @@ def network_of(world: World, instance: Instance) -> ResourceName | None:
 
 def _attachments(runs: Runs, index: int, pool: int) -> tuple[Attachment, ...]:
     """List the ways out that need nothing of a network; Direct VPC egress gets its own by an address."""
-    direct = isinstance(runs, Revision) and runs.direct_vpc is not None
-    if runs.connector is None and not direct:
+    if runs.connector is None and runs.direct_vpc is None:
         return (FabricAttachment(index, pool, (ANYWHERE,)),)
     to_vpc = _to_vpc(runs.egress)
     fabric = FabricAttachment(index, pool, () if ANYWHERE in to_vpc else (ANYWHERE,))
@@ -119,15 +133,6 @@ def _to_vpc(egress: Egress) -> tuple[IPv4Network, ...]:
             return PRIVATE_RANGES
 
 
-def _given_to(revision: Revision) -> dict[str, str]:
-    return {
-        "PORT": str(revision.port),
-        "K_SERVICE": revision.service.id,
-        "K_REVISION": revision.name.id,
-        "K_CONFIGURATION": revision.service.id,
-    }
-
-
 def _given_to_task(execution: Execution, task: TaskPlace) -> dict[str, str]:
     return {
         "CLOUD_RUN_JOB": execution.job.id,
@@ -138,14 +143,14 @@ def _given_to_task(execution: Execution, task: TaskPlace) -> dict[str, str]:
     }
 
 
-def _containers(runs: Runs, given: dict[str, str], ports: tuple[int, ...]) -> tuple[Container, ...]:
-    """List the containers of an instance; none until its image is resolved."""
+def _task_containers(runs: Execution, given: dict[str, str]) -> tuple[Container, ...]:
+    """List the containers of a task; none until its image is resolved."""
     if runs.digest is None:
         return ()
     return (
         Container(
             image=runs.digest.rpartition("@")[2],
-            ports=ports,
+            ports=(),
             command=runs.command,
             arguments=runs.args,
             environment=tuple((dict(runs.environment) | given).items()),

@@ -64,8 +64,6 @@ def test_an_instance_has_googles_defaults_and_is_creating_until_its_servers_answ
         "redisVersion": "REDIS_7_0",
         "transitEncryptionMode": "DISABLED",
         "readReplicasMode": "READ_REPLICAS_DISABLED",
-        "replicaCount": 0,
-        "authEnabled": False,
         "persistenceConfig": {"persistenceMode": "DISABLED"},
         "locationId": f"{REGION}-a",
         "currentLocationId": f"{REGION}-a",
@@ -118,6 +116,7 @@ def test_a_highly_available_instance_has_two_nodes_in_two_zones(cloud):
         ({"reservedIpRange": "8.8.8.0/29"}, "The reserved IP range 8.8.8.0/29 is not a private range."),
         ({"locationId": "us-central1-a"}, f"Zone 'us-central1-a' is not in the region '{REGION}'."),
         ({"replicaCount": 2}, "replica_count must be 0 for the tier BASIC without read replicas."),
+        ({"readReplicasMode": "READ_REPLICAS_ENABLED"}, "readReplicasMode=READ_REPLICAS_ENABLED"),
         ({"redisConfigs": {"maxmemory-policy": "none"}}, "Invalid value 'none' for maxmemory-policy"),
         ({"redisConfigs": {"save": "1 1"}}, "Unsupported Redis config 'save'"),
         (

@@ -156,7 +156,7 @@ def test_a_retired_revision_comes_back(cloud):
 def test_what_happens_to_a_deleted_revision_is_nobodys_business(cloud):
     gone = cloud.newest()
     cloud.delete()
-    assert convergence.image_resolved(cloud.world, gone, "sha256:0", cloud.now) == ()
+    assert convergence.images_resolved(cloud.world, gone, {}, cloud.now) == ()
     assert convergence.revision_ready(cloud.world, gone, cloud.now) == ()
     assert convergence.revision_failed(cloud.world, gone, "Any", "reason", cloud.now) == ()
 

@@ -14,6 +14,7 @@ import stat
 import tarfile
 import tempfile
 import threading
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -25,6 +26,8 @@ _UNFINISHED = ".unpack-"
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _GZIP_MAGIC = b"\x1f\x8b"
+_MALFORMED = (OSError, tarfile.TarError, EOFError, zlib.error, ValueError, OverflowError)
+"""What a layer can meet: names with a NUL are a ValueError, owners beyond 32 bits an OverflowError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class UnpackedImages:
             try:
                 if not root.exists():
                     self._unpack(digest, root)
-            except (OSError, tarfile.TarError, EOFError) as error:
+            except _MALFORMED as error:
                 raise DriverError(f"The image {digest} cannot be unpacked: {error}") from error
             image = Image(root, self.registry.config(digest))
             self._ready[digest] = image

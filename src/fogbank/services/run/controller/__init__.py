@@ -5,8 +5,10 @@
 region sees of all this.
 """
 
+from fogbank.control.background import BackgroundTasks
 from fogbank.control.controller import Runtime
 from fogbank.network.addressing import FABRIC_INSTANCES
+from fogbank.services.run.controller.addresses import Addresses
 from fogbank.services.run.controller.controller import RunController
 from fogbank.services.run.controller.instances import Instances
 from fogbank.services.run.controller.places import Places
@@ -18,5 +20,7 @@ __all__ = ["Instances", "RunController", "make_controller"]
 def make_controller(runtime: Runtime) -> RunController:
     """Make the controller of Cloud Run."""
     places = Places(FABRIC_INSTANCES.num_addresses - 1)
-    instances = Instances(RunController.name, runtime, places=places)
-    return RunController(runtime, instances, Tasks(f"{RunController.name}.jobs", runtime, places))
+    addresses = Addresses(runtime, BackgroundTasks("work on addresses"))
+    instances = Instances(RunController.name, runtime, places=places, addresses=addresses)
+    tasks = Tasks(f"{RunController.name}.jobs", runtime, places, addresses)
+    return RunController(runtime, instances, tasks)

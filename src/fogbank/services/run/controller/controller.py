@@ -75,8 +75,11 @@ class RunController(Controller):
             }
             for instance in self.instances.running.values()
         ]
-        tasks = [_task_row(each) for each in self.tasks.attempts.values()]
-        return {"instances": rows, "tasks": tasks, "subnetworks": self.instances.subnetworks()}
+        return {
+            "instances": rows,
+            "tasks": [_task_row(each) for each in self.tasks.attempts.values()],
+            "subnetworks": self.instances.subnetworks(),
+        }
 
     def explain(self) -> Iterable[tuple[ResourceName, Failure]]:
         """List revisions whose instances do not live, and executions whose tasks cannot start."""
@@ -89,7 +92,7 @@ class RunController(Controller):
         if (attempt := self.tasks.find(event.name)) is not None:
             self._handle_task(event, attempt)
             return True
-        instance = self.instances.find(event.name)
+        instance = self.instances.find(event.name.partition(".")[0])
         if instance is None:
             return False
         match event:

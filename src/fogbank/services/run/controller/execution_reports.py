@@ -10,15 +10,21 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from fogbank.control.background import BackgroundTasks
-from fogbank.control.controller import Runtime
+from fogbank.control.controller import ImageDenied, Runtime
 from fogbank.errors import DriverError
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run_jobs import JOBS, Execution
 from fogbank.resources.world import Change, Put, Resource, World
+from fogbank.services.run.convergence import (
+    IMAGE_DENIED,
+    IMAGE_MISSING,
+    image_denied_message,
+    image_missing_message,
+)
 from fogbank.services.run.jobs import convergence
 from fogbank.services.run.jobs.changes import is_settled
-from fogbank.services.run.jobs.convergence import Ended, Report
+from fogbank.services.run.jobs.convergence import Ended, ImageFailure, Report
 
 log = logging.getLogger(__name__)
 
@@ -61,23 +67,32 @@ class ExecutionReports:
         generation = job.body["metadata"]["generation"]
         container = job.body["spec"]["template"]["spec"]["template"]["spec"]["containers"][0]
         try:
-            known = await self._resolve(job.name.project, container["image"]) is not None
-            told = convergence.image_found if known else convergence.image_unknown
-            await self._commit(lambda world: told(world, job.name, generation, self._runtime.clock.now()))
+            found = await self._resolve(container["image"], job.name.project)
+            now = self._runtime.clock.now()
+            if isinstance(found, ImageFailure):
+                why = found
+                await self._commit(
+                    lambda world: convergence.image_unknown(world, job.name, generation, why, now)
+                )
+            else:
+                await self._commit(lambda world: convergence.image_found(world, job.name, generation, now))
         finally:
             self._checking.discard(job.name)
         self._runtime.loop.settled(job.name.path)
-        found = self._runtime.store.world.find(job.name)
-        if found is not None and found.body["metadata"]["generation"] != generation:
-            self._check_job(found)
+        newest = self._runtime.store.world.find(job.name)
+        if newest is not None and newest.body["metadata"]["generation"] != generation:
+            self._check_job(newest)
 
-    async def _resolve(self, project: str, image: str) -> str | None:
-        """Return the digest of an image as ``project`` reads it; None when nobody knows it, or it may not."""
+    async def _resolve(self, image: str, project: str) -> str | ImageFailure:
+        """Return the digest of an image, or why there is none."""
         try:
             return await asyncio.to_thread(self._runtime.resolve_image, image, project)
+        except ImageDenied:
+            message = image_denied_message(self._runtime.store.world, image, project)
+            return ImageFailure(IMAGE_DENIED, message)
         except DriverError as error:
             log.warning("image %s: %s", image, error)
-            return None
+            return ImageFailure(IMAGE_MISSING, image_missing_message(image))
 
     def import_image(self, execution: Execution) -> None:
         """Find out the digest of an execution's image and report it; at most once at a time."""
@@ -88,10 +103,12 @@ class ExecutionReports:
     async def _import(self, execution: Execution) -> None:
         name, clock = execution.name, self._runtime.clock
         try:
-            digest = await self._resolve(name.project, execution.image)
-            if digest is None:
-                await self._commit(lambda world: convergence.image_missing(world, name, clock.now()))
+            found = await self._resolve(execution.image, name.project)
+            if isinstance(found, ImageFailure):
+                why = found
+                await self._commit(lambda world: convergence.image_missing(world, name, why, clock.now()))
             else:
+                digest = found
                 await self._commit(lambda world: convergence.image_imported(world, name, digest, clock.now()))
         finally:
             self._importing.discard(name)

@@ -21,6 +21,14 @@ from fogbank.services.run.objects import log_url
 log = logging.getLogger(__name__)
 
 
+class _ImageRefused(Exception):
+    """An image that a revision cannot have: Google's ``reason`` and ``message``."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason, self.message = reason, message
+
+
 class RevisionReports:
     """Reports from instances to the World."""
 
@@ -43,33 +51,42 @@ class RevisionReports:
         now = self._runtime.clock.now()
         self._tasks.spawn(self._commit(lambda world: convergence.connector_changed(world, connector, now)))
 
-    def resolve_image(self, revision: Revision) -> None:
-        """Find out the digest of a revision's image and report it; at most once at a time."""
+    def resolve_images(self, revision: Revision) -> None:
+        """Find out the digests of a revision's images and report them; at most once at a time."""
         if revision.name not in self._resolving:
             self._resolving.add(revision.name)
             self._tasks.spawn(self._resolve(revision))
 
     async def _resolve(self, revision: Revision) -> None:
-        clock = self._runtime.clock
+        clock, digests = self._runtime.clock, dict(revision.digests)
         try:
-            digest = await asyncio.to_thread(
-                self._runtime.resolve_image, revision.image, revision.name.project
-            )
-        except ImageDenied:
-            message = convergence.image_denied_message(
-                self._runtime.store.world, revision.image, revision.name.project
-            )
-            await self._failed(revision, convergence.IMAGE_DENIED, message)
-        except DriverError as error:
-            log.warning("image %s of %s: %s", revision.image, revision.name, error)
-            message = convergence.image_missing_message(revision.image)
-            await self._failed(revision, convergence.IMAGE_MISSING, message)
+            for image in revision.unresolved:
+                digests[image] = await asyncio.to_thread(self._digest_of, revision, image)
+        except _ImageRefused as error:
+            await self._failed(revision, error.reason, error.message)
         else:
             await self._commit(
-                lambda world: convergence.image_resolved(world, revision.name, digest, clock.now())
+                lambda world: convergence.images_resolved(world, revision.name, digests, clock.now())
             )
         finally:
             self._resolving.discard(revision.name)
+
+    def _digest_of(self, revision: Revision, image: str) -> str:
+        project = revision.name.project
+        try:
+            return self._runtime.resolve_image(image, project)
+        except ImageDenied as error:
+            message = convergence.image_denied_message(self._runtime.store.world, image, project)
+            raise _ImageRefused(convergence.IMAGE_DENIED, message) from error
+        except DriverError as error:
+            log.warning("image %s of %s: %s", image, revision.name, error)
+            raise _ImageRefused(
+                convergence.IMAGE_MISSING, convergence.image_missing_message(image)
+            ) from error
+
+    async def secrets_refused(self, revision: Revision, message: str) -> None:
+        """Report that an instance of ``revision`` would have secrets that it may not read."""
+        await self._failed(revision, convergence.SECRETS_REFUSED, message)
 
     async def ready(self, revision: Revision) -> None:
         """Report that an instance of ``revision`` listens."""

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from ipaddress import IPv4Address
 
 from fogbank.control.background import BackgroundTasks
@@ -35,10 +36,11 @@ from fogbank.resources.run_jobs import (
     unfinished_executions,
 )
 from fogbank.resources.world import Change, Delete, Put
+from fogbank.services.run.controller.addresses import Addresses, Refusal
 from fogbank.services.run.controller.execution_reports import ExecutionReports
 from fogbank.services.run.controller.execution_run import ExecutionRun
 from fogbank.services.run.controller.places import Places
-from fogbank.services.run.instances import TaskPlace, task_instance
+from fogbank.services.run.instances import TaskPlace, subnetworks_of, task_instance
 from fogbank.services.run.jobs.convergence import EXITED, TIMED_OUT, Ended, Started
 
 log = logging.getLogger(__name__)
@@ -81,11 +83,12 @@ class Tasks:
         name: str,
         runtime: Runtime,
         places: Places,
+        addresses: Addresses,
         *,
         address_of: Callable[[int], IPv4Address] = fabric_address,
         fabric: NetnsName = FABRIC,
     ) -> None:
-        self._runtime, self._places = runtime, places
+        self._runtime, self._places, self._addresses = runtime, places, addresses
         self._store, self._clock = runtime.store, runtime.clock
         self._address_of, self._fabric = address_of, fabric
         self.attempts: dict[str, Attempt] = {}
@@ -179,15 +182,17 @@ class Tasks:
 
     def _end_all(self, execution: ResourceName) -> None:
         for attempt in tuple(self.attempts.values()):
-            if attempt.runs.name == execution and not attempt.spec.ending:
+            if attempt.runs.name == execution and not attempt.cancelled:
                 attempt.cancelled = True
-                self._end(attempt)
+                if not attempt.spec.ending:
+                    self._end(attempt)
 
     def _end(self, attempt: Attempt) -> None:
         """Have a container end: SIGTERM, and SIGKILL ten seconds later."""
         if attempt.probe is not None:
             attempt.probe.cancel()
-        attempt.spec = self._share.end(attempt.id)
+        if attempt.id not in self._addresses:  # else it was never built, and goes when the answer comes
+            attempt.spec = self._share.end(attempt.id)
 
     def _start(self, run: ExecutionRun) -> None:
         """Start as many tasks as may run and have a place."""
@@ -209,7 +214,22 @@ class Tasks:
         spec = task_instance(identifier, definition, task, place, secrets.randbelow(POOL_SIZE))
         attempt = Attempt(spec, view, task, place)
         self.attempts[identifier] = self._by_place[place] = attempt
-        self._share.put(spec)
+        if view.direct_vpc is None:
+            self._share.put(spec)
+        else:
+            self._addresses.ask(spec, view.direct_vpc.subnetwork, partial(self._addressed, attempt))
+
+    def _addressed(self, attempt: Attempt, answer: Instance | Refusal) -> None:
+        """Build an attempt with Direct VPC egress, now that it has its address; or let it fail."""
+        if isinstance(answer, Refusal):
+            attempt.why = answer.message
+        else:
+            attempt.spec = answer
+        if isinstance(answer, Refusal) or attempt.cancelled:
+            self._over(attempt)
+        else:
+            self._share.put(attempt.spec)
+        self._share.publish()
 
     def _note_built(self) -> None:
         """Take note of the containers that a pass has started, and let go of those that will never be."""
@@ -251,6 +271,8 @@ class Tasks:
             attempt.probe.cancel()
         del self.attempts[attempt.id], self._by_place[attempt.place]
         self._share.drop(attempt.id)
+        for subnetwork in subnetworks_of(attempt.spec):
+            self._addresses.ended(attempt.id, subnetwork, successor=False)
         self._places.give_back(attempt.place)
         if attempt.runs.name not in self._runs:
             return

@@ -23,7 +23,7 @@ from fogbank.resources.run_jobs import (
     tasks_of,
 )
 from fogbank.resources.world import Change, Json, Put, PutOperation, Resource, World
-from fogbank.services.run.convergence import IMAGE_MISSING, image_missing_message, running_on, with_digest
+from fogbank.services.run.convergence import running_on, with_digest
 from fogbank.services.run.jobs import v2_render
 from fogbank.services.run.jobs.changes import is_settled
 from fogbank.services.run.jobs.objects import duration, new_task
@@ -37,6 +37,14 @@ EXITED = "The container exited with an error."
 
 _INTERNAL = 13
 """The code of an attempt that failed, and of the operation of an execution that did (observed)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFailure:
+    """Why an image cannot be had: a reason as conditions have it, and Google's words."""
+
+    reason: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +87,14 @@ def image_found(world: World, job: ResourceName, generation: int, now: datetime)
     return _decided(world, found, condition("Ready", "True", now), now)
 
 
-def image_unknown(world: World, job: ResourceName, generation: int, now: datetime) -> tuple[Change, ...]:
-    """Show that nobody knows the image of a job."""
+def image_unknown(
+    world: World, job: ResourceName, generation: int, why: ImageFailure, now: datetime
+) -> tuple[Change, ...]:
+    """Show that the image of a job cannot be had."""
     found = _undecided(world, job, generation)
     if found is None:
         return ()
-    image = found.body["spec"]["template"]["spec"]["template"]["spec"]["containers"][0]["image"]
-    return _decided(
-        world, found, condition("Ready", "False", now, IMAGE_MISSING, image_missing_message(image)), now
-    )
+    return _decided(world, found, condition("Ready", "False", now, why.reason, why.message), now)
 
 
 def _undecided(world: World, job: ResourceName, generation: int) -> Resource | None:
@@ -138,17 +145,18 @@ def image_imported(world: World, execution: ResourceName, digest: str, now: date
     return (Put(replace(found, body=body, private=found.private | {"digest": pullable})),)
 
 
-def image_missing(world: World, execution: ResourceName, now: datetime) -> tuple[Change, ...]:
-    """End an execution whose image nobody knows."""
+def image_missing(
+    world: World, execution: ResourceName, why: ImageFailure, now: datetime
+) -> tuple[Change, ...]:
+    """End an execution whose image cannot be had."""
     found = _running(world, execution)
     if found is None:
         return ()
-    message = image_missing_message(read_execution(found).image)
-    missing = condition("ContainerReady", "False", now, IMAGE_MISSING, message)
+    missing = condition("ContainerReady", "False", now, why.reason, why.message)
     return _completed(
         world,
         replace(found, body=_with_news(found.body, (missing,))),
-        condition("Completed", "False", now, IMAGE_MISSING, message),
+        condition("Completed", "False", now, why.reason, why.message),
         now,
     )
 

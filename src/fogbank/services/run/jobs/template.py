@@ -14,17 +14,11 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call
 from fogbank.services.labels import check_labels
-from fogbank.services.run.limits import check_limits
+from fogbank.services.run.containers import check_container, complete_resources, only_container
+from fogbank.services.run.limits import check_all_limits
 from fogbank.services.run.objects import bad_request, without_empty
-from fogbank.services.run.template import (
-    check_account,
-    check_container,
-    check_environment,
-    complete_probe,
-    complete_resources,
-    only_container,
-    probe_in,
-)
+from fogbank.services.run.probes import complete_probe, probe_in
+from fogbank.services.run.template import check_account, check_environment
 
 DEFAULT_RETRIES = 3
 DEFAULT_TIMEOUT = 600
@@ -94,11 +88,11 @@ def check_runnable(world: World, call: Call, job: ResourceName, template: Json) 
         check_environment(world, call, job, annotations, task)
         if annotations.get(NETWORK_INTERFACES):
             raise not_built(f"Direct VPC egress of Cloud Run jobs ({NETWORK_INTERFACES})")
-        container = only_container(task["containers"])
+        container = only_container(task["containers"], task.get("volumes", []))
         if "livenessProbe" in container:
             raise bad_request("spec.template.spec.containers[0].livenessProbe: a job has no liveness probe.")
-        check_container(container, RESERVED)
-        check_limits(container["resources"]["limits"], concurrency=1)
+        check_container(container, "spec.template.spec.containers[0]", RESERVED)
+        check_all_limits([container["resources"]["limits"]], concurrency=1)
     if spec.get("delayExecution"):
         raise not_built("delayed executions of Cloud Run (delayExecution)")
     _within("spec.template.spec.taskCount", spec["taskCount"], 1, MOST_TASKS)

@@ -10,7 +10,8 @@ from fogbank.frontend.ingress.exchange import RequestRecord
 from fogbank.frontend.ingress.forwarded_headers import TraceContext
 from fogbank.resources.log_entries import Search, nanoseconds
 from fogbank.resources.names import ResourceName
-from fogbank.resources.run import ContainerProbe, Readiness
+from fogbank.resources.run import Readiness
+from fogbank.resources.run_containers import ContainerProbe
 from fogbank.services.run.controller.log_entries import RunLog
 from fogbank.store.log_entries import LogEntries
 
@@ -74,7 +75,7 @@ async def test_a_line_is_of_its_stream_and_instance(written):
     ],
 )
 async def test_attempts_are_counted_by_the_period_of_the_probe(written, seconds, probe, words):
-    written.log.listens(AnyInstance(), probe, seconds)
+    written.log.listens(AnyInstance(), "", probe, seconds)
     name, times, port = words
     text = f'{name} probe succeeded after {times} for container "web-1" on port {port}.'
     assert (await written.entry())["textPayload"] == text

@@ -13,6 +13,7 @@ from tests.passes import Passes
 from tests.unit.services.run.jobs.job_calls import Jobs, job, named
 
 from fogbank.clock import Clock
+from fogbank.control.background import BackgroundTasks
 from fogbank.control.controller import Runtime
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
@@ -23,6 +24,7 @@ from fogbank.planning.plan import Action
 from fogbank.resources.decisions import Decision
 from fogbank.resources.world import Delete, Put, Resource
 from fogbank.services import run
+from fogbank.services.run.controller.addresses import Addresses
 from fogbank.services.run.controller.places import Places
 from fogbank.services.run.controller.tasks import Attempt, Tasks
 from fogbank.store.journal import Journal
@@ -54,7 +56,8 @@ class Region:
         runtime = Runtime(
             self.store, self.loop, Machine(), self.clock, logbook, self._resolve, NO_DATA  # type: ignore[arg-type]
         )  # fmt: skip
-        self.tasks = Tasks("run.jobs", runtime, Places(places))
+        addresses = Addresses(runtime, BackgroundTasks("addresses"))
+        self.tasks = Tasks("run.jobs", runtime, Places(places), addresses)
 
     def _resolve(self, reference: str, _project: str) -> str:
         if reference.endswith("missing"):

@@ -7,7 +7,15 @@ from tests.cloud_calls import ME, PLACE, PROJECT, REGION
 from tests.unit.services.run.jobs.job_calls import DIGEST, IMAGE, NAMESPACE, V1, V2, Jobs, job, named, path
 
 from fogbank.resources.projects import compute_account, project_number
-from fogbank.services.run.jobs.convergence import abandoned, image_missing, image_unknown, stopped
+from fogbank.services.run.jobs.convergence import (
+    ImageFailure,
+    abandoned,
+    image_missing,
+    image_unknown,
+    stopped,
+)
+
+MISSING = ImageFailure("ContainerMissing", f"Image '{IMAGE}' not found.")
 
 
 @pytest.fixture
@@ -35,7 +43,7 @@ def test_a_job_is_not_ready_before_its_image_was_found_and_fails_when_nobody_kno
     made = jobs.create()
     assert made["status"]["conditions"][0]["status"] == "Unknown"
     name = next(jobs.world.all("run.jobs")).name
-    jobs.make(image_unknown(jobs.world, name, 1, jobs.now))
+    jobs.make(image_unknown(jobs.world, name, 1, MISSING, jobs.now))
     ready = jobs.get()["status"]["conditions"][0]
     assert (ready["status"], ready["reason"]) == ("False", "ContainerMissing")
     assert ready["message"] == f"Image '{IMAGE}' not found."
@@ -44,7 +52,7 @@ def test_a_job_is_not_ready_before_its_image_was_found_and_fails_when_nobody_kno
 def test_what_is_known_of_an_older_image_does_not_decide_about_a_job(jobs):
     jobs.replace(job(container={"image": "us-docker.pkg.dev/p/r/other"}))
     name = next(jobs.world.all("run.jobs")).name
-    assert image_unknown(jobs.world, name, 1, jobs.now) == ()
+    assert image_unknown(jobs.world, name, 1, MISSING, jobs.now) == ()
     jobs.image_found()
     assert jobs.get()["status"]["conditions"][0]["status"] == "True"
 
@@ -186,7 +194,7 @@ def test_the_operation_of_a_run_ends_with_the_execution(jobs):
     ended = jobs.world.operations[good.name.path]
     assert (ended.error, ended.response["succeededCount"]) == (None, 1)
     bad = jobs.v2("run", {}, name=f"{PLACE}/jobs/sync")
-    jobs.make(image_missing(jobs.world, bad.target, jobs.now))
+    jobs.make(image_missing(jobs.world, bad.target, MISSING, jobs.now))
     error = jobs.world.operations[bad.name.path].error
     assert (error.code, error.message) == ("INTERNAL", f"Image '{IMAGE}' not found.")
 

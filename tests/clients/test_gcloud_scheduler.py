@@ -1,0 +1,124 @@
+"""Cloud Scheduler with the real gcloud: the life of a job, and article 003's synchronisation.
+
+In the article Cloud Scheduler calls a private Cloud Run service, which fetches from a partner that admits one
+address: by Direct VPC egress through Cloud NAT. The partner's own record is the judge.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from tests.loaded_gcloud import LoadedGcloud, LoadedRegion, load_gcloud
+
+from fogbank.testing import RunningRegion
+
+pytestmark = [pytest.mark.slow(25), pytest.mark.netns]
+
+AN1 = "asia-northeast1"
+IN, AT = f"--region={AN1}", f"--location={AN1}"
+JOBS = ("scheduler", "jobs")
+PARTNER = "data.partner.example"
+ACCOUNT = "syncer@demo.iam.gserviceaccount.com"
+
+
+@pytest.fixture(scope="module")
+def gcloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedGcloud]:
+    with load_gcloud(tmp_path_factory.mktemp("gcloud")) as loaded:
+        yield loaded
+
+
+@pytest.fixture
+def region(new_region: Callable[..., RunningRegion], gcloud: LoadedGcloud) -> LoadedRegion:
+    """Start a region of its own: its clock is advanced."""
+    plain = new_region("--ephemeral")
+    return LoadedRegion(plain.name, plain.home, plain.environment, gcloud)
+
+
+def described(region: RunningRegion, job: str) -> Any:
+    return region.gcloud_json(*JOBS, "describe", job, AT)
+
+
+def attempted(region: RunningRegion, job: str) -> Any:
+    """Run a job now; give it as it is after the attempt."""
+    before = described(region, job).get("lastAttemptTime")
+    region.gcloud(*JOBS, "run", job, AT)
+    deadline = time.monotonic() + 20
+    while (shown := described(region, job)).get("lastAttemptTime") == before:
+        assert time.monotonic() < deadline, shown
+    return shown
+
+
+def test_the_life_of_a_job(region: LoadedRegion) -> None:
+    region.gcloud(*JOBS, "create", "http", "fam", AT, "--schedule=*/10 * * * *", "--uri=http://ifconfig.me/",
+                  "--http-method=GET", "--headers=X-Team=a", "--time-zone=Asia/Tokyo")  # fmt: skip
+    assert attempted(region, "fam")["status"] == {}
+    (seen,) = region.site_access_log("ifconfig.me")
+    assert (seen["method"], seen["path"], seen["sourceIp"]) == ("GET", "/", "192.0.2.1")
+    changed = region.gcloud_json(*JOBS, "update", "http", "fam", AT, "--uri=http://nobody.example/",
+                                 "--max-retry-attempts=1", "--description=d")  # fmt: skip
+    assert (changed["httpTarget"]["uri"], changed["description"]) == ("http://nobody.example/", "d")
+    assert changed["httpTarget"]["headers"]["X-Team"] == "a"
+    assert attempted(region, "fam")["status"] == {"code": 14}
+    region.gcloud(*JOBS, "pause", "fam", AT)
+    region.fogbank("clock", "advance", "1h")
+    listed = region.gcloud_json(*JOBS, "list", AT)
+    assert [each["state"] for each in listed] == ["PAUSED"]
+    assert "code 14" in region.fogbank("logs", "scheduler/fam")
+    region.gcloud(*JOBS, "resume", "fam", AT)
+    assert described(region, "fam")["state"] == "ENABLED"
+    region.gcloud(*JOBS, "delete", "fam", AT, "--quiet")
+    assert "Job not found." in region.gcloud(*JOBS, "describe", "fam", AT, check=False).stderr
+
+
+def test_article_003_a_schedule_calls_a_private_service_which_fetches_from_a_partner(
+    region: LoadedRegion,
+) -> None:
+    region.gcloud("compute", "networks", "create", "vpc", "--subnet-mode=custom")
+    region.gcloud(
+        "compute", "networks", "subnets", "create", "run", "--network=vpc", "--range=10.214.0.0/20", IN
+    )
+    region.gcloud("compute", "addresses", "create", "fixed", IN)
+    address = region.gcloud_json("compute", "addresses", "describe", "fixed", IN)["address"]
+    region.gcloud("compute", "routers", "create", "router", "--network=vpc", IN)
+    region.gcloud("compute", "routers", "nats", "create", "nat", "--router=router", IN,
+                  "--nat-external-ip-pool=fixed", "--nat-all-subnet-ip-ranges")  # fmt: skip
+    region.fogbank("internet", "add", PARTNER, "--allow", f"{address}/32")
+    shown = region.gcloud_json(
+        "run", "deploy", "sync", "--image=us-docker.pkg.dev/fogbank/samples/netcheck", IN,
+        "--ingress=internal", "--no-allow-unauthenticated", "--network=vpc", "--subnet=run",
+        "--vpc-egress=all-traffic",
+    )  # fmt: skip
+    url = shown["status"]["url"]
+    region.gcloud("iam", "service-accounts", "create", "syncer")
+    target = (f"--uri={url}/egress?url=http://{PARTNER}/data", "--http-method=GET", AT)
+    token = (f"--oidc-service-account-email={ACCOUNT}", f"--oidc-token-audience={url}")
+    region.gcloud(*JOBS, "create", "http", "sync", "--schedule=0 * * * *", *target, *token)
+    assert attempted(region, "sync")["status"] == {"code": 7}, "its account may not invoke the service yet"
+    region.gcloud("run", "services", "add-iam-policy-binding", "sync", IN, "--role=roles/run.invoker",
+                  f"--member=serviceAccount:{ACCOUNT}")  # fmt: skip
+    region.gcloud(*JOBS, "create", "http", "bare", "--schedule=0 0 1 1 *", *target)
+    assert attempted(region, "bare")["status"] == {"code": 7}, "without a token"
+    assert region.site_access_log(PARTNER) == []
+    region.fogbank("clock", "advance", "1h")
+    deadline = time.monotonic() + 40
+    while not (seen := region.site_access_log(PARTNER)):
+        assert time.monotonic() < deadline, described(region, "sync")
+    assert {each["sourceIp"] for each in seen} == {address}
+    assert {each["status"] for each in seen} == {200}
+    body = json.loads(region.curl("-o", "/dev/null", "-w", '{"status": %{http_code}}', f"{url}/egress"))
+    assert body["status"] == 404, "the service is internal"
+
+
+def test_a_schedule_runs_a_job_by_an_access_token(region: LoadedRegion) -> None:
+    region.gcloud("iam", "service-accounts", "create", "syncer")
+    region.gcloud("run", "jobs", "create", "nightly", "--image=us-docker.pkg.dev/cloudrun/container/job", IN)
+    region.gcloud("run", "jobs", "add-iam-policy-binding", "nightly", IN, "--role=roles/run.invoker",
+                  f"--member=serviceAccount:{ACCOUNT}")  # fmt: skip
+    uri = f"https://{AN1}-run.googleapis.com/apis/run.googleapis.com/v1/namespaces/demo/jobs/nightly:run"
+    region.gcloud(*JOBS, "create", "http", "nightly", AT, "--schedule=0 3 * * *", f"--uri={uri}",
+                  "--http-method=POST", f"--oauth-service-account-email={ACCOUNT}")  # fmt: skip
+    assert attempted(region, "nightly")["status"] == {}
+    (execution,) = region.gcloud_json("run", "jobs", "executions", "list", "--job=nightly", IN)
+    assert execution["metadata"]["annotations"]["run.googleapis.com/creator"] == ACCOUNT
