@@ -79,7 +79,7 @@ def test_both_egress_modes_and_the_way_back(direct: LoadedRegion) -> None:
     reserved = direct.gcloud(
         "compute", "addresses", "describe", "origin", f"--region={AN3}", "--format=value(address)"
     ).stdout.strip()
-    assert blocks(direct) == ["10.8.0.16/28"]
+    assert "10.8.0.16/28" in blocks(direct)
     answer = egress(direct, url)
     assert (answer["body"], answer["localAddress"].split(":")[0]) == (reserved, "10.8.0.16")
     shown = direct.fogbank("trace", "run/web", "http://ifconfig.me", "--probe")
@@ -215,34 +215,46 @@ def test_a_subnet_without_blocks_deploys_and_then_fails(direct: LoadedRegion) ->
     assert EXHAUSTED in logged
 
 
+def subnet(region: LoadedRegion, name: str, cidr: str) -> None:
+    """Make a subnet for one test alone."""
+    region.gcloud(
+        "compute", "networks", "subnets", "create", name, "--network=vpc", f"--range={cidr}",
+        f"--region={AN3}",
+    )  # fmt: skip
+
+
+def delete_services(region: LoadedRegion, *names: str) -> None:
+    for name in names:
+        region.gcloud("run", "services", "delete", name, f"--region={AN3}", "--quiet")
+
+
 def test_what_serves_goes_on_when_the_subnet_is_exhausted(direct: LoadedRegion) -> None:
-    access = ("--network=vpc", "--subnet=direct", "--vpc-egress=all-traffic", "--concurrency=1")
+    subnet(direct, "crowded", "10.11.0.0/26")
+    access = ("--network=vpc", "--subnet=crowded", "--vpc-egress=all-traffic", "--concurrency=1")
     url = deploy(direct, "greedy", *access, "--min-instances=20", "--max-instances=20")
     assert egress(direct, url)["ok"]
-    (row,) = [each for each in status(direct)["subnetworks"] if each["subnetwork"].endswith("/direct")]
+    (row,) = [each for each in status(direct)["subnetworks"] if each["subnetwork"].endswith("/crowded")]
     assert (row["blocks"], row["freeBlocks"]) == (2, 0)
     assert row["instances"] <= 16
     why = [each["why"] for each in status(direct)["converging"] if "/greedy-" in each["resource"]]
     assert why
     assert why[0].startswith(EXHAUSTED)
-    words = deploy(direct, "late", "--network=vpc", "--subnet=direct", check=False)
+    words = deploy(direct, "late", "--network=vpc", "--subnet=crowded", check=False)
     assert EXHAUSTED in words
     assert egress(direct, url)["ok"]
+    delete_services(direct, "greedy", "late")
 
 
 def test_the_blocks_hold_the_subnet_for_an_hour_after_the_last_user(direct: LoadedRegion) -> None:
-    names = direct.gcloud("run", "services", "list", f"--region={AN3}", "--format=value(metadata.name)")
-    for name in names.stdout.split():
-        direct.gcloud("run", "services", "delete", name, f"--region={AN3}", "--quiet")
-    direct.gcloud(
-        "compute", "routers", "nats", "delete", "nat", "--router=router", f"--region={AN3}", "--quiet"
-    )
-    name = json.loads(
-        direct.gcloud("compute", "addresses", "list", "--filter=purpose=SERVERLESS", "--format=json").stdout
-    )[0]["name"]
+    subnet(direct, "held", "10.12.0.0/26")
+    deploy(direct, "holder", "--network=vpc", "--subnet=held")
+    delete_services(direct, "holder")
+    purpose = "--filter=purpose=SERVERLESS AND subnetwork~/held$"
+    listed = direct.gcloud("compute", "addresses", "list", purpose, "--format=value(name)")
+    name = listed.stdout.split()[0]
     refused = direct.gcloud("compute", "addresses", "delete", name, f"--region={AN3}", "--quiet", check=False)
     assert refused.returncode
-    delete = ("compute", "networks", "subnets", "delete", "direct", f"--region={AN3}", "--quiet")
+    delete = ("compute", "networks", "subnets", "delete", "held", f"--region={AN3}", "--quiet")
     refused = direct.gcloud(*delete, check=False)
     assert "is already being used by" in refused.stderr
     assert "/addresses/serverless-ipv4-" in refused.stderr
@@ -250,4 +262,4 @@ def test_the_blocks_hold_the_subnet_for_an_hour_after_the_last_user(direct: Load
     assert direct.gcloud(*delete, check=False).returncode
     direct.fogbank("clock", "advance", "2m")
     direct.gcloud(*delete)
-    assert blocks(direct) == []
+    assert name not in direct.gcloud("compute", "addresses", "list", "--format=value(name)").stdout

@@ -265,8 +265,8 @@ def test_a_service_whose_connector_goes_is_not_ready_keeps_its_traffic_and_recov
     assert set(cloud.conditions().values()) == {"True"}
 
 
-def test_only_a_probe_of_the_users_own_is_called_configured():
-    for container, own in ({}, False), ({"startupProbe": {"grpc": {}}}, True):
-        cloud = Run()
-        cloud.create(knative(container=container))
-        assert has_own_probe(read_revision(cloud.world.get(cloud.newest()))) is own
+@pytest.mark.parametrize(("container", "own"), [({}, False), ({"startupProbe": {"grpc": {}}}, True)])
+def test_only_a_probe_of_the_users_own_is_called_configured(container, own):
+    cloud = Run()
+    cloud.create(knative(container=container))
+    assert has_own_probe(read_revision(cloud.world.get(cloud.newest()))) is own
