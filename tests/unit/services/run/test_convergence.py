@@ -266,7 +266,8 @@ def test_a_service_whose_connector_goes_is_not_ready_keeps_its_traffic_and_recov
 
 
 def test_only_a_probe_of_the_users_own_is_called_configured():
-    for container, own in ({}, False), ({"startupProbe": {"grpc": {}}}, True):
+    cases: list[tuple[dict[str, object], bool]] = [({}, False), ({"startupProbe": {"grpc": {}}}, True)]
+    for container, own in cases:
         cloud = Run()
         cloud.create(knative(container=container))
         assert has_own_probe(read_revision(cloud.world.get(cloud.newest()))) is own
