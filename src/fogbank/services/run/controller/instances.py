@@ -130,6 +130,7 @@ class Instances:
                 self._update(service)
                 yield
             self._addresses.look()
+        self._addresses.retry()
         for revision in [name for name in self._by_revision if name not in self._serving]:
             self._retire_idle(revision)
             yield
