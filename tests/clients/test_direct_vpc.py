@@ -112,6 +112,26 @@ def test_an_egress_rule_stops_the_instances_with_its_tag_and_no_others(direct: L
     assert egress(direct, free)["ok"]
 
 
+def test_a_private_zone_and_internal_services_are_for_instances_in_the_network(direct: LoadedRegion) -> None:
+    access = ("--network=vpc", "--subnet=direct")
+    internal = deploy(direct, "inner", "--ingress=internal")
+    inside = deploy(direct, "inside", *access, "--vpc-egress=all-traffic")
+    partly = deploy(direct, "partly", *access)
+    assert egress(direct, inside, internal)["status"] == 200
+    assert egress(direct, partly, internal)["status"] == 404, "run.app is no private range"
+    direct.gcloud(
+        "dns", "managed-zones", "create", "corp", "--dns-name=corp.example.", "--description=",
+        "--visibility=private", "--networks=vpc",
+    )  # fmt: skip
+    direct.gcloud(
+        "dns", "record-sets", "create", "otel.corp.example.", "--zone=corp", "--type=CNAME", "--ttl=60",
+        "--rrdatas=ifconfig.me.",
+    )  # fmt: skip
+    assert egress(direct, partly, "http://otel.corp.example/")["ok"]
+    outside = deploy(direct, "outside")
+    assert not egress(direct, outside, "http://otel.corp.example/")["ok"]
+
+
 class Load(threading.Thread):
     """Has a service fetch a page again and again, one request after another, until told to stop."""
 
@@ -172,6 +192,19 @@ def test_a_service_under_load_moves_from_a_connector_and_back_and_no_request_fai
     assert {body["body"] for _, body in answers} == {reserved}
     ways = {body["localAddress"].rpartition(".")[0] for _, body in answers}
     assert ways == {"169.254.16", "10.8.0"}
+    update = ("run", "services", "update", "mover", f"--region={AN3}")
+    direct.gcloud(
+        *update,
+        "--clear-vpc-connector",
+        "--network=vpc",
+        "--subnet=direct",
+        "--vpc-egress=private-ranges-only",
+    )
+    assert egress(direct, url)["body"].startswith("198.51.100.")
+    assert "eth1" in direct.fogbank("trace", "run/mover", "http://10.10.0.9")
+    direct.gcloud(*update, "--clear-network", "--vpc-connector=con")
+    direct.gcloud(*update, "--vpc-egress=all-traffic")  # beside --clear-network gcloud takes it away again
+    assert egress(direct, url)["body"] == reserved
 
 
 def test_a_subnet_without_blocks_deploys_and_then_fails(direct: LoadedRegion) -> None:

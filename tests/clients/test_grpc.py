@@ -149,7 +149,7 @@ print(json.dumps({
     "denied": denied[0],
     "token": len(credentials.generate_access_token(name=own, scope=scope).access_token) > 20,
     "places": len(connectors.list_locations({"name": "projects/demo"}).locations) > 10,
-    "connectors": len(list(connectors.list_connectors(parent=PLACE))),
+    "connectors": all("/connectors/" in c.name for c in connectors.list_connectors(parent=PLACE)),
     "project": projects.get_project(name="projects/demo").project_id,
     "unbuilt": refusal(projects.undelete_project, name="projects/demo"),
     "stranger": refusal(secrets.get_secret, name="projects/somebody-elses/secrets/x"),
@@ -169,7 +169,7 @@ accounts.delete_service_account(name=account.name)
         "denied": "PermissionDenied",
         "token": True,
         "places": True,
-        "connectors": 0,
+        "connectors": True,
         "project": "demo",
     }
 
