@@ -376,11 +376,11 @@ def test_an_instance_in_an_allocated_range_is_reached_and_holds_its_connection(
         theirs = ("--service=servicenetworking.googleapis.com", "--network=run-vpc")
         region.gcloud(
             *("compute", "addresses", "create", "psa", "--global", "--purpose=VPC_PEERING"),
-            *("--addresses=10.64.0.0", "--prefix-length=16", "--network=run-vpc"),
+            *("--addresses=10.200.0.0", "--prefix-length=16", "--network=run-vpc"),
         )
         region.gcloud(*peerings, "connect", "--ranges=psa", *theirs)
         made = redis.create("psa", connectMode="PRIVATE_SERVICE_ACCESS")
-        assert made["reservedIpRange"] == "10.64.0.0/29"
+        assert made["reservedIpRange"] == "10.200.0.0/29"
         assert redis.ask("near", made["host"], "INCR counter") == 1
         refused = region.gcloud(*peerings, "delete", *theirs, "--quiet", check=False)
         assert "are still using this connection" in refused.stderr
