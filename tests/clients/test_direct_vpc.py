@@ -73,24 +73,38 @@ def status(region: LoadedRegion) -> dict[str, Any]:
     return found
 
 
+def subnet(region: LoadedRegion, name: str, cidr: str) -> None:
+    """Make a subnet for one test alone."""
+    region.gcloud(
+        "compute", "networks", "subnets", "create", name, "--network=vpc", f"--range={cidr}",
+        f"--region={AN3}",
+    )  # fmt: skip
+
+
+def delete_services(region: LoadedRegion, *names: str) -> None:
+    for name in names:
+        region.gcloud("run", "services", "delete", name, f"--region={AN3}", "--quiet")
+
+
 def test_both_egress_modes_and_the_way_back(direct: LoadedRegion) -> None:
-    access = ("--network=vpc", "--subnet=direct")
+    subnet(direct, "own", "10.13.0.0/26")
+    access = ("--network=vpc", "--subnet=own")
     url = deploy(direct, "web", *access, "--network-tags=web,db", "--vpc-egress=all-traffic")
     reserved = direct.gcloud(
         "compute", "addresses", "describe", "origin", f"--region={AN3}", "--format=value(address)"
     ).stdout.strip()
-    assert "10.8.0.16/28" in blocks(direct)
+    assert "10.13.0.16/28" in blocks(direct)
     answer = egress(direct, url)
-    assert (answer["body"], answer["localAddress"].split(":")[0]) == (reserved, "10.8.0.16")
+    assert (answer["body"], answer["localAddress"].split(":")[0]) == (reserved, "10.13.0.16")
     shown = direct.fogbank("trace", "run/web", "http://ifconfig.me", "--probe")
     assert "prediction and packet agree" in shown
     assert "shaped to 1000 Mbit/s" in shown
-    (row,) = status(direct)["subnetworks"]
+    (row,) = [each for each in status(direct)["subnetworks"] if each["subnetwork"].endswith("/own")]
     assert (row["instances"], row["blocks"], row["freeBlocks"]) == (1, 1, 1)
 
     direct.gcloud("run", "services", "update", "web", f"--region={AN3}", "--vpc-egress=private-ranges-only")
     assert egress(direct, url)["body"].startswith("198.51.100.")
-    shown = direct.fogbank("trace", "run/web", "http://10.8.0.60", "--probe")
+    shown = direct.fogbank("trace", "run/web", "http://10.13.0.60", "--probe")
     assert "prediction and packet agree" in shown
     assert "network vpc" in shown
 
@@ -213,19 +227,6 @@ def test_a_subnet_without_blocks_deploys_and_then_fails(direct: LoadedRegion) ->
     assert "/subnetworks/tiny" in words
     logged = direct.fogbank("logs", "run/small")
     assert EXHAUSTED in logged
-
-
-def subnet(region: LoadedRegion, name: str, cidr: str) -> None:
-    """Make a subnet for one test alone."""
-    region.gcloud(
-        "compute", "networks", "subnets", "create", name, "--network=vpc", f"--range={cidr}",
-        f"--region={AN3}",
-    )  # fmt: skip
-
-
-def delete_services(region: LoadedRegion, *names: str) -> None:
-    for name in names:
-        region.gcloud("run", "services", "delete", name, f"--region={AN3}", "--quiet")
 
 
 def test_what_serves_goes_on_when_the_subnet_is_exhausted(direct: LoadedRegion) -> None:
