@@ -10,14 +10,15 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 ARGS ?=
 NAME ?=
+PROTOS ?=
 
-.PHONY: help demo test quick check netns attack articles bench golden generate new-service docs pins wheel clean setup-run setup-test setup-bench
+.PHONY: help demo test quick check netns attack articles bench golden generate protos new-service docs pins wheel clean setup-run setup-test setup-bench
 
 help: ## show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup-run ## run article 000 and show, hop by hop, what the third party saw
-	@$(BIN)/fogbank demo
+demo: setup-run ## run an article and show that its claim holds: make demo ARTICLE=001
+	@$(BIN)/fogbank demo --article $(or $(ARTICLE),000)
 
 test: export HYPOTHESIS_PROFILE ?= ci
 test: setup-test check ## every check and every test
@@ -48,6 +49,10 @@ golden: setup-test ## rewrite the golden files from what the code says now; read
 
 generate: setup-test ## compile Google's discovery documents to the tables in the package
 	@$(BIN)/python tools/generate_discovery.py
+
+protos: setup-test ## compile Google's .proto files to the tables of gRPC: make protos PROTOS=FOLDER
+	@$(BIN)/python -m pip install --quiet --group protos
+	@$(BIN)/python tools/generate_protos.py "$(PROTOS)"
 
 new-service: setup-test ## begin an API: make new-service NAME=redis
 	@$(BIN)/python tools/new_service.py "$(NAME)"

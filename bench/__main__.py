@@ -6,8 +6,9 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from bench.compiling import COMPILE_AIMS, measure_compiling
 from bench.control_plane import CONTROL_AIMS, measure_control_plane
 from bench.paths import PATH_AIMS, SCALE_AIMS, measure_paths, measure_scales
 from bench.populated import POPULATED_AIMS, measure_populated
+from bench.registry import REGISTRY_AIMS, measure_registry
 from bench.starting import START_AIMS, measure_starting
 from bench.table import Aim, Row, render, render_json
 from fogbank.cli import needs
-from fogbank.testing import end_region, short_folder, start_region
+from fogbank.testing import RunningRegion, end_region, short_folder, start_region
 
 AIMS = (
     *PATH_AIMS,
@@ -30,14 +32,15 @@ AIMS = (
     *COMPILE_AIMS,
     *START_AIMS,
     *CONTROL_AIMS,
+    *REGISTRY_AIMS,
     *ARTICLE_AIMS,
 )
 
 FOOTNOTES = """\
 Subject and baseline are medians of interleaved rounds, the ratio is the median of the rounds' own ratios:
 subject to baseline, and for round trips baseline to subject. Connectors' rates are not held here.
-direct, nat: from an endpoint of the VPC; connector: from a Cloud Run instance. 500 instances: their networks
-only, no containers run in them. How it is measured: docs/reference/benchmarks.md."""
+direct, nat: from an endpoint of the VPC; connector, direct VPC: from a Cloud Run instance. 500 instances:
+their networks only, no containers run in them. How it is measured: docs/reference/benchmarks.md."""
 
 
 def main() -> int:
@@ -74,7 +77,8 @@ def _measure(wanted: Sequence[Aim]) -> Iterator[Row]:
     for aims, measure in (
         (PATH_AIMS, measure_paths),
         (SCALE_AIMS, measure_scales),
-        (API_AIMS, _in_region),
+        (API_AIMS, partial(_in_region, measure_api)),
+        (REGISTRY_AIMS, partial(_in_region, measure_registry)),
         (COMPILE_AIMS, measure_compiling),
         (POPULATED_AIMS, measure_populated),
         (START_AIMS, measure_starting),
@@ -94,10 +98,12 @@ def _measure(wanted: Sequence[Aim]) -> Iterator[Row]:
             yield from measure(mine)
 
 
-def _in_region(wanted: Sequence[Aim]) -> Iterator[Row]:
+def _in_region(
+    measure: Callable[[Sequence[Aim], RunningRegion], Iterator[Row]], wanted: Sequence[Aim]
+) -> Iterator[Row]:
     region = start_region(short_folder(), "--ephemeral")
     try:
-        yield from measure_api(wanted, region)
+        yield from measure(wanted, region)
     finally:
         end_region(region)
 

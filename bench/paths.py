@@ -19,12 +19,18 @@ MEASURES: Mapping[str, tuple[Measure, str]] = {
     "connections": (connections, "1/s"),
 }
 ROUNDS = 11
-PATHS = {"direct": 0.9, "nat": 0.85, "connector": 0.75, "connector+nat": 0.7}
+PATHS = {"direct": 0.9, "direct VPC": 0.9, "nat": 0.85, "connector": 0.75, "connector+nat": 0.7}
+PAIRS = {"direct VPC to connector": ("direct VPC", "connector", 1.0)}
+"""Paths against one another: the subject, the baseline, and the least ratio."""
 SCALES = {"500 instances": ("connector", "one"), "1000 firewall rules": ("direct", "one")}
 
 PATH_AIMS = tuple(
     Aim(f"{path}: {measure}", unit, ">=", bound, "bare veth pair")
     for path, bound in PATHS.items()
+    for measure, (_, unit) in MEASURES.items()
+) + tuple(
+    Aim(f"{pair}: {measure}", unit, ">=", bound, f"{baseline} path")
+    for pair, (_, baseline, bound) in PAIRS.items()
     for measure, (_, unit) in MEASURES.items()
 )
 SCALE_AIMS = tuple(
@@ -36,14 +42,16 @@ SCALE_AIMS = tuple(
 
 def measure_paths(wanted: Sequence[Aim]) -> Iterator[Row]:
     """Measure each wanted path in a private world."""
-    paths = [path for path in PATHS if any(aim.row.startswith(f"{path}: ") for aim in wanted)]
+    named = {aim.row.partition(": ")[0] for aim in wanted}
+    compared = {path for pair in named & PAIRS.keys() for path in PAIRS[pair][:2]}
+    paths = [path for path in PATHS if path in named | compared]
 
     def work() -> Figures:
         lab = Lab()
         ways = build(lab, Vpc("default", 0))["default"]
         return _rounds(lab, [BARE, *(ways[path] for path in paths)], wanted)
 
-    yield from _rows(wanted, in_private_world(work), lambda _: BARE.name)
+    yield from _rows(wanted, in_private_world(work), lambda path: PAIRS.get(path, (path, BARE.name))[1])
 
 
 def measure_scales(wanted: Sequence[Aim]) -> Iterator[Row]:
@@ -93,5 +101,6 @@ def _rounds(lab: Lab, ways: Sequence[Way], wanted: Sequence[Aim]) -> Figures:
 def _rows(wanted: Sequence[Aim], figures: Figures, baseline: Callable[[str], str]) -> Iterator[Row]:
     for aim in wanted:
         path, _, measure = aim.row.partition(": ")
-        pair = figures[aim.row], figures[f"{baseline(path)}: {measure}"]
+        subject = PAIRS[path][0] if path in PAIRS else path
+        pair = figures[f"{subject}: {measure}"], figures[f"{baseline(path)}: {measure}"]
         yield compare(aim, *pair, less_is_better=measure == "round trip")

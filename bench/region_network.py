@@ -1,10 +1,9 @@
 """The networks that paths are measured in: resources, lowered and built as in a region.
 
 A World holds a VPC with the preset firewall rules and those that connectors bring, two subnetworks with
-connectors, a gateway, a service with all its traffic to the VPC, and a partner on the internet. Two things
-differ from a region. Rates are not held (no Shaper). Cloud Run's instances are all that has an interface in a
-VPC so far, by way of a connector's machines: so the machines of one connector stand for ordinary endpoints
-with an interface in the VPC, and translate nothing themselves.
+connectors, a gateway, services with all their traffic to the VPC by a connector and by Direct VPC egress, and
+a partner on the internet. Two things differ from a region. Rates are not held (no Shaper). The machines of
+one connector stand for ordinary endpoints with an interface in the VPC, and translate nothing themselves.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from tests.worlds import (
     connector,
     connector_id,
     default_route,
+    direct,
     firewall,
     fleet,
     nat,
@@ -47,6 +47,7 @@ from fogbank.network.topology import (
     Topology,
     Workload,
 )
+from fogbank.resources.fleet import Fleet
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource
 
@@ -89,6 +90,7 @@ class Vpc:
             yield connector(subnet, cidr, of=self.name, subnet=subnet)
             if not self.rules:
                 yield from automatic_rules(subnet, cidr, of=self.name)
+        yield subnetwork(f"{self.name}-own", f"10.{128 + self.number}.3.0/26", of=self.name)
         yield from self._firewall()
         for part, subnet in enumerate((near, serverless)):
             ip = f"{subnet}-ip"
@@ -118,22 +120,37 @@ class Vpc:
             )
 
     def revisions(self) -> list[Resource]:
-        """List its instances' revisions: one each, so that a fleet is easy to make."""
+        """List its instances' revisions: one each, so that a fleet is easy to make; the last is direct."""
         path = connector_id(f"{self.name}-run").path
+        interface = {"network": self.name, "subnetwork": f"{self.name}-own"}
         return [
-            revision(f"{self.name}-{n:05}", path, "all-traffic", service=self.name)
-            for n in range(self.instances)
+            *(
+                revision(f"{self.name}-{n:05}", path, "all-traffic", service=self.name)
+                for n in range(self.instances)
+            ),
+            revision(f"{self.name}-direct", egress="all-traffic", interface=interface),
         ]
+
+    def with_addresses(self, made: Fleet) -> Fleet:
+        """Give the instance with Direct VPC egress its address."""
+        plugged = {
+            each.id: direct(each, f"10.{128 + self.number}.3.16", self.name)
+            for each in made.instances.values()
+            if each.owner.id == f"{self.name}-direct"
+        }
+        return Fleet({**made.instances, **plugged})
 
     def ways(self, index: int) -> dict[str, Way]:
         """Return the paths; its first instance is number ``index`` of the fleet."""
         near, far = self._machine("near"), self._machine("far")
         inside = f"10.{128 + self.number}.1.2"
         instance = instance_netns(f"{self.name}-00000-{index:04x}")
+        own = instance_netns(f"{self.name}-direct-{index + self.instances:04x}")
         partner = site_netns(PARTNER)
         return {
             "direct": Way("direct", near, far, inside),
             "nat": Way("nat", near, partner, PARTNER_IP),
+            "direct VPC": Way("direct VPC", own, far, inside),
             "connector": Way("connector", instance, far, inside),
             "connector+nat": Way("connector+nat", instance, partner, PARTNER_IP),
         }
@@ -156,13 +173,16 @@ def build(lab: Lab, *vpcs: Vpc) -> dict[str, dict[str, Way]]:
     revisions = [each for vpc in vpcs for each in vpc.revisions()]
     resources = [each for vpc in vpcs for each in vpc.resources()]
     made = world(*resources, *revisions, site(PARTNER, PARTNER_IP))
-    lowered = lower(made, fleet(*revisions), Topology()).topology
+    instances = fleet(*revisions)
+    for vpc in vpcs:
+        instances = vpc.with_addresses(instances)
+    lowered = lower(made, instances, Topology()).topology
     keep = _kept({netns for vpc in vpcs for netns in vpc.stand_ins()})
     lab.build(*filter(keep, lowered), *bare_pair())
     ways, index = {}, 2
     for vpc in vpcs:
         ways[vpc.name] = vpc.ways(index)
-        index += vpc.instances
+        index += vpc.instances + 1
     return ways
 
 

@@ -21,15 +21,19 @@ class Container:
     """A server on the loopback that answers each connection with ``script`` and keeps what it was sent."""
 
     port: int
+    reader: asyncio.StreamReader
 
     def __init__(self, script):
         self.script, self.seen, self.leases, self.serving = script, [], 0, set()
+        self.instance = "web-00001-abc-0a0b0c0d"
 
     @asynccontextmanager
-    async def lease(self, name):
+    async def lease(self, revision, session=None):
         self.leases += 1
+        if session is not None:
+            session.instance = self.instance
         if self.script is None:
-            raise NoInstanceError(name.path)
+            raise NoInstanceError(revision.path)
         try:
             yield NetnsName("fabric"), IPv4Address("127.0.0.1"), self.port
         finally:
@@ -55,6 +59,7 @@ class Container:
         )
         body = await reader.readexactly(int(length.partition(":")[2]))
         self.seen.append((head, body))
+        self.reader = reader
         await self.script(writer)
 
     @property

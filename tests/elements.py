@@ -14,6 +14,7 @@ from fogbank.network.topology import (
     Hop,
     Link,
     Listener,
+    Mount,
     NatTimeouts,
     NetnsName,
     NetworkNamespace,
@@ -26,6 +27,7 @@ from fogbank.network.topology import (
     SourceNat,
     StatefulFirewall,
     Traffic,
+    Volume,
     Workload,
 )
 
@@ -47,5 +49,6 @@ ELEMENTS: tuple[Element, ...] = (
     PortSecurity(ROUTER, NEAR.device, CLIENT_IP, "open", "open"),
     SourceNat(ROUTER, NEAR.device, IPv4Network("10.9.0.1"), OUTSIDE, PortRange(1024, 1087), NatTimeouts()),
     Listener(CLIENT, CLIENT_IP, 80, "tcp", "site"),
-    Workload("a", CLIENT, "sha256:0", 8080),
+    Volume("a.data", CLIENT, 1024 * 1024),
+    Workload("a", CLIENT, "sha256:0", 8080, mounts=(Mount("a.data", "/data"),)),
 )

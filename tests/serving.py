@@ -10,6 +10,8 @@ from itertools import count
 from fogbank.errors import ApiError
 from fogbank.frontend.api.application import ApiApplication
 from fogbank.frontend.api.invoke import Api
+from fogbank.frontend.grpc.application import GrpcApplication
+from fogbank.frontend.grpc.entry import WithGrpc
 from fogbank.frontend.http.connections import ALPN, Connections
 from fogbank.frontend.http.proxy import Proxy
 from fogbank.frontend.http.virtual_hosts import Hosts
@@ -129,7 +131,8 @@ class Region:
         )
         self.calls = api
         self.api = ApiApplication(api, FakeIdentity())
-        self.connections = Connections(Hosts({"api": self.api, "run": echo}))
+        with_grpc = WithGrpc(self.api, lambda: GrpcApplication(api, FakeIdentity()))
+        self.connections = Connections(Hosts({"api": with_grpc, "run": echo}))
         self.proxy = Proxy(self.connections, lambda host: self.authority.tls_context(host, ALPN))
 
     async def ensure_project(self, project):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = "# The exact versions that a checkout is tested with. Made by `make pins`; do not edit.\n"
-GROUPS = ("test", "lint", "generate", "bench")
+GROUPS = ("test", "lint", "generate", "protos", "bench")
 
 
 def main() -> None:

@@ -76,6 +76,21 @@ class Folders:
         return self.root / "operator.sock"
 
     @property
+    def docker_socket(self) -> Path:
+        """The socket of the region's own docker engine."""
+        return self.root / "docker.sock"
+
+    @property
+    def docker_config(self) -> Path:
+        """The configuration folder of docker's client; `gcloud auth configure-docker` writes there."""
+        return self.root / "docker-config"
+
+    @property
+    def docker_data(self) -> Path:
+        """What the region's own docker engine keeps."""
+        return self.root / "docker"
+
+    @property
     def running(self) -> Path:
         """Written when the region is ready: its settings, process id and port, as JSON."""
         return self.root / "running.json"

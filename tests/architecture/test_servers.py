@@ -17,7 +17,12 @@ SOURCE = ROOT / "src" / "fogbank"
 DEPENDENCIES = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
 ADAPTERS = {
     "uvicorn": ["frontend/http/connections.py", "frontend/http/http1.py"],
-    "h2": ["frontend/http/http2.py", "frontend/http/http2_streams.py"],
+    "h2": [
+        "control/grpc_health.py",
+        "frontend/http/http2.py",
+        "frontend/http/http2_streams.py",
+        "frontend/ingress/http2_upstream.py",
+    ],
 }
 
 

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
-pytestmark = [pytest.mark.slow(20), pytest.mark.netns]
+pytestmark = [pytest.mark.slow(40), pytest.mark.netns]
 
 
 def commands(page: Path) -> str:
@@ -51,6 +51,29 @@ def test_the_first_tutorial_works_as_written(reader):
     assert "prediction and packet agree" in done.stdout
     assert "timeout" in done.stdout.partition("Deleted")[2] or '"ok": false' in done.stdout
     assert "is down" in done.stdout
+
+
+def run_page(name: str, reader: dict[str, str]) -> str:
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail"],
+        input=commands(ROOT / "docs" / "tutorials" / name), env=reader, capture_output=True, text=True,
+        timeout=115, check=False, cwd=reader["XDG_STATE_HOME"],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_tutorial_about_redis_works_as_written(reader):
+    shown = run_page("001-redis-direct-vpc.md", reader)
+    assert re.findall(r"Visitor number: \d", shown) == ["Visitor number: 1", "Visitor number: 2"]
+    assert shown.count("prediction and packet agree") == 2
+    assert "serverless-ipv4-" in shown
+
+
+def test_the_tutorial_about_moving_works_as_written(reader):
+    shown = run_page("003-move-without-downtime.md", reader)
+    assert "\n100\n" in shown
+    assert "prediction and packet agree" in shown
 
 
 def test_the_page_about_users_works_as_written(reader):

@@ -6,9 +6,11 @@ import pytest
 from tests.attacks import (  # noqa: F401 - each adds its rows
     dns,
     exhaustion,
+    grpc,
     http1,
     http2,
     local,
+    registry,
     roles,
     tls,
     tokens,

@@ -200,6 +200,11 @@ async def tunnel(region, host="compute.googleapis.com:443"):
     return (await reader.readuntil(b"\r\n\r\n")).decode(), reader, writer
 
 
+PARENT = b"projects/demo/locations/asia-northeast3"
+CONNECTORS = bytes((0, 0, 0, 0, len(PARENT) + 2, 0x0A, len(PARENT))) + PARENT
+"""A frame of gRPC with a ListConnectorsRequest."""
+
+
 async def second(region, headers, body):
     """Call over HTTP/2; gives the answer's headers and content."""
     _, reader, writer = await tunnel(region)
@@ -211,11 +216,12 @@ async def second(region, headers, body):
     connection.send_headers(1, list((first | headers).items()))
     connection.send_data(1, body, end_stream=True)
     writer.write(connection.data_to_send())
-    answered, content, ended = {}, b"", False
+    answered: dict[bytes, bytes] = {}
+    content, ended = b"", False
     while not ended:
         for event in connection.receive_data(await reader.read(65536)):
-            if isinstance(event, h2.events.ResponseReceived):
-                answered = dict(event.headers)
+            if isinstance(event, (h2.events.ResponseReceived, h2.events.TrailersReceived)):
+                answered |= dict(event.headers)
             elif isinstance(event, h2.events.DataReceived):
                 content += event.data
             ended = ended or isinstance(event, h2.events.StreamEnded)
@@ -232,11 +238,21 @@ async def test_a_client_that_offers_only_http_2_gets_it(region):
     assert json.loads(content)["kind"] == "compute#operation"
 
 
-async def test_a_grpc_call_is_refused_as_grpc_refuses(region):
-    headers = {":path": "/google.cloud.redis.v1.CloudRedis/ListInstances", "content-type": "application/grpc"}
-    answered, content = await second(region, headers, b"\0\0\0\0\0")
-    assert (answered[b":status"], answered[b"grpc-status"], content) == (b"200", b"12", b"")
-    assert b"does not speak gRPC yet" in answered[b"grpc-message"]
+@pytest.mark.parametrize(
+    ("path", "authorization", "body", "status"),
+    [
+        ("google.cloud.vpcaccess.v1.VpcAccessService/ListConnectors", TOKEN, CONNECTORS, b"0"),
+        ("google.cloud.vpcaccess.v1.VpcAccessService/ListConnectors", "Bearer no", CONNECTORS, b"16"),
+        ("google.cloud.vpcaccess.v1.VpcAccessService/ListConnectors", TOKEN, b"\0\0\0\0\0", b"3"),
+        ("google.cloud.vpcaccess.v1.VpcAccessService/DeleteConnector", TOKEN, CONNECTORS, b"3"),
+        ("google.cloud.nothing.v1.Nothing/Do", TOKEN, b"", b"12"),
+    ],
+)
+async def test_a_call_of_grpc_ends_with_a_status(region, path, authorization, body, status):
+    headers = {":authority": "vpcaccess.googleapis.com", ":path": f"/{path}", "authorization": authorization}
+    answered, content = await second(region, headers | {"content-type": "application/grpc"}, body)
+    assert (answered[b":status"], answered[b"grpc-status"]) == (b"200", status)
+    assert content == (b"\0\0\0\0\0" if status == b"0" else b"")
 
 
 async def test_a_client_that_offers_both_gets_http_1(region):

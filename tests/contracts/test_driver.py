@@ -34,6 +34,7 @@ from fogbank.network.topology import (
     StatefulFirewall,
     Topology,
     Traffic,
+    Volume,
     Workload,
     namespaces_of,
 )
@@ -282,7 +283,7 @@ def counters_are_of_every_link_that_ends_there(driver: Driver) -> None:
 
 
 def every_kind_is_built_and_taken_down(driver: Driver) -> None:
-    elements = [element for element in ELEMENTS if not isinstance(element, Workload)]
+    elements = [element for element in ELEMENTS if not isinstance(element, Workload | Volume)]
     converge(driver, Topology.of(elements))
     for element in reversed(elements):
         outcomes = driver.apply([Remove(element)])

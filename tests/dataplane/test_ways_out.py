@@ -1,6 +1,7 @@
 """No known way leads out of a container: tests/attacks/ways_out.py holds them; here they are tried in one."""
 
 import ast
+import fcntl
 import json
 import os
 import platform
@@ -17,6 +18,8 @@ from fogbank.dataplane.linux.containers.user_namespace import FIRST_ID, UserName
 from fogbank.dataplane.linux.images.unpacked import UnpackedImages
 
 pytestmark = pytest.mark.netns
+
+ALL_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +125,28 @@ def test_files_are_limited_by_the_containers_memory_in_bytes_and_in_number(
         assert by_bytes[0] == by_number[0] == "ENOSPC"
         assert 6 <= by_bytes[1] <= 8
         assert 1000 <= by_number[1] <= 2048
+
+
+def test_a_warm_runtime_starts_every_container_from_one_sealed_copy_of_crun(
+    lab: Lab, tmp_path, images
+) -> None:
+    """So crun makes none of its own, and nobody in a container may write to what all are started from."""
+    with setup(tmp_path, images) as here:
+        here.containers.warm()
+        for name in ("a", "b"):
+            here.containers.start(
+                here.program("import time; print('here', flush=True); time.sleep(60)", name)
+            )
+        until(lambda: len(here.lines()) == 2)
+        started = [
+            Path(f"/proc/{pid}/exe")
+            for task in Path("/proc/self/task").iterdir()
+            for pid in (task / "children").read_text().split()
+        ]
+        assert len(started) == 2
+        assert len({(each.stat().st_dev, each.stat().st_ino) for each in started}) == 1
+        with started[0].open("rb") as program:
+            assert fcntl.fcntl(program, fcntl.F_GET_SEALS) == ALL_SEALS
 
 
 def test_a_fork_bomb_stays_inside(lab: Lab, tmp_path, images, monkeypatch) -> None:

@@ -6,13 +6,14 @@ nobody has asked for in a while.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
 from fogbank.app.registry import services
 from fogbank.control.controller import ImageDenied
-from fogbank.dataplane.linux.images.store import ImageMissing, ImageStore
+from fogbank.dataplane.linux.images.archive import load_archive
+from fogbank.dataplane.linux.images.store import BadContent, ImageMissing, ImageStore
 from fogbank.frontend.iam.identity import Identity
 from fogbank.frontend.registry.application import RegistryApplication
 from fogbank.frontend.registry.exchange import Registry
@@ -46,7 +47,7 @@ class ImageSources:
 
     def __init__(self, world: Callable[[], World], access: Access, loaded: ImageStore, folder: Path) -> None:
         self._world, self._access, self._loaded = world, access, loaded
-        self._blobs = BlobStore(folder)
+        self._folder, self._blobs = folder, BlobStore(folder)
         self._blobs.sweep_uploads()
 
     def serve(
@@ -85,6 +86,18 @@ class ImageSources:
             if found is not None and not found.allowed:
                 raise ImageDenied(f"{agent} may not read {reference}") from None
             raise
+
+    def load(self, name: str) -> Mapping[str, str]:
+        """Load an archive that lies among the uploads; it is gone afterwards. DriverError when it is none."""
+        if "/" in name:
+            raise BadContent(f"{name!r} is not the name of an upload")
+        archive = self._folder / "uploads" / name
+        try:
+            return load_archive(archive, self._loaded)
+        except FileNotFoundError as error:
+            raise BadContent(f"{archive} is not there") from error
+        finally:
+            archive.unlink(missing_ok=True)
 
     async def collect_soon(self) -> None:
         """Collect in a thread."""

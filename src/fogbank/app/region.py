@@ -16,10 +16,11 @@ import sys
 import time
 from collections.abc import Awaitable, Mapping
 from ipaddress import IPv4Address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
+from fogbank.app.docker import DockerSocket
 from fogbank.app.features import features
 from fogbank.app.google_requests import GoogleRequests
 from fogbank.app.images import COLLECT_SECONDS, ImageSources
@@ -43,8 +44,10 @@ from fogbank.control.periodic import every
 from fogbank.dataplane.driver import Drifted, Event, WorkloadExited, WorkloadWrote
 from fogbank.dataplane.linux.containers.runtime import CrunRuntime
 from fogbank.dataplane.linux.data_folders import DataFolders
+from fogbank.dataplane.linux.docker_engine import DOCKER_ENGINE, DockerEngine
 from fogbank.dataplane.linux.driver import LinuxDriver
 from fogbank.dataplane.linux.images.builtin import open_store
+from fogbank.dataplane.linux.images.debian_roots import DebianRoots
 from fogbank.dataplane.linux.memory import LOOK_SECONDS, Trimmer
 from fogbank.dataplane.linux.net.capture import probe
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
@@ -52,12 +55,13 @@ from fogbank.dataplane.linux.world import CONTAINERS, Entered
 from fogbank.frontend.api.application import ApiApplication
 from fogbank.frontend.api.invoke import Api
 from fogbank.frontend.client_environment import environment
+from fogbank.frontend.grpc.entry import WithGrpc
 from fogbank.frontend.http.asgi import Receive, Scope, Send
 from fogbank.frontend.http.connections import ALPN, Connections
 from fogbank.frontend.http.proxy import Proxy
 from fogbank.frontend.http.virtual_hosts import Hosts
 from fogbank.frontend.iam.accounts import WorldDirectory, operator_account
-from fogbank.frontend.iam.iamcredentials import iamcredentials_application
+from fogbank.frontend.iam.iamcredentials import IamCredentials, iamcredentials_application
 from fogbank.frontend.iam.identity import open_identity
 from fogbank.frontend.iam.oauth import oauth_application
 from fogbank.frontend.ingress.application import VPC_PROJECT, Ingress
@@ -92,6 +96,9 @@ from fogbank.settings import Folders, Settings, cache_home
 from fogbank.store.journal import Journal
 from fogbank.store.log_entries import LogEntries
 from fogbank.store.store import Store
+
+if TYPE_CHECKING:
+    from fogbank.frontend.grpc.application import GrpcApplication
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +146,7 @@ class Region:
         self._spawn(http_server(self.operator_api)(None, self._entered.operator))
         self._ready = True
         self._tell_ready()
+        self.docker.open()
         log.info("ready: %d elements", len(self.loop.observed))
         self._spawn(self._warm())
         await self._ended.wait()
@@ -194,6 +202,18 @@ class Region:
         )
         self.registry, images = open_store(places.registry, cache_home())
         self.images = ImageSources(lambda: self.store.world, self.access, self.registry, places.registry)
+        self.docker = DockerSocket(
+            DockerEngine(
+                DOCKER_ENGINE,
+                places.docker_data,
+                places.bundle,
+                roots=DebianRoots(cache_home() / "debian"),
+                store=self.registry,
+                images=images,
+            ),
+            places,
+            lambda: self.proxy,
+        )
         self.namespaces = NetworkNamespaces()
         self.data = DataFolders(places.data, CONTAINERS / "data")
         self.containers = CrunRuntime(
@@ -231,12 +251,12 @@ class Region:
             self.images.resolve,
             self.data,
             self.log_entries,
+            self.access,
             self.google_requests.send,
         )
         self._backends = {each.service.name: each.backend(runtime) for each in manifests() if each.backend}
         self.controllers = tuple(each.controller(runtime) for each in manifests() if each.controller)
         self.run_controller = next(each for each in self.controllers if isinstance(each, RunController))
-        self.run_log = self.run_controller.log
 
     def _make_front_end(self) -> None:
         self.api = Api(
@@ -266,14 +286,20 @@ class Region:
         self.registry_server = self.images.serve(self.store, self.identity, self._clock.now, _new_id)
         self.hosts = Hosts(
             {
-                "api": ApiApplication(self.api, self.identity),
+                "api": WithGrpc(ApiApplication(self.api, self.identity), self._make_grpc),
                 "accounts": oauth_application(self.identity),
-                "iamcredentials": iamcredentials_application(self.identity),
+                "iamcredentials": WithGrpc(iamcredentials_application(self.identity), self._make_grpc),
                 "run": self.ingress,
                 "registry": self.registry_server,
             }
         )
         self.proxy = Proxy(Connections(self.hosts), lambda host: self.authority.tls_context(host, ALPN))
+
+    def _make_grpc(self) -> "GrpcApplication":
+        from fogbank.frontend.grpc.application import GrpcApplication  # not every client speaks it
+
+        credentials = IamCredentials(self.identity)
+        return GrpcApplication(self.api, self.identity, {"iamcredentials": credentials.call})
 
     async def _serve_google(self, listener: Listener, opened: socket.socket) -> None:
         """Serve requests from inside the world to hosts of Google's: services and APIs."""
@@ -309,13 +335,20 @@ class Region:
             PathsApi(loop, tracer, self.driver.drops),
             ClockApi(store, self._clock, controllers, self.driver.advance_conntrack_timeouts, _new_id),
             PlanApi(loop),
-            ClientsApi(self._environment, self.identity.user_document, self.registry.images, self.end),
+            ClientsApi(
+                self._environment,
+                self.identity.user_document,
+                self.registry.images,
+                self.images.load,
+                self.end,
+            ),
         )
         self.operator_api = OperatorApi(route for topic in topics for route in topic.routes())
 
     def _environment(self) -> Mapping[str, str | None]:
         settings = self._settings
-        return environment(self._places, settings.port, settings.project, settings.region)
+        found = environment(self._places, settings.port, settings.project, settings.region)
+        return {**found, **self.docker.environment()}
 
     async def _warm(self) -> None:
         """Make what first requests would wait for, now that nobody waits; they try again what fails."""
@@ -335,6 +368,7 @@ class Region:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.docker.close()
         await self.proxy.close()
         await self.ingress.close()
         await self.google_requests.close()
@@ -376,7 +410,7 @@ class Region:
                     )
 
     def _note_request(self, record: RequestRecord) -> None:
-        self.run_log.request(record)
+        self.run_controller.served(record)
         text = f"{record.method} {record.url} {record.status} {record.latency:.3f}s"
         self.logbook.append(
             f"run/{record.service.id}",

@@ -6,12 +6,12 @@ that succeeds early is what everybody waits for. The verdict is the same.
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from ipaddress import IPv4Address
 
 from fogbank.errors import DriverError
 from fogbank.network.topology import NetnsName
-from fogbank.resources.run import ContainerProbe
+from fogbank.resources.run_containers import ContainerProbe
 
 OpenSocket = Callable[[NetnsName, socket.SocketKind], socket.socket]
 
@@ -58,6 +58,30 @@ async def fails(
         failures = 0 if await _attempt(probe, netns, address, open_socket) else failures + 1
 
 
+async def follow(
+    probe: ContainerProbe,
+    netns: NetnsName,
+    address: IPv4Address,
+    open_socket: OpenSocket,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AsyncIterator[bool]:
+    """Say again and again whether a container passes ``probe``: at first, and whenever that changes.
+
+    One success is enough to pass; it fails when it has failed as often in a row as it may.
+    """
+    await sleep(probe.initial_delay)
+    said: bool | None = None
+    failures = 0
+    while True:
+        passed = await _attempt(probe, netns, address, open_socket)
+        failures = 0 if passed else failures + 1
+        verdict = True if passed else False if failures >= probe.failure_threshold else said
+        if verdict is not None and verdict is not said:
+            said = verdict
+            yield verdict
+        await sleep(probe.period)
+
+
 async def _attempt(
     probe: ContainerProbe, netns: NetnsName, address: IPv4Address, open_socket: OpenSocket
 ) -> bool:
@@ -66,7 +90,15 @@ async def _attempt(
             connection.setblocking(False)
             async with asyncio.timeout(max(probe.timeout, 1)):
                 await asyncio.get_running_loop().sock_connect(connection, (str(address), probe.port))
-                return probe.kind == "tcp" or await _answers(probe, connection, address)
+                match probe.kind:
+                    case "tcp":
+                        return True
+                    case "http":
+                        return await _answers(probe, connection, address)
+                    case "grpc":
+                        from fogbank.control.grpc_health import is_serving
+
+                        return await is_serving(connection, f"{address}:{probe.port}", probe.service)
     except (OSError, TimeoutError, DriverError):
         return False
 

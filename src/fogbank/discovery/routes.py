@@ -185,6 +185,14 @@ def apis_of(host: str) -> frozenset[str]:
     return frozenset(document.api for document in _candidates(parse_host(host)[0]))
 
 
+@cache
+def versions_of(host: str) -> tuple[str, ...]:
+    """Return the versions of the API that answers on ``host``: the newest first, betas last."""
+    own = parse_host(host)[0]
+    newest = sorted((d.version for d in documents().values() if d.host == own), reverse=True)
+    return tuple(sorted(newest, key=lambda version: not version.removeprefix("v").isdigit()))
+
+
 def find(host: str, verb: str, raw_path: str) -> Match | None:
     """Find the method that a request calls; None when Google has none.
 

@@ -63,6 +63,19 @@ def environment(folders: Folders, port: int, project: str, region: str) -> Envir
     }
 
 
+def docker_environment(folders: Folders) -> Environment:
+    """Compute the variables that lead docker's client to the region's own engine.
+
+    Its builder is the classic one: BuildKit's needs a network of its own.
+    """
+    return {
+        "DOCKER_HOST": f"unix://{folders.docker_socket}",
+        "DOCKER_BUILDKIT": "0",
+        "DOCKER_CONFIG": str(folders.docker_config),
+        "DOCKER_CONTEXT": None,
+    }
+
+
 def applied(variables: Environment, base: Mapping[str, str]) -> dict[str, str]:
     """Lay ``variables`` over the environment ``base``."""
     return {name: value for name, value in {**base, **variables}.items() if value is not None}

@@ -5,7 +5,7 @@ kind (where it lives, which devices it needs) is in :mod:`fogbank.network.kinds`
 names from :mod:`fogbank.network.topology`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Literal, NewType
 
@@ -280,11 +280,54 @@ class DataFolder:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeFile:
+    """A file of a volume: ``path`` below its root, permission bits, and a content that is never shown."""
+
+    path: str
+    mode: int
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A file system in memory for the workloads of ``netns``, with room for ``size_bytes``.
+
+    With ``files`` it has these and nothing else, and nobody can write; without, it begins empty. It goes with
+    the namespace.
+    """
+
+    name: str
+    netns: NetnsName
+    size_bytes: int
+    files: tuple[VolumeFile, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.key_of(self.name)
+
+    @staticmethod
+    def key_of(name: str) -> tuple[str, ...]:
+        """Return the key of the volume ``name``."""
+        return ("volume", name)
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """The ``volume`` (its name) appears at ``path`` of a container."""
+
+    volume: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """A container in ``netns``: ``image`` is a manifest digest in the region's store.
 
-    Empty ``command`` or ``arguments`` take the image's. ``port`` is where it should listen. ``data`` is
-    what of it is kept.
+    Empty ``command`` or ``arguments`` take the image's, and so does an empty ``folder``, the one to start in.
+    ``port`` is where it should listen. ``data`` is what of it is kept. ``secrets`` are variables of the
+    environment that are never shown. ``hosts`` are names that mean the container's own loopback.
+    ``memory_bytes`` are for its files; ``memory_limit`` for them and its processes together: one that uses
+    more is ended. None for no such limit.
     """
 
     name: str
@@ -295,8 +338,13 @@ class Workload:
     arguments: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     memory_bytes: int = 512 * 1024 * 1024
+    memory_limit: int | None = None
     cpu_millis: int = 1000
     data: tuple[DataFolder, ...] = ()
+    secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    mounts: tuple[Mount, ...] = ()
+    hosts: tuple[str, ...] = ()
+    folder: str = ""
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -315,6 +363,7 @@ Element = (
     | AddressSetMember
     | PortSecurity
     | Listener
+    | Volume
     | Workload
 )
 Key = tuple[str, ...]

@@ -28,6 +28,7 @@ from fogbank.network.elements import (
     Shaper,
     SourceNat,
     StatefulFirewall,
+    Volume,
     Workload,
 )
 
@@ -108,6 +109,10 @@ def _firewall_and_policies(element: PortSecurity) -> tuple[Key, ...]:
     return (StatefulFirewall(element.netns).key, *policies)
 
 
+def _volumes(workload: Workload) -> tuple[Key, ...]:
+    return tuple(Volume.key_of(each.volume) for each in workload.mounts)
+
+
 def _ports(kind: Kind[Any]) -> Callable[[Any], tuple[Port, ...]]:
     """Join what a kind makes and what it is configured on; plans ask for every element."""
     if kind.makes is _none:
@@ -136,7 +141,8 @@ _TABLE = (
     Kind(PortSecurity, "port-security", _netns, matches=_device, refers_to=_firewall_and_policies),
     Kind(SourceNat, "source-nat", _netns, matches=_device),
     Kind(Listener, "listener", _netns, local=lambda listener: (listener.address,)),
-    Kind(Workload, "workload", _netns),
+    Kind(Volume, "volume", _netns),
+    Kind(Workload, "workload", _netns, refers_to=_volumes),
 )
 
 KINDS: tuple[Kind[Any], ...] = _TABLE

@@ -24,6 +24,7 @@ from fogbank.network.elements import (
     Key,
     Link,
     Listener,
+    Mount,
     NatTimeouts,
     NetnsName,
     NetworkNamespace,
@@ -36,6 +37,8 @@ from fogbank.network.elements import (
     SourceNat,
     StatefulFirewall,
     Traffic,
+    Volume,
+    VolumeFile,
     Workload,
 )
 from fogbank.network.kinds import BUILD_ORDER, made_by, namespaces_of, ports_of
@@ -51,6 +54,7 @@ __all__ = [
     "Key",
     "Link",
     "Listener",
+    "Mount",
     "NatTimeouts",
     "NetnsName",
     "NetworkNamespace",
@@ -64,6 +68,8 @@ __all__ = [
     "StatefulFirewall",
     "Topology",
     "Traffic",
+    "Volume",
+    "VolumeFile",
     "Workload",
     "made_by",
     "namespaces_of",

@@ -23,6 +23,7 @@ from fogbank.network.topology import (
     SourceNat,
     StatefulFirewall,
     Topology,
+    Volume,
     Workload,
 )
 
@@ -99,3 +100,5 @@ def _place(found: dict[NetnsName, NodeView], element: Element) -> None:
             found[netns].listeners[element.address, element.port, element.protocol] = element
         case Workload(netns=netns):
             found[netns].workloads[element.port] = element
+        case Volume():
+            pass

@@ -19,6 +19,7 @@ from fogbank.network.topology import (
     Shaper,
     SourceNat,
     StatefulFirewall,
+    Volume,
     Workload,
 )
 from fogbank.planning.plan import Action, Create, Remove, Replace
@@ -75,6 +76,9 @@ def words(element: Element) -> str:
             return f"member {address} of {address_set} in {netns}"
         case Listener(netns, address, port, protocol, service):
             return f"listener {protocol} {address}:{port} in {netns}, for {service}"
+        case Volume(name, netns, size, files):
+            what = f"{len(files)} files" if files else f"room for {size / 2**20:g} MiB"
+            return f"volume {name} in {netns}, {what}"
         case Workload(name, netns, image, port):
             return f"container {name} in {netns}, image {image[:19]}, port {port}"
 
@@ -99,7 +103,7 @@ def _policy(policy: FirewallPolicy) -> str:
 def _plain(value: object) -> Any:
     """Turn an element into what JSON can say."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value) if field.repr}
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)

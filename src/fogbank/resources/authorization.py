@@ -56,23 +56,23 @@ UNRESTRICTED: Access = Unrestricted()
 class Compiled:
     """A policy turned around: the roles of each ``member``.
 
-    ``given`` has what was asked of it before and granted by Google's roles, which do not change.
+    ``answers`` has what was asked of it before, and what Google's roles said, which do not change.
     """
 
     roles: Mapping[str, frozenset[str]]
-    given: set[tuple[str | None, str]] = field(default_factory=set, compare=False)
+    answers: dict[tuple[str | None, str], bool] = field(default_factory=dict, compare=False)
 
     def gives(self, principal: str | None, permission: str) -> bool:
         """Return whether one of Google's roles gives ``permission``."""
         key = (principal, permission)
-        if key in self.given:
-            return True
-        if self.roles_of(principal).isdisjoint(roles_with(permission)):
-            return False
-        if len(self.given) >= _MOST_REMEMBERED:
-            self.given.clear()
-        self.given.add(key)
-        return True
+        known = self.answers.get(key)
+        if known is not None:
+            return known
+        if len(self.answers) >= _MOST_REMEMBERED:
+            self.answers.clear()
+        given = not self.roles_of(principal).isdisjoint(roles_with(permission))
+        self.answers[key] = given
+        return given
 
     def roles_of(self, principal: str | None) -> frozenset[str]:
         """Return the roles that ``principal`` has."""

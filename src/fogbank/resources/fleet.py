@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from fogbank.network.elements import DataFolder
+from fogbank.network.elements import DataFolder, Mount, VolumeFile
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource
 
@@ -60,7 +60,10 @@ class Container:
     """One container of an instance; ``image`` is a manifest digest in the region's store.
 
     ``name`` is empty when the instance has no other. Empty ``command`` or ``arguments`` take the image's.
-    ``data`` are folders that outlive it.
+    ``data`` are folders that outlive it. ``secrets`` are variables that are never shown, ``mounts`` name
+    volumes of the instance, ``hosts`` are names of its loopback. An empty ``folder`` takes the image's.
+    ``memory_bytes`` are for its files, ``memory_limit`` for them and its processes; None when these hold to
+    something by themselves.
     """
 
     image: str
@@ -71,7 +74,21 @@ class Container:
     environment: tuple[tuple[str, str], ...] = ()
     cpu_millis: int = 1000
     memory_bytes: int = 512 * 1024 * 1024
+    memory_limit: int | None = None
     data: tuple[DataFolder, ...] = ()
+    secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    mounts: tuple[Mount, ...] = ()
+    hosts: tuple[str, ...] = ()
+    folder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceVolume:
+    """A file system in memory that the containers of an instance share; with ``files`` it only has these."""
+
+    name: str
+    size_bytes: int
+    files: tuple[VolumeFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +96,7 @@ class Instance:
     """A running copy of ``definition``, which is kept as it was at the start: here it outlives a deletion.
 
     ``owner`` is the resource that waits for it. One that is ``ending`` was told so: its containers are to
-    end, and it keeps its attachments until they have.
+    end, and it keeps its attachments and volumes until they have.
     """
 
     id: str
@@ -88,6 +105,7 @@ class Instance:
     attachments: tuple[Attachment, ...] = ()
     containers: tuple[Container, ...] = ()
     ending: bool = False
+    volumes: tuple[InstanceVolume, ...] = ()
 
     @property
     def fabric(self) -> FabricAttachment:

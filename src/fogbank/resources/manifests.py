@@ -24,6 +24,8 @@ LONGEST = 4 * 1024 * 1024
 """Bytes of a manifest that are accepted (distribution-spec, "Pushing Manifests", asks for as many)."""
 
 MOST_PARTS = 10_000
+_TOO_LARGE = 2**63
+"""Sizes are signed 64-bit integers (image-spec, "Content Descriptors")."""
 
 _FOREIGN = re.compile(r"[./]nondistributable[.]|[.]foreign[.]")
 
@@ -52,7 +54,9 @@ def parse_manifest(content: bytes, content_type: str) -> Manifest:
     """Read a manifest that came with a content type; ValueError says what is wrong with it."""
     try:
         value = json.loads(content)
-    except ValueError as error:
+        if b"\\u" in content:  # half of a surrogate pair, which no answer could carry
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
         raise ValueError("the manifest is not JSON") from error
     if not isinstance(value, dict) or value.get("schemaVersion") != 2:
         raise ValueError("only manifests with schemaVersion 2 are supported")
@@ -105,7 +109,9 @@ def _list(value: object) -> list[Any]:
 
 def _descriptor(value: Any) -> Mapping[str, Any]:
     match value:
-        case {"digest": str(digest), "size": int(size)} if DIGEST.fullmatch(digest) and size >= 0:
+        case {"digest": str(digest), "size": int(size)} if (
+            DIGEST.fullmatch(digest) and 0 <= size < _TOO_LARGE
+        ):
             return {**value, "mediaType": str(value.get("mediaType") or "")}
     raise ValueError("a part of the manifest has no sha256 digest or no size")
 

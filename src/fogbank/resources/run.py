@@ -8,12 +8,11 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
 
 from fogbank.resources.direct_vpc import DirectVpc, read_direct_vpc
 from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
-from fogbank.resources.quantities import cpu_millis, memory_bytes
+from fogbank.resources.run_containers import RunContainer, RunVolume, read_containers, read_volumes
 from fogbank.resources.world import Json, Resource, World
 
 SERVICES = "run.services"
@@ -32,7 +31,12 @@ MANUAL_COUNT = "run.googleapis.com/manualInstanceCount"
 SERVICE_LABEL = "serving.knative.dev/service"
 URLS = "run.googleapis.com/urls"
 IAM_CHECK_OFF = "run.googleapis.com/invoker-iam-disabled"
+SESSION_AFFINITY = "run.googleapis.com/sessionAffinity"
+DEFAULT_URL_OFF = "run.googleapis.com/default-url-disabled"
 HEALTH_CHECK_OFF = "run.googleapis.com/health-check-disabled"
+
+DEFAULT_PORT = 8080
+"""Where a container listens that does not say (behaviour/cloud-run.md#container)."""
 
 DEFAULT_MAX_INSTANCES = 100
 """The server's default for maxInstanceCount (behaviour/cloud-run.md#revisions)."""
@@ -54,46 +58,25 @@ class Readiness(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerProbe:
-    """A probe; times in seconds. ``path`` and ``headers`` are for ``http``, ``service`` for ``grpc``."""
-
-    kind: Literal["tcp", "http", "grpc"]
-    port: int
-    path: str = "/"
-    headers: tuple[tuple[str, str], ...] = ()
-    service: str = ""
-    initial_delay: int = 0
-    period: int = 240
-    timeout: int = 240
-    failure_threshold: int = 1
-
-
-@dataclass(frozen=True, slots=True)
 class Revision:
-    """What a revision's instances are: image, limits, scale and the way out.
+    """What a revision's instances are: containers, scale and the way out.
 
-    ``image`` is the reference as written; ``digest`` the pullable ``repository@sha256:…``, None
-    until it is resolved. ``command`` and ``args`` are empty when the image's own apply; ``timeout`` in
-    seconds.
+    ``digests`` are the pullable ``repository@sha256:…`` of its images by reference, those that are resolved;
+    ``timeout`` in seconds. Without ``checks`` no start-up probe is waited for.
     """
 
     name: ResourceName
     service: ResourceName
     readiness: Readiness
-    image: str
-    digest: str | None
-    port: int
-    command: tuple[str, ...]
-    args: tuple[str, ...]
-    environment: Mapping[str, str]
-    cpu_millis: int
-    memory_bytes: int
+    containers: tuple[RunContainer, ...]
+    volumes: tuple[RunVolume, ...]
+    digests: Mapping[str, str]
+    checks: bool
+    session_affinity: bool
     min_instances: int
     max_instances: int
     concurrency: int
     timeout: int
-    startup_probe: ContainerProbe | None
-    liveness_probe: ContainerProbe | None
     service_account: str
     connector: ResourceName | None
     direct_vpc: DirectVpc | None
@@ -102,6 +85,31 @@ class Revision:
     @property
     def region(self) -> str:
         return self.name.region or ""
+
+    @property
+    def ingress(self) -> RunContainer:
+        """The container that answers requests."""
+        return next((each for each in self.containers if each.port is not None), self.containers[0])
+
+    @property
+    def port(self) -> int:
+        """Where requests go."""
+        return self.ingress.port or DEFAULT_PORT
+
+    @property
+    def image(self) -> str:
+        """The image of the container that answers requests, as written."""
+        return self.ingress.image
+
+    @property
+    def digest(self) -> str | None:
+        """The pullable reference of that image; None until all images are resolved."""
+        return None if self.unresolved else self.digests[self.image]
+
+    @property
+    def unresolved(self) -> tuple[str, ...]:
+        """The images that are not resolved yet, each once."""
+        return tuple(dict.fromkeys(each.image for each in self.containers if each.image not in self.digests))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +142,7 @@ class RunService:
     manual_instances: int | None
     ingress: str
     iam_check: bool
+    default_url: bool
 
     def revision(self, identifier: str) -> ResourceName:
         """Name this service's revision ``identifier``."""
@@ -172,28 +181,22 @@ def read_revision(resource: Resource) -> Revision:
     metadata, spec = resource.body["metadata"], resource.body["spec"]
     annotations, labels = metadata.get("annotations", {}), metadata.get("labels", {})
     name = resource.name
-    container = ingress_container(spec)
-    limits = container["resources"]["limits"]
     connector = annotations.get(CONNECTOR)
-    checks_off = annotations.get(HEALTH_CHECK_OFF) == "true"
+    status = resource.body.get("status", {})
+    containers = read_containers(spec, annotations)
     return Revision(
         name=name,
         service=service_name(name.project, name.region or "", labels[SERVICE_LABEL]),
         readiness=ready_condition(resource.body),
-        image=container["image"],
-        digest=resource.body.get("status", {}).get("imageDigest"),
-        port=container["ports"][0]["containerPort"],
-        command=tuple(container.get("command", ())),
-        args=tuple(container.get("args", ())),
-        environment={e["name"]: e.get("value", "") for e in container.get("env", ())},
-        cpu_millis=cpu_millis(limits["cpu"]),
-        memory_bytes=memory_bytes(limits["memory"]),
+        containers=containers,
+        volumes=read_volumes(spec, annotations),
+        digests=_digests(containers, status),
+        checks=annotations.get(HEALTH_CHECK_OFF) != "true",
+        session_affinity=annotations.get(SESSION_AFFINITY, "").lower() == "true",
         min_instances=int(annotations.get(MIN_SCALE, 0)),
         max_instances=int(annotations.get(MAX_SCALE, DEFAULT_MAX_INSTANCES)),
         concurrency=int(spec["containerConcurrency"]),
         timeout=int(spec["timeoutSeconds"]),
-        startup_probe=None if checks_off else read_probe(container, "startupProbe"),
-        liveness_probe=read_probe(container, "livenessProbe"),
         service_account=spec["serviceAccountName"],
         connector=connector_name(connector, name.project, name.region or "") if connector else None,
         direct_vpc=read_direct_vpc(annotations, name.project, name.region or ""),
@@ -201,41 +204,18 @@ def read_revision(resource: Resource) -> Revision:
     )
 
 
+def _digests(containers: tuple[RunContainer, ...], status: Json) -> Mapping[str, str]:
+    """Find the digests of images: one container has its in the status, several in statuses of their own."""
+    if len(containers) == 1:
+        return {containers[0].image: status["imageDigest"]} if "imageDigest" in status else {}
+    known = {each["name"]: each["imageDigest"] for each in status.get("containerStatuses", ())}
+    return {each.image: known[each.name] for each in containers if each.name in known}
+
+
 def read_egress(annotations: Mapping[str, str]) -> Egress:
     """Read the egress setting; ``all`` is the old ``all-traffic``. ValueError when neither."""
     value = annotations.get(EGRESS, Egress.PRIVATE_RANGES_ONLY.value)
     return Egress.ALL_TRAFFIC if value == "all" else Egress(value)
-
-
-def ingress_container(spec: Json) -> Json:
-    """Find the container that answers requests: the one with a port, or the only one."""
-    containers: list[Json] = spec["containers"]
-    return next((c for c in containers if c.get("ports")), containers[0])
-
-
-def read_probe(container: Json, which: str) -> ContainerProbe | None:
-    """Read a probe of a container, None when it has none; without a port it tries the container's."""
-    probe = container.get(which)
-    if probe is None:
-        return None
-    port = (container.get("ports") or [{"containerPort": 8080}])[0]["containerPort"]
-    kind: Literal["tcp", "http", "grpc"] = "tcp"
-    action = probe.get("tcpSocket", {})
-    if "httpGet" in probe:
-        kind, action = "http", probe["httpGet"]
-    elif "grpc" in probe:
-        kind, action = "grpc", probe["grpc"]
-    return ContainerProbe(
-        kind=kind,
-        port=int(action.get("port") or port),
-        path=action.get("path") or "/",
-        headers=tuple((each["name"], each.get("value", "")) for each in action.get("httpHeaders", ())),
-        service=action.get("service", ""),
-        initial_delay=int(probe.get("initialDelaySeconds", 0)),
-        period=int(probe.get("periodSeconds", 10)),
-        timeout=int(probe.get("timeoutSeconds", 1)),
-        failure_threshold=int(probe.get("failureThreshold", 3)),
-    )
 
 
 def read_service(resource: Resource) -> RunService:
@@ -256,6 +236,7 @@ def read_service(resource: Resource) -> RunService:
         manual_instances=int(annotations.get(MANUAL_COUNT, 0)) if is_manual(annotations) else None,
         ingress=annotations.get(INGRESS, "all"),
         iam_check=annotations.get(IAM_CHECK_OFF) != "true",
+        default_url=annotations.get(DEFAULT_URL_OFF, "").lower() != "true",
     )
 
 

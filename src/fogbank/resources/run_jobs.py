@@ -13,7 +13,8 @@ from fogbank.resources.direct_vpc import DirectVpc, read_direct_vpc
 from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
 from fogbank.resources.quantities import cpu_millis, memory_bytes
-from fogbank.resources.run import CONNECTOR, ContainerProbe, Egress, connector_name, read_egress, read_probe
+from fogbank.resources.run import CONNECTOR, Egress, connector_name, read_egress
+from fogbank.resources.run_containers import ContainerProbe, read_probe
 from fogbank.resources.world import Json, Resource, World
 
 JOBS = "run.jobs"

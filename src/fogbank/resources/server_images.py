@@ -1,4 +1,4 @@
-"""Servers of managed services: which Debian packages each is made of.
+"""Servers of managed services, and a docker engine: which Debian packages each is made of.
 
 Memorystore runs a real redis-server. Its files come from the Debian registry that this machine's apt already
 uses (`fogbank images fetch`), never from Google, and a container runs them like any other image.
@@ -42,5 +42,8 @@ class ServerImage:
 
 REDIS = ServerImage("redis", ("redis-server",), users=(("redis", 999),))
 
-SERVER_IMAGES: tuple[ServerImage, ...] = (REDIS,)
+DOCKER = ServerImage("docker", ("docker.io", "dash"), links=(("/usr/bin/sh", "dash"),))
+"""The engine for machines that have none (`src/fogbank/dataplane/linux/docker_engine.py`)."""
+
+SERVER_IMAGES: tuple[ServerImage, ...] = (DOCKER, REDIS)
 """All of them: what `fogbank images fetch` fetches."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fogbank.cli.demo import callers, steps
+from fogbank.cli.demo import article_000, article_001, article_003, callers, steps
 from fogbank.cli.demo.callers import ByRequest, unfinished
 from fogbank.cli.demo.plain import address
 from fogbank.cli.demo.steps import DemoRequest, Step
@@ -15,8 +15,25 @@ from fogbank.discovery.routes import methods
 from fogbank.errors import OperatorError
 
 AN3 = "asia-northeast3"
-TUTORIAL = Path(__file__).parents[3] / "docs" / "tutorials" / "000-static-outbound-ip.md"
-STEPS = [*steps.article("demo", AN3), steps.read_address("demo", AN3), steps.read_url("demo", AN3)]
+PLACE = steps.Place("demo", AN3)
+HOST = "10.0.0.3"
+TUTORIALS = Path(__file__).parents[3] / "docs" / "tutorials"
+OF_001 = [
+    *article_001.preparation(PLACE),
+    article_001.create_redis(PLACE),
+    article_001.deploy(PLACE),
+    steps.connector(PLACE, "run-connector", "run-connector-subnet", "f1-micro"),
+    article_001.by_connector(PLACE, HOST),
+    article_001.by_direct_vpc(PLACE, HOST),
+]
+STEPS = [
+    *OF_001,
+    article_001.read_host(PLACE),
+    *article_003.preparation(PLACE),
+    *article_000.article(PLACE),
+    steps.read_address(PLACE, "ip"),
+    steps.read_url(PLACE, "production"),
+]
 REQUESTS = [request for step in STEPS for request in step.requests]
 OPERATION = {"kind": "compute#operation", "name": "operation-1"}
 
@@ -35,9 +52,19 @@ def test_cloud_run_is_asked_on_its_regional_host():
     assert address(REQUESTS[-1], AN3)[1].startswith(f"https://{AN3}-run.googleapis.com/apis/serving")
 
 
+def typed_in(page):
+    return " ".join((TUTORIALS / page).read_text().replace("\\\n", " ").split())
+
+
 def test_the_tutorial_types_what_the_demo_types():
-    text = " ".join(TUTORIAL.read_text().replace("\\\n", " ").split())
-    for step in steps.article("demo", AN3):
+    text = typed_in("000-static-outbound-ip.md")
+    for step in article_000.article(PLACE):
+        assert "gcloud " + shlex.join(step.command) in text
+    text = typed_in("001-redis-direct-vpc.md").replace("$REDIS", HOST)
+    for step in OF_001:
+        assert "gcloud " + shlex.join(step.command) in text
+    text = typed_in("003-move-without-downtime.md")
+    for step in article_003.preparation(PLACE):
         assert "gcloud " + shlex.join(step.command) in text
 
 

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 
 from fogbank.control.probing import fails, probe_request
 from fogbank.network.topology import NetnsName
-from fogbank.resources.run import ContainerProbe
+from fogbank.resources.run_containers import ContainerProbe
 
 ADDRESS = IPv4Address("169.254.16.1")
 

@@ -7,7 +7,6 @@ import pytest
 from fogbank.resources.names import ResourceName
 from fogbank.resources.quantities import cpu_millis, memory_bytes
 from fogbank.resources.run import (
-    ContainerProbe,
     Egress,
     Readiness,
     connector_name,
@@ -16,6 +15,7 @@ from fogbank.resources.run import (
     revisions_of,
     service_name,
 )
+from fogbank.resources.run_containers import ContainerProbe
 from fogbank.resources.vpcaccess import RATES, connectors_in, read_connector
 from fogbank.resources.world import Put, Resource, World
 
@@ -59,9 +59,11 @@ def test_a_revision_is_read_into_real_types():
         )
     )
     assert view.service == service_name("p", "us-central1", "hello")
-    assert (view.cpu_millis, view.memory_bytes, view.port) == (1000, 512 * 2**20, 8080)
+    assert (view.ingress.cpu_millis, view.ingress.memory_bytes, view.port) == (1000, 512 * 2**20, 8080)
     assert (view.min_instances, view.max_instances) == (2, 100)
-    assert (view.command, view.args, view.environment) == (("serve",), (), {"A": "1", "B": ""})
+    container = view.ingress
+    assert (container.command, container.args) == (("serve",), ())
+    assert container.environment == {"A": "1", "B": ""}
     assert (view.readiness, view.digest, view.connector) == (Readiness.UNKNOWN, None, None)
     assert view.egress is Egress.PRIVATE_RANGES_ONLY
 
@@ -93,14 +95,14 @@ def test_an_egress_that_is_neither_is_no_egress():
 
 def test_a_probe_may_speak_http():
     probe = {"httpGet": {"path": "/up", "port": 9}, "periodSeconds": 3, "timeoutSeconds": 2}
-    assert read_revision(revision(probe=probe)).startup_probe == ContainerProbe(
+    assert read_revision(revision(probe=probe)).ingress.startup_probe == ContainerProbe(
         "http", 9, "/up", initial_delay=0, period=3, timeout=2, failure_threshold=3
     )
 
 
-def test_a_revision_without_health_check_has_no_probe():
+def test_a_revision_without_health_check_waits_for_no_probe():
     view = read_revision(revision(annotations={"run.googleapis.com/health-check-disabled": "true"}))
-    assert view.startup_probe is None
+    assert not view.checks
 
 
 def test_a_services_revisions_come_oldest_first():

@@ -6,18 +6,22 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from fogbank.control.operator import Json, Question, Route
-from fogbank.errors import OperatorError
+from fogbank.errors import DriverError, OperatorError
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
 @dataclass(frozen=True, slots=True)
 class ClientsApi:
-    """``images`` returns digests by name; ``user_document`` the credential file of an e-mail address."""
+    """``images`` returns digests by name; ``user_document`` the credential file of an e-mail address.
+
+    ``load_images`` takes the name of a file among the registry's uploads, and removes it.
+    """
 
     variables: Callable[[], Mapping[str, str | None]]
     user_document: Callable[[str], Json]
     images: Callable[[], Mapping[str, str]]
+    load_images: Callable[[str], Mapping[str, str]]
     stop: Callable[[], None]
 
     def routes(self) -> Iterable[Route]:
@@ -25,6 +29,7 @@ class ClientsApi:
         yield Route("GET", "environment", self.environment)
         yield Route("POST", "credentials", self.credentials)
         yield Route("GET", "images", self.list_images)
+        yield Route("POST", "images", self.load)
         yield Route("POST", "down", self.down)
 
     def environment(self, _: Question) -> Json:
@@ -48,6 +53,14 @@ class ClientsApi:
         return {
             "images": [{"image": name, "digest": digest} for name, digest in sorted(self.images().items())]
         }
+
+    async def load(self, question: Question) -> Json:
+        """Put the images of an archive, which lies among the registry's uploads, into the region's store."""
+        try:
+            found = await asyncio.to_thread(self.load_images, str(question.body["archive"]))
+        except DriverError as error:
+            raise OperatorError(f"nothing was loaded: {error}") from error
+        return {"images": [{"image": name, "digest": digest} for name, digest in found.items()]}
 
     def down(self, _: Question) -> Json:
         """End the region."""

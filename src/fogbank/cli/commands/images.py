@@ -1,5 +1,9 @@
 """`fogbank images`: what the region's registry holds, and what servers of managed services are made of."""
 
+import shutil
+import uuid
+from typing import IO
+
 import click
 
 from fogbank.cli.options import examples, format_option, name_option
@@ -13,7 +17,7 @@ from fogbank.settings import cache_home
 
 @click.group("images", epilog=examples("fogbank images list", "fogbank images fetch"))
 def command() -> None:
-    """Show a region's images, and fetch servers."""
+    """Show and load a region's images, and fetch servers."""
 
 
 @command.command("list", epilog=examples("fogbank images list --format json"))
@@ -28,6 +32,36 @@ def list_(name: str, format_: str) -> None:
     headings = tuple(dict.fromkeys(key for image in images for key in image))
     rows = [[image.get(key) for key in headings] for image in images]
     print_table([heading.upper() for heading in headings], rows, "The registry is empty.")
+
+
+@command.command(
+    "load",
+    epilog=examples("docker save flask:test | fogbank images load", "fogbank images load --input flask.tar"),
+)
+@click.option(
+    "--input",
+    "file",
+    type=click.File("rb"),
+    default="-",
+    show_default="standard input",
+    help="An archive of docker save, podman save, or of skopeo as docker-archive or oci-archive.",
+)
+@name_option
+def load(file: IO[bytes], name: str) -> None:
+    """Load images that were saved, under the names that they were saved with.
+
+    They can be deployed by these names, without a repository.
+    """
+    region = running(name)
+    archive = region.folders.registry / "uploads" / f"load-{uuid.uuid4()}"
+    try:
+        with archive.open("xb") as copy:
+            shutil.copyfileobj(file, copy, 1024 * 1024)
+        loaded = region.operator(patience=600).post("/images", {"archive": archive.name})["images"]
+    finally:
+        archive.unlink(missing_ok=True)
+    for image in loaded:
+        click.echo(f"Loaded {image['image']} ({image['digest']}).")
 
 
 @command.command("fetch", epilog=examples("fogbank images fetch", "fogbank images fetch redis --again"))

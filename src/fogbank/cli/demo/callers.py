@@ -110,10 +110,12 @@ class ByRequest:
 def unfinished(request: DemoRequest, answer: Json) -> DemoRequest | None:
     """Return the request that asks again, or None when ``answer`` is final."""
     if answer.get("kind") == "compute#operation" and answer["status"] != "DONE":
-        place = {key: request.parameters[key] for key in ("project", "region")}
-        return DemoRequest("compute.v1.regionOperations.get", place | {"operation": answer["name"]})
+        place = {key: request.parameters[key] for key in ("project", "region") if key in request.parameters}
+        kind = "regionOperations" if "region" in place else "globalOperations"
+        return DemoRequest(f"compute.v1.{kind}.get", place | {"operation": answer["name"]})
     if "/operations/" in answer.get("name", "") and not answer.get("done"):
-        return DemoRequest("vpcaccess.v1.projects.locations.operations.get", {"name": answer["name"]})
+        api = ".".join(request.method.split(".")[:2])
+        return DemoRequest(f"{api}.projects.locations.operations.get", {"name": answer["name"]})
     if answer.get("kind") == "Service" and "metadata" in answer:
         return _unready(answer)
     return None

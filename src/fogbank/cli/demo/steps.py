@@ -1,12 +1,8 @@
-"""The six steps of article 000 as values: what a person types, and the API call that it comes down to."""
+"""Steps of a demo as values: what a person types, and the API calls that it comes down to."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-IMAGE = "us-docker.pkg.dev/fogbank/samples/netcheck"
-ADDRESS = "cloud-run-origin-ip"
-SERVICE = "production"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,148 +23,152 @@ class Step:
     requests: tuple[DemoRequest, ...]
 
 
-def article(project: str, region: str) -> tuple[Step, ...]:
-    """List the article's steps for ``project`` and ``region``."""
-    return (
-        _subnet(project, region),
-        _connector(project, region),
-        _router(project, region),
-        _address(project, region),
-        _nat(project, region),
-        _deploy(project, region),
-    )
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a demo works."""
+
+    project: str
+    region: str
+
+    @property
+    def flag(self) -> str:
+        """The region as gcloud's option."""
+        return f"--region={self.region}"
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """Project and region as parameters of compute's methods."""
+        return {"project": self.project, "region": self.region}
 
 
-def read_address(project: str, region: str) -> Step:
-    """Ask for the reserved address."""
+def network_link(project: str, network: str) -> str:
+    """Refer to a VPC network in the body of a request."""
+    return f"projects/{project}/global/networks/{network}"
+
+
+def subnet(place: Place, network: str, name: str, cidr: str, title: str) -> Step:
+    """Make a subnetwork."""
+    body = {"name": name, "ipCidrRange": cidr, "network": network_link(place.project, network)}
     return Step(
-        "Read the address",
-        ("compute", "addresses", "describe", ADDRESS, f"--region={region}", "--format=value(address)"),
+        title,
         (
-            DemoRequest(
-                "compute.v1.addresses.get",
-                {"project": project, "region": region, "address": ADDRESS},
-            ),
+            "compute", "networks", "subnets", "create", name, f"--range={cidr}", f"--network={network}",
+            place.flag,
         ),
-    )
+        (DemoRequest("compute.v1.subnetworks.insert", place.parameters, body),),
+    )  # fmt: skip
 
 
-def read_url(project: str, region: str) -> Step:
-    """Ask for the service's URL."""
+def network(place: Place, name: str) -> Step:
+    """Make a VPC network without subnetworks."""
+    body = {"name": name, "autoCreateSubnetworks": False}
     return Step(
-        "Read the service's URL",
-        ("run", "services", "describe", SERVICE, f"--region={region}", "--format=value(status.url)"),
-        (
-            DemoRequest(
-                "run.v1.namespaces.services.get", {"name": f"namespaces/{project}/services/{SERVICE}"}
-            ),
-        ),
+        "Make a VPC network",
+        ("compute", "networks", "create", name, "--subnet-mode=custom"),
+        (DemoRequest("compute.v1.networks.insert", {"project": place.project}, body),),
     )
 
 
-def _subnet(project: str, region: str) -> Step:
+def connector(place: Place, name: str, subnetwork: str, machine_type: str = "e2-micro") -> Step:
+    """Make a Serverless VPC Access connector of 2 to 3 machines."""
+    where = {"parent": f"projects/{place.project}/locations/{place.region}", "connectorId": name}
     body = {
-        "name": "cloud-run-subnet",
-        "ipCidrRange": "10.124.0.0/28",
-        "network": f"projects/{project}/global/networks/default",
+        "subnet": {"name": subnetwork},
+        "minInstances": 2,
+        "maxInstances": 3,
+        "machineType": machine_type,
     }
     return Step(
-        "Make a subnet for the connector",
+        "Make a Serverless VPC Access connector",
         (
-            "compute", "networks", "subnets", "create", "cloud-run-subnet", "--range=10.124.0.0/28",
-            "--network=default", f"--region={region}",
+            "compute", "networks", "vpc-access", "connectors", "create", name, place.flag,
+            f"--subnet={subnetwork}", "--min-instances=2", "--max-instances=3",
+            f"--machine-type={machine_type}",
         ),
-        (DemoRequest("compute.v1.subnetworks.insert", {"project": project, "region": region}, body),),
+        (DemoRequest("vpcaccess.v1.projects.locations.connectors.create", where, body),),
     )  # fmt: skip
 
 
-def _connector(project: str, region: str) -> Step:
-    place = {"parent": f"projects/{project}/locations/{region}", "connectorId": "cloud-run-connector"}
-    subnet = {"name": "cloud-run-subnet", "projectId": project}
-    body = {"subnet": subnet, "minInstances": 2, "maxInstances": 10}  # as gcloud asks for
-    return Step(
-        "Make the Serverless VPC Access connector",
-        (
-            "compute", "networks", "vpc-access", "connectors", "create", "cloud-run-connector",
-            f"--region={region}", f"--subnet-project={project}", "--subnet=cloud-run-subnet",
-        ),
-        (DemoRequest("vpcaccess.v1.projects.locations.connectors.create", place, body),),
-    )  # fmt: skip
-
-
-def _router(project: str, region: str) -> Step:
-    body = {"name": "cloud-run-router", "network": f"projects/{project}/global/networks/default"}
+def router(place: Place, network: str, name: str) -> Step:
+    """Make a Cloud Router."""
+    body = {"name": name, "network": network_link(place.project, network)}
     return Step(
         "Make a Cloud Router",
-        ("compute", "routers", "create", "cloud-run-router", "--network=default", f"--region={region}"),
-        (DemoRequest("compute.v1.routers.insert", {"project": project, "region": region}, body),),
+        ("compute", "routers", "create", name, f"--network={network}", place.flag),
+        (DemoRequest("compute.v1.routers.insert", place.parameters, body),),
     )
 
 
-def _address(project: str, region: str) -> Step:
+def address(place: Place, name: str) -> Step:
+    """Reserve an external address."""
     return Step(
         "Reserve a static address",
-        ("compute", "addresses", "create", ADDRESS, f"--region={region}"),
+        ("compute", "addresses", "create", name, place.flag),
+        (DemoRequest("compute.v1.addresses.insert", place.parameters, {"name": name}),),
+    )
+
+
+def read_address(place: Place, name: str) -> Step:
+    """Ask for a reserved address."""
+    return Step(
+        "Read the address",
+        ("compute", "addresses", "describe", name, place.flag, "--format=value(address)"),
+        (DemoRequest("compute.v1.addresses.get", {**place.parameters, "address": name}),),
+    )
+
+
+def read_url(place: Place, service: str) -> Step:
+    """Ask for a service's URL."""
+    return Step(
+        "Read the service's URL",
+        ("run", "services", "describe", service, place.flag, "--format=value(status.url)"),
         (
             DemoRequest(
-                "compute.v1.addresses.insert", {"project": project, "region": region}, {"name": ADDRESS}
+                "run.v1.namespaces.services.get", {"name": f"namespaces/{place.project}/services/{service}"}
             ),
         ),
     )
 
 
-def _nat(project: str, region: str) -> Step:
-    place = f"projects/{project}/regions/{region}"
-    subnet = {"name": f"{place}/subnetworks/cloud-run-subnet", "sourceIpRangesToNat": ["ALL_IP_RANGES"]}
-    nat = {
-        "name": "cloud-run-nat",
-        "natIpAllocateOption": "MANUAL_ONLY",
-        "natIps": [f"{place}/addresses/{ADDRESS}"],
-        "sourceSubnetworkIpRangesToNat": "LIST_OF_SUBNETWORKS",
-        "subnetworks": [subnet],
-    }
-    parameters = {"project": project, "region": region, "router": "cloud-run-router"}
-    return Step(
-        "Make a Cloud NAT that gives the subnet this address",
-        (
-            "compute", "routers", "nats", "create", "cloud-run-nat", "--router=cloud-run-router",
-            f"--region={region}", "--nat-custom-subnet-ip-ranges=cloud-run-subnet",
-            f"--nat-external-ip-pool={ADDRESS}",
-        ),
-        (DemoRequest("compute.v1.routers.patch", parameters, {"nats": [nat]}),),
-    )  # fmt: skip
-
-
-def _deploy(project: str, region: str) -> Step:
-    annotations = {
-        "run.googleapis.com/vpc-access-connector": "cloud-run-connector",
-        "run.googleapis.com/vpc-access-egress": "all-traffic",
-    }
-    service = {
+def knative(
+    project: str,
+    service: str,
+    image: str,
+    annotations: Mapping[str, str],
+    environment: Mapping[str, str] | None = None,
+) -> Mapping[str, Any]:
+    """Write a service as Knative's object, which is what gcloud sends."""
+    container: dict[str, Any] = {"image": image}
+    if environment:
+        container["env"] = [{"name": name, "value": value} for name, value in environment.items()]
+    return {
         "apiVersion": "serving.knative.dev/v1",
         "kind": "Service",
-        "metadata": {"name": SERVICE, "namespace": project},
+        "metadata": {"name": service, "namespace": project},
         "spec": {
             "template": {
-                "metadata": {"annotations": annotations},
-                "spec": {"containers": [{"image": IMAGE}]},
+                "metadata": {"annotations": dict(annotations)},
+                "spec": {"containers": [container]},
             }
         },
     }
-    resource = f"projects/{project}/locations/{region}/services/{SERVICE}"
-    binding = {"role": "roles/run.invoker", "members": ["allUsers"]}
-    return Step(
-        "Deploy a service that sends all its traffic through the connector",
-        (
-            "run", "deploy", SERVICE, f"--image={IMAGE}", f"--region={region}", "--allow-unauthenticated",
-            "--vpc-connector=cloud-run-connector", "--vpc-egress=all-traffic",
-        ),
-        (
-            DemoRequest("run.v1.namespaces.services.create", {"parent": f"namespaces/{project}"}, service),
-            DemoRequest(
-                "run.v1.projects.locations.services.setIamPolicy",
-                {"resource": resource},
-                {"policy": {"bindings": [binding]}},
-            ),
-        ),
-    )  # fmt: skip
+
+
+def create_service(project: str, service: Mapping[str, Any]) -> DemoRequest:
+    """Create a service."""
+    return DemoRequest("run.v1.namespaces.services.create", {"parent": f"namespaces/{project}"}, service)
+
+
+def replace_service(project: str, service: Mapping[str, Any]) -> DemoRequest:
+    """Replace a service."""
+    name = f"namespaces/{project}/services/{service['metadata']['name']}"
+    return DemoRequest("run.v1.namespaces.services.replaceService", {"name": name}, service)
+
+
+def open_to_all(place: Place, service: str) -> DemoRequest:
+    """Let everybody call a service."""
+    return DemoRequest(
+        "run.v1.projects.locations.services.setIamPolicy",
+        {"resource": f"projects/{place.project}/locations/{place.region}/services/{service}"},
+        {"policy": {"bindings": [{"role": "roles/run.invoker", "members": ["allUsers"]}]}},
+    )

@@ -7,7 +7,6 @@ cut down to the fields that the client wants. Errors become Google's envelopes, 
 import logging
 import secrets
 from dataclasses import replace
-from urllib.parse import quote
 
 from fogbank.discovery.enums import NUMBERED, with_numbers
 from fogbank.discovery.routes import DiscoveryMethod, Match, find
@@ -23,7 +22,6 @@ from fogbank.frontend.api.error_envelopes import (
 from fogbank.frontend.api.field_masks import Mask, check_mask, parse_mask
 from fogbank.frontend.api.invoke import Api, Invocation
 from fogbank.frontend.api.messages import ApiRequest, Authenticator, Reply, json_reply
-from fogbank.frontend.api.operations import RPC_CODES
 from fogbank.frontend.api.query import bad_json, convert_query, parse_query, standard
 from fogbank.frontend.http.asgi import Receive, Scope, Send, TooLargeError, plain_host, read_body
 from fogbank.frontend.http.json_bodies import BadJsonError, parse_json
@@ -51,9 +49,6 @@ class ApiApplication:
             error = ApiError(413, "The request is too large.", "INVALID_ARGUMENT", "uploadTooLarge")
             reply = json_reply(413, error_body(None, error))
         else:
-            if request.content_type.startswith("application/grpc"):
-                await _refuse_grpc(request, send)
-                return
             reply = await self.answer(request)
         headers = [
             (b"content-type", reply.type.encode()),
@@ -124,18 +119,6 @@ class ApiApplication:
             answer = with_numbers(method.document, method.response, answer)
         kept: Json = mask.apply(answer)
         return kept
-
-
-async def _refuse_grpc(request: ApiRequest, send: Send) -> None:
-    """Refuse a gRPC call in gRPC's own way: a status without a message."""
-    text = f"Fogbank does not speak gRPC yet ({request.path}): choose the client's REST transport."
-    headers = [
-        (b"content-type", b"application/grpc"),
-        (b"grpc-status", str(RPC_CODES["UNIMPLEMENTED"]).encode()),
-        (b"grpc-message", quote(text, safe=" /():.'").encode()),
-    ]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})
 
 
 def _mask(method: DiscoveryMethod, text: str | None) -> Mask:

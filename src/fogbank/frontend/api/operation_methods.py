@@ -101,13 +101,10 @@ class OperationMethods:
 def operation_permission(service: Service, method: DiscoveryMethod) -> str:
     """Return the permission that a method of operations needs: ``compute.globalOperations.get``.
 
-    Resource Manager's and Cloud Scheduler's have none of their own: whoever sees the project, or the
-    location, sees its operations (unverified).
+    Resource Manager's have none of their own: whoever sees the project sees its operations (unverified).
     """
     collection, _, verb = method.name.rpartition(".")
     if service.name == "cloudresourcemanager":
         return "resourcemanager.projects.get"
-    if service.name == "cloudscheduler":
-        return "cloudscheduler.locations.get"
     verb = {"wait": "get", "aggregatedList": "list"}.get(verb, verb)
     return f"{service.name}.{collection.rpartition('.')[2]}.{verb}"

@@ -326,6 +326,14 @@ class Http2(asyncio.Protocol):
         self.h2.send_headers(number, [(b":status", b"%d" % status), *self._default_headers(), *kept])
         self.flush_soon()
 
+    def send_trailers(self, number: int, headers: Headers) -> None:
+        """End an answer with these headers; without any it just ends."""
+        if headers:
+            self.h2.send_headers(number, headers, end_stream=True)
+        else:
+            self.h2.end_stream(number)
+        self.flush_soon()
+
 
 def _goodbye(last: int) -> bytes:
     """Render a GOAWAY that lets streams up to ``last`` finish; h2's own would end the connection.

@@ -34,6 +34,9 @@ class Carrier(Protocol):
     def respond(self, number: int, status: int, headers: Headers) -> None:
         """Send the head of an answer."""
 
+    def send_trailers(self, number: int, headers: Headers) -> None:
+        """End an answer with these headers; without any it just ends."""
+
     async def send_data(self, stream: "Stream", data: bytes, *, last: bool) -> None:
         """Send a piece of an answer, as fast as the client reads."""
 
@@ -54,7 +57,7 @@ class Stream:
         self.moved = asyncio.Event()
         self.ended = self.gone = self._end_told = False
         self._status = 0
-        self._complete = False
+        self._complete = self._trailers_follow = False
         self._listening: float | None = None
         self._stalled: float | None = None
         self.held = 0
@@ -137,12 +140,17 @@ class Stream:
         if self.gone:
             return
         if message["type"] == "http.response.start" and not self._status:
-            self._status = message["status"]
+            self._status, self._trailers_follow = message["status"], message.get("trailers", False)
             self._connection.respond(self.number, self._status, list(message["headers"]))
+            return
+        if message["type"] == "http.response.trailers" and self._trailers_follow and not self._complete:
+            self._connection.send_trailers(self.number, list(message["headers"]))
+            self._complete = True
+            self._news.set()
             return
         if message["type"] != "http.response.body" or not self._status or self._complete:
             raise RuntimeError(f"{message['type']} is out of turn")
-        last = not message.get("more_body", False)
+        last = not message.get("more_body", False) and not self._trailers_follow
         bare = self._scope["method"] == "HEAD" or self._status in _NO_BODY
         data = b"" if bare else bytes(message.get("body", b""))
         if data or last:

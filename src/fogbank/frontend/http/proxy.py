@@ -50,8 +50,12 @@ class Proxy:
 
     async def serve(self, listener: socket.socket) -> None:
         """Serve the proxy on a listening socket."""
-        loop = asyncio.get_running_loop()
         self.connections.start()
+        await self.serve_also(listener)
+
+    async def serve_also(self, listener: socket.socket) -> None:
+        """Serve the proxy on one more listening socket."""
+        loop = asyncio.get_running_loop()
         self._servers.append(await loop.create_server(lambda: _Tunnel(self), sock=listener, backlog=1024))
 
     async def serve_tls(self, listener: socket.socket, context: ssl.SSLContext) -> None:

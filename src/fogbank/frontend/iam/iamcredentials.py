@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from fogbank.errors import ApiError
+from fogbank.discovery.routes import Match
+from fogbank.errors import ApiError, not_implemented
 from fogbank.frontend.api.error_envelopes import challenge, error_body
 from fogbank.frontend.api.query import bad_json
 from fogbank.frontend.http.asgi import Application, HttpRequest, HttpResponse, application, json_answer
@@ -66,6 +67,15 @@ class IamCredentials:
             raise _no_method(request)
         self._demand(principal, SERVICE.methods[ACCOUNTS + verb].permission, reference)
         return self._methods[verb](self._account(reference), _body(request))
+
+    def call(self, principal: str, match: Match, body: Json) -> Json:
+        """Answer a method that was found by other means than HTTP; ApiError when it is refused."""
+        verb = match.method.name.removeprefix(ACCOUNTS)
+        reference = match.parameters["name"].partition("/serviceAccounts/")[2]
+        if verb not in self._methods:
+            raise not_implemented(match.method.id)
+        self._demand(principal, SERVICE.methods[ACCOUNTS + verb].permission, reference)
+        return self._methods[verb](self._account(reference), body)
 
     def _account(self, reference: str) -> Account:
         account = self._identity.account(reference)

@@ -27,18 +27,23 @@ from fogbank.frontend.http.asgi import (
     respond,
     text_answer,
 )
+from fogbank.frontend.http.upgrades import Upgrade
 from fogbank.frontend.iam.identity import Identity
 from fogbank.frontend.ingress import error_pages, invoker
 from fogbank.frontend.ingress.exchange import (
+    AnswerTooLargeError,
     ClientGoneError,
     Exchange,
     RequestRecord,
+    RequestTooLargeError,
     chunks,
     read_body,
     send_back,
     target_of,
 )
 from fogbank.frontend.ingress.forwarded_headers import BadAnswerError, new_trace, request_headers
+from fogbank.frontend.ingress.sessions import Session, read_session, session_cookie
+from fogbank.frontend.ingress.upgrades import exchange_upgrade, wanted_upgrade
 from fogbank.network.topology import NetnsName
 from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
@@ -57,13 +62,23 @@ VPC_PROJECT = "fogbank.vpc_project"
 """Key of a scope: the project in whose VPC network the caller is, when the connection says so."""
 
 
+MOST_BYTES = 32 * 1024 * 1024
+"""A request or an answer over HTTP/1 (behaviour/cloud-run.md#container)."""
+
+CONNECT_SECONDS = 10.0
+"""How long an instance may take to accept a connection."""
+
+
 class Lender(Protocol):
     """The fleet, as the ingress sees it."""
 
     def lease(
-        self, revision: ResourceName
+        self, revision: ResourceName, session: Session | None = None
     ) -> AbstractAsyncContextManager[tuple[NetnsName, IPv4Address, int]]:
-        """Lend an instance of ``revision``: where to connect; raises when none frees in time."""
+        """Lend an instance of ``revision``: where to connect; raises when none frees in time.
+
+        A ``session`` prefers its instance, and is told which one it got.
+        """
         ...
 
 
@@ -147,7 +162,7 @@ class Ingress:
         world, path, record = self._world(), path_of(exchange.scope), exchange.record
         service = read_service(resource)
         target = pick(service.traffic, tag, self._draw())
-        if target is None or not self._enters(service, exchange):
+        if target is None or not service.default_url or not self._enters(service, exchange):
             return html_answer(error_pages.not_found(), 404)
         verdict = invoker.check(resource, exchange.headers, self._identity)
         if isinstance(verdict, invoker.Refused):
@@ -183,11 +198,28 @@ class Ingress:
 
         record = exchange.record
         try:
-            async with asyncio.timeout(revision.timeout), self._lender.lease(revision.name) as place:
-                await self._exchange_with(place, exchange, admitted)
+            session = read_session(exchange.headers.get("cookie", "")) if revision.session_affinity else None
+            preferred = session.instance if session else ""
+            exchange.limit_to(None if revision.ingress.http2 else MOST_BYTES)
+            async with (
+                asyncio.timeout(revision.timeout),
+                self._lender.lease(revision.name, session) as place,
+            ):
+                if session is not None and session.instance != preferred:
+                    exchange.cookie = session_cookie(session)
+                offer = None if revision.ingress.http2 else wanted_upgrade(exchange.scope)
+                if offer is not None:
+                    await self._change_protocol(place, exchange, admitted, offer)
+                else:
+                    await self._exchange_with(place, exchange, admitted, http2=revision.ingress.http2)
         except self._exhausted:
             record.message = error_pages.NO_INSTANCE
             return text_answer(error_pages.NO_INSTANCE, 429)
+        except RequestTooLargeError:
+            return None if exchange.started else html_answer(error_pages.too_large(), 413)
+        except AnswerTooLargeError:
+            record.message = error_pages.ANSWER_TOO_LARGE
+            return text_answer(error_pages.ANSWER_TOO_LARGE, 500)
         except ClientError as error:
             return _broken(exchange, error)
         except TimeoutError:
@@ -204,9 +236,12 @@ class Ingress:
         place: tuple[NetnsName, IPv4Address, int],
         exchange: Exchange,
         admitted: invoker.Admitted,
+        *,
+        http2: bool,
     ) -> None:
         """Send the request to an instance and its answer back, until either end goes away."""
-        forwarding = asyncio.create_task(self._exchange_messages(place, exchange, admitted))
+        speak = self._speak_http2 if http2 else self._exchange_messages
+        forwarding = asyncio.create_task(speak(place, exchange, admitted))
         reading = asyncio.create_task(read_body(exchange))
         try:
             await asyncio.wait({forwarding, reading}, return_when=asyncio.FIRST_COMPLETED)
@@ -240,6 +275,47 @@ class Ingress:
         ) as response:
             await send_back(exchange, response)
 
+    async def _speak_http2(
+        self,
+        place: tuple[NetnsName, IPv4Address, int],
+        exchange: Exchange,
+        admitted: invoker.Admitted,
+    ) -> None:
+        """Exchange messages with a container that speaks HTTP/2 (``--use-http2``)."""
+        from fogbank.frontend.ingress.http2_upstream import exchange_http2
+
+        headers = request_headers(exchange.headers, exchange.record, admitted.header)
+        connection = await self._connect(place)
+        await exchange_http2(connection, exchange, target_of(exchange.scope), headers)
+
+    async def _change_protocol(
+        self,
+        place: tuple[NetnsName, IPv4Address, int],
+        exchange: Exchange,
+        admitted: invoker.Admitted,
+        offer: Upgrade,
+    ) -> None:
+        """Ask a container for another protocol, as the caller does (a WebSocket)."""
+        headers = request_headers(exchange.headers, exchange.record, admitted.header)
+        connection = await self._connect(place)
+        await exchange_upgrade(connection, exchange, target_of(exchange.scope), headers, offer)
+
+    async def _connect(self, place: tuple[NetnsName, IPv4Address, int]) -> socket.socket:
+        """Connect to an instance from inside the fabric; OSError when it does not accept that."""
+        netns, address, port = place
+        connection = self._open_socket(netns, socket.SOCK_STREAM)
+        try:
+            connection.setblocking(False)
+            connecting = asyncio.get_running_loop().sock_connect(connection, (str(address), port))
+            await asyncio.wait_for(connecting, CONNECT_SECONDS)
+        except TimeoutError as error:
+            connection.close()
+            raise ConnectionRefusedError("the instance does not accept the connection") from error
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
     def _session(self, netns: NetnsName) -> "ClientSession":
         from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
@@ -256,7 +332,7 @@ class Ingress:
                 connector=TCPConnector(limit=0, force_close=True, socket_factory=make_socket),
                 cookie_jar=DummyCookieJar(),
                 auto_decompress=False,
-                timeout=ClientTimeout(total=None, sock_connect=10),
+                timeout=ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             )
         return self._sessions[netns]
 

@@ -13,6 +13,7 @@ _PAGE = (
 
 UPSTREAM_TIMEOUT = "upstream request timeout"
 TIMED_OUT = "The request has been terminated because it has reached the maximum request timeout."
+ANSWER_TOO_LARGE = "Response size was too large. Please consider reducing response size."
 NO_INSTANCE = "The request was aborted because there was no available instance."
 
 
@@ -36,6 +37,15 @@ def not_found() -> str:
         title="404 Page not found",
         heading="Page not found",
         text="The requested URL was not found on this server.",
+    )
+
+
+def too_large() -> str:
+    """Write the page for a request whose body is larger than HTTP/1 allows (unverified text)."""
+    return _PAGE.format(
+        title="413 Request Entity Too Large",
+        heading="Request Entity Too Large",
+        text="Your client issued a request that was too large.",
     )
 
 

@@ -5,7 +5,7 @@ talks to the instance.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,22 @@ _QUEUED_CHUNKS = 16
 
 class ClientGoneError(Exception):
     """The caller went away before the answer was complete."""
+
+
+class AnswerTooLargeError(Exception):
+    """An instance's answer says that it is larger than it may be."""
+
+
+class RequestTooLargeError(Exception):
+    """The body of a request has more bytes than it may have."""
+
+
+def answer_headers(
+    exchange: "Exchange", raw: Iterable[tuple[bytes, bytes]], status: int
+) -> list[tuple[bytes, bytes]]:
+    """Give the headers that the caller gets of an instance's answer; BadAnswerError when they are no HTTP."""
+    own = ((b"set-cookie", exchange.cookie),) if exchange.cookie else ()
+    return response_headers((*raw, *own), exchange.record.trace, status)
 
 
 @dataclass(slots=True)
@@ -59,7 +75,17 @@ class Exchange:
     headers: Mapping[str, str]
     record: RequestRecord
     started: bool = False
+    cookie: bytes = b""
+    """A Set-Cookie of ours for the answer."""
+    limit: int | None = None
+    """How many bytes the body may have."""
     body: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(_QUEUED_CHUNKS))
+
+    def limit_to(self, most: int | None) -> None:
+        """Let the body have ``most`` bytes; RequestTooLargeError when it says that it has more."""
+        self.limit = most
+        if most is not None and int(self.headers.get("content-length") or 0) > most:
+            raise RequestTooLargeError
 
 
 def target_of(scope: Scope) -> str:
@@ -81,6 +107,8 @@ async def read_body(exchange: Exchange) -> None:
             continue
         chunk, more = message.get("body", b""), message.get("more_body", False)
         exchange.record.request_size += len(chunk)
+        if exchange.limit is not None and exchange.record.request_size > exchange.limit:
+            raise RequestTooLargeError
         if chunk:
             await exchange.body.put(chunk)
         if not more:
@@ -98,12 +126,14 @@ async def chunks(exchange: Exchange, first: bytes) -> AsyncIterator[bytes]:
 async def send_back(exchange: Exchange, response: "ClientResponse") -> None:
     """Send the instance's answer to the client as it comes."""
     record = exchange.record
+    if exchange.limit is not None and (response.content_length or 0) > exchange.limit:
+        raise AnswerTooLargeError
     record.status = response.status
     await exchange.send(
         {
             "type": "http.response.start",
             "status": response.status,
-            "headers": response_headers(response.raw_headers, record.trace, response.status),
+            "headers": answer_headers(exchange, response.raw_headers, response.status),
         }
     )
     exchange.started = True

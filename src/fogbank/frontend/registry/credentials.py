@@ -6,11 +6,11 @@ of nobody; both are accepted everywhere (behaviour/artifact-registry.md#the-regi
 
 import base64
 import binascii
-import json
 from http import HTTPStatus
 
 from fogbank.errors import ApiError
 from fogbank.frontend.http.asgi import HttpRequest, HttpResponse, json_answer
+from fogbank.frontend.http.json_bodies import parse_json
 from fogbank.frontend.iam import jwt
 from fogbank.frontend.iam.identity import Identity
 from fogbank.frontend.iam.jwt import BadTokenError
@@ -69,7 +69,7 @@ def _token_for(identity: Identity, given: str, host: str) -> str:
             return password.strip()
         if name in _KEY_USERS:
             document = base64.b64decode(password) if name.endswith("base64") else password
-            return _token_of_key(identity, json.loads(document))
+            return _token_of_key(identity, parse_json(document))
     except (binascii.Error, ValueError, BadTokenError) as error:
         raise _refused(host) from error
     raise _refused(host)
@@ -79,10 +79,9 @@ def _token_of_key(identity: Identity, document: object) -> str:
     """Give a token for a service account's key: whoever has its private half is the account."""
     match document:
         case {"client_email": str(email), "private_key": str(pem)} if len(pem) <= _LONGEST_KEY:
-            public = jwt.public_half(pem.encode())
             account = identity.account(email)
-            known = identity.account_keys(email) or {}
-            if account is not None and not account.disabled and public in known.values():
+            known = (identity.account_keys(email) or {}).values()
+            if account is not None and not account.disabled and jwt.is_key_of(pem.encode(), set(known)):
                 return identity.access_token(email, (CLOUD_PLATFORM,))
     raise BadTokenError("not a key of a service account")
 

@@ -1,7 +1,6 @@
 """Manifests, tags and referrers over HTTP: what images there are, and how one comes to be."""
 
 import asyncio
-import json
 import re
 import uuid
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from urllib.parse import quote
 
 from fogbank.errors import ApiError
 from fogbank.frontend.http.asgi import HttpResponse, TooLargeError, read_body
+from fogbank.frontend.http.json_bodies import parse_json
 from fogbank.frontend.registry.errors import RegistryError, bad_digest, unknown_manifest
 from fogbank.frontend.registry.exchange import (
     Exchange,
@@ -86,17 +86,13 @@ class ManifestRequests:
         except TooLargeError as error:
             message = f"A manifest may have at most {LONGEST:,} bytes."
             raise RegistryError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "SIZE_INVALID", message) from error
-        try:
-            manifest = parse_manifest(content, exchange.headers.get("content-type", ""))
-        except ValueError as error:
-            raise _invalid(str(error)) from error
-        sizes = self._sizes(image, manifest)
-        blobs, repository = self._registry.blobs, image.repository.path
-        digest = await asyncio.to_thread(blobs.put, content, repository, str(uuid.uuid4()))
+        received = await asyncio.to_thread(
+            self._receive, image, content, exchange.headers.get("content-type", "")
+        )
+        digest, manifest = received.digest, received.manifest
         by_digest = ":" in reference
         if by_digest and reference != digest:
             raise bad_digest(f"the manifest hashes to {digest}, not to {reference}")
-        received = Received(digest, manifest, sizes, len(content), self._build_time(image, manifest))
         await self._commit(image, received, "" if by_digest else reference)
         headers = {
             "Location": f"{exchange.path.rpartition('/')[0]}/{digest}",
@@ -105,6 +101,16 @@ class ManifestRequests:
         if manifest.subject:
             headers["OCI-Subject"] = manifest.subject
         return answer(HTTPStatus.CREATED, headers)
+
+    def _receive(self, image: HostedImage, content: bytes, content_type: str) -> Received:
+        """Read a manifest, find its parts and keep it. It blocks: a manifest may name thousands of parts."""
+        try:
+            manifest = parse_manifest(content, content_type)
+        except ValueError as error:
+            raise _invalid(str(error)) from error
+        sizes = self._sizes(image, manifest)
+        digest = self._registry.blobs.put(content, image.repository.path, str(uuid.uuid4()))
+        return Received(digest, manifest, sizes, len(content), self._build_time(image, manifest))
 
     async def _commit(self, image: HostedImage, received: Received, tag: str) -> None:
         registry = self._registry
@@ -143,7 +149,7 @@ class ManifestRequests:
         if path is None or path.stat().st_size > _LONGEST_CONFIG:
             return ""
         try:
-            config = json.loads(path.read_bytes())
+            config = parse_json(path.read_bytes())
         except ValueError:  # a configuration may be anything
             return ""
         created = config.get("created") if isinstance(config, dict) else None

@@ -26,5 +26,5 @@ SERVICE = Service(
         f"{_JOBS}resume": Write(jobs.resume, "cloudscheduler.jobs.enable"),
         f"{_JOBS}run": Write(jobs.run, "cloudscheduler.jobs.run"),
     },
-    permissions=("cloudscheduler.locations.get",),
+    operations="none",
 )

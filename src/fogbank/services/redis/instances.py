@@ -14,7 +14,7 @@ from fogbank.resources.network_users import network_use
 from fogbank.resources.operations import Operation, OperationError, rfc3339
 from fogbank.resources.private_services import PEERING
 from fogbank.resources.projects import project_number
-from fogbank.resources.world import Change, Json, Put, PutOperation, Resource, World
+from fogbank.resources.world import Change, Delete, Json, Put, PutOperation, Resource, World
 from fogbank.services.collections import Collection, Field, Outcome, bad_request
 from fogbank.services.contract import Call, Decision, Method, Read, Write
 from fogbank.services.redis.model import IN_CHANGE, INSTANCES, addresses, read_instance
@@ -33,6 +33,7 @@ from fogbank.services.redis.validation import (
     labels,
     maintenance,
     next_snapshot,
+    no_read_replicas,
     one_of,
     persistence,
     replicas,
@@ -40,6 +41,9 @@ from fogbank.services.redis.validation import (
     unbuilt,
     zones,
 )
+
+_ABSENT_WHEN_OFF = frozenset({"authEnabled", "replicaCount"})
+"""What Google leaves out of an answer when it is false or 0."""
 
 _SETTINGS = ("memorySizeGb", "redisConfigs", "authEnabled", "persistenceConfig")
 """What a patch may change of the servers."""
@@ -65,7 +69,8 @@ def _created(world: World, call: Call, asked: Resource) -> Outcome:
     host, _ = addresses(within, len(where))
     made = {
         "name": name.path,
-        **body,
+        **{key: value for key, value in body.items() if key not in _ABSENT_WHEN_OFF},
+        **({"authEnabled": True} if auth else {}),
         "locationId": where[0],
         **({"alternativeLocationId": where[1]} if len(where) > 1 else {}),
         "currentLocationId": where[0],
@@ -73,8 +78,7 @@ def _created(world: World, call: Call, asked: Resource) -> Outcome:
         "authorizedNetwork": network.path,
         "reservedIpRange": str(within),
         "host": str(host),
-        "authEnabled": auth,
-        "replicaCount": len(where) - 1,
+        **({"replicaCount": len(where) - 1} if len(where) > 1 else {}),
         "persistenceConfig": _scheduled(body, call.now),
         "persistenceIamIdentity": _identity(world, name.project),
         "createTime": rfc3339(call.now),
@@ -105,17 +109,21 @@ def _updated(_world: World, call: Call, before: Resource, after: Resource, field
     """Change an instance; what its servers need not know is done at once."""
     check_settled(before.name, before.body["state"])
     body, private = dict(after.body), dict(after.private)
-    body["authEnabled"] = bool(body.get("authEnabled"))
-    if "authEnabled" in fields and body["authEnabled"] != bool(before.body.get("authEnabled")):
+    auth = bool(body.get("authEnabled"))
+    if "authEnabled" in fields and auth != bool(before.body.get("authEnabled")):
         private.pop("password", None)
-        if body["authEnabled"]:
+        if auth:
             private["password"] = _auth_string(call)
     if "persistenceConfig" in fields:
         body["persistenceConfig"] = _scheduled(body, call.now)
     policy = before.body.get("maintenancePolicy")
     if policy and "maintenancePolicy" in fields and body.get("maintenancePolicy"):
         body["maintenancePolicy"] = body["maintenancePolicy"] | {"createTime": policy["createTime"]}
-    kept = {key: value for key, value in body.items() if value is not None}
+    kept = {
+        key: value
+        for key, value in body.items()
+        if value is not None and (value or key not in _ABSENT_WHEN_OFF)
+    }
     if "replicaCount" in fields:
         replicas(kept)
     changed = replace(after, body=kept, private=private)
@@ -194,6 +202,15 @@ def settled(world: World, name: ResourceName, now: datetime, certificates: list[
     )
 
 
+def creation_failed(world: World, name: ResourceName, why: str, now: datetime) -> tuple[Change, ...]:
+    """Take away an instance that cannot be made on this machine; its operation says why."""
+    found = world.find(name)
+    if found is None or found.body["state"] != "CREATING":
+        return ()
+    error = OperationError(400, "FAILED_PRECONDITION", why)
+    return (Delete(name), *(PutOperation(each.done(now, error=error)) for each in _running(world, name)))
+
+
 def _running(world: World, name: ResourceName) -> Iterator[Operation]:
     return (each for each in world.running.values() if each.target == name)
 
@@ -238,9 +255,7 @@ COLLECTION = Collection(
         "authEnabled": Field(),
         "persistenceConfig": Field(default={"persistenceMode": "DISABLED"}, check=persistence),
         "replicaCount": Field(),
-        "readReplicasMode": Field(
-            default="READ_REPLICAS_DISABLED", check=one_of("read_replicas_mode", "READ_REPLICAS_DISABLED")
-        ),
+        "readReplicasMode": Field(default="READ_REPLICAS_DISABLED", check=no_read_replicas),
         "tier": Field(required=True, immutable=True, check=one_of("tier", *TIERS)),
         "redisVersion": Field(
             immutable=True, default=DEFAULT_VERSION, check=one_of("redis_version", *VERSIONS)

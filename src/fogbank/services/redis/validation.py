@@ -4,7 +4,7 @@ See behaviour/memorystore-redis.md#instances.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from fogbank.errors import ApiError, not_built
@@ -73,6 +73,13 @@ def size(_world: World, _call: Call, value: Any) -> int:
             f"Memory size must be between {SMALLEST_GB} and {LARGEST_GB} GiB, not {number}.", "memory_size_gb"
         )
     return number
+
+
+def no_read_replicas(world: World, call: Call, value: Any) -> Any:
+    """Check the mode of read replicas, which are not built."""
+    if value == "READ_REPLICAS_ENABLED":
+        raise not_built("redis.instances with readReplicasMode=READ_REPLICAS_ENABLED")
+    return one_of("read_replicas_mode", "READ_REPLICAS_DISABLED")(world, call, value)
 
 
 def labels(_world: World, _call: Call, value: Any) -> Any:
@@ -233,14 +240,13 @@ def check_settled(name: ResourceName, state: str) -> None:
 
 
 def next_snapshot(config: Json, now: datetime) -> datetime | None:
-    """Return when the next snapshot is due; None when none is taken."""
+    """Return when the next snapshot after ``now`` is due; None when none is taken."""
     if config["persistenceMode"] != "RDB":
         return None
     period = PERIODS[config["rdbSnapshotPeriod"]]
     start = datetime.fromisoformat(config["rdbSnapshotStartTime"])
-    passed = max(0, -(-(now - start).total_seconds() // period))
-    due = start.timestamp() + passed * period
-    return datetime.fromtimestamp(due, tz=now.tzinfo)
+    passed = (now - start).total_seconds() // period
+    return start + timedelta(seconds=max(0, passed + 1) * period)
 
 
 PERIODS = {"ONE_HOUR": 3600, "SIX_HOURS": 21600, "TWELVE_HOURS": 43200, "TWENTY_FOUR_HOURS": 86400}

@@ -5,7 +5,7 @@ revision is ready and stays on the last good one when it fails (behaviour/cloud-
 of the v2 API that wait for the service end here, not when the network is built.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -18,12 +18,19 @@ from fogbank.resources.projects import project_number, service_agent
 from fogbank.resources.run import Readiness, read_revision, ready_condition, revisions_with_connector
 from fogbank.resources.world import Change, Json, Put, PutOperation, Resource, World
 from fogbank.services.run.connectors import connector_missing_message, has_connector
-from fogbank.services.run.objects import condition, find_condition, service_message_v1, with_conditions
+from fogbank.services.run.objects import (
+    condition,
+    find_condition,
+    service_message_v1,
+    with_conditions,
+    without_empty,
+)
 from fogbank.services.run.status import is_settled, revision_bodies, with_status
 from fogbank.services.run.v2.render import service_message
 
 CONTAINER_FAILED = "HealthCheckContainerError"
 IMAGE_MISSING = "ContainerMissing"
+SECRETS_REFUSED = "SecretsAccessCheckFailed"
 IMAGE_DENIED = "ContainerPermissionDenied"
 RETIRED = "Retired"
 NETWORK_MISSING = "VpcNetworkNotFound"
@@ -41,6 +48,13 @@ _FAILED_CHECKS = {
 V1 = "google.cloud.run.v1."
 """How the types of v1's operations begin."""
 
+_FAILED_CHECK = {
+    IMAGE_MISSING: "ContainerReady",
+    IMAGE_DENIED: "ContainerReady",
+    SECRETS_REFUSED: "ResourcesAvailable",
+}
+"""The condition that a failure is about; of the others it is the container's health."""
+
 _CHECKS = ("Active", "ContainerHealthy", "ContainerReady", "ResourcesAvailable")
 
 
@@ -52,6 +66,18 @@ def container_failed_message(port: int, log_url: str) -> str:
         "port is misconfigured or if the timeout is too short. The health check timeout can be extended. "
         "Logs for this revision might contain more information.\n\n"
         f"Logs URL: {log_url}\nFor more troubleshooting guidance, see "
+        "https://cloud.google.com/run/docs/troubleshooting#container-failed-to-start"
+    )
+
+
+def probe_failed_message(log_url: str) -> str:
+    """Say in Google's words that a container failed the start-up probe that its user configured.
+
+    See behaviour/cloud-run.md#deployment.
+    """
+    return (
+        "The user-provided container failed the configured startup probe checks. Logs for this revision "
+        f"might contain more information.\n\nLogs URL: {log_url}\nFor more troubleshooting guidance, see "
         "https://cloud.google.com/run/docs/troubleshooting#container-failed-to-start"
     )
 
@@ -79,13 +105,19 @@ def image_denied_message(world: World, image: str, project: str) -> str:
     )
 
 
-def image_resolved(world: World, revision: ResourceName, digest: str, now: datetime) -> tuple[Change, ...]:
-    """Keep what the image was when the revision was made: ``digest`` is ``sha256:…`` or a whole reference."""
+def images_resolved(
+    world: World, revision: ResourceName, digests: Mapping[str, str], now: datetime
+) -> tuple[Change, ...]:
+    """Keep what the images were when the revision was made: ``digests`` by reference."""
     found = world.find(revision)
     if found is None:
         return ()
-    pullable = with_digest(read_revision(found).image, digest)
-    statuses = [{"imageDigest": pullable}]
+    read = read_revision(found)
+    pullable = with_digest(read.image, digests[read.image])
+    statuses = [
+        without_empty({"name": each.name, "imageDigest": with_digest(each.image, digests[each.image])})
+        for each in read.containers
+    ]
     body = _with_revision_status(
         found.body,
         (condition("ContainerReady", "True", now),),

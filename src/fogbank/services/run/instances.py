@@ -1,13 +1,12 @@
 """What an instance of a revision or of a task is: its containers and its ways out, decided when it starts.
 
-What a container finds in its environment is Google's contract
-(https://cloud.google.com/run/docs/container-contract#env-vars). A revision never changes what it runs, so an
-instance keeps what was read at its start.
+A revision never changes what it runs, so an instance keeps what was read at its start.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
+from types import MappingProxyType
 
 from fogbank.network.addressing import ANYWHERE, PRIVATE_RANGES
 from fogbank.resources.fleet import (
@@ -23,6 +22,10 @@ from fogbank.resources.run import Egress, Revision, read_revision
 from fogbank.resources.run_jobs import EXECUTIONS, Execution, read_execution
 from fogbank.resources.vpcaccess import read_connector
 from fogbank.resources.world import Resource, World
+from fogbank.services.run.instance_containers import containers_of, volumes_of
+from fogbank.services.run.secrets import Values
+
+_NO_SECRETS: Values = MappingProxyType({})
 
 Runs = Revision | Execution
 """What instances are made for: both say which container runs, and which way out it has."""
@@ -36,15 +39,21 @@ class TaskPlace:
     attempt: int
 
 
-def instance_of(identifier: str, revision: Resource, index: int, pool: int) -> Instance:
-    """Make an instance of ``revision`` at place ``index`` of the fabric; ``pool`` as in FabricAttachment."""
+def instance_of(
+    identifier: str, revision: Resource, index: int, pool: int, secrets: Values = _NO_SECRETS
+) -> Instance:
+    """Make an instance of ``revision`` at place ``index`` of the fabric; ``pool`` as in FabricAttachment.
+
+    It has all its containers; which of them may run at first is for ``instance_containers.startable``.
+    """
     read = read_revision(revision)
     return Instance(
         identifier,
         revision.name,
         revision,
         _attachments(read, index, pool),
-        _containers(read, _given_to(read), (read.port,)),
+        containers_of(read, secrets),
+        volumes=volumes_of(read, secrets),
     )
 
 
@@ -56,7 +65,7 @@ def task_instance(identifier: str, execution: Resource, task: TaskPlace, index: 
         execution.name,
         execution,
         _attachments(read, index, pool),
-        _containers(read, _given_to_task(read, task), ()),
+        _task_containers(read, _given_to_task(read, task)),
     )
 
 
@@ -124,15 +133,6 @@ def _to_vpc(egress: Egress) -> tuple[IPv4Network, ...]:
             return PRIVATE_RANGES
 
 
-def _given_to(revision: Revision) -> dict[str, str]:
-    return {
-        "PORT": str(revision.port),
-        "K_SERVICE": revision.service.id,
-        "K_REVISION": revision.name.id,
-        "K_CONFIGURATION": revision.service.id,
-    }
-
-
 def _given_to_task(execution: Execution, task: TaskPlace) -> dict[str, str]:
     return {
         "CLOUD_RUN_JOB": execution.job.id,
@@ -143,18 +143,19 @@ def _given_to_task(execution: Execution, task: TaskPlace) -> dict[str, str]:
     }
 
 
-def _containers(runs: Runs, given: dict[str, str], ports: tuple[int, ...]) -> tuple[Container, ...]:
-    """List the containers of an instance; none until its image is resolved."""
+def _task_containers(runs: Execution, given: dict[str, str]) -> tuple[Container, ...]:
+    """List the containers of a task; none until its image is resolved."""
     if runs.digest is None:
         return ()
     return (
         Container(
             image=runs.digest.rpartition("@")[2],
-            ports=ports,
+            ports=(),
             command=runs.command,
             arguments=runs.args,
             environment=tuple((dict(runs.environment) | given).items()),
             cpu_millis=runs.cpu_millis,
             memory_bytes=runs.memory_bytes,
+            memory_limit=runs.memory_bytes,
         ),
     )

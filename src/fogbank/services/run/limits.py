@@ -20,10 +20,33 @@ _MEMORY = {
 }
 """The least and the most memory of an instance, from so many thousandths of a CPU on."""
 
-_WHERE = "spec.template.spec.containers[0].resources.limits"
+_SMALL = (
+    "spec.template.spec.containers.resources.limits.cpu: Invalid value specified for cpu. "
+    "Total cpu < 1 is not supported with concurrency > 1."
+)
+
+_MOST_CPU, _MOST_MEMORY = 8000, "32Gi"
+"""What the containers of one instance may have together (https://cloud.google.com/run/quotas)."""
 
 
-def check_limits(limits: Json, concurrency: int) -> None:
+def check_all_limits(limits: list[Json], concurrency: int) -> None:
+    """Refuse the limits of an instance's containers: each by itself, and what they come to together."""
+    alone = len(limits) == 1
+    for index, each in enumerate(limits):
+        where = f"spec.template.spec.containers[{index}].resources.limits"
+        check_limits(each, concurrency if alone else 1, where)
+    cpu = sum(parse_quantity(each["cpu"]) * 1000 for each in limits)
+    memory = sum(memory_bytes(each["memory"]) for each in limits)
+    if cpu < 1000 and concurrency > 1:
+        raise bad_request(_SMALL)
+    if cpu > _MOST_CPU or memory > memory_bytes(_MOST_MEMORY):
+        raise bad_request(
+            "spec.template.spec.containers.resources.limits: The containers of an instance may have at most "
+            f"{_MOST_CPU // 1000} CPU and {_MOST_MEMORY} of memory together."
+        )
+
+
+def check_limits(limits: Json, concurrency: int, where: str) -> None:
     """Refuse (ApiError) limits that no instance has, or that do not go with ``concurrency``.
 
     ``limits`` are quantities, both there: ``{"cpu": "500m", "memory": "512Mi"}``. The rules are those of
@@ -39,17 +62,14 @@ def check_limits(limits: Json, concurrency: int) -> None:
     part_of_one = 80 <= millis < 1000 and millis % 1 == 0
     if not part_of_one and millis not in _MEMORY:
         raise bad_request(
-            f"{_WHERE}.cpu: Invalid value specified for container cpu. "
+            f"{where}.cpu: Invalid value specified for container cpu. "
             "Must be equal to one of [.08-1], 1.0, 2.0, 4.0, 6.0, 8.0"
         )
     if part_of_one and concurrency > 1:
-        raise bad_request(
-            "spec.template.spec.containers.resources.limits.cpu: Invalid value specified for cpu. "
-            "Total cpu < 1 is not supported with concurrency > 1."
-        )
+        raise bad_request(_SMALL)
     least, most = _MEMORY[max(enough for enough in _MEMORY if enough <= millis)]
     if not memory_bytes(least) <= memory <= memory_bytes(most):
         raise bad_request(
-            f"{_WHERE}.memory: Invalid value specified for container memory. "
+            f"{where}.memory: Invalid value specified for container memory. "
             f"For {float(millis / 1000)} CPU, memory must be between {least} and {most} inclusive."
         )

@@ -128,6 +128,7 @@ def test_or_binds_closer_than_and():
 @pytest.mark.parametrize(
     ("query", "why"),
     [
+        ("severity>= AND hello", "syntax error at line 1, column 12, token 'AND'"),
         ("a=", "syntax error at line 1, column 3, token ''"),
         ("hello AND\n  )", r"syntax error at line 2, column 3, token '\)'"),
         ('severity="ERROR', "syntax error at line 1, column 10, token '\"'"),

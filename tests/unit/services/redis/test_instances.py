@@ -9,7 +9,7 @@ from tests.cloud_calls import ME, NOW, PLACE, PROJECT, REGION, Cloud
 from fogbank.resources.names import ResourceName
 from fogbank.resources.network_users import network_users
 from fogbank.resources.operations import Operation
-from fogbank.services.redis.instances import failover_given_up, moved_to_replica, settled
+from fogbank.services.redis.instances import creation_failed, failover_given_up, moved_to_replica, settled
 from fogbank.services.redis.model import read_instance
 
 INSTANCES = "redis.v1.projects.locations.instances"
@@ -64,8 +64,6 @@ def test_an_instance_has_googles_defaults_and_is_creating_until_its_servers_answ
         "redisVersion": "REDIS_7_0",
         "transitEncryptionMode": "DISABLED",
         "readReplicasMode": "READ_REPLICAS_DISABLED",
-        "replicaCount": 0,
-        "authEnabled": False,
         "persistenceConfig": {"persistenceMode": "DISABLED"},
         "locationId": f"{REGION}-a",
         "currentLocationId": f"{REGION}-a",
@@ -118,6 +116,7 @@ def test_a_highly_available_instance_has_two_nodes_in_two_zones(cloud):
         ({"reservedIpRange": "8.8.8.0/29"}, "The reserved IP range 8.8.8.0/29 is not a private range."),
         ({"locationId": "us-central1-a"}, f"Zone 'us-central1-a' is not in the region '{REGION}'."),
         ({"replicaCount": 2}, "replica_count must be 0 for the tier BASIC without read replicas."),
+        ({"readReplicasMode": "READ_REPLICAS_ENABLED"}, "readReplicasMode=READ_REPLICAS_ENABLED"),
         ({"redisConfigs": {"maxmemory-policy": "none"}}, "Invalid value 'none' for maxmemory-policy"),
         ({"redisConfigs": {"save": "1 1"}}, "Unsupported Redis config 'save'"),
         (
@@ -268,6 +267,16 @@ def test_nobody_without_the_permission_names_a_network(cloud):
     error = refusal(cloud)
     assert (error.code, "compute.networks.get" in error.message) == (403, True)
     cloud.caller = ME
+
+
+def test_an_instance_that_cannot_be_made_goes_and_its_operation_says_why(cloud):
+    operation = create(cloud)
+    cloud.make(creation_failed(cloud.world, RESOURCE, "no server here", NOW))
+    assert cloud.world.operations[operation.name.path].error.message == "no server here"
+    assert cloud.refused(f"{INSTANCES}.get", name=NAME).code == 404
+    create(cloud)
+    ready(cloud)
+    assert creation_failed(cloud.world, RESOURCE, "too late", NOW) == ()
 
 
 def test_what_a_late_controller_says_of_a_deleted_instance_changes_nothing(cloud):

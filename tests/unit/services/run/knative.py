@@ -2,7 +2,7 @@
 
 from tests.cloud_calls import PROJECT, REGION, Cloud
 
-from fogbank.resources.run import read_service, service_name
+from fogbank.resources.run import read_revision, read_service, service_name
 from fogbank.services.run import convergence
 
 SERVICES = "run.v1.namespaces.services"
@@ -59,7 +59,9 @@ class Run(Cloud):
 
     def ready(self, name="hello"):
         """Let the newest revision pass its probe."""
-        self.make(convergence.image_resolved(self.world, self.newest(name), "sha256:" + "0" * 64, self.now))
+        containers = read_revision(self.world.get(self.newest(name))).containers
+        digests = {each.image: "sha256:" + "0" * 64 for each in containers}
+        self.make(convergence.images_resolved(self.world, self.newest(name), digests, self.now))
         self.make(convergence.revision_ready(self.world, self.newest(name), self.now))
 
     def fail(self, name="hello"):

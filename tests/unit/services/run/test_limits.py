@@ -8,7 +8,7 @@ from tests.unit.services.run.knative import NAMESPACE, SERVICES, Run, knative
 
 from fogbank.errors import ApiError
 from fogbank.resources.quantities import memory_bytes
-from fogbank.services.run.limits import check_limits
+from fogbank.services.run.limits import check_all_limits
 
 MEMORY = {
     "0.08": ("128Mi", "512Mi"),
@@ -31,7 +31,7 @@ SIZES = st.integers(memory_bytes("128Mi"), memory_bytes("32Gi"))
 
 def fits(cpu, memory):
     try:
-        check_limits({"cpu": cpu, "memory": memory}, 1)
+        check_all_limits([{"cpu": cpu, "memory": memory}], 1)
     except ApiError:
         return False
     return True
@@ -75,7 +75,7 @@ def test_other_cpus_do_not_exist(cpu):
 )
 def test_the_refusals_have_googles_words(cpu, memory, concurrency, message):
     with pytest.raises(ApiError) as refused:
-        check_limits({"cpu": cpu, "memory": memory}, concurrency)
+        check_all_limits([{"cpu": cpu, "memory": memory}], concurrency)
     assert (refused.value.code, refused.value.message) == (400, message)
 
 

@@ -18,7 +18,8 @@ from fogbank.resources.projects import (
     service_agent,
     usual_number,
 )
-from fogbank.resources.run import ContainerProbe, read_revision
+from fogbank.resources.run import read_revision
+from fogbank.resources.run_containers import ContainerProbe
 from fogbank.resources.world import Put
 from fogbank.services.run.lists import selects
 
@@ -254,26 +255,17 @@ def test_a_connector_must_exist_in_the_region(cloud):
             400,
         ),
         (knative(container={"ports": [{"containerPort": 70000}]}), 400),
-        (knative(container={"ports": [{"name": "h2c", "containerPort": 8080}]}), "UNIMPLEMENTED"),
         (knative(container={"resources": {"limits": {"cpu": "lots"}}}), 400),
         (knative(container={"resources": {"limits": {"memory": "1Mi"}}}), 400),
         (knative(container={"image": ""}), 400),
         (knative(container={"env": [{"name": "PORT", "value": "1"}]}), 400),
-        (
-            knative(container={"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s"}}}]}),
-            "UNIMPLEMENTED",
-        ),
-        (knative(container={"readinessProbe": {"tcpSocket": {"port": 1}}}), "UNIMPLEMENTED"),
-        (knative(container={"livenessProbe": {"grpc": {"port": 1}}}), "UNIMPLEMENTED"),
-        (knative(container={"livenessProbe": {"grpc": {}}}), "UNIMPLEMENTED"),
-        (knative(container={"startupProbe": {"grpc": {}}}), "UNIMPLEMENTED"),
+        (knative(container={"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "a/b"}}}]}), 400),
+        (knative(container={"readinessProbe": {"tcpSocket": {"port": 1}}}), 400),
         (knative(container={"livenessProbe": {"periodSeconds": 3601}}), 400),
         (knative(containers=[]), 400),
-        (
-            knative(containers=[{"image": "a", "ports": [{"containerPort": 1}]}, {"image": "b"}]),
-            "UNIMPLEMENTED",
-        ),
-        (knative(volumes=[{"name": "v", "emptyDir": {}}]), "UNIMPLEMENTED"),
+        (knative(volumes=[{"name": "v", "csi": {"driver": "gcsfuse.run.googleapis.com"}}]), "UNIMPLEMENTED"),
+        (knative(volumes=[{"name": "v", "nfs": {"server": "s", "path": "/"}}]), "UNIMPLEMENTED"),
+        (knative(volumes=[{"name": "v", "emptyDir": {"medium": "Disk"}}]), "UNIMPLEMENTED"),
         (knative(timeoutSeconds=3601), 400),
         (knative(containerConcurrency=1001), 400),
         (knative(serviceAccountName=f"nobody@{PROJECT}.iam.gserviceaccount.com"), 403),
@@ -334,7 +326,7 @@ def test_a_probe_keeps_its_headers_and_refuses_what_is_none(cloud):
         error = cloud.refused(f"{SERVICES}.create", probed(name, value), parent=NAMESPACE, location=REGION)
         assert error.message.startswith("spec.template.spec.containers[0].startupProbe.httpGet.httpHeaders: ")
     cloud.create(probed("X-Probe", "startup"))
-    probe = read_revision(cloud.world.get(cloud.newest())).startup_probe
+    probe = read_revision(cloud.world.get(cloud.newest())).ingress.startup_probe
     assert probe is not None
     assert probe.headers == (("X-Probe", "startup"),)
 
@@ -342,14 +334,14 @@ def test_a_probe_keeps_its_headers_and_refuses_what_is_none(cloud):
 def test_a_liveness_probe_has_its_defaults(cloud):
     cloud.create(knative(container={"livenessProbe": {"httpGet": {"path": "/alive"}, "periodSeconds": 3600}}))
     revision = read_revision(cloud.world.get(cloud.newest()))
-    assert revision.liveness_probe == ContainerProbe(
+    assert revision.ingress.liveness_probe == ContainerProbe(
         "http", 8080, "/alive", initial_delay=0, period=3600, timeout=1, failure_threshold=3
     )
 
 
 def test_of_variables_with_one_name_the_last_counts(cloud):
     cloud.create(knative(container={"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}))
-    assert read_revision(cloud.world.get(cloud.newest())).environment == {"A": "2"}
+    assert read_revision(cloud.world.get(cloud.newest())).ingress.environment == {"A": "2"}
 
 
 def test_gcloud_may_ask_for_permissions_before_the_service_exists(cloud):

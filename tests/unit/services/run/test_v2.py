@@ -223,7 +223,12 @@ def test_what_is_not_there_is_called_by_its_name(cloud):
         ({"iapEnabled": True}, "UNIMPLEMENTED"),
         ({"scaling": {"scalingMode": "MANUAL"}}, 400),
         (
-            {"template": {"containers": [{"image": "a"}], "volumes": [{"name": "v", "emptyDir": {}}]}},
+            {
+                "template": {
+                    "containers": [{"image": "a"}],
+                    "volumes": [{"name": "v", "gcs": {"bucket": "b"}}],
+                }
+            },
             "UNIMPLEMENTED",
         ),
         ({"template": {"containers": [{"image": "a"}], "timeout": "soon"}}, 400),

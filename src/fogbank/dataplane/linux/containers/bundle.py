@@ -57,6 +57,15 @@ class User:
     home: str = "/root"
 
 
+@dataclass(frozen=True, slots=True)
+class VolumeMount:
+    """The folder ``place`` of ours appears at ``path`` of a container."""
+
+    path: str
+    place: str
+    writable: bool
+
+
 def render_bundle(
     workload: Workload,
     image: ImageConfig,
@@ -66,6 +75,7 @@ def render_bundle(
     network: str,
     open_files: int,
     data: Mapping[str, str] = MappingProxyType({}),
+    volumes: tuple[VolumeMount, ...] = (),
     ids: UserNamespace,
     compiled_filter: str = "",
 ) -> dict[str, object]:
@@ -87,13 +97,17 @@ def render_bundle(
             "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
             "args": list(command_line(workload, image)),
             "env": [f"{name}={value}" for name, value in environment(workload, image, user).items()],
-            "cwd": image.folder,
+            "cwd": workload.folder or image.folder,
             "noNewPrivileges": True,
             "oomScoreAdj": 500,
             "capabilities": _capabilities(user),
             "rlimits": [{"type": name, "hard": most, "soft": most} for name, most in limits.items()],
         },
-        "mounts": [*_MOUNTS, *(_bind(path, folder) for path, folder in data.items())],
+        "mounts": [
+            *_MOUNTS,
+            *(_bind(path, folder) for path, folder in data.items()),
+            *(_bind(each.path, each.place, writable=each.writable) for each in volumes),
+        ],
         "annotations": {"run.oci.seccomp_bpf_data": compiled_filter} if compiled_filter else {},
         "linux": {
             "namespaces": [
@@ -128,8 +142,8 @@ def _mount(destination: str, kind: str, *options: str) -> dict[str, object]:
     return {"destination": destination, "type": kind, "source": kind, "options": list(options)}
 
 
-def _bind(destination: str, source: str) -> dict[str, object]:
-    options = ["bind", "rw", "nosuid", "nodev"]
+def _bind(destination: str, source: str, *, writable: bool = True) -> dict[str, object]:
+    options = ["bind", "rw" if writable else "ro", "nosuid", "nodev"]
     return {"destination": destination, "type": "none", "source": source, "options": options}
 
 
@@ -151,7 +165,7 @@ def command_line(workload: Workload, image: ImageConfig) -> tuple[str, ...]:
 def environment(workload: Workload, image: ImageConfig, user: User) -> dict[str, str]:
     """Merge the environments: the workload's wins over the image's, and both over the usual."""
     usual = {"PATH": _DEFAULT_PATH, "HOME": user.home}
-    return usual | dict(image.environment) | dict(workload.environment)
+    return usual | dict(image.environment) | dict(workload.environment) | dict(workload.secrets)
 
 
 def find_user(text: str, passwd: str, group: str) -> User:
@@ -179,6 +193,15 @@ def find_user(text: str, passwd: str, group: str) -> User:
 def _rows(text: str, width: int) -> list[list[str]]:
     rows = (line.split(":") for line in text.splitlines() if line and not line.startswith("#"))
     return [row for row in rows if len(row) >= width and row[2].isdigit()]
+
+
+def hosts_file(names: tuple[str, ...]) -> Mapping[str, str]:
+    """Return the /etc/hosts of a container whose siblings are called ``names``; nothing without any.
+
+    See behaviour/cloud-run.md#container.
+    """
+    lines = "".join(f"127.0.0.1\t{name}\n" for name in names)
+    return {"etc/hosts": f"127.0.0.1\tlocalhost\n{lines}"} if names else {}
 
 
 def resolver_files(nameserver: str) -> Mapping[str, str]:

@@ -8,6 +8,7 @@ may have of memory: files count against it (https://cloud.google.com/run/docs/co
 import logging
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from fogbank.dataplane.linux import kernel
@@ -46,6 +47,8 @@ class Roots:
         self._overlay = True
         for name, content in files.items():
             self._share(name, content.encode())
+        self.trust_file = shared / _TRUST_FILES[0] if trusted.exists() else None
+        """The certificates that the region trusts, as containers may read them."""
         if trusted.exists():
             for name in _TRUST_FILES:
                 self._share(name, trusted.read_bytes())
@@ -65,8 +68,11 @@ class Roots:
         os.chown(path, self._owner, self._owner)
         path.chmod(mode)
 
-    def make(self, image: Path, folder: Path, size: int) -> Path:
-        """Make in ``folder`` a root over ``image`` with room for ``size`` bytes; OSError when refused."""
+    def make(self, image: Path, folder: Path, size: int, files: Mapping[str, str] | None = None) -> Path:
+        """Make in ``folder`` a root over ``image`` with room for ``size`` bytes; OSError when refused.
+
+        ``files`` replace some of those that all containers share: folders above them are the shared layer's.
+        """
         root, memory = folder / "root", folder / "memory"
         root.mkdir()
         memory.mkdir()
@@ -76,6 +82,7 @@ class Roots:
             upper, work = memory / "upper", memory / "work"
             upper.mkdir()
             self._hand_over(upper, 0o755)
+            self._write(upper, files or {})
             work.mkdir()
             lower = f"{_escaped(self._shared)}:{_escaped(image)}"
             options = f"lowerdir={lower},upperdir={_escaped(upper)},workdir={_escaped(work)}"
@@ -86,7 +93,19 @@ class Roots:
                 self._overlay = False
             else:
                 return root
-        return self._copy(image, memory)
+        root = self._copy(image, memory)
+        self._write(root, files or {})
+        return root
+
+    def _write(self, root: Path, files: Mapping[str, str]) -> None:
+        for name, content in files.items():
+            path = root / name
+            if not path.parent.exists():
+                path.parent.mkdir()
+                self._hand_over(path.parent, 0o755)
+            path.unlink(missing_ok=True)
+            path.write_text(content)
+            self._hand_over(path, 0o644)
 
     def _copy(self, image: Path, memory: Path) -> Path:
         root = memory / "root"

@@ -1,7 +1,8 @@
 """Runs workloads as containers: crun for each, in the network namespace of its namespace.
 
 ``start`` and ``stop`` come from the driver's thread and wait for nothing: a :class:`Watcher` has a thread of
-its own. The surprising fact: limits of memory and processor are not enforced (decision 0063).
+its own, which also ends containers that use more memory than they may. The surprising fact: the limit of the
+processor is not enforced (decision 0190).
 """
 
 import base64
@@ -14,21 +15,30 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fogbank.dataplane.driver import Report, WorkloadExited, WorkloadWrote
-from fogbank.dataplane.linux.containers.bundle import User, find_user, render_bundle, resolver_files
+from fogbank.dataplane.linux.containers.bundle import (
+    User,
+    VolumeMount,
+    find_user,
+    hosts_file,
+    render_bundle,
+    resolver_files,
+)
 from fogbank.dataplane.linux.containers.libseccomp import compile_filter
 from fogbank.dataplane.linux.containers.rootfs import Roots, keep_in_memory
+from fogbank.dataplane.linux.containers.sealed_program import sealed_copy
 from fogbank.dataplane.linux.containers.seccomp import profile
 from fogbank.dataplane.linux.containers.user_namespace import enter_images
+from fogbank.dataplane.linux.containers.volumes import MemoryVolumes
 from fogbank.dataplane.linux.containers.watcher import RunningContainer, Watcher
 from fogbank.dataplane.linux.data_folders import DataFolders
 from fogbank.dataplane.linux.images.unpacked import Image, UnpackedImages
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
 from fogbank.errors import DriverError
-from fogbank.network.topology import Workload
+from fogbank.network.topology import Volume, Workload
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +77,7 @@ class CrunRuntime:
         self._running: dict[str, RunningContainer] = {}
         self._leaving: set[RunningContainer] = set()
         self._crun = shutil.which("crun")
+        self._sealed_crun: int | None = None
         self._compiled_filter = ""
         keep_in_memory(folder)
         (folder / "images").mkdir()
@@ -75,11 +86,14 @@ class CrunRuntime:
             folder / "shared", dict(resolver_files(_NAMESERVER)), trusted, owner=self._ids.root
         )
         self._data = data
+        self._volumes = MemoryVolumes(folder / "volumes", self._ids.root)
         self._watcher = Watcher(self._wrote, self._ended)
 
     def warm(self) -> None:
         """Make what every start uses and crun would otherwise make each time; OSError when that cannot be."""
         self._compiled_filter = base64.b64encode(compile_filter(profile())).decode()
+        if self._crun and self._sealed_crun is None:
+            self._sealed_crun = sealed_copy(Path(self._crun))
 
     def start(self, workload: Workload) -> None:
         """Start ``workload`` in the network of its namespace; DriverError when that cannot be.
@@ -121,6 +135,18 @@ class CrunRuntime:
         with self._lock:
             return {name: running.workload for name, running in self._running.items()}
 
+    def put_volume(self, volume: Volume) -> None:
+        """Make ``volume``, or give it other files; OSError when the machine refuses."""
+        self._volumes.put(volume)
+
+    def drop_volume(self, name: str) -> None:
+        """Take a volume away with what is in it; unknown names are no error."""
+        self._volumes.drop(name)
+
+    def volumes(self) -> Mapping[str, Volume]:
+        """List the volumes, by name."""
+        return self._volumes.all()
+
     def close(self, grace: float = 1.0) -> None:
         """End all containers: SIGTERM, and SIGKILL after ``grace`` seconds; returns when they are gone."""
         with self._lock:
@@ -133,13 +159,17 @@ class CrunRuntime:
         while self._leaving and time.monotonic() < deadline:
             time.sleep(0.005)
         self._watcher.close()
+        if self._sealed_crun is not None:
+            os.close(self._sealed_crun)
+            self._sealed_crun = None
 
     def _spawn(
         self, identifier: str, folder: Path, workload: Workload, image: Image, network: int
     ) -> subprocess.Popen[bytes]:
         folder.mkdir()
         folder.chmod(0o711)
-        root = self._roots.make(self._image_roots / image.root.name, folder, workload.memory_bytes)
+        files = hosts_file(workload.hosts)
+        root = self._roots.make(self._image_roots / image.root.name, folder, workload.memory_bytes, files)
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         bundle = render_bundle(
             workload,
@@ -149,15 +179,17 @@ class CrunRuntime:
             network=f"/proc/{os.getpid()}/fd/{network}",
             open_files=most,
             data=self._folders_of(workload),
+            volumes=(*self._mounted(workload), *self._trusted(image)),
             ids=self._ids,
             compiled_filter=self._compiled_filter,
         )
         (folder / "config.json").write_text(json.dumps(bundle))
         process = subprocess.Popen(
             [
-                *(str(self._crun), "--root", str(self._folder / "state"), "--cgroup-manager=disabled"),
+                *("crun", "--root", str(self._folder / "state"), "--cgroup-manager=disabled"),
                 *("run", "--bundle", str(folder), "--pid-file", str(folder / "pid"), identifier),
             ],
+            executable=self._program(),
             stdin=subprocess.PIPE,  # crun makes the container's user the owner of this: never a device
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -169,6 +201,17 @@ class CrunRuntime:
             process.stdin.close()
         return process
 
+    def _trusted(self, image: Image) -> Iterator[VolumeMount]:
+        """Put the region's certificates in place of those that libraries of the image bring along."""
+        bundle = self._roots.trust_file
+        if bundle is not None:
+            for path in image.trust_files:
+                yield VolumeMount(path, str(bundle), writable=False)
+
+    def _program(self) -> str:
+        """Return the path of the crun to run: the sealed copy, once it has been made."""
+        return str(self._crun) if self._sealed_crun is None else f"/proc/{os.getpid()}/fd/{self._sealed_crun}"
+
     def _folders_of(self, workload: Workload) -> Mapping[str, str]:
         """Make the data folders of ``workload``, and say where each is, by its path in the container."""
         if self._data is None and workload.data:
@@ -176,6 +219,10 @@ class CrunRuntime:
         return {
             each.path: str(self._data.open(each.name, self._ids.root)) for each in workload.data if self._data
         }
+
+    def _mounted(self, workload: Workload) -> tuple[VolumeMount, ...]:
+        found = ((each.path, self._volumes.find(each.volume)) for each in workload.mounts)
+        return tuple(VolumeMount(path, str(place), writable=writable) for path, (place, writable) in found)
 
     def _wrote(self, running: RunningContainer, stream: str, line: str) -> None:
         self._report(WorkloadWrote(running.workload.name, stream, line))
@@ -186,7 +233,7 @@ class CrunRuntime:
             self._leaving.discard(running)
             if not requested:
                 self._running.pop(running.workload.name, None)
-        self._report(WorkloadExited(running.workload.name, status, requested))
+        self._report(WorkloadExited(running.workload.name, status, requested, running.exceeded))
         self._clean(running)
 
     def _clean(self, running: RunningContainer) -> None:

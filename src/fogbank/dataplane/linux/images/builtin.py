@@ -36,6 +36,7 @@ _BUILT_IN = {
     "hello": ("us-docker.pkg.dev/cloudrun/container/hello", "gcr.io/cloudrun/hello"),
     "job": ("us-docker.pkg.dev/cloudrun/container/job", "gcr.io/cloudrun/job"),
     "netcheck": ("us-docker.pkg.dev/fogbank/samples/netcheck",),
+    "visitors": ("us-docker.pkg.dev/fogbank/samples/visitors",),
 }
 """The references of each sample."""
 

@@ -50,7 +50,7 @@ _FOLDERS = {
 }
 _LEFT_OUT = ("usr/share/doc/", "usr/share/man/", "usr/share/locale/", "usr/share/info/", "usr/share/lintian/")
 """What no server reads; copyright notices stay."""
-_FORMAT = 1
+_FORMAT = 2
 """To be raised when the same packages give another image."""
 
 
@@ -200,8 +200,11 @@ def _write_layer(package: DebianPackage, file: io.BufferedRandom) -> None:
             tarfile.open(fileobj=process.stdout, mode="r|") as source,
             tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as layer,
         ):
+            there: set[str] = set()
             for entry in source:
-                if rewritten := _entry(entry):
+                rewritten = _entry(entry)
+                if rewritten is not None and rewritten.name not in there:  # merged folders come twice
+                    there.add(rewritten.name)
                     layer.addfile(rewritten, source.extractfile(entry) if entry.isreg() else None)
         process.stdout.read()
         why = process.stderr.read().decode(errors="replace")

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeVar
 
 from fogbank.errors import DriverError
 from fogbank.resources.images import DIGEST, parse_image
@@ -27,6 +27,7 @@ _INDEX_TYPES = {
     "application/vnd.docker.distribution.manifest.list.v2+json",
 }
 _REF = "org.opencontainers.image.ref.name"
+_T = TypeVar("_T")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -127,6 +128,22 @@ class ImageStore:
             _replace(path, content)
         return actual
 
+    def put_stream(self, content: IO[bytes]) -> tuple[str, int]:
+        """Keep what ``content`` has until its end, of any size; return its digest and its bytes."""
+        temporary = self._blobs / f".stream.{os.getpid()}.{threading.get_ident()}"
+        size, found = 0, hashlib.sha256()
+        try:
+            with temporary.open("wb") as file:
+                while piece := content.read(1024 * 1024):
+                    file.write(piece)
+                    found.update(piece)
+                    size += len(piece)
+            digest = f"sha256:{found.hexdigest()}"
+            temporary.replace(self.blob(digest))
+        finally:
+            temporary.unlink(missing_ok=True)
+        return digest, size
+
     def adopt_blob(self, path: Path, digest: str) -> None:
         """Keep the file at ``path``, known to hash to ``digest``; without a copy where that can be."""
         blob = self.blob(digest)
@@ -184,18 +201,22 @@ class ImageStore:
 
     def layers(self, digest: str) -> tuple[Layer, ...]:
         """List the layers of a manifest from the bottom up."""
-        return tuple(Layer(part["digest"], part["mediaType"]) for part in self._manifest(digest)["layers"])
+        return tuple(
+            Layer(_text(part, "digest"), _text(part, "mediaType"))
+            for part in _parts(self._manifest(digest), "layers")
+        )
 
     def config(self, digest: str) -> ImageConfig:
-        """Read what the image of a manifest says about running it."""
-        config = _object(self._read(self._manifest(digest)["config"]["digest"])).get("config") or {}
-        pairs = (text.partition("=") for text in config.get("Env") or ())
+        """Read what the image of a manifest says about running it; BadContent when it is of no such shape."""
+        file = _text(_mapping(self._manifest(digest), "config"), "digest")
+        config = _mapping(_object(self._read(file)), "config")
+        pairs = (text.partition("=") for text in _texts(config, "Env"))
         return ImageConfig(
-            entrypoint=tuple(config.get("Entrypoint") or ()),
-            command=tuple(config.get("Cmd") or ()),
+            entrypoint=_texts(config, "Entrypoint"),
+            command=_texts(config, "Cmd"),
             environment=tuple((name, value) for name, _, value in pairs),
-            folder=config.get("WorkingDir") or "/",
-            user=config.get("User") or "",
+            folder=_text(config, "WorkingDir") or "/",
+            user=_text(config, "User"),
         )
 
     def _manifest(self, digest: str) -> dict[str, Any]:
@@ -204,12 +225,10 @@ class ImageStore:
         if "manifests" not in manifest and manifest.get("mediaType") not in _INDEX_TYPES:
             return manifest
         wanted = architecture()
-        for part in manifest["manifests"]:
-            if (
-                part.get("platform", {}).get("os") == "linux"
-                and part["platform"].get("architecture") == wanted
-            ):
-                return _object(self._read(part["digest"]))
+        for part in _parts(manifest, "manifests"):
+            system = _mapping(part, "platform")
+            if (system.get("os"), system.get("architecture")) == ("linux", wanted):
+                return _object(self._read(_text(part, "digest")))
         raise DriverError(f"The image {digest} has no variant for linux/{wanted}.")
 
     def _read(self, digest: str) -> bytes:
@@ -240,11 +259,43 @@ class ImageStore:
 def _object(content: bytes) -> dict[str, Any]:
     try:
         value = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadContent("the content is not JSON") from error
     if not isinstance(value, dict):
         raise BadContent("the content is not a JSON object")
     return value
+
+
+def _mapping(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    return _of_kind(value, key, dict, {})
+
+
+def _parts(value: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    found: list[Any] = _of_kind(value, key, list, [])
+    if not all(isinstance(each, dict) for each in found):
+        raise BadContent(f"the parts of {key} are not JSON objects")
+    return found
+
+
+def _text(value: Mapping[str, Any], key: str) -> str:
+    return _of_kind(value, key, str, "")
+
+
+def _texts(value: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    found: list[Any] = _of_kind(value, key, list, [])
+    if not all(isinstance(each, str) for each in found):
+        raise BadContent(f"{key} is not a list of texts")
+    return tuple(found)
+
+
+def _of_kind(value: Mapping[str, Any], key: str, kind: type[_T], absent: _T) -> _T:
+    """Return a field of foreign JSON; BadContent when it is of another type. Null is as if it were absent."""
+    found = value.get(key)
+    if found is None:
+        return absent
+    if not isinstance(found, kind):
+        raise BadContent(f"{key} is of a wrong type")
+    return found
 
 
 def _replace(path: Path, content: bytes) -> None:

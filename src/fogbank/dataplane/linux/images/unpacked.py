@@ -8,31 +8,40 @@ new root, and links on the way count from there.
 import contextlib
 import fcntl
 import gzip
+import json
 import os
 import shutil
 import stat
 import tarfile
 import tempfile
 import threading
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fogbank.dataplane.linux.images.store import ImageConfig, ImageStore
+from fogbank.dataplane.linux.images.trust import find_trust_files
 from fogbank.errors import DriverError
 
 _UNFINISHED = ".unpack-"
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _GZIP_MAGIC = b"\x1f\x8b"
+_MALFORMED = (OSError, tarfile.TarError, EOFError, zlib.error, ValueError, OverflowError)
+"""What a layer can meet: names with a NUL are a ValueError, owners beyond 32 bits an OverflowError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image ready to run: its root file system, which nobody may change, and its configuration."""
+    """An image ready to run: its root file system, which nobody may change, and its configuration.
+
+    ``trust_files`` are the certificates that libraries of its own trust, by their paths in it.
+    """
 
     root: Path
     config: ImageConfig
+    trust_files: tuple[str, ...] = ()
 
 
 class UnpackedImages:
@@ -61,11 +70,21 @@ class UnpackedImages:
             try:
                 if not root.exists():
                     self._unpack(digest, root)
-            except (OSError, tarfile.TarError, EOFError) as error:
+            except _MALFORMED as error:
                 raise DriverError(f"The image {digest} cannot be unpacked: {error}") from error
-            image = Image(root, self.registry.config(digest))
+            image = Image(root, self.registry.config(digest), self._trust_files(root))
             self._ready[digest] = image
         return image
+
+    def _trust_files(self, root: Path) -> tuple[str, ...]:
+        """Read which certificates an image has; looked for once, for it may have very many files."""
+        note = root.with_name(f"{root.name}.trust")
+        try:
+            found: list[str] = json.loads(note.read_bytes())
+        except (FileNotFoundError, ValueError):
+            found = list(find_trust_files(root))
+            note.write_text(json.dumps(found))
+        return tuple(found)
 
     def _sweep(self) -> None:
         """Remove what regions that were killed had begun to unpack, unless somebody is unpacking just now."""

@@ -133,7 +133,8 @@ class _Parser:
         return self._compared(path, written, self.take())
 
     def _compared(self, path: tuple[str, ...], operator: Operator, value: Token) -> Comparison:
-        if value.kind not in {"text", "string"}:
+        operates = value.kind == "text" and value.text in {"AND", "OR", "NOT"}
+        if operates or value.kind not in {"text", "string"}:
             raise self.refuse(value)
         text = value.text
         if value.kind == "text":

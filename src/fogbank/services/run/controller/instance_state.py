@@ -1,13 +1,13 @@
 """What is known about one running instance."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from fogbank.resources.fleet import Instance
+from fogbank.resources.fleet import Container, Instance
 from fogbank.resources.run import Revision
 
-Phase = Literal["starting", "ready"]
+Phase = Literal["starting", "ready", "unready"]
 
 
 @dataclass(slots=True, eq=False)
@@ -16,6 +16,7 @@ class InstanceState:
 
     ``place`` is its place in the serverless fabric, ``number`` counts the instances in the
     order in which they were started. ``pool_drawn`` is when it got its address of the default egress pool.
+    ``planned`` are all its containers, of which ``up`` have started; ``unready`` fail their readiness probes.
     One that ``died`` did not end because it was told to.
     """
 
@@ -25,8 +26,12 @@ class InstanceState:
     number: int
     started: float
     phase: Phase = "starting"
-    probe: asyncio.Task[None] | None = None
+    planned: tuple[Container, ...] = ()
+    up: set[str] = field(default_factory=set)
+    unready: set[str] = field(default_factory=set)
+    probes: set[asyncio.Task[None]] = field(default_factory=set)
     in_flight: int = 0
+    served: bool = False
     idle_since: float = 0.0
     pool_drawn: float = 0.0
     died: bool = False

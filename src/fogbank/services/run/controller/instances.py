@@ -9,6 +9,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from ipaddress import IPv4Address
@@ -18,19 +19,20 @@ from fogbank.control.background import BackgroundTasks
 from fogbank.control.controller import Runtime
 from fogbank.control.fleet_share import FleetShare
 from fogbank.control.periodic import every, in_slices
-from fogbank.control.probing import fails, passes
 from fogbank.control.progress import Failure
 from fogbank.control.restarts import Restarts
 from fogbank.dataplane.driver import WorkloadExited
+from fogbank.frontend.ingress.sessions import Session
 from fogbank.lowering.netns_names import FABRIC
 from fogbank.network.addressing import FABRIC_INSTANCES, fabric_address
 from fogbank.network.topology import NetnsName
 from fogbank.resources.fleet import Instance
 from fogbank.resources.names import ResourceName
-from fogbank.resources.run import SERVICES, ContainerProbe, Readiness, Revision
+from fogbank.resources.run import SERVICES, Readiness, Revision
 from fogbank.resources.vpcaccess import CONNECTORS
 from fogbank.resources.world import Change, Delete, Put, Resource
 from fogbank.services.run.controller.addresses import Addresses, Refusal
+from fogbank.services.run.controller.container_probes import ContainerProbes, Verdicts
 from fogbank.services.run.controller.failures import without_network
 from fogbank.services.run.controller.instance_state import InstanceState
 from fogbank.services.run.controller.log_entries import RunLog
@@ -39,8 +41,11 @@ from fogbank.services.run.controller.request_queue import RequestQueue
 from fogbank.services.run.controller.revision_instances import RevisionInstances
 from fogbank.services.run.controller.revision_reports import RevisionReports
 from fogbank.services.run.controller.scaling import Limits, Load, desired_instances, required_instances
+from fogbank.services.run.controller.secret_values import SecretValues, about_secrets
 from fogbank.services.run.controller.serving import ServingRevisions
+from fogbank.services.run.instance_containers import startable
 from fogbank.services.run.instances import instance_of, subnetworks_of, with_pool
+from fogbank.services.run.secrets import SecretsRefusedError, Values
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +92,15 @@ class Instances:
         self._ticks = 0
         self._tasks = BackgroundTasks("work on an instance")
         self._reports = RevisionReports(runtime, self._tasks)
+        self._secrets = SecretValues(runtime)
+        self._probes = ContainerProbes(
+            self._tasks,
+            netns=fabric,
+            address_of=address_of,
+            open_socket=runtime.driver.open_socket,
+            log=self.log,
+            verdicts=Verdicts(self._started_container, self._failed, self._died, self._readiness_changed),
+        )
         self._addresses = addresses or Addresses(runtime, self._tasks)
         self._without_address = Restarts(self._clock)
         self._store.watch_changes(self._world_changed)
@@ -116,6 +130,7 @@ class Instances:
                 self._update(service)
                 yield
             self._addresses.look()
+        self._addresses.retry()
         for revision in [name for name in self._by_revision if name not in self._serving]:
             self._retire_idle(revision)
             yield
@@ -128,6 +143,8 @@ class Instances:
     def _world_changed(self, changes: Sequence[Change]) -> None:
         for service in self._serving.touched(changes):
             self._update(service)
+        if about_secrets(changes):
+            self._refresh_secrets()
         for connector in _connectors_in(changes):
             self._reports.connector_changed(connector)
         self._share.publish()
@@ -148,22 +165,29 @@ class Instances:
 
     def exited(self, event: WorkloadExited) -> None:
         """Take note that a container ended; called in the event loop."""
-        if event.name in self.ending:
-            self._gone(self.ending.pop(event.name))
+        identifier, _, container = event.name.partition(".")
+        if identifier in self.ending:
+            if self._share.ended(identifier, container):
+                self._gone(self.ending.pop(identifier))
             self._share.publish()
             return
-        instance = self.running.get(event.name)
+        instance = self.running.get(identifier)
         if instance is None or event.requested:  # told though it should run: it is being replaced
             return
         instance.died = True
-        self._remove(instance)
-        self._gone(instance)
-        self._share.publish()
         starting = instance.phase == "starting"
-        why = f"The container exited with status {event.status}{' before it listened' if starting else ''}."
+        if self._share.ended(identifier, container):
+            self._remove(instance)
+            self._gone(instance)
+        else:  # without one of its containers the others end, too
+            self._retire(instance)
+        self._share.publish()
+        named = f" '{container}'" if container else ""
+        early = " before it listened" if starting else ""
+        why = f"The container{named} exited with status {event.status}{early}."
         self._restarts.died(instance.revision.name, why)
         if starting:
-            self._tasks.spawn(self._failed_to_start(instance, why))
+            self._tasks.spawn(self._failed_to_start(instance, why, probed=False))
 
     def explain(self) -> list[tuple[ResourceName, Failure]]:
         """List the serving revisions whose instances die again and again, or lack a place or a network."""
@@ -185,9 +209,16 @@ class Instances:
         return found is not None and found[1].readiness is not Readiness.FAILED
 
     @asynccontextmanager
-    async def lease(self, revision: ResourceName) -> AsyncIterator[tuple[NetnsName, IPv4Address, int]]:
-        """Assign an instance of ``revision``: where to connect. NoCapacity when none frees in time."""
-        async with self._request_queue.lease(revision) as instance:
+    async def lease(
+        self, revision: ResourceName, session: Session | None = None
+    ) -> AsyncIterator[tuple[NetnsName, IPv4Address, int]]:
+        """Assign an instance of ``revision``: where to connect. NoCapacity when none frees in time.
+
+        A ``session`` prefers its instance, and is told which one it got.
+        """
+        async with self._request_queue.lease(revision, session.instance if session else "") as instance:
+            if session is not None:
+                session.instance = instance.id
             yield self._fabric, self._address_of(instance.place), instance.revision.port
 
     def subnetworks(self) -> list[dict[str, Any]]:
@@ -217,8 +248,8 @@ class Instances:
         if found is None:
             return
         resource, revision = found
-        if revision.digest is None:
-            self._reports.resolve_image(revision)
+        if revision.unresolved:
+            self._reports.resolve_images(revision)
             return
         instances, now = self._of(name), self._clock.seconds()
         idle = tuple(
@@ -245,6 +276,8 @@ class Instances:
 
     def _start(self, resource: Resource, revision: Revision, count: int, *, scaled: bool) -> None:
         """Start ``count`` instances, or as many as may be."""
+        if count <= 0 or (values := self._read_secrets(revision)) is None:
+            return
         for _ in range(count):
             if not all(each.may_start(revision.name) for each in (self._restarts, self._without_address)):
                 return
@@ -253,14 +286,18 @@ class Instances:
                 self._crowded_out.setdefault(revision.name, self._clock.now())
                 return
             self._crowded_out.pop(revision.name, None)
-            self.log.started(self._start_at(place, resource, revision), scaled=scaled)
+            self.log.started(self._start_at(place, resource, revision, values), scaled=scaled)
 
-    def _start_at(self, place: int, resource: Resource, revision: Revision) -> InstanceState:
+    def _start_at(self, place: int, resource: Resource, revision: Revision, values: Values) -> InstanceState:
         self._started += 1
         now = self._clock.seconds()
         identifier = f"{revision.name.id}-{secrets.token_hex(4)}"
-        spec = instance_of(identifier, resource, place, secrets.randbelow(POOL_SIZE))
-        instance = InstanceState(spec, revision, place, self._started, now, idle_since=now, pool_drawn=now)
+        spec = instance_of(identifier, resource, place, secrets.randbelow(POOL_SIZE), values)
+        planned = spec.containers
+        spec = replace(spec, containers=startable(revision, planned, set()))
+        instance = InstanceState(
+            spec, revision, place, self._started, now, idle_since=now, pool_drawn=now, planned=planned
+        )
         self.running[identifier] = self._by_place[place] = instance
         self._by_revision.setdefault(revision.name, RevisionInstances()).add(instance)
         if revision.direct_vpc is None:
@@ -268,6 +305,25 @@ class Instances:
         else:
             self._addresses.ask(spec, revision.direct_vpc.subnetwork, partial(self._addressed, instance))
         return instance
+
+    def _read_secrets(self, revision: Revision) -> Values | None:
+        """Read what instances of ``revision`` need; None when they may not have it, which is then shown."""
+        try:
+            return self._secrets.read(revision)
+        except SecretsRefusedError as error:
+            if self._restarts.may_start(revision.name):
+                self._restarts.died(revision.name, str(error))
+            if revision.readiness is Readiness.UNKNOWN:
+                self._tasks.spawn(self._reports.secrets_refused(revision, str(error)))
+            return None
+
+    def _refresh_secrets(self) -> None:
+        """Have instances see the latest versions in their files."""
+        for instance in self.running.values():
+            fresh = self._secrets.refreshed(instance.spec)
+            if fresh is not None:
+                instance.spec = fresh
+                self._share.put(fresh)
 
     def _addressed(self, instance: InstanceState, answer: Instance | Refusal) -> None:
         """Build an instance with Direct VPC egress, now that it has its address; or give it up."""
@@ -316,8 +372,7 @@ class Instances:
         siblings.remove(instance)
         if not siblings:
             del self._by_revision[instance.revision.name]
-        if instance.probe is not None:
-            instance.probe.cancel()
+        self._probes.stop(instance)
 
     def _gone(self, instance: InstanceState) -> None:
         """Let go of what an instance had: its container is no more."""
@@ -338,52 +393,68 @@ class Instances:
 
     def _note_built(self) -> None:
         """Probe the containers that a pass has started, and let go of those that will never be."""
-        built, never = self._share.take_built()
-        for identifier in built:
+        started, never = self._share.take_started()
+        for identifier, container in started:
             instance = self.running.get(identifier)
-            if instance is not None and instance.phase == "starting":
-                instance.probe = self._tasks.spawn(self._probe(instance))
+            if instance is not None:
+                self._probes.begin(instance, container)
         for identifier in never:
             self._gone(self.ending.pop(identifier))
         self._share.publish()
 
-    async def _probe(self, instance: InstanceState) -> None:
-        probe, open_socket = instance.revision.startup_probe, self._runtime.driver.open_socket
-        address = self._address_of(instance.place)
-        listens = probe is None or await passes(probe, self._fabric, address, open_socket)
-        instance.probe = None
-        if probe is not None and listens:
-            self.log.listens(instance, probe, self._clock.seconds() - instance.started)
-        elif probe is not None:
-            self.log.never_listened(instance, probe)
-        if not listens:
-            instance.died = True
-            self._retire(instance)
+    def _started_container(self, instance: InstanceState, container: str) -> None:
+        """Start what waited for a container; with the last of them an instance can serve."""
+        instance.up.add(container)
+        if len(instance.up) < len(instance.planned):
+            able = startable(instance.revision, instance.planned, instance.up)
+            instance.spec = replace(instance.spec, containers=able)
+            self._share.put(instance.spec)
             self._share.publish()
-            await self._failed_to_start(instance, "The container did not listen in time.")
             return
-        instance.idle_since = self._clock.seconds()
         self._restarts.came_up(instance.revision.name)
-        self._by_revision[instance.revision.name].became_ready(instance)
-        self._request_queue.started(instance)
-        if instance.revision.liveness_probe is not None:
-            instance.probe = self._tasks.spawn(self._watch(instance, instance.revision.liveness_probe))
-        await self._reports.ready(instance.revision)
+        self._probes.watch(instance)
+        if instance.unready:
+            instance.phase = "unready"
+        else:
+            self._serve(instance)
+        self._tasks.spawn(self._reports.ready(instance.revision))
 
-    async def _watch(self, instance: InstanceState, probe: ContainerProbe) -> None:
+    def _serve(self, instance: InstanceState) -> None:
+        """Let requests have an instance."""
+        first = instance.phase == "starting" or not instance.served
+        instance.idle_since, instance.served = self._clock.seconds(), True
+        self._by_revision[instance.revision.name].became_ready(instance)
+        if first:
+            self._request_queue.started(instance)
+        else:
+            self._request_queue.assign(instance.revision.name)
+
+    def _readiness_changed(self, instance: InstanceState, ready: bool) -> None:
+        """Take an instance out of serving, or back."""
+        if ready and instance.phase == "unready":
+            self._serve(instance)
+        elif not ready and instance.phase == "ready":
+            log.warning("instance %s fails its readiness probe", instance.id)
+            self._by_revision[instance.revision.name].became_unready(instance)
+
+    def _died(self, instance: InstanceState, why: str) -> None:
         """Replace an instance that fails its liveness probe (behaviour/cloud-run.md#deployment)."""
-        await fails(probe, self._fabric, self._address_of(instance.place), self._runtime.driver.open_socket)
-        instance.probe = None
-        why = f"The container failed its liveness probe {probe.failure_threshold} times in a row."
         log.warning("instance %s: %s", instance.id, why)
         instance.died = True
         self._retire(instance)
         self._restarts.died(instance.revision.name, why)
         self._share.publish()
 
-    async def _failed_to_start(self, instance: InstanceState, why: str) -> None:
+    def _failed(self, instance: InstanceState, why: str) -> None:
+        """Give up an instance that did not start."""
+        instance.died = True
+        self._retire(instance)
+        self._share.publish()
+        self._tasks.spawn(self._failed_to_start(instance, why, probed=True))
+
+    async def _failed_to_start(self, instance: InstanceState, why: str, *, probed: bool) -> None:
         log.warning("instance %s failed to start: %s", instance.id, why)
-        await self._reports.failed_to_start(instance.revision)
+        await self._reports.failed_to_start(instance.revision, probed=probed)
 
 
 def _connectors_in(changes: Iterable[Change]) -> Iterator[ResourceName]:

@@ -6,10 +6,12 @@ See behaviour/logging.md#cloud-run.
 import secrets
 
 from fogbank.clock import Clock
+from fogbank.dataplane.driver import MemoryExceeded, WorkloadExited
 from fogbank.frontend.ingress.exchange import RequestRecord
 from fogbank.resources.log_entries import line_fields, log_name, time_of, time_text
 from fogbank.resources.names import ResourceName
-from fogbank.resources.run import ContainerProbe, Readiness
+from fogbank.resources.run import Readiness
+from fogbank.resources.run_containers import ContainerProbe
 from fogbank.resources.world import Json
 from fogbank.services.run.controller.instance_state import InstanceState
 from fogbank.store.log_entries import LogEntries
@@ -26,8 +28,17 @@ MINIMUM = (
     "MANUAL_OR_CUSTOMER_MIN_INSTANCE - Instance started due to customer-configured min-instances or manual "
     "scaling."
 )
+_MIB = 1024 * 1024
 SYSTEM = "varlog/system"
 """The log in which the platform speaks about an instance."""
+
+
+def memory_exceeded(found: MemoryExceeded) -> str:
+    """Say that a container used more memory than it may (behaviour/cloud-run.md#container)."""
+    return (
+        f"Memory limit of {found.limit // _MIB} MiB exceeded with {found.used // _MIB} MiB used. Consider "
+        "increasing the memory limit, see https://cloud.google.com/run/docs/configuring/memory-limits"
+    )
 
 
 class RunLog:
@@ -48,22 +59,22 @@ class RunLog:
         text = f"Starting new instance. Reason: {reason}"
         self._append(instance, SYSTEM, {"textPayload": text, "severity": "INFO"})
 
-    def listens(self, instance: InstanceState, probe: ContainerProbe, seconds: float) -> None:
-        """Say that an instance passed its start-up probe ``seconds`` after it was started.
+    def listens(self, instance: InstanceState, container: str, probe: ContainerProbe, seconds: float) -> None:
+        """Say that a container passed its start-up probe ``seconds`` after it was started.
 
         Attempts are counted as Google makes them, one a period.
         """
         attempts = 1 + int(max(0.0, seconds - probe.initial_delay) // max(probe.period, 1))
         times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-        text = f"{_probe_name(probe)} succeeded after {times} for {_container(instance, probe)}"
+        text = f"{_probe_name(probe)} succeeded after {times} for {_container(instance, container, probe)}"
         self._append(instance, SYSTEM, {"textPayload": text, "severity": "INFO"})
 
-    def never_listened(self, instance: InstanceState, probe: ContainerProbe) -> None:
-        """Say that an instance did not pass its start-up probe in time."""
+    def never_listened(self, instance: InstanceState, container: str, probe: ContainerProbe) -> None:
+        """Say that a container did not pass its start-up probe in time."""
         failures = probe.failure_threshold
         times = "1 time" if failures == 1 else f"{failures} times"
         text = (
-            f"{_probe_name(probe)} failed {times} consecutively for {_container(instance, probe)} "
+            f"{_probe_name(probe)} failed {times} consecutively for {_container(instance, container, probe)} "
             "The instance was not started."
         )
         self._append(instance, SYSTEM, {"textPayload": text, "severity": "ERROR"})
@@ -72,8 +83,13 @@ class RunLog:
         """Say that an instance could not be started at all."""
         self._append(instance, SYSTEM, {"textPayload": why, "severity": "ERROR"})
 
-    def exited(self, instance: InstanceState, status: int) -> None:
-        """Say that a container ended by itself, with an exit status or the negative signal."""
+    def exited(self, instance: InstanceState, event: WorkloadExited) -> None:
+        """Say that a container ended, by itself or for its memory."""
+        if event.exceeded is not None:
+            text = memory_exceeded(event.exceeded)
+            self._append(instance, SYSTEM, {"textPayload": text, "severity": "ERROR"})
+            return
+        status = event.status
         text = f"Uncaught signal: {-status}" if status < 0 else f"Container called exit({status})."
         self._append(instance, SYSTEM, {"textPayload": text, "severity": "WARNING"})
 
@@ -144,5 +160,7 @@ def _probe_name(probe: ContainerProbe) -> str:
     return f"{default}STARTUP {probe.kind.upper()} probe"
 
 
-def _container(instance: InstanceState, probe: ContainerProbe) -> str:
+def _container(instance: InstanceState, container: str, probe: ContainerProbe) -> str:
+    if container:
+        return f'container "{container}" on port {probe.port}.'
     return f'container "{instance.revision.service.id}-1" on port {probe.port}.'

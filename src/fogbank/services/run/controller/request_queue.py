@@ -41,12 +41,15 @@ class RequestQueue:
         """Take note that ``instance`` is ready: who waits can have it, and how long it took counts."""
         took = self._clock.seconds() - instance.started
         self._start_seconds += (took - self._start_seconds) / 4
-        self._assign(instance.revision.name)
+        self.assign(instance.revision.name)
 
     @asynccontextmanager
-    async def lease(self, revision: ResourceName) -> AsyncIterator[InstanceState]:
-        """Assign the least busy instance of ``revision``; NoCapacity when none frees in time."""
-        instance = None if revision in self._waiting else self._acquire(revision)
+    async def lease(self, revision: ResourceName, preferred: str = "") -> AsyncIterator[InstanceState]:
+        """Assign an instance of ``revision``: ``preferred`` (its id) or the least busy one.
+
+        NoCapacity when none frees in time.
+        """
+        instance = None if revision in self._waiting else self._acquire(revision, preferred)
         if instance is None:
             instance = await self._wait_for_instance(revision)
         try:
@@ -54,9 +57,9 @@ class RequestQueue:
         finally:
             self._release(revision, instance)
 
-    def _acquire(self, revision: ResourceName) -> InstanceState | None:
+    def _acquire(self, revision: ResourceName, preferred: str = "") -> InstanceState | None:
         instances = self._instances.get(revision)
-        return instances.acquire() if instances else None
+        return instances.acquire(preferred) if instances else None
 
     async def _wait_for_instance(self, revision: ResourceName) -> InstanceState:
         turn: asyncio.Future[InstanceState] = asyncio.get_running_loop().create_future()
@@ -67,7 +70,7 @@ class RequestQueue:
                 return await turn
         except BaseException as end:
             if turn.cancel() or turn.cancelled():
-                self._assign(revision)
+                self.assign(revision)
             else:  # it was their turn in the moment in which they left
                 self._release(revision, turn.result())
             if isinstance(end, TimeoutError):
@@ -81,9 +84,9 @@ class RequestQueue:
             instance.in_flight -= 1
             return
         instances.release(instance)
-        self._assign(revision)
+        self.assign(revision)
 
-    def _assign(self, revision: ResourceName) -> None:
+    def assign(self, revision: ResourceName) -> None:
         """Hand free instances to those who wait, in the order in which they came."""
         queue = self._waiting.pop(revision, None)
         while queue:

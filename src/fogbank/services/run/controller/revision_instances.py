@@ -42,8 +42,21 @@ class RevisionInstances:
         instance.phase = "ready"
         self._push(instance)
 
-    def acquire(self) -> InstanceState | None:
-        """Return the least busy instance that has room for a request, now one more; None when none has."""
+    def became_unready(self, instance: InstanceState) -> None:
+        """Let no further request have ``instance``; those that it serves go on."""
+        instance.phase = "unready"
+
+    def acquire(self, preferred: str = "") -> InstanceState | None:
+        """Return the least busy instance that has room for a request, now one more; None when none has.
+
+        The instance ``preferred``, by its id, goes before the others when it serves and has room.
+        """
+        known = self._instances.get(preferred)
+        if known is not None and known.phase == "ready" and known.in_flight < known.revision.concurrency:
+            known.in_flight += 1
+            self.in_flight += 1
+            self._push(known)
+            return known
         heap = self._heap
         while heap and not self._is_true(heap[0]):
             heapq.heappop(heap)
@@ -60,7 +73,8 @@ class RevisionInstances:
         instance.in_flight -= 1
         if instance.id in self._instances:
             self.in_flight -= 1
-            self._push(instance)
+            if instance.phase == "ready":
+                self._push(instance)
 
     def _push(self, instance: InstanceState) -> None:
         heapq.heappush(self._heap, (instance.in_flight, instance.number, instance))
@@ -70,4 +84,5 @@ class RevisionInstances:
 
     def _is_true(self, entry: tuple[int, int, InstanceState]) -> bool:
         in_flight, _, instance = entry
-        return in_flight == instance.in_flight and instance.id in self._instances
+        serves = instance.phase == "ready" and instance.id in self._instances
+        return serves and in_flight == instance.in_flight

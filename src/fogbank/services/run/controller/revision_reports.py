@@ -13,12 +13,28 @@ from fogbank.errors import DriverError
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import Readiness, Revision
+from fogbank.resources.run_containers import ContainerProbe
 from fogbank.resources.world import Change, World
 from fogbank.services.run import convergence
 from fogbank.services.run.controller.addresses import Refusal
 from fogbank.services.run.objects import log_url
 
 log = logging.getLogger(__name__)
+
+
+def has_own_probe(revision: Revision) -> bool:
+    """Return whether a start-up probe of ``revision`` is its user's and not the one that every port has."""
+    default = ContainerProbe("tcp", revision.port)
+    probes = (each.startup_probe for each in revision.containers)
+    return any(each is not None and each != default for each in probes)
+
+
+class _ImageRefused(Exception):
+    """An image that a revision cannot have: Google's ``reason`` and ``message``."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason, self.message = reason, message
 
 
 class RevisionReports:
@@ -43,33 +59,42 @@ class RevisionReports:
         now = self._runtime.clock.now()
         self._tasks.spawn(self._commit(lambda world: convergence.connector_changed(world, connector, now)))
 
-    def resolve_image(self, revision: Revision) -> None:
-        """Find out the digest of a revision's image and report it; at most once at a time."""
+    def resolve_images(self, revision: Revision) -> None:
+        """Find out the digests of a revision's images and report them; at most once at a time."""
         if revision.name not in self._resolving:
             self._resolving.add(revision.name)
             self._tasks.spawn(self._resolve(revision))
 
     async def _resolve(self, revision: Revision) -> None:
-        clock = self._runtime.clock
+        clock, digests = self._runtime.clock, dict(revision.digests)
         try:
-            digest = await asyncio.to_thread(
-                self._runtime.resolve_image, revision.image, revision.name.project
-            )
-        except ImageDenied:
-            message = convergence.image_denied_message(
-                self._runtime.store.world, revision.image, revision.name.project
-            )
-            await self._failed(revision, convergence.IMAGE_DENIED, message)
-        except DriverError as error:
-            log.warning("image %s of %s: %s", revision.image, revision.name, error)
-            message = convergence.image_missing_message(revision.image)
-            await self._failed(revision, convergence.IMAGE_MISSING, message)
+            for image in revision.unresolved:
+                digests[image] = await asyncio.to_thread(self._digest_of, revision, image)
+        except _ImageRefused as error:
+            await self._failed(revision, error.reason, error.message)
         else:
             await self._commit(
-                lambda world: convergence.image_resolved(world, revision.name, digest, clock.now())
+                lambda world: convergence.images_resolved(world, revision.name, digests, clock.now())
             )
         finally:
             self._resolving.discard(revision.name)
+
+    def _digest_of(self, revision: Revision, image: str) -> str:
+        project = revision.name.project
+        try:
+            return self._runtime.resolve_image(image, project)
+        except ImageDenied as error:
+            message = convergence.image_denied_message(self._runtime.store.world, image, project)
+            raise _ImageRefused(convergence.IMAGE_DENIED, message) from error
+        except DriverError as error:
+            log.warning("image %s of %s: %s", image, revision.name, error)
+            raise _ImageRefused(
+                convergence.IMAGE_MISSING, convergence.image_missing_message(image)
+            ) from error
+
+    async def secrets_refused(self, revision: Revision, message: str) -> None:
+        """Report that an instance of ``revision`` would have secrets that it may not read."""
+        await self._failed(revision, convergence.SECRETS_REFUSED, message)
 
     async def ready(self, revision: Revision) -> None:
         """Report that an instance of ``revision`` listens."""
@@ -77,11 +102,18 @@ class RevisionReports:
         await self._commit(lambda world: convergence.revision_ready(world, revision.name, now))
         self._runtime.loop.settled(revision.service.path)
 
-    async def failed_to_start(self, revision: Revision) -> None:
-        """Report that an instance of ``revision`` did not come up; one that was ready before stays so."""
+    async def failed_to_start(self, revision: Revision, *, probed: bool) -> None:
+        """Report that an instance of ``revision`` did not come up; one that was ready before stays so.
+
+        ``probed`` when a start-up probe failed, and the container had not ended.
+        """
         if revision.readiness is Readiness.UNKNOWN:
             logs = log_url(revision.name, revision.service.id)
-            message = convergence.container_failed_message(revision.port, logs)
+            message = (
+                convergence.probe_failed_message(logs)
+                if probed and has_own_probe(revision)
+                else convergence.container_failed_message(revision.port, logs)
+            )
             await self._failed(revision, convergence.CONTAINER_FAILED, message)
 
     async def without_address(self, instance: str, revision: Revision, refusal: Refusal) -> None:

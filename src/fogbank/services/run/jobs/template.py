@@ -13,17 +13,11 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call
 from fogbank.services.labels import check_labels
-from fogbank.services.run.limits import check_limits
+from fogbank.services.run.containers import check_container, complete_resources, only_container
+from fogbank.services.run.limits import check_all_limits
 from fogbank.services.run.objects import bad_request, without_empty
-from fogbank.services.run.template import (
-    check_account,
-    check_container,
-    check_environment,
-    complete_probe,
-    complete_resources,
-    only_container,
-    probe_in,
-)
+from fogbank.services.run.probes import complete_probe, probe_in
+from fogbank.services.run.template import check_account, check_environment
 
 DEFAULT_RETRIES = 3
 DEFAULT_TIMEOUT = 600
@@ -91,11 +85,11 @@ def check_runnable(world: World, call: Call, job: ResourceName, template: Json) 
     with _fields_of_a_job():
         annotations = template["metadata"].get("annotations", {})
         check_environment(world, call, job, annotations, task)
-        container = only_container(task["containers"])
+        container = only_container(task["containers"], task.get("volumes", []))
         if "livenessProbe" in container:
             raise bad_request("spec.template.spec.containers[0].livenessProbe: a job has no liveness probe.")
-        check_container(container, RESERVED)
-        check_limits(container["resources"]["limits"], concurrency=1)
+        check_container(container, "spec.template.spec.containers[0]", RESERVED)
+        check_all_limits([container["resources"]["limits"]], concurrency=1)
     if spec.get("delayExecution"):
         raise not_built("delayed executions of Cloud Run (delayExecution)")
     _within("spec.template.spec.taskCount", spec["taskCount"], 1, MOST_TASKS)

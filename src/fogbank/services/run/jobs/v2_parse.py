@@ -11,10 +11,10 @@ from fogbank.services.run.objects import without_empty
 from fogbank.services.run.v2.parse import (
     parse_container,
     parse_seconds,
-    parse_variable,
     refuse_others,
     without_default_stage,
 )
+from fogbank.services.run.v2.volumes import Aliases, parse_variable
 from fogbank.services.run.v2.words import parse_words, refuse_system_words
 
 _OUTPUT = frozenset(
@@ -78,7 +78,7 @@ def _texts(fields: Json) -> Json:
 def _parse_task(task: Json) -> Json:
     return without_empty(
         {
-            "containers": [parse_container(each) for each in task.get("containers") or ()],
+            "containers": [parse_container(each, Aliases()) for each in task.get("containers") or ()],
             "volumes": task.get("volumes"),
             "maxRetries": task.get("maxRetries"),
             "timeoutSeconds": parse_seconds(task.get("timeout")),
@@ -90,7 +90,7 @@ def _parse_task(task: Json) -> Json:
 def parse_overrides(overrides: Json) -> Json:
     """Read what is overridden for one execution, as v1 has it."""
     containers: list[Any] = [
-        each | ({"env": [parse_variable(v) for v in each["env"]]} if each.get("env") else {})
+        each | ({"env": [parse_variable(v, Aliases()) for v in each["env"]]} if each.get("env") else {})
         for each in overrides.get("containerOverrides") or ()
     ]
     return without_empty(

@@ -7,6 +7,7 @@ from fogbank.services.run.jobs import words
 from fogbank.services.run.jobs.objects import CREATOR, MODIFIER
 from fogbank.services.run.objects import find_condition, without_empty
 from fogbank.services.run.v2.render import etag_of, render_condition, render_container, render_placed
+from fogbank.services.run.v2.volumes import Aliases
 from fogbank.services.run.v2.words import own_words, render_words
 
 JOB_TYPE = "google.cloud.run.v2.Job"
@@ -102,7 +103,7 @@ def _render_task_template(task: Json, annotations: Json, place: ResourceName) ->
     return {"executionEnvironment": "EXECUTION_ENVIRONMENT_GEN2"} | without_empty(
         {
             **render_placed(words.TASK, annotations, place),
-            "containers": [render_container(each, {}) for each in task["containers"]],
+            "containers": [render_container(each, {}, Aliases()) for each in task["containers"]],
             "timeout": f"{task['timeoutSeconds']}s",
             "serviceAccount": task["serviceAccountName"],
             "maxRetries": task["maxRetries"],

@@ -3,13 +3,15 @@
 A field that this region cannot honour is refused by name, here or by the checks that both APIs share.
 """
 
-from typing import Any
+import json
 
 from fogbank.errors import not_built
+from fogbank.resources.run_containers import DEPENDENCIES
 from fogbank.resources.world import Json
 from fogbank.services.run.objects import bad_request, without_empty
 from fogbank.services.run.v2 import words
 from fogbank.services.run.v2.render import LATEST
+from fogbank.services.run.v2.volumes import Aliases, parse_variable, parse_volume
 
 _OUTPUT = frozenset(
     {
@@ -35,7 +37,7 @@ _TEMPLATE = frozenset(
 _CONTAINER = frozenset(
     {
         "name", "image", "command", "args", "env", "resources", "ports", "volumeMounts", "workingDir",
-        "livenessProbe", "startupProbe", "readinessProbe",
+        "livenessProbe", "startupProbe", "readinessProbe", "dependsOn",
     }
 )  # fmt: skip
 
@@ -75,21 +77,34 @@ def _template(template: Json) -> Json:
     words.refuse_system_words(labels, "Label")
     words.refuse_system_words(annotations, "Annotation")
     containers = template.get("containers") or []
-    resources = _resources(containers[0]) if containers else {}
+    resources = _resources(_answering(containers)) if containers else {}
+    aliases, waiting = Aliases(), _dependencies(containers)
     found = words.parse_words(words.TEMPLATE, template) | words.parse_words(words.CONTAINER, resources)
     spec = {
         "containerConcurrency": template.get("maxInstanceRequestConcurrency"),
         "timeoutSeconds": parse_seconds(template.get("timeout")),
         "serviceAccountName": template.get("serviceAccount"),
-        "containers": [parse_container(c) for c in containers],
-        "volumes": template.get("volumes"),
+        "containers": [parse_container(c, aliases) for c in containers],
+        "volumes": [parse_volume(each, aliases) for each in template.get("volumes") or ()],
     }
+    found |= waiting | aliases.annotations()
     return {
         "metadata": without_empty(
             {"name": template.get("revision"), "labels": labels, "annotations": annotations | found}
         ),
         "spec": without_empty(spec),
     }
+
+
+def _answering(containers: list[Json]) -> Json:
+    """Return the container that answers requests: v1 keeps what its resources say for the whole instance."""
+    return next((each for each in containers if each.get("ports")), containers[0])
+
+
+def _dependencies(containers: list[Json]) -> dict[str, str]:
+    """Write which containers start after which others as v1 does."""
+    waiting = {each.get("name", ""): each["dependsOn"] for each in containers if each.get("dependsOn")}
+    return {DEPENDENCIES: json.dumps(waiting, separators=(",", ":"))} if waiting else {}
 
 
 def _resources(container: Json) -> Json:
@@ -112,24 +127,16 @@ def parse_seconds(duration: str | None) -> int | None:
         raise bad_request(f"'{duration}' is not a duration such as 300s.") from None
 
 
-def parse_container(container: Json) -> Json:
-    """Read a container."""
+def parse_container(container: Json, aliases: Aliases) -> Json:
+    """Read a container; ``aliases`` takes the secrets of other projects that it names."""
     refuse_others(container, _CONTAINER, "template.containers.")
     limits = (container.get("resources") or {}).get("limits")
-    variables = [parse_variable(v) for v in container.get("env") or ()]
-    same = _CONTAINER - {"env", "resources"}
+    variables = [parse_variable(v, aliases) for v in container.get("env") or ()]
+    same = _CONTAINER - {"env", "resources", "dependsOn"}
     return without_empty(
         {key: container.get(key) for key in same}
         | {"env": variables, "resources": {"limits": limits} if limits else None}
     )
-
-
-def parse_variable(variable: Json) -> Json:
-    """Read a variable of the environment."""
-    source: Any = variable.get("valueSource")
-    if source:
-        return {"name": variable.get("name", ""), "valueFrom": source}
-    return {"name": variable.get("name", ""), "value": variable.get("value", "")}
 
 
 def _target(target: Json) -> Json:

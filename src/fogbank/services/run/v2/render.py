@@ -1,14 +1,16 @@
 """Services and revisions as the v2 API shows them."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
-from fogbank.resources import run
+from fogbank.resources import run, run_containers
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import read_service
 from fogbank.resources.world import Json, Resource
 from fogbank.services.run.objects import CREATOR, MODIFIER, find_condition, without_empty
 from fogbank.services.run.v2 import words
+from fogbank.services.run.v2.volumes import Aliases, render_mounts, render_variables, render_volume
 
 SERVICE_TYPE = "google.cloud.run.v2.Service"
 REVISION_TYPE = "google.cloud.run.v2.Revision"
@@ -123,13 +125,21 @@ def _render_content(annotations: Mapping[str, str], spec: Json, place: ResourceN
     """Render what a template and a revision have in common; what goes without saying is shown, too."""
     annotations = {**words.UNWRITTEN, **annotations}
     extra = words.render_words(words.CONTAINER, annotations)
+    aliases = Aliases(annotations.get(run_containers.SECRET_ALIASES, ""))
+    answering = run_containers.ingress_container(spec)
     return {
         "annotations": words.own_words(annotations),
         **render_placed(words.TEMPLATE, annotations, place),
         "timeout": f"{spec['timeoutSeconds']}s",
         "serviceAccount": spec["serviceAccountName"],
         "maxInstanceRequestConcurrency": spec["containerConcurrency"],
-        "containers": [render_container(c, extra) for c in spec["containers"]],
+        "containers": [
+            render_container(
+                c, extra if c is answering else {}, aliases, run_containers.read_dependencies(annotations)
+            )
+            for c in spec["containers"]
+        ],
+        "volumes": [render_volume(each, aliases) for each in spec.get("volumes", ())],
     }
 
 
@@ -144,11 +154,36 @@ def render_placed(
     return fields
 
 
-def render_container(container: Json, extra: Mapping[str, Any]) -> Json:
-    """Render a container; ``extra`` are the fields of its resources that annotations stand for."""
-    resources = {"limits": container["resources"]["limits"], **{k: v for k, v in extra.items() if v}}
-    same = ("name", "image", "command", "args", "env", "ports", "workingDir", "startupProbe", "livenessProbe")
-    return without_empty({key: container.get(key) for key in same} | {"resources": resources})
+_AS_IN_V1 = (
+    "name",
+    "image",
+    "command",
+    "args",
+    "ports",
+    "workingDir",
+    "startupProbe",
+    "livenessProbe",
+    "readinessProbe",
+)
+
+
+def render_container(
+    container: Json,
+    extra: Mapping[str, Any],
+    aliases: Aliases,
+    waiting: Mapping[str, list[str]] = MappingProxyType({}),
+) -> Json:
+    """Render a container; ``extra`` are the fields of its resources that annotations stand for.
+
+    ``waiting`` says by name which start after which others.
+    """
+    fields = {
+        "resources": {"limits": container["resources"]["limits"], **{k: v for k, v in extra.items() if v}},
+        "env": list(render_variables(container.get("env", ()), aliases)),
+        "volumeMounts": render_mounts(container.get("volumeMounts", ())),
+        "dependsOn": waiting.get(container.get("name", "")),
+    }
+    return without_empty({key: container.get(key) for key in _AS_IN_V1} | fields)
 
 
 def render_revision(revision: Resource) -> Json:

@@ -145,6 +145,7 @@ _UNSET_AT_ZERO = frozenset({run.MAX_SCALE, run.SERVICE_MAX_SCALE})
 REASONS = {
     "HealthCheckContainerError": ("revisionReason", "HEALTH_CHECK_CONTAINER_ERROR"),
     "ContainerMissing": ("reason", "CONTAINER_MISSING"),
+    "SecretsAccessCheckFailed": ("reason", "SECRETS_ACCESS_CHECK_FAILED"),
     "VpcNetworkNotFound": ("reason", "VPC_NETWORK_NOT_FOUND"),
     "Retired": ("revisionReason", "RETIRED"),
     "Deploying": ("revisionReason", "PENDING"),

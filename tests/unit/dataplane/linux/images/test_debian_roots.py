@@ -2,6 +2,7 @@
 
 import hashlib
 import subprocess
+import tarfile
 import threading
 
 import pytest
@@ -73,7 +74,7 @@ def published(registry, tmp_path):
     registry.add("toy-library", {"lib/libtoy.so": "library", "usr/share/doc/toy/changes": "long"})
     registry.add(
         "toy-server",
-        {"bin/toy": "program", "usr/share/doc/toy-server/copyright": "free"},
+        {"bin/toy": "program", "usr/bin/more": "program", "usr/share/doc/toy-server/copyright": "free"},
         depends="toy-library, adduser",
         scripts={"preinst": left_mark, "postinst": left_mark},
     )
@@ -102,6 +103,16 @@ def test_a_server_and_what_it_needs_become_an_image_without_running_a_script(pub
     assert (root / "usr/share/doc/toy-server/copyright").exists()
     assert "toy:x:77:77:" in (root / "etc/passwd").read_text()
     assert any("2 packages" in line for line in told)
+
+
+def test_a_layer_has_each_path_once_though_folders_are_merged(published, tmp_path, told):
+    store = ImageStore(tmp_path / "store")
+    roots = DebianRoots(tmp_path / "cache")
+    roots.fetch(SERVER, told.append)
+    for layer in store.layers(roots.adopt(SERVER, store)):
+        with tarfile.open(store.blob(layer.digest)) as archive:
+            names = archive.getnames()
+        assert sorted(names) == sorted(set(names))  # docker refuses a layer that has one twice
 
 
 def test_what_was_fetched_is_used_without_asking_a_registry_again(published, tmp_path, told):

@@ -9,10 +9,11 @@ import tarfile
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.dataplane.linux.images.test_store import NAME, manifest_of
 
 from fogbank.dataplane.linux.images import unpacked
 from fogbank.dataplane.linux.images.layer import pack
-from fogbank.dataplane.linux.images.store import ImageStore
+from fogbank.dataplane.linux.images.store import ImageConfig, ImageStore
 from fogbank.dataplane.linux.images.unpacked import UnpackedImages, unpack_layer
 from fogbank.errors import DriverError
 
@@ -134,3 +135,55 @@ def test_what_a_killed_region_had_begun_to_unpack_is_removed_and_what_another_un
     UnpackedImages(ImageStore(tmp_path / "store"), tmp_path / "roots")
     assert not unfinished.exists()
     assert (tmp_path / "roots").stat().st_mode & 0o777 == 0o700
+
+
+def _corrupt(content: bytes) -> bytes:
+    packed = bytearray(gzip.compress(content * 20))
+    packed[20:40] = bytes(20)
+    return bytes(packed)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(layer(("a", b"1"), pax_headers={"path": "a\0b"}), id="a name with a NUL"),
+        pytest.param(layer(("a", b"1"), uid=1 << 40), id="an owner of 40 bits"),
+        pytest.param(_corrupt(layer(("a", b"1" * 5000))), id="broken deflate"),
+        pytest.param(gzip.compress(layer(("a", b"1")))[:30], id="the beginning of a gzip file"),
+        pytest.param(layer(("a" * 300, b"1")), id="a name that is too long for a file"),
+    ],
+)
+def test_a_malformed_layer_is_an_error_of_the_driver(tmp_path, content):
+    images = UnpackedImages(ImageStore(tmp_path / "store"), tmp_path / "roots")
+    digest = images.registry.put_manifest(NAME, manifest_of(images.registry, {}, content))
+    with pytest.raises(DriverError, match="cannot be unpacked"):
+        images.get(digest)
+    assert [each.name for each in (tmp_path / "roots").iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        [],
+        "a",
+        {"Env": "A=1"},
+        {"Env": [1]},
+        {"Cmd": {}},
+        {"Entrypoint": [None]},
+        {"User": 7},
+        {"WorkingDir": []},
+    ],
+    ids=str,
+)
+def test_a_configuration_of_another_shape_is_an_error_of_the_driver(tmp_path, config):
+    registry = ImageStore(tmp_path / "store")
+    digest = registry.put_manifest(NAME, manifest_of(registry, config))
+    with pytest.raises(DriverError):
+        registry.config(digest)
+
+
+@pytest.mark.parametrize("config", [None, {}, {"Env": None, "Cmd": None, "User": None}], ids=str)
+def test_a_configuration_may_leave_everything_out(tmp_path, config):
+    registry = ImageStore(tmp_path / "store")
+    digest = registry.put_manifest(NAME, manifest_of(registry, config))
+    assert registry.config(digest) == ImageConfig()

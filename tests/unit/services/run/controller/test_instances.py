@@ -120,13 +120,15 @@ class Region:
         self,
         port: int,
         image: str = "image",
+        *,
         connector: str | None = None,
         own: dict[str, str] | None = None,
         container: dict[str, object] | None = None,
+        annotations: dict[str, str] | None = None,
         **spec: object,
     ) -> None:
         """Create the service ``s``, or change it."""
-        access = {CONNECTOR: connector} if connector else {}
+        access = (annotations or {}) | ({CONNECTOR: connector} if connector else {})
         started = {"image": image, "ports": [{"containerPort": port}], **(container or {})}
         template = {
             "metadata": {"annotations": {"autoscaling.knative.dev/maxScale": "3", **access}},
@@ -383,12 +385,13 @@ def _shows_ready(change: Change) -> bool:
 
 async def test_an_instance_that_goes_is_not_probed_any_more(region: Region) -> None:
     await region.deploy(9)
-    await eventually(lambda: any(instance.probe for instance in region.instances.running.values()))
+    await eventually(lambda: any(instance.probes for instance in region.instances.running.values()))
     (instance,) = region.instances.running.values()
+    (probe,) = instance.probes
     region.instances.exited(WorkloadExited(instance.id, 1))
-    assert instance.probe
-    await asyncio.wait([instance.probe], timeout=1)
-    assert instance.probe.cancelled()
+    assert not instance.probes
+    await asyncio.wait([probe], timeout=1)
+    assert probe.cancelled()
 
 
 async def test_a_place_in_the_fabric_is_not_given_to_the_next_instance_at_once(

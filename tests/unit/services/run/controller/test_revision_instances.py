@@ -48,6 +48,26 @@ class Assignments(RuleBasedStateMachine):
             if expected:
                 self.busy.append(expected)
 
+    @precondition(lambda self: self.there)
+    @rule(data=st.data())
+    def prefer(self, data: st.DataObject) -> None:
+        chosen = data.draw(st.sampled_from(self.there))
+        ready = [each for each in self.there if each.phase == "ready" and each.in_flight < CONCURRENCY]
+        expected = chosen if chosen in ready else min(ready, key=lambda each: each.in_flight, default=None)
+        assert self.instances.acquire(chosen.id) is expected
+        if expected:
+            self.busy.append(expected)
+
+    @precondition(lambda self: any(each.phase == "ready" for each in self.there))
+    @rule()
+    def fail_readiness(self) -> None:
+        self.instances.became_unready(next(each for each in self.there if each.phase == "ready"))
+
+    @precondition(lambda self: any(each.phase == "unready" for each in self.there))
+    @rule()
+    def pass_readiness_again(self) -> None:
+        self.instances.became_ready(next(each for each in self.there if each.phase == "unready"))
+
     @precondition(lambda self: self.busy)
     @rule(data=st.data())
     def end_request(self, data: st.DataObject) -> None:

@@ -66,7 +66,7 @@ def test_traffic_moves_to_a_ready_revision_and_a_deleted_service_has_none(cloud:
 def test_what_a_revision_asks_for_is_as_new_as_its_resource(cloud: Cloud) -> None:
     serving, name = ServingRevisions(), latest(cloud)
     serving.update(cloud.world, SERVICE)
-    cloud.make(convergence.image_resolved(cloud.world, name, "sha256:1", cloud.now))
+    cloud.make(convergence.images_resolved(cloud.world, name, {"image": "sha256:1"}, cloud.now))
     serving.update(cloud.world, SERVICE)
     found = serving.find(name)
     assert found
