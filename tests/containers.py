@@ -21,6 +21,7 @@ class Container:
     """A server on the loopback that answers each connection with ``script`` and keeps what it was sent."""
 
     port: int
+    reader: asyncio.StreamReader
 
     def __init__(self, script):
         self.script, self.seen, self.leases, self.serving = script, [], 0, set()
@@ -58,6 +59,7 @@ class Container:
         )
         body = await reader.readexactly(int(length.partition(":")[2]))
         self.seen.append((head, body))
+        self.reader = reader
         await self.script(writer)
 
     @property

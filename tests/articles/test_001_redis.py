@@ -5,6 +5,7 @@ for the article's configuration. The service is the article's small Flask progra
 image: it counts its visitors in Redis.
 """
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,8 @@ from fogbank.samples.web import SampleResponse, Server
 def answer(request):
     if request.path != '/redis':
         return SampleResponse(json.dumps({'Hello': 'World'}))
-    host, port = os.environ['VPC_REDISHOST'], int(os.environ['VPC_REDISPORT'])
+    which = '' if 'REDISHOST' in os.environ else 'VPC_'
+    host, port = os.environ[which + 'REDISHOST'], int(os.environ[which + 'REDISPORT'])
     found = probes.redis(host, port, 'INCR counter', 5)
     return SampleResponse(f"Visitor number: {found.get('reply', found)}")
 Server(answer, int(os.environ['PORT'])).run()
@@ -106,6 +108,43 @@ def test_visitors_are_counted_through_a_connector_and_on_by_direct_vpc_egress(
         "--vpc-egress=private-ranges-only",
     )  # fmt: skip
     assert visit(region) == "Visitor number: 2"
+
+
+def test_an_integration_connects_the_service_to_a_redis_of_its_own(region: RunningRegion) -> None:
+    integrations = ("run", "integrations")
+    create = (
+        *integrations,
+        "create",
+        "--type=redis",
+        "--service=run-service",
+        "--parameters=memory-size-gb=1",
+    )
+    update = ("run", "services", "update", "run-service", REGION)
+    region.gcloud(*update, "--clear-vpc-connector", "--clear-network")
+    printed = region.fogbank(*create)
+    (made,) = json.loads(region.fogbank(*integrations, "list", "--format", "json"))
+    assert f"[redis] integration [{made['name']}] has been created successfully." in printed
+    assert (made["service"], made["region"], made["memorySizeGb"]) == ("run-service", "asia-northeast1", 1)
+    assert visit(region) == "Visitor number: 1"
+    instance = region.gcloud_json("redis", "instances", "describe", made["name"], REGION)
+    assert (instance["authorizedNetwork"], instance["tier"]) == (
+        "projects/demo/global/networks/default",
+        "BASIC",
+    )
+    region.fogbank(*integrations, "delete", made["name"])
+    service = region.gcloud_json("run", "services", "describe", "run-service", REGION)
+    assert "REDISHOST" not in [
+        each["name"] for each in service["spec"]["template"]["spec"]["containers"][0]["env"]
+    ]
+    assert region.fogbank(*integrations, "list", "--format", "json").strip() == "[]"
+
+
+def test_a_service_with_a_way_into_a_network_takes_no_integration(region: RunningRegion) -> None:
+    update = ("run", "services", "update", "run-service", REGION)
+    region.gcloud(*update, "--vpc-connector=run-connector")
+    with pytest.raises(AssertionError, match=r"Clear them first: .*--clear-vpc-connector"):
+        region.fogbank("run", "integrations", "create", "--type=redis", "--service=run-service")
+    assert region.fogbank("run", "integrations", "list", "--format", "json").strip() == "[]"
 
 
 def test_what_terraform_made_it_takes_away(replay: Replay, region: RunningRegion) -> None:

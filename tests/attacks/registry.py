@@ -1,6 +1,7 @@
 """The registry of images: names and digests that are paths, giant and malformed manifests, others' images."""
 
 import base64
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
@@ -33,11 +34,13 @@ NAMES = (
     "demo/attacked/image%00", "demo/attacked/" + "a" * 5000, "..%2f..%2fblobs/x/y", "demo/attacked/im%0aage",
     "demo/-/image", "demo/attacked/%c3%a9", "projects/demo/locations/attacked/image",
 )  # fmt: skip
-OTHERS_KEY = (
-    rsa.generate_private_key(65537, 2048)
-    .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    .decode()
-)
+
+
+@functools.cache
+def key_of(bits: int) -> str:
+    key = rsa.generate_private_key(65537, bits)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
 
 Sent = tuple[int, bytes]
 
@@ -197,7 +200,7 @@ def forged_docker_credentials(target: Target, tally: Tally, door: str) -> None:
         "_json_key:[]", "_json_key:" + json.dumps(key), "_json_key:" + json.dumps(key | {"private_key": "x"}),
         "_json_key_base64:!!!!", "_json_key_base64:" + base64.b64encode(deep.encode()).decode()[:30_000],
         "\0:\0",
-        "_json_key:" + json.dumps(key | {"private_key": OTHERS_KEY}),
+        *("_json_key:" + json.dumps(key | {"private_key": key_of(bits)}) for bits in (2048, *[3072] * 5)),
     )  # fmt: skip
     for header in (
         *map(basic, pairs),

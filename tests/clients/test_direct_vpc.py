@@ -73,24 +73,38 @@ def status(region: LoadedRegion) -> dict[str, Any]:
     return found
 
 
+def subnet(region: LoadedRegion, name: str, cidr: str) -> None:
+    """Make a subnet for one test alone."""
+    region.gcloud(
+        "compute", "networks", "subnets", "create", name, "--network=vpc", f"--range={cidr}",
+        f"--region={AN3}",
+    )  # fmt: skip
+
+
+def delete_services(region: LoadedRegion, *names: str) -> None:
+    for name in names:
+        region.gcloud("run", "services", "delete", name, f"--region={AN3}", "--quiet")
+
+
 def test_both_egress_modes_and_the_way_back(direct: LoadedRegion) -> None:
-    access = ("--network=vpc", "--subnet=direct")
+    subnet(direct, "own", "10.13.0.0/26")
+    access = ("--network=vpc", "--subnet=own")
     url = deploy(direct, "web", *access, "--network-tags=web,db", "--vpc-egress=all-traffic")
     reserved = direct.gcloud(
         "compute", "addresses", "describe", "origin", f"--region={AN3}", "--format=value(address)"
     ).stdout.strip()
-    assert blocks(direct) == ["10.8.0.16/28"]
+    assert "10.13.0.16/28" in blocks(direct)
     answer = egress(direct, url)
-    assert (answer["body"], answer["localAddress"].split(":")[0]) == (reserved, "10.8.0.16")
+    assert (answer["body"], answer["localAddress"].split(":")[0]) == (reserved, "10.13.0.16")
     shown = direct.fogbank("trace", "run/web", "http://ifconfig.me", "--probe")
     assert "prediction and packet agree" in shown
     assert "shaped to 1000 Mbit/s" in shown
-    (row,) = status(direct)["subnetworks"]
+    (row,) = [each for each in status(direct)["subnetworks"] if each["subnetwork"].endswith("/own")]
     assert (row["instances"], row["blocks"], row["freeBlocks"]) == (1, 1, 1)
 
     direct.gcloud("run", "services", "update", "web", f"--region={AN3}", "--vpc-egress=private-ranges-only")
     assert egress(direct, url)["body"].startswith("198.51.100.")
-    shown = direct.fogbank("trace", "run/web", "http://10.8.0.60", "--probe")
+    shown = direct.fogbank("trace", "run/web", "http://10.13.0.60", "--probe")
     assert "prediction and packet agree" in shown
     assert "network vpc" in shown
 
@@ -110,6 +124,26 @@ def test_an_egress_rule_stops_the_instances_with_its_tag_and_no_others(direct: L
     free = deploy(direct, "free", *access)
     assert egress(direct, caged)["error"] == "timeout"
     assert egress(direct, free)["ok"]
+
+
+def test_a_private_zone_and_internal_services_are_for_instances_in_the_network(direct: LoadedRegion) -> None:
+    access = ("--network=vpc", "--subnet=direct")
+    internal = deploy(direct, "inner", "--ingress=internal")
+    inside = deploy(direct, "inside", *access, "--vpc-egress=all-traffic")
+    partly = deploy(direct, "partly", *access)
+    assert egress(direct, inside, internal)["status"] == 200
+    assert egress(direct, partly, internal)["status"] == 404, "run.app is no private range"
+    direct.gcloud(
+        "dns", "managed-zones", "create", "corp", "--dns-name=corp.example.", "--description=",
+        "--visibility=private", "--networks=vpc",
+    )  # fmt: skip
+    direct.gcloud(
+        "dns", "record-sets", "create", "otel.corp.example.", "--zone=corp", "--type=CNAME", "--ttl=60",
+        "--rrdatas=ifconfig.me.",
+    )  # fmt: skip
+    assert egress(direct, partly, "http://otel.corp.example/")["ok"]
+    outside = deploy(direct, "outside")
+    assert not egress(direct, outside, "http://otel.corp.example/")["ok"]
 
 
 class Load(threading.Thread):
@@ -172,6 +206,19 @@ def test_a_service_under_load_moves_from_a_connector_and_back_and_no_request_fai
     assert {body["body"] for _, body in answers} == {reserved}
     ways = {body["localAddress"].rpartition(".")[0] for _, body in answers}
     assert ways == {"169.254.16", "10.8.0"}
+    update = ("run", "services", "update", "mover", f"--region={AN3}")
+    direct.gcloud(
+        *update,
+        "--clear-vpc-connector",
+        "--network=vpc",
+        "--subnet=direct",
+        "--vpc-egress=private-ranges-only",
+    )
+    assert egress(direct, url)["body"].startswith("198.51.100.")
+    assert "eth1" in direct.fogbank("trace", "run/mover", "http://10.10.0.9")
+    direct.gcloud(*update, "--clear-network", "--vpc-connector=con")
+    direct.gcloud(*update, "--vpc-egress=all-traffic")  # beside --clear-network gcloud takes it away again
+    assert egress(direct, url)["body"] == reserved
 
 
 def test_a_subnet_without_blocks_deploys_and_then_fails(direct: LoadedRegion) -> None:
@@ -183,33 +230,32 @@ def test_a_subnet_without_blocks_deploys_and_then_fails(direct: LoadedRegion) ->
 
 
 def test_what_serves_goes_on_when_the_subnet_is_exhausted(direct: LoadedRegion) -> None:
-    access = ("--network=vpc", "--subnet=direct", "--vpc-egress=all-traffic", "--concurrency=1")
+    subnet(direct, "crowded", "10.11.0.0/26")
+    access = ("--network=vpc", "--subnet=crowded", "--vpc-egress=all-traffic", "--concurrency=1")
     url = deploy(direct, "greedy", *access, "--min-instances=20", "--max-instances=20")
     assert egress(direct, url)["ok"]
-    (row,) = [each for each in status(direct)["subnetworks"] if each["subnetwork"].endswith("/direct")]
+    (row,) = [each for each in status(direct)["subnetworks"] if each["subnetwork"].endswith("/crowded")]
     assert (row["blocks"], row["freeBlocks"]) == (2, 0)
     assert row["instances"] <= 16
     why = [each["why"] for each in status(direct)["converging"] if "/greedy-" in each["resource"]]
     assert why
     assert why[0].startswith(EXHAUSTED)
-    words = deploy(direct, "late", "--network=vpc", "--subnet=direct", check=False)
+    words = deploy(direct, "late", "--network=vpc", "--subnet=crowded", check=False)
     assert EXHAUSTED in words
     assert egress(direct, url)["ok"]
+    delete_services(direct, "greedy", "late")
 
 
 def test_the_blocks_hold_the_subnet_for_an_hour_after_the_last_user(direct: LoadedRegion) -> None:
-    names = direct.gcloud("run", "services", "list", f"--region={AN3}", "--format=value(metadata.name)")
-    for name in names.stdout.split():
-        direct.gcloud("run", "services", "delete", name, f"--region={AN3}", "--quiet")
-    direct.gcloud(
-        "compute", "routers", "nats", "delete", "nat", "--router=router", f"--region={AN3}", "--quiet"
-    )
-    name = json.loads(
-        direct.gcloud("compute", "addresses", "list", "--filter=purpose=SERVERLESS", "--format=json").stdout
-    )[0]["name"]
+    subnet(direct, "held", "10.12.0.0/26")
+    deploy(direct, "holder", "--network=vpc", "--subnet=held")
+    delete_services(direct, "holder")
+    purpose = "--filter=purpose=SERVERLESS AND subnetwork~/held$"
+    listed = direct.gcloud("compute", "addresses", "list", purpose, "--format=value(name)")
+    name = listed.stdout.split()[0]
     refused = direct.gcloud("compute", "addresses", "delete", name, f"--region={AN3}", "--quiet", check=False)
     assert refused.returncode
-    delete = ("compute", "networks", "subnets", "delete", "direct", f"--region={AN3}", "--quiet")
+    delete = ("compute", "networks", "subnets", "delete", "held", f"--region={AN3}", "--quiet")
     refused = direct.gcloud(*delete, check=False)
     assert "is already being used by" in refused.stderr
     assert "/addresses/serverless-ipv4-" in refused.stderr
@@ -217,4 +263,4 @@ def test_the_blocks_hold_the_subnet_for_an_hour_after_the_last_user(direct: Load
     assert direct.gcloud(*delete, check=False).returncode
     direct.fogbank("clock", "advance", "2m")
     direct.gcloud(*delete)
-    assert blocks(direct) == []
+    assert name not in direct.gcloud("compute", "addresses", "list", "--format=value(name)").stdout

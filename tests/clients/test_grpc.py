@@ -1,7 +1,12 @@
 """Google's Python clients over their default transport, gRPC, unmodified, on a running region."""
 
 import json
+import shutil
+import subprocess
 import sys
+import threading
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -144,7 +149,7 @@ print(json.dumps({
     "denied": denied[0],
     "token": len(credentials.generate_access_token(name=own, scope=scope).access_token) > 20,
     "places": len(connectors.list_locations({"name": "projects/demo"}).locations) > 10,
-    "connectors": len(list(connectors.list_connectors(parent=PLACE))),
+    "connectors": all("/connectors/" in c.name for c in connectors.list_connectors(parent=PLACE)),
     "project": projects.get_project(name="projects/demo").project_id,
     "unbuilt": refusal(projects.undelete_project, name="projects/demo"),
     "stranger": refusal(secrets.get_secret, name="projects/somebody-elses/secrets/x"),
@@ -164,6 +169,121 @@ accounts.delete_service_account(name=account.name)
         "denied": "PermissionDenied",
         "token": True,
         "places": True,
-        "connectors": 0,
+        "connectors": True,
         "project": "demo",
     }
+
+
+def test_monitoring_over_grpc(region: RunningRegion) -> None:
+    netcheck = "us-docker.pkg.dev/fogbank/samples/netcheck"
+    place = "--region=asia-northeast3"
+    region.gcloud("run", "deploy", "measured", f"--image={netcheck}", place, "--allow-unauthenticated")
+    url = region.gcloud("run", "services", "describe", "measured", place, "--format=value(status.url)").stdout
+    for _ in range(3):
+        region.curl(f"{url.strip()}/no-such-page")
+    region.fogbank("clock", "advance", "2m")
+    answer = python(
+        region,
+        """
+import time
+from google.cloud import monitoring_v3
+client = monitoring_v3.MetricServiceClient()
+now = int(time.time()) + 600
+interval = {"start_time": {"seconds": now - 7200}, "end_time": {"seconds": now}}
+def series(metric, **more):
+    end = time.time() + 30
+    while not (found := list(client.list_time_series(request={"name": "projects/demo", "interval": interval,
+            "filter": f'metric.type="{metric}" AND resource.type!="x"', **more}))) and time.time() < end:
+        time.sleep(0.1)
+    return found
+(count,) = [each for each in series("run.googleapis.com/request_count")
+            if each.resource.labels["service_name"] == "measured"]
+(latency,) = [each for each in series("run.googleapis.com/request_latencies")
+              if each.resource.labels["service_name"] == "measured"]
+mine = monitoring_v3.TimeSeries(metric={"type": "custom.googleapis.com/grpc"}, resource={"type": "global"},
+    points=[{"interval": {"end_time": {"seconds": int(time.time())}}, "value": {"double_value": 2.5}}])
+client.create_time_series(name="projects/demo", time_series=[mine])
+(own,) = series("custom.googleapis.com/grpc")
+print(json.dumps({
+    "count": sum(point.value.int64_value for point in count.points), "labels": dict(count.metric.labels),
+    "kind": int(count.metric_kind),
+    "latencies": sum(p.value.distribution_value.count for p in latency.points),
+    "own": own.points[0].value.double_value,
+    "metrics": len(list(client.list_metric_descriptors(name="projects/demo"))) > 10,
+    "bad": refusal(series, "run", interval={}),
+}))
+""",
+    )
+    assert answer == {
+        "count": 3,
+        "labels": {"response_code": "404", "response_code_class": "4xx"},
+        "kind": 2,
+        "latencies": 3,
+        "own": 2.5,
+        "metrics": True,
+        "bad": ["InvalidArgument", "Field interval.endTime had an invalid value: it must be set.", None],
+    }
+
+
+def test_traces_of_a_request_and_of_a_client_are_read_together(region: RunningRegion) -> None:
+    netcheck = "us-docker.pkg.dev/fogbank/samples/netcheck"
+    place = "--region=asia-northeast3"
+    region.gcloud("run", "deploy", "traced", f"--image={netcheck}", place, "--allow-unauthenticated")
+    url = region.gcloud("run", "services", "describe", "traced", place, "--format=value(status.url)").stdout
+    trace, span = "ab" * 16, "00000000000000cd"
+    region.curl("-H", f"traceparent: 00-{trace}-{span}-01", f"{url.strip()}/info")
+    python(
+        region,
+        f"""
+from google.cloud import trace_v2
+from datetime import datetime, timedelta, timezone
+now = datetime.now(timezone.utc)
+name = "projects/demo/traces/{trace}/spans/{span}"
+own = trace_v2.Span(name=name, span_id="{span}", display_name={{"value": "caller"}},
+    start_time=now - timedelta(seconds=20), end_time=now)
+trace_v2.TraceServiceClient().batch_write_spans(name="projects/demo", spans=[own])
+print("{{}}")
+""",
+    )
+    status, found = region.api("GET", f"https://cloudtrace.googleapis.com/v1/projects/demo/traces/{trace}")
+    assert status == 200
+    caller, served = found["spans"]
+    assert (caller["name"], caller["spanId"]) == ("caller", str(0xCD))
+    assert (served["name"], served["parentSpanId"], served["kind"]) == ("/info", str(0xCD), "RPC_SERVER")
+    assert served["labels"]["/http/status_code"] == "200"
+
+
+def test_gcloud_tails_logs_with_grpcio_in_its_python(region: RunningRegion, tmp_path: Path) -> None:
+    # gcloud has no grpcio of its own: its documentation has people add it. Only that is added here.
+    for module in ("grpc", "typing_extensions"):
+        found = find_spec(module)
+        assert found is not None
+        assert found.origin is not None
+        source = Path(found.origin)
+        source = source.parent if source.name == "__init__.py" else source
+        (tmp_path / source.name).symlink_to(source)
+    gcloud = shutil.which("gcloud")
+    assert gcloud is not None
+    environment = dict(region.environment) | {
+        "CLOUDSDK_PYTHON": sys.executable,
+        "PYTHONPATH": str(tmp_path),
+        "PYTHONUNBUFFERED": "1",
+    }
+    command = [gcloud, "alpha", "logging", "tail", 'log_id("to-tail")', "--format=value(text_payload)"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as tailing:
+        heard = threading.Event()
+
+        def write() -> None:
+            entry = {"logName": "projects/demo/logs/to-tail", "resource": {"type": "global"}}
+            while not heard.wait(0.2):
+                body = {"entries": [{**entry, "textPayload": "tailed by gcloud"}]}
+                region.api("POST", "https://logging.googleapis.com/v2/entries:write", body)
+
+        writing = threading.Thread(target=write)
+        writing.start()
+        assert tailing.stdout is not None
+        line = tailing.stdout.readline()
+        heard.set()
+        writing.join()
+        tailing.terminate()
+    assert line == "tailed by gcloud\n"

@@ -1,6 +1,8 @@
 """The whole way in to a service: a real client, the proxy, TLS, the ingress, and a container."""
 
 import asyncio
+import base64
+import hashlib
 import io
 import socket
 import ssl
@@ -159,3 +161,41 @@ async def test_an_answer_that_says_it_is_larger_than_32_mib_is_an_error(site):
     site.container.script = script
     async with site.session.get(URL) as response:
         assert (response.status, "Response size was too large" in await response.text()) == (500, True)
+
+
+async def test_a_web_socket_passes_both_ways_and_ends_with_the_container(site):
+    async def script(writer):
+        headers = site.container.headers
+        answer = base64.b64encode(
+            hashlib.sha1(
+                f"{headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()
+            ).digest()
+        ).decode()
+        head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        # A frame comes with the head: "hi", unmasked; then what the client says is echoed once.
+        writer.write(f"{head}Sec-WebSocket-Accept: {answer}\r\n\r\n".encode() + b"\x81\x02hi")
+        frame = await site.container.reader.readexactly(2 + 4 + 4)
+        mask, masked = frame[2:6], frame[6:]
+        writer.write(b"\x81\x04" + bytes(a ^ b for a, b in zip(masked, mask, strict=True)))
+        writer.write(b"\x88\x02\x03\xe8")
+        await writer.drain()
+
+    site.container.script = script
+    async with site.session.ws_connect(URL.replace("https", "wss")) as web_socket:
+        assert (await web_socket.receive()).data == "hi"
+        await web_socket.send_str("ping")
+        assert (await web_socket.receive()).data == "ping"
+        assert (await web_socket.receive()).type == aiohttp.WSMsgType.CLOSE
+    assert site.container.headers["upgrade"] == "websocket"
+    await asyncio.wait_for(site.recorded.wait(), 5)
+    assert site.records[0].status == 101
+
+
+async def test_a_container_that_wants_no_other_protocol_answers_as_usual(site):
+    async def script(writer):
+        writer.write(b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n")
+        await writer.drain()
+
+    site.container.script = script
+    async with site.session.get(URL, headers={"Connection": "Upgrade", "Upgrade": "x"}) as response:
+        assert (response.status, await response.text()) == (404, "no")

@@ -24,6 +24,7 @@ HERE, ELSEWHERE = "asia-northeast1", "us-central1"
 COMPUTE = "https://compute.googleapis.com/compute/v1/projects/demo"
 REDIS = f"https://redis.googleapis.com/v1/projects/demo/locations/{HERE}/instances"
 NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck"
+CACHE = {"tier": "BASIC", "memorySizeGb": 1}
 NETWORK = "projects/demo/global/networks/run-vpc"
 
 pytestmark = [pytest.mark.slow(30), pytest.mark.netns, pytest.mark.xdist_group("redis")]
@@ -351,6 +352,21 @@ def test_gcloud_shows_changes_and_deletes_instances(
         assert "redis-peer-" in peered.stdout
 
 
+def test_without_a_server_on_this_machine_creation_fails_with_the_command_that_fetches_it(
+    new_region: Callable[..., RunningRegion], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    region = Redis(new_region("--ephemeral"))
+    region.network("run-vpc")
+    with pytest.raises(AssertionError, match="fogbank images fetch redis"):
+        region.create("cache")
+    status, _ = region.region.api("GET", f"{REDIS}/cache")
+    assert status == 404
+    fetch_servers("redis")
+    region.until(lambda: region.region.api("POST", f"{REDIS}?instanceId=cache", CACHE)[0] == 200)
+    region.until(lambda: region.region.api("GET", f"{REDIS}/cache")[1].get("state") == "READY")
+
+
 def test_an_instance_in_an_allocated_range_is_reached_and_holds_its_connection(
     redis: Redis, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -360,11 +376,11 @@ def test_an_instance_in_an_allocated_range_is_reached_and_holds_its_connection(
         theirs = ("--service=servicenetworking.googleapis.com", "--network=run-vpc")
         region.gcloud(
             *("compute", "addresses", "create", "psa", "--global", "--purpose=VPC_PEERING"),
-            *("--addresses=10.64.0.0", "--prefix-length=16", "--network=run-vpc"),
+            *("--addresses=10.200.0.0", "--prefix-length=16", "--network=run-vpc"),
         )
         region.gcloud(*peerings, "connect", "--ranges=psa", *theirs)
         made = redis.create("psa", connectMode="PRIVATE_SERVICE_ACCESS")
-        assert made["reservedIpRange"] == "10.64.0.0/29"
+        assert made["reservedIpRange"] == "10.200.0.0/29"
         assert redis.ask("near", made["host"], "INCR counter") == 1
         refused = region.gcloud(*peerings, "delete", *theirs, "--quiet", check=False)
         assert "are still using this connection" in refused.stderr

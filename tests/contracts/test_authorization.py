@@ -21,7 +21,9 @@ from fogbank.resources.world import Put, PutOperation
 from fogbank.services.contract import NO_PERMISSION, Elsewhere, Streaming, catalogue_of
 from fogbank.store.journal import Journal
 from fogbank.store.log_entries import LogEntries
+from fogbank.store.spans import Spans
 from fogbank.store.store import Store
+from fogbank.store.time_series import TimeSeries
 
 REGION = "asia-northeast3"
 OWNER = "owner@example.com"
@@ -120,7 +122,12 @@ class Answers:
         )
         self.access = Policies(OPERATOR)
         self.log_entries = LogEntries(None, lambda: NOW)
-        self.backends = {"logging": self.log_entries, "spanner": Emulator()}
+        self.backends = {
+            "logging": self.log_entries,
+            "monitoring": TimeSeries(),
+            "cloudtrace": Spans(),
+            "spanner": Emulator(),
+        }
         self.api = Api(
             store=self.store,
             services=services(),

@@ -266,6 +266,21 @@ def test_nothing_of_the_host_is_to_be_seen(lab: Lab, tmp_path, images):
         assert shown[1:] == ["[] ['1']", "the region's certificates", "Read-only file system"]
 
 
+def test_libraries_with_certificates_of_their_own_trust_the_region(lab: Lab, tmp_path, images):
+    with setup(tmp_path, images) as here:
+        image = images.get(here.digest)
+        images._ready[here.digest] = replace(image, trust_files=("/etc/nsswitch.conf",))
+        try:
+            shown = here.run(
+                "print(open('/etc/nsswitch.conf').read())\n"
+                "try: open('/etc/nsswitch.conf', 'w')\n"
+                "except OSError as error: print(error.strerror)\n"
+            )
+        finally:
+            images._ready[here.digest] = image
+        assert shown == ["the region's certificates", "Read-only file system"]
+
+
 def test_what_one_container_writes_no_other_sees(lab: Lab, tmp_path, images):
     with setup(tmp_path, images) as here:
         here.run("open('/tmp/note', 'w').write('x'); open('/etc/hosts', 'a').write('1.1.1.1 x')")

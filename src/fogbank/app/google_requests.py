@@ -19,7 +19,7 @@ from fogbank.frontend.iam.identity import Identity
 from fogbank.lowering.netns_names import INTERNET
 from fogbank.network.addressing import FRONT_END
 from fogbank.network.topology import NetnsName
-from fogbank.servers.dns import Answers
+from fogbank.resources.dns import Answers
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession

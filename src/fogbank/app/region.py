@@ -257,7 +257,6 @@ class Region:
         self._backends = {each.service.name: each.backend(runtime) for each in manifests() if each.backend}
         self.controllers = tuple(each.controller(runtime) for each in manifests() if each.controller)
         self.run_controller = next(each for each in self.controllers if isinstance(each, RunController))
-        self.run_log = self.run_controller.log
 
     def _make_front_end(self) -> None:
         self.api = Api(
@@ -411,7 +410,7 @@ class Region:
                     )
 
     def _note_request(self, record: RequestRecord) -> None:
-        self.run_log.request(record)
+        self.run_controller.served(record)
         text = f"{record.method} {record.url} {record.status} {record.latency:.3f}s"
         self.logbook.append(
             f"run/{record.service.id}",

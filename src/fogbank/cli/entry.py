@@ -30,7 +30,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "down": CommandEntry("down", "Regions", "Stop a region; its state is kept for the next start."),
     "status": CommandEntry("status", "Regions", "Show what is up, what is converging and why."),
     "list": CommandEntry("list_", "Regions", "List the regions that are running."),
-    "demo": CommandEntry("demo", "Regions", "Run article 000 and show what the third party saw."),
+    "demo": CommandEntry("demo", "Regions", "Run an article and show that its claim holds."),
     "env": CommandEntry("env", "Clients", "Print the variables that point clients at a region."),
     "exec": CommandEntry("exec_", "Clients", "Run one command as a client of a region."),
     "credentials": CommandEntry(
@@ -40,6 +40,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "trace": CommandEntry("trace", "Network", "Predict a packet's path, hop by hop, and probe it."),
     "drops": CommandEntry("drops", "Network", "Count dropped packets by place and reason."),
     "logs": CommandEntry("logs", "Network", "Show what containers wrote."),
+    "run": CommandEntry("run", "Clients", "Connect services to Redis as gcloud's integrations did."),
     "images": CommandEntry("images", "Network", "Show and load a region's images, and fetch servers."),
     "clock": CommandEntry("clock", "Network", "Read a region's clock or skip a wait."),
     "plan": CommandEntry("plan", "Network", "Show what would change now, and what changed last."),

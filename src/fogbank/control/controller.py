@@ -22,7 +22,9 @@ from fogbank.network.topology import NetnsName
 from fogbank.resources.authorization import UNRESTRICTED, Access
 from fogbank.resources.names import ResourceName
 from fogbank.store.log_entries import LogEntries
+from fogbank.store.spans import Spans
 from fogbank.store.store import Store
+from fogbank.store.time_series import TimeSeries
 
 
 class ImageDenied(DriverError):
@@ -38,7 +40,8 @@ class Runtime:
     it in a thread; DriverError when nobody knows the image, ImageDenied when the agent may not read it.
     ``data`` is what servers keep on the disk. ``log_entries`` takes what clients read by the logging API;
     ``logbook`` what ``fogbank logs`` shows. ``access`` tells what service accounts may do. ``outgoing`` sends
-    HTTP requests as Google's products do.
+    HTTP requests as Google's products do. ``time_series`` asks its sources for samples once a minute;
+    ``spans`` takes what the trace API reads.
     """
 
     store: Store
@@ -51,6 +54,8 @@ class Runtime:
     log_entries: LogEntries = field(default_factory=lambda: LogEntries(None, lambda: datetime.now(UTC)))
     access: Access = UNRESTRICTED
     outgoing: Outgoing = send_nowhere
+    time_series: TimeSeries = field(default_factory=TimeSeries)
+    spans: Spans = field(default_factory=Spans)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,8 @@ class ServerContainers:
     """The servers of the API ``name``.
 
     ``answers`` is a probe: it returns when a server that was started answers, and False when it never will.
-    ``ready`` is told of one that does, ``died`` of one that was ready and ended by itself.
+    ``ready`` is told of one that does, ``died`` of one that was ready and ended by itself, ``refused`` that
+    an image was asked for in vain.
     """
 
     def __init__(
@@ -90,8 +91,10 @@ class ServerContainers:
         answers: Callable[[Server], Awaitable[bool]],
         ready: Callable[[Server], Awaitable[None]],
         died: Callable[[Server], None] = lambda _server: None,
+        refused: Callable[[], None] = lambda: None,
     ) -> None:
         self._runtime, self._answers, self._ready, self._died = runtime, answers, ready, died
+        self._refused = refused
         self._share = FleetShare(name, runtime.loop)
         self._prefix = f"{name}-"
         self._wanted: dict[str, Server] = {}
@@ -109,6 +112,9 @@ class ServerContainers:
     def want(self, servers: Iterable[Server]) -> None:
         """Have exactly ``servers`` run. To be called whenever the resources have changed."""
         self._wanted = {each.id: each for each in servers}
+        images = {each.container.image for each in self._wanted.values()}
+        refused = self._images.refused  # what nobody wants any more is asked for anew when somebody does
+        self._images.refused = {image: why for image, why in refused.items() if image in images}
         self._step()
 
     def restart(self, identifier: str) -> None:
@@ -127,6 +133,11 @@ class ServerContainers:
         """Find a server that runs, also when it is about to end."""
         running = self._running.get(identifier)
         return running.server if running else None
+
+    def missing_image(self, image: str) -> str:
+        """Return why the store does not have ``image``; empty when it has, or was not asked yet."""
+        refusal = self._images.refused.get(image)
+        return refusal[0] if refusal else ""
 
     def exited(self, event: WorkloadExited) -> bool:
         """Take note that a container ended; False when it is none of these."""
@@ -226,6 +237,7 @@ class ServerContainers:
         except DriverError as error:
             since = images.refused[reference][1] if reference in images.refused else clock.now()
             images.refused[reference] = str(error), since, clock.seconds()
+            self._refused()
         else:
             images.refused.pop(reference, None)
         finally:

@@ -24,15 +24,25 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryExceeded:
+    """A container used more than ``limit`` bytes when it was looked at."""
+
+    limit: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadExited:
     """The container of workload ``name`` ended, with an exit status or the negative signal.
 
-    ``requested`` when it was removed; otherwise it ended by itself.
+    ``requested`` when it was removed; ``exceeded`` when the driver ended it for its memory; otherwise it
+    ended by itself.
     """
 
     name: str
     status: int
     requested: bool = False
+    exceeded: MemoryExceeded | None = None
 
 
 @dataclass(frozen=True, slots=True)

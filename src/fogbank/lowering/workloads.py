@@ -37,6 +37,7 @@ def _container(instance: Instance, container: Container) -> Workload:
         arguments=container.arguments,
         environment=container.environment,
         memory_bytes=container.memory_bytes,
+        memory_limit=container.memory_limit,
         cpu_millis=container.cpu_millis,
         data=container.data,
         secrets=container.secrets,

@@ -326,6 +326,8 @@ class Workload:
     Empty ``command`` or ``arguments`` take the image's, and so does an empty ``folder``, the one to start in.
     ``port`` is where it should listen. ``data`` is what of it is kept. ``secrets`` are variables of the
     environment that are never shown. ``hosts`` are names that mean the container's own loopback.
+    ``memory_bytes`` are for its files; ``memory_limit`` for them and its processes together: one that uses
+    more is ended. None for no such limit.
     """
 
     name: str
@@ -336,6 +338,7 @@ class Workload:
     arguments: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     memory_bytes: int = 512 * 1024 * 1024
+    memory_limit: int | None = None
     cpu_millis: int = 1000
     data: tuple[DataFolder, ...] = ()
     secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)

@@ -5,7 +5,7 @@ whatever the internet says (https://cloud.google.com/dns/docs/vpc-name-res-order
 and end with a dot.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -43,6 +43,13 @@ class RecordSet:
 def address_record(name: str, address: IPv4Address, kind: str) -> tuple[RecordSet, ...]:
     """Make the answer about a ``name`` that has one address and nothing else."""
     return (RecordSet(name, "A", _TTL_SECONDS, (str(address),)),) if kind == "A" else ()
+
+
+Answers = Callable[[IPv4Address, str, str], tuple[RecordSet, ...] | None]
+"""What ``(client, name, type)`` resolves to: records, nothing of that type (empty), or no such name (None).
+
+Names come in lower case with the last dot; types as text, ``A``.
+"""
 
 
 def zone_name(project: str, zone: str) -> ResourceName:

@@ -62,6 +62,8 @@ class Container:
     ``name`` is empty when the instance has no other. Empty ``command`` or ``arguments`` take the image's.
     ``data`` are folders that outlive it. ``secrets`` are variables that are never shown, ``mounts`` name
     volumes of the instance, ``hosts`` are names of its loopback. An empty ``folder`` takes the image's.
+    ``memory_bytes`` are for its files, ``memory_limit`` for them and its processes; None when these hold to
+    something by themselves.
     """
 
     image: str
@@ -72,6 +74,7 @@ class Container:
     environment: tuple[tuple[str, str], ...] = ()
     cpu_millis: int = 1000
     memory_bytes: int = 512 * 1024 * 1024
+    memory_limit: int | None = None
     data: tuple[DataFolder, ...] = ()
     secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     mounts: tuple[Mount, ...] = ()

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -84,11 +85,16 @@ def nanoseconds(text: str) -> int:
 def time_text(nanos: int) -> str:
     """Write nanoseconds since 1970 as protocol buffers do: with 0, 3, 6 or 9 digits of the second."""
     seconds, rest = divmod(nanos, 1_000_000_000)
-    head = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    head = _second(seconds)
     digits = f"{rest:09d}"
     while digits.endswith("000"):
         digits = digits[:-3]
     return f"{head}.{digits}Z" if digits else f"{head}Z"
+
+
+@lru_cache(256)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def time_of(moment: datetime) -> int:

@@ -16,7 +16,7 @@ from ipaddress import IPv4Address
 from typing import cast
 
 from fogbank.network.topology import Listener
-from fogbank.resources.dns import RecordSet, address_record, resolve
+from fogbank.resources.dns import Answers, RecordSet, address_record, resolve
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import World
 
@@ -24,11 +24,6 @@ _log = logging.getLogger(__name__)
 
 METADATA_ADDRESS = IPv4Address("169.254.169.254")
 METADATA_NAMES = frozenset({"metadata.google.internal.", "metadata."})
-
-Answers = Callable[[IPv4Address, str, str], tuple[RecordSet, ...] | None]
-"""What ``(client, name, type)`` resolves to: records, nothing of that type (empty), or no such name (None).
-
-Names come in lower case with the last dot; types as text, ``A``."""
 
 _IDLE_SECONDS = 10.0
 _MOST_STREAMS = 32

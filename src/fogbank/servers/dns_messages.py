@@ -17,7 +17,7 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
-from fogbank.servers.dns import Answers
+from fogbank.resources.dns import Answers
 
 _HEADER_BYTES = 12
 _LARGEST_QUERY = 1232

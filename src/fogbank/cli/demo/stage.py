@@ -91,9 +91,8 @@ class Stage:
         with timed():
             answer = ask(self.note, source, url, probe=True)
             show(answer)
-        sightings = (answer["observed"] or {}).get("sightings") or ()
-        last = sightings[-1]["source"].partition(":")[0] if sightings else None
-        return agrees(answer), last
+        seen = {each["source"].partition(":")[0] for each in answer["observed"]["sightings"]}
+        return agrees(answer), next((each for each in answer["predicted"]["sources"] if each in seen), None)
 
     def reserved_alone(self, host: str, reserved: str, seen: set[str]) -> bool:
         """Say whether a third party saw the reserved address and no other."""

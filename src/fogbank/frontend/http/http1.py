@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 
 from fogbank.frontend.http import refusals
 from fogbank.frontend.http.targets import BadTargetError, is_path, read_authority, read_target
+from fogbank.frontend.http.upgrades import Upgrade
 from fogbank.limits import (
     BODY_SECONDS,
     HEAD_LIMIT,
@@ -54,6 +55,8 @@ class Http1(HttpToolsProtocol):
         self._stalled: float | None = None
         self._hosts: list[bytes] = []
         self._asks_server = False
+        self._upgraded = False
+        self._offer: Upgrade | None = None
         self.opened = 0.0
         self._proven = False
 
@@ -90,6 +93,10 @@ class Http1(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._time()
+        if self._upgraded:
+            if self._offer is not None and len(self._offer.early) < HEAD_LIMIT:
+                self._offer.early += data
+            return
         for start in range(0, len(data), SLICE):
             if self.transport.is_closing():
                 return
@@ -114,7 +121,23 @@ class Http1(HttpToolsProtocol):
         self._refuse(400)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: whoever asks for another protocol is answered in this one."""
+        """Read no more HTTP: what follows is of another protocol, when the application takes it."""
+        self._upgraded = True
+
+    def _offer_upgrade(self) -> None:
+        """Let the application take the connection over; its answer is the last one here otherwise."""
+        protocol = self._get_upgrade()
+        if protocol is None or protocol == b"h2c" or not self.parser.should_upgrade():
+            return
+        self._offer = Upgrade(
+            protocol.decode("latin-1"), self.transport, taken=self._taken, lost=self.connection_lost
+        )
+        self.scope["extensions"] = {"upgrade": self._offer}  # type: ignore[dict-item]
+        self.cycle.keep_alive = False
+
+    def _taken(self) -> None:
+        """Leave the connection to the application, which answers by itself."""
+        self.cycle.response_started = self.cycle.disconnected = True
 
     # What the parser calls.
 
@@ -146,6 +169,7 @@ class Http1(HttpToolsProtocol):
             self._table.prove(self)
         super().on_headers_complete()
         self._requested = True
+        self._offer_upgrade()
         if self._asks_server:
             self.scope["path"], self.scope["raw_path"] = "*", b"*"
 

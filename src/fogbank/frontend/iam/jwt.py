@@ -7,7 +7,7 @@ start that reloads everything does not pay for it.
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Claims = dict[str, Any]
 
+_CHALLENGE = b"whoever signs this has the private key"
 _PUBLIC_MARK = b"-----BEGIN PUBLIC KEY-----"
 
 
@@ -82,17 +83,35 @@ def new_key_pair() -> KeyPair:
     )
 
 
-def public_half(private: bytes) -> bytes:
-    """Compute the public key (PEM) of a private one; BadTokenError when it is none."""
-    from cryptography.hazmat.primitives import serialization
+def is_key_of(private: bytes, known: Collection[bytes]) -> bool:
+    """Return whether ``private`` (PEM, from anybody) is the other half of one of ``known``.
+
+    BadTokenError when it is no key.
+    Whoever asks proves it by a signature. Loading the key with all of OpenSSL's checks would prove it, too,
+    but those take seconds for a long key, before it is known whether the key is anybody's.
+    """
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
     try:
-        key = serialization.load_pem_private_key(private, None)
-    except (ValueError, TypeError) as error:
+        key = serialization.load_pem_private_key(private, None, unsafe_skip_rsa_key_validation=True)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise BadTokenError("not a private key") from error
-    return key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    if not isinstance(key, RSAPrivateKey):
+        return False
+    public = key.public_key()
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    if public.public_bytes(serialization.Encoding.PEM, form) not in known:
+        return False
+    try:
+        public.verify(
+            key.sign(_CHALLENGE, PKCS1v15(), hashes.SHA256()), _CHALLENGE, PKCS1v15(), hashes.SHA256()
+        )
+    except (ValueError, InvalidSignature):
+        return False
+    return True
 
 
 def parse_key_pair(content: bytes) -> KeyPair:

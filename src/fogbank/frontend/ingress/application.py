@@ -27,6 +27,7 @@ from fogbank.frontend.http.asgi import (
     respond,
     text_answer,
 )
+from fogbank.frontend.http.upgrades import Upgrade
 from fogbank.frontend.iam.identity import Identity
 from fogbank.frontend.ingress import error_pages, invoker
 from fogbank.frontend.ingress.exchange import (
@@ -42,6 +43,7 @@ from fogbank.frontend.ingress.exchange import (
 )
 from fogbank.frontend.ingress.forwarded_headers import BadAnswerError, new_trace, request_headers
 from fogbank.frontend.ingress.sessions import Session, read_session, session_cookie
+from fogbank.frontend.ingress.upgrades import exchange_upgrade, wanted_upgrade
 from fogbank.network.topology import NetnsName
 from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
@@ -205,7 +207,11 @@ class Ingress:
             ):
                 if session is not None and session.instance != preferred:
                     exchange.cookie = session_cookie(session)
-                await self._exchange_with(place, exchange, admitted, http2=revision.ingress.http2)
+                offer = None if revision.ingress.http2 else wanted_upgrade(exchange.scope)
+                if offer is not None:
+                    await self._change_protocol(place, exchange, admitted, offer)
+                else:
+                    await self._exchange_with(place, exchange, admitted, http2=revision.ingress.http2)
         except self._exhausted:
             record.message = error_pages.NO_INSTANCE
             return text_answer(error_pages.NO_INSTANCE, 429)
@@ -278,8 +284,25 @@ class Ingress:
         """Exchange messages with a container that speaks HTTP/2 (``--use-http2``)."""
         from fogbank.frontend.ingress.http2_upstream import exchange_http2
 
-        netns, address, port = place
         headers = request_headers(exchange.headers, exchange.record, admitted.header)
+        connection = await self._connect(place)
+        await exchange_http2(connection, exchange, target_of(exchange.scope), headers)
+
+    async def _change_protocol(
+        self,
+        place: tuple[NetnsName, IPv4Address, int],
+        exchange: Exchange,
+        admitted: invoker.Admitted,
+        offer: Upgrade,
+    ) -> None:
+        """Ask a container for another protocol, as the caller does (a WebSocket)."""
+        headers = request_headers(exchange.headers, exchange.record, admitted.header)
+        connection = await self._connect(place)
+        await exchange_upgrade(connection, exchange, target_of(exchange.scope), headers, offer)
+
+    async def _connect(self, place: tuple[NetnsName, IPv4Address, int]) -> socket.socket:
+        """Connect to an instance from inside the fabric; OSError when it does not accept that."""
+        netns, address, port = place
         connection = self._open_socket(netns, socket.SOCK_STREAM)
         try:
             connection.setblocking(False)
@@ -291,7 +314,7 @@ class Ingress:
         except BaseException:
             connection.close()
             raise
-        await exchange_http2(connection, exchange, target_of(exchange.scope), headers)
+        return connection
 
     def _session(self, netns: NetnsName) -> "ClientSession":
         from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector

@@ -27,6 +27,8 @@ _ONE_CONNECTION = frozenset(
     }
 )
 _ABOUT_BODY = frozenset({"content-length"})
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_CLOUD_TRACE = re.compile(r"([0-9a-f]{32})(?:/([0-9]{1,20}))?(?:;o=([0-9]))?", re.ASCII)
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
 _OURS = frozenset({"server", "x-cloud-trace-context", "date"})
@@ -39,10 +41,16 @@ class BadAnswerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TraceContext:
-    """The trace that a request belongs to: 32 and 16 hexadecimal digits."""
+    """The trace that a request belongs to: 32 and 16 hexadecimal digits.
+
+    ``parent_id`` is the caller's span, empty when it named none; ``asked`` tells whether the caller wants the
+    trace to be kept.
+    """
 
     trace_id: str
     span_id: str
+    parent_id: str = ""
+    asked: bool = False
 
 
 class Caller(Protocol):
@@ -61,10 +69,14 @@ class Caller(Protocol):
 
 def new_trace(headers: Mapping[str, str]) -> TraceContext:
     """Go on with the caller's trace, or begin one; the span is new."""
-    parts = headers.get("traceparent", "").split("-")
-    given = parts[1] if len(parts) == 4 else headers.get("x-cloud-trace-context", "").partition("/")[0]
-    known = len(given) == 32 and all(digit in "0123456789abcdef" for digit in given)
-    return TraceContext(given if known else secrets.token_hex(16), secrets.token_hex(8))
+    span = secrets.token_hex(8)
+    if found := _TRACEPARENT.fullmatch(headers.get("traceparent", "")):
+        return TraceContext(found[1], span, found[2], asked=bool(int(found[3], 16) & 1))
+    if found := _CLOUD_TRACE.match(headers.get("x-cloud-trace-context", "")):
+        parent = int(found[2] or 0)
+        known = f"{parent:016x}" if 0 < parent < 2**64 else ""
+        return TraceContext(found[1], span, known, asked=found[3] == "1")
+    return TraceContext(secrets.token_hex(16), span)
 
 
 def request_headers(

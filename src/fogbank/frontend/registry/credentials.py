@@ -79,10 +79,9 @@ def _token_of_key(identity: Identity, document: object) -> str:
     """Give a token for a service account's key: whoever has its private half is the account."""
     match document:
         case {"client_email": str(email), "private_key": str(pem)} if len(pem) <= _LONGEST_KEY:
-            public = jwt.public_half(pem.encode())
             account = identity.account(email)
-            known = identity.account_keys(email) or {}
-            if account is not None and not account.disabled and public in known.values():
+            known = (identity.account_keys(email) or {}).values()
+            if account is not None and not account.disabled and jwt.is_key_of(pem.encode(), set(known)):
                 return identity.access_token(email, (CLOUD_PLATFORM,))
     raise BadTokenError("not a key of a service account")
 

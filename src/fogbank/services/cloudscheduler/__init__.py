@@ -4,7 +4,7 @@ Targets of Pub/Sub and App Engine, and schedules in English, are refused by name
 """
 
 from fogbank.services.cloudscheduler import jobs
-from fogbank.services.contract import List, Read, Service, Write, operation_permissions
+from fogbank.services.contract import List, Read, Service, Write
 from fogbank.services.locations import list_locations
 
 _JOBS = "projects.locations.jobs."
@@ -26,5 +26,5 @@ SERVICE = Service(
         f"{_JOBS}resume": Write(jobs.resume, "cloudscheduler.jobs.enable"),
         f"{_JOBS}run": Write(jobs.run, "cloudscheduler.jobs.run"),
     },
-    permissions=operation_permissions("cloudscheduler", "operations"),
+    operations="none",
 )

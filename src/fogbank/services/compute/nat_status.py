@@ -141,7 +141,7 @@ def _status(world: World, work: Working) -> Json:
     active = [str(address) for address in work.active.values()]
     status: Json = {
         "name": gateway.name,
-        "minExtraNatIpsNeeded": _addresses_missing(world, gateway),
+        "minExtraNatIpsNeeded": addresses_missing(world, gateway),
         "numVmEndpointsWithNatMappings": len({each.inside for each in work.translations}),
     }
     if gateway.auto:
@@ -155,7 +155,7 @@ def _status(world: World, work: Working) -> Json:
     return status
 
 
-def _addresses_missing(world: World, gateway: NatGateway) -> int:
+def addresses_missing(world: World, gateway: NatGateway) -> int:
     """Count the addresses that would be needed for every client to get its ports."""
     clients, room = len(list(_clients(world, gateway))), blocks_per_address(gateway.ports)
     needed = -(-clients // room) if room else clients

@@ -14,7 +14,7 @@ from fogbank.resources.network_users import network_use
 from fogbank.resources.operations import Operation, OperationError, rfc3339
 from fogbank.resources.private_services import PEERING
 from fogbank.resources.projects import project_number
-from fogbank.resources.world import Change, Json, Put, PutOperation, Resource, World
+from fogbank.resources.world import Change, Delete, Json, Put, PutOperation, Resource, World
 from fogbank.services.collections import Collection, Field, Outcome, bad_request
 from fogbank.services.contract import Call, Decision, Method, Read, Write
 from fogbank.services.redis.model import IN_CHANGE, INSTANCES, addresses, read_instance
@@ -200,6 +200,15 @@ def settled(world: World, name: ResourceName, now: datetime, certificates: list[
             for each in _running(world, name)
         ),
     )
+
+
+def creation_failed(world: World, name: ResourceName, why: str, now: datetime) -> tuple[Change, ...]:
+    """Take away an instance that cannot be made on this machine; its operation says why."""
+    found = world.find(name)
+    if found is None or found.body["state"] != "CREATING":
+        return ()
+    error = OperationError(400, "FAILED_PRECONDITION", why)
+    return (Delete(name), *(PutOperation(each.done(now, error=error)) for each in _running(world, name)))
 
 
 def _running(world: World, name: ResourceName) -> Iterator[Operation]:

@@ -29,7 +29,7 @@ MAX_CONTAINERS = 10
 """Of one instance (https://cloud.google.com/run/quotas)."""
 
 RESERVED = frozenset({"PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION"})
-"""Variables that Cloud Run sets itself."""
+"""Variables that Cloud Run sets itself; a sidecar may have a PORT of its own."""
 
 _CONTAINERS = "spec.template.spec.containers"
 _ENVIRONMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -82,7 +82,8 @@ def check_containers(containers: list[Json], annotations: Mapping[str, str]) -> 
             f"{_CONTAINERS}: Revision template should contain exactly one container with an exposed port."
         )
     for index, each in enumerate(containers):
-        check_container(each, f"{_CONTAINERS}[{index}]")
+        reserved = RESERVED if each.get("ports") else RESERVED - {"PORT"}
+        check_container(each, f"{_CONTAINERS}[{index}]", reserved)
     for index, each in enumerate(containers):
         if each.get("ports"):
             _check_port(each["ports"][0], f"{_CONTAINERS}[{index}].ports[0]")

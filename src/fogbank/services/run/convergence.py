@@ -70,6 +70,18 @@ def container_failed_message(port: int, log_url: str) -> str:
     )
 
 
+def probe_failed_message(log_url: str) -> str:
+    """Say in Google's words that a container failed the start-up probe that its user configured.
+
+    See behaviour/cloud-run.md#deployment.
+    """
+    return (
+        "The user-provided container failed the configured startup probe checks. Logs for this revision "
+        f"might contain more information.\n\nLogs URL: {log_url}\nFor more troubleshooting guidance, see "
+        "https://cloud.google.com/run/docs/troubleshooting#container-failed-to-start"
+    )
+
+
 def image_missing_message(image: str) -> str:
     """Say that nobody knows ``image`` (behaviour/artifact-registry.md#images)."""
     return f"Image '{image}' not found."

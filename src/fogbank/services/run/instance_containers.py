@@ -45,6 +45,7 @@ def _container(
         environment=tuple((dict(container.environment) | given).items()),
         cpu_millis=container.cpu_millis,
         memory_bytes=container.memory_bytes,
+        memory_limit=container.memory_bytes,
         secrets=tuple(hidden.items()),
         mounts=tuple(Mount(volume, path) for path, volume in container.mounts),
         hosts=names,

@@ -156,5 +156,6 @@ def _task_containers(runs: Execution, given: dict[str, str]) -> tuple[Container,
             environment=tuple((dict(runs.environment) | given).items()),
             cpu_millis=runs.cpu_millis,
             memory_bytes=runs.memory_bytes,
+            memory_limit=runs.memory_bytes,
         ),
     )

@@ -229,7 +229,7 @@ def _expiry(body: Json, now: datetime) -> str | None:
         raise bad_request(f"'{body['expireTime']}' is not a time.", "secret.expire_time") from None
     if expires.tzinfo is None or expires <= now:
         raise bad_request("Secret cannot have an expiration that is in the past.", "secret.expire_time")
-    return rfc3339(expires)
+    return str(body["expireTime"])  # as it was given: it may have nanoseconds
 
 
 def _seconds(duration: str) -> timedelta:

@@ -9,7 +9,7 @@ a time, when those there are forward too much; none ever goes.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from fogbank.lowering.netns_names import ETH0, ETH1, connector_netns
 from fogbank.network.topology import DeviceName, NetnsName, Port
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
+from fogbank.resources.time_series import Key, Kind, Sample, labels
 from fogbank.resources.vpcaccess import CONNECTORS, Connector, read_connector
 from fogbank.services.vpcaccess.connectors import scale_out
 
@@ -80,6 +81,10 @@ class Meter:
         while len(self._samples) > 1 and self._samples[1].at <= at - self._seconds:
             self._samples.popleft()
 
+    def totals(self) -> tuple[int, int]:
+        """Return the bytes toward the network and toward instances, since the region's start."""
+        return self._totals[ETH1], self._totals[ETH0]
+
     def bits_per_second(self, now: float) -> float:
         """Return the mean of the busier direction."""
         if not self._samples:
@@ -100,6 +105,8 @@ class Connectors(Controller):
         self._store, self._loop, self._driver = runtime.store, runtime.loop, runtime.driver
         self._clock, self._logbook, self._seconds = runtime.clock, runtime.logbook, seconds
         self._meters: dict[ResourceName, Meter] = {}
+        self._measured: dict[ResourceName, tuple[int, int]] = {}
+        runtime.time_series.sources.append(self.samples)
 
     async def run(self) -> None:
         """Measure every few seconds until cancelled."""
@@ -136,6 +143,18 @@ class Connectors(Controller):
             for each in self._connectors()
         ]
         return {"connectors": rows}
+
+    def samples(self) -> Iterator[Sample]:
+        """Measure the connectors for Cloud Monitoring (behaviour/monitoring.md#metrics)."""
+        before, self._measured = self._measured, {}
+        for each in self._connectors():
+            meter = self._meters.get(each.name)
+            sent, received = meter.totals() if meter else (0, 0)
+            self._measured[each.name] = sent, received
+            sent_before, received_before = before.get(each.name, (0, 0))
+            yield _measure(each, "instances", "GAUGE", len(self._machines(each)))
+            yield _measure(each, "sent_bytes_count", "DELTA", sent - sent_before)
+            yield _measure(each, "received_bytes_count", "DELTA", received - received_before)
 
     def log_names(self) -> Iterable[str]:
         """Name every connector: what it scaled out to is in its log."""
@@ -183,6 +202,16 @@ class Connectors(Controller):
                 f"{bits_per_second / 1e6:.1f} Mbit/s on average are too much for {machines}.",
                 "INFO",
             )
+
+
+def _measure(connector: Connector, metric: str, kind: Kind, value: int) -> Sample:
+    place = {
+        "project_id": connector.name.project,
+        "location": connector.region,
+        "connector_name": connector.name.id,
+    }
+    name = f"vpcaccess.googleapis.com/connector/{metric}"
+    return Sample(Key(connector.name.project, name, (), "vpc_access_connector", labels(place)), kind, value)
 
 
 def _log_name(connector: ResourceName) -> str:

@@ -1,9 +1,11 @@
 """Which method over HTTP an RPC calls, with what query and body."""
 
+import re
+
 import pytest
 
-from fogbank.discovery.protos import find_rpc
-from fogbank.discovery.routes import versions_of
+from fogbank.discovery.protos import find_rpc, packages, rpcs
+from fogbank.discovery.routes import find, versions_of
 from fogbank.errors import ApiError
 from fogbank.frontend.grpc.transcoding import MIXINS, transcode
 
@@ -90,3 +92,40 @@ def test_shared_methods_are_looked_for_in_the_newest_version_first():
 
 def test_every_shared_method_is_in_the_tables():
     assert all(find_rpc(path) is not None for path in MIXINS)
+
+
+HOSTS = {
+    "google.api.serviceusage.v1": "serviceusage",
+    "google.cloud.redis.v1": "redis",
+    "google.cloud.resourcemanager.v3": "cloudresourcemanager",
+    "google.cloud.run.v2": "run",
+    "google.cloud.scheduler.v1": "cloudscheduler",
+    "google.cloud.secretmanager.v1": "secretmanager",
+    "google.cloud.vpcaccess.v1": "vpcaccess",
+    "google.devtools.artifactregistry.v1": "artifactregistry",
+    "google.devtools.cloudtrace.v1": "cloudtrace",
+    "google.devtools.cloudtrace.v2": "cloudtrace",
+    "google.iam.admin.v1": "iam",
+    "google.iam.credentials.v1": "iamcredentials",
+    "google.logging.v2": "logging",
+    "google.monitoring.v3": "monitoring",
+}
+RPCS = [rpc for package in HOSTS for rpc in rpcs(package).values() if rpc.bindings]
+
+
+@pytest.mark.parametrize("rpc", RPCS, ids=lambda rpc: rpc.path)
+def test_every_rpc_is_a_method_of_its_apis_description(rpc):
+    host = f"{HOSTS[rpc.path.partition('/')[0].rpartition('.')[0]]}.googleapis.com"
+    variable = re.compile(r"\{[\w.]+(?:=([^}]*))?\}")
+    for binding in rpc.bindings:
+        path = variable.sub(
+            lambda found: (found[1] or "*").replace("**", "x").replace("*", "x"), binding.template
+        )
+        if find(host, binding.verb, path) is not None:
+            return
+    pytest.fail(f"{host} has no method at {[each.template for each in rpc.bindings]}")
+
+
+def test_every_package_with_methods_is_an_apis_or_is_shared():
+    shared = {path.partition("/")[0].rpartition(".")[0] for path in MIXINS}
+    assert {package for package in packages() if rpcs(package)} == HOSTS.keys() | shared

@@ -9,7 +9,7 @@ from tests.cloud_calls import ME, NOW, PLACE, PROJECT, REGION, Cloud
 from fogbank.resources.names import ResourceName
 from fogbank.resources.network_users import network_users
 from fogbank.resources.operations import Operation
-from fogbank.services.redis.instances import failover_given_up, moved_to_replica, settled
+from fogbank.services.redis.instances import creation_failed, failover_given_up, moved_to_replica, settled
 from fogbank.services.redis.model import read_instance
 
 INSTANCES = "redis.v1.projects.locations.instances"
@@ -267,6 +267,16 @@ def test_nobody_without_the_permission_names_a_network(cloud):
     error = refusal(cloud)
     assert (error.code, "compute.networks.get" in error.message) == (403, True)
     cloud.caller = ME
+
+
+def test_an_instance_that_cannot_be_made_goes_and_its_operation_says_why(cloud):
+    operation = create(cloud)
+    cloud.make(creation_failed(cloud.world, RESOURCE, "no server here", NOW))
+    assert cloud.world.operations[operation.name.path].error.message == "no server here"
+    assert cloud.refused(f"{INSTANCES}.get", name=NAME).code == 404
+    create(cloud)
+    ready(cloud)
+    assert creation_failed(cloud.world, RESOURCE, "too late", NOW) == ()
 
 
 def test_what_a_late_controller_says_of_a_deleted_instance_changes_nothing(cloud):

@@ -9,7 +9,7 @@ from tests.worlds import NOW, network, regional, resource, revision_id, subnetwo
 from fogbank.resources.compute import Subnetwork
 from fogbank.resources.direct_vpc import HISTORY, rules_of
 from fogbank.resources.serverless_blocks import BLOCK_SIZE, HOLD, RETENTION, all_blocks, blocks_of, count_free
-from fogbank.resources.world import World
+from fogbank.resources.world import Put, World
 from fogbank.services.run.addresses import Ended, Wanted, allocate, give_back, release, stop_all
 
 TODAY = HISTORY[-1]
@@ -176,6 +176,14 @@ def test_blocks_are_aligned_and_clear_of_what_nobody_gets():
     region.start(16)
     assert region.blocks == ["10.8.0.16/28", "10.8.0.32/28"]
     assert IPv4Network(region.blocks[0]).num_addresses == BLOCK_SIZE
+
+
+def test_a_subnetwork_that_grew_has_blocks_where_its_end_was():
+    region = Region("10.8.0.0/26")
+    assert region.start(17)["i16"] is None
+    found = region.world.get(S)
+    region.world = region.world.after([Put(found.with_body(ipCidrRange="10.8.0.0/25"))])
+    assert region.start() == {"i17": "10.8.0.48"}
 
 
 def test_without_a_date_todays_rules_hold():

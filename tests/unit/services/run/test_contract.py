@@ -72,6 +72,15 @@ def test_a_sidecar_has_neither_a_port_nor_a_probe_by_itself(cloud):
     assert side == SIDE | {"resources": {"limits": {"cpu": "1000m", "memory": "512Mi"}}}
 
 
+def test_a_sidecar_may_have_a_port_of_its_own_in_the_environment(cloud):
+    own = {"env": [{"name": "PORT", "value": "8081"}]}
+    assert "reserved env names" in refusal(cloud, knative(containers=[APP | own, SIDE])).message
+    cloud.create(knative(containers=[APP, SIDE | own]))
+    cloud.ready()
+    app, side = instance_of("i", cloud.world.get(cloud.newest()), 1, 0).containers
+    assert (dict(app.environment)["PORT"], dict(side.environment)["PORT"]) == ("8080", "8081")
+
+
 def test_of_several_containers_exactly_one_has_a_port(cloud):
     said = "Revision template should contain exactly one container with an exposed port."
     for containers in ([SIDE, SIDE | {"name": "b"}], [APP, APP | {"name": "b"}]):
@@ -113,6 +122,14 @@ def test_a_container_starts_when_those_before_it_have(cloud):
     assert "PORT" not in dict(side.environment)
     assert dict(side.environment)["K_SERVICE"] == "hello"
     assert app.hosts == side.hosts == ("app", "side")
+
+
+def test_the_memory_of_a_container_is_its_limit(cloud):
+    limits = {"limits": {"memory": "256Mi", "cpu": "1"}}
+    cloud.create(knative(container={"resources": limits}))
+    cloud.ready()
+    (container,) = instance_of("i", cloud.world.get(cloud.newest()), 1, 0).containers
+    assert container.memory_limit == container.memory_bytes == 256 << 20
 
 
 def test_both_apis_show_the_same_sidecars_volumes_and_secrets(cloud):

@@ -8,6 +8,7 @@ from fogbank.resources.run import connector_name, read_revision
 from fogbank.resources.world import Delete, Put
 from fogbank.services.run import convergence
 from fogbank.services.run.controller.failures import without_network
+from fogbank.services.run.controller.revision_reports import has_own_probe
 
 V2 = "run.v2.projects.locations.services"
 
@@ -262,3 +263,10 @@ def test_a_service_whose_connector_goes_is_not_ready_keeps_its_traffic_and_recov
     cloud.make([Put(before)])
     cloud.make(convergence.connector_changed(cloud.world, connector, cloud.now))
     assert set(cloud.conditions().values()) == {"True"}
+
+
+@pytest.mark.parametrize(("container", "own"), [({}, False), ({"startupProbe": {"grpc": {}}}, True)])
+def test_only_a_probe_of_the_users_own_is_called_configured(container, own):
+    cloud = Run()
+    cloud.create(knative(container=container))
+    assert has_own_probe(read_revision(cloud.world.get(cloud.newest()))) is own

@@ -47,6 +47,8 @@ class Roots:
         self._overlay = True
         for name, content in files.items():
             self._share(name, content.encode())
+        self.trust_file = shared / _TRUST_FILES[0] if trusted.exists() else None
+        """The certificates that the region trusts, as containers may read them."""
         if trusted.exists():
             for name in _TRUST_FILES:
                 self._share(name, trusted.read_bytes())

@@ -1,7 +1,8 @@
 """Runs workloads as containers: crun for each, in the network namespace of its namespace.
 
 ``start`` and ``stop`` come from the driver's thread and wait for nothing: a :class:`Watcher` has a thread of
-its own. The surprising fact: limits of memory and processor are not enforced (decision 0063).
+its own, which also ends containers that use more memory than they may. The surprising fact: the limit of the
+processor is not enforced (decision 0190).
 """
 
 import base64
@@ -14,7 +15,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fogbank.dataplane.driver import Report, WorkloadExited, WorkloadWrote
@@ -178,7 +179,7 @@ class CrunRuntime:
             network=f"/proc/{os.getpid()}/fd/{network}",
             open_files=most,
             data=self._folders_of(workload),
-            volumes=self._mounted(workload),
+            volumes=(*self._mounted(workload), *self._trusted(image)),
             ids=self._ids,
             compiled_filter=self._compiled_filter,
         )
@@ -199,6 +200,13 @@ class CrunRuntime:
         if process.stdin:
             process.stdin.close()
         return process
+
+    def _trusted(self, image: Image) -> Iterator[VolumeMount]:
+        """Put the region's certificates in place of those that libraries of the image bring along."""
+        bundle = self._roots.trust_file
+        if bundle is not None:
+            for path in image.trust_files:
+                yield VolumeMount(path, str(bundle), writable=False)
 
     def _program(self) -> str:
         """Return the path of the crun to run: the sealed copy, once it has been made."""
@@ -225,7 +233,7 @@ class CrunRuntime:
             self._leaving.discard(running)
             if not requested:
                 self._running.pop(running.workload.name, None)
-        self._report(WorkloadExited(running.workload.name, status, requested))
+        self._report(WorkloadExited(running.workload.name, status, requested, running.exceeded))
         self._clean(running)
 
     def _clean(self, running: RunningContainer) -> None:

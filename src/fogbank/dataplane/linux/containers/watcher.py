@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fogbank.dataplane.driver import MemoryExceeded
+from fogbank.dataplane.linux.containers.memory import SOONEST, seconds_to_next_look, used_bytes
 from fogbank.network.topology import Workload
 
 _log = logging.getLogger(__name__)
@@ -44,6 +46,10 @@ class RunningContainer:
     spent: int = 0
     """How much of its allowance it has written since ``since``."""
     since: float = 0.0
+    exceeded: MemoryExceeded | None = None
+    """What it was ended for."""
+    next_look: float = 0.0
+    """When its memory is measured again."""
     unfinished: dict[str, bytes] = field(default_factory=dict)
     """By stream, the beginning of a line whose end has not come yet."""
 
@@ -55,21 +61,31 @@ class RunningContainer:
         except (FileNotFoundError, ValueError):
             return None
 
+    @property
+    def program(self) -> int | None:
+        """The container's first process once it runs the program in its own root; None before."""
+        pid = self.pid
+        if pid is None:
+            return None
+        try:
+            program, crun = (Path(f"/proc/{number}/exe").readlink() for number in (pid, self.process.pid))
+        except OSError:
+            return None
+        # crun runs from a copy of itself
+        return None if program == crun or str(program).startswith("/memfd:crun") else pid
+
     def heeds_sigterm(self) -> bool:
         """Return whether the program is there and catches SIGTERM, or waits for it with the signal blocked.
 
         The kernel drops a signal that the first process of a namespace does not catch, so one that comes
         while crun still prepares, or before the program is ready for it, would be lost.
         """
-        pid = self.pid
+        pid = self.program
         if pid is None:
             return False
         try:
-            program, crun = (Path(f"/proc/{number}/exe").readlink() for number in (pid, self.process.pid))
             status = Path(f"/proc/{pid}/status").read_text()
         except OSError:
-            return False
-        if program == crun or str(program).startswith("/memfd:crun"):  # it runs from a copy of itself
             return False
         lines = dict(line.split(":\t", 1) for line in status.splitlines() if line.startswith("Sig"))
         return bool((int(lines["SigCgt"], 16) | int(lines["SigBlk"], 16)) >> (signal.SIGTERM - 1) & 1)
@@ -96,6 +112,7 @@ class Watcher:
         self._arrived: list[RunningContainer] = []
         self._stopping: set[RunningContainer] = set()
         self._paused: dict[int, tuple[RunningContainer, str]] = {}
+        self._limited: set[RunningContainer] = set()
         self._closed = False
         self._selector.register(self._wake, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, name="containers", daemon=True)
@@ -126,8 +143,7 @@ class Watcher:
 
     def _run(self) -> None:
         while not self._closed:
-            timeout = _TICK_SECONDS if self._stopping or self._paused else None
-            for key, _ in self._selector.select(timeout):
+            for key, _ in self._selector.select(self._timeout()):
                 if key.fd == self._wake:
                     os.eventfd_read(self._wake)
                     continue
@@ -139,6 +155,15 @@ class Watcher:
             self._welcome()
             self._press()
             self._resume()
+            self._measure()
+
+    def _timeout(self) -> float | None:
+        """Return how long nothing need be done unless a descriptor says so."""
+        if self._stopping or self._paused:
+            return _TICK_SECONDS
+        if not self._limited:
+            return None
+        return max(0.0, min(each.next_look for each in self._limited) - time.monotonic())
 
     def _attend(self, running: RunningContainer, what: str, descriptor: int) -> None:
         """React to one descriptor that became readable."""
@@ -159,6 +184,9 @@ class Watcher:
                 self._selector.register(pipe, selectors.EVENT_READ, (running, stream))
             exit_descriptor = os.pidfd_open(running.process.pid)
             self._selector.register(exit_descriptor, selectors.EVENT_READ, (running, "exit"))
+            if running.workload.memory_limit is not None:
+                running.next_look = time.monotonic() + SOONEST
+                self._limited.add(running)
 
     def _press(self) -> None:
         """Send SIGTERM to those that should stop and heed it by now; SIGKILL when their time is over."""
@@ -171,6 +199,18 @@ class Watcher:
             elif not running.requested and running.heeds_sigterm():
                 running.send(signal.SIGTERM)
                 running.requested = True
+
+    def _measure(self) -> None:
+        """End the containers that use more memory than they may."""
+        now = time.monotonic()
+        for running in [each for each in self._limited if each.next_look <= now]:
+            pid, limit = running.program, running.workload.memory_limit or 0
+            used = 0 if pid is None else used_bytes(pid, running.folder / "memory", limit)
+            running.next_look = now + seconds_to_next_look(limit, used)
+            if used > limit:
+                running.exceeded = MemoryExceeded(limit, used)
+                running.send(signal.SIGKILL)
+                self._limited.discard(running)
 
     def _resume(self) -> None:
         """Listen again to those who wrote too much, a second after they began to."""
@@ -220,6 +260,7 @@ class Watcher:
         for file in (running.process.stdout, running.process.stderr):
             if file:
                 file.close()
+        self._limited.discard(running)
         with self._lock:
             self._stopping.discard(running)
         # crun reports a signal as shells do.

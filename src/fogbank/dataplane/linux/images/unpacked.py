@@ -8,6 +8,7 @@ new root, and links on the way count from there.
 import contextlib
 import fcntl
 import gzip
+import json
 import os
 import shutil
 import stat
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fogbank.dataplane.linux.images.store import ImageConfig, ImageStore
+from fogbank.dataplane.linux.images.trust import find_trust_files
 from fogbank.errors import DriverError
 
 _UNFINISHED = ".unpack-"
@@ -32,10 +34,14 @@ _MALFORMED = (OSError, tarfile.TarError, EOFError, zlib.error, ValueError, Overf
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image ready to run: its root file system, which nobody may change, and its configuration."""
+    """An image ready to run: its root file system, which nobody may change, and its configuration.
+
+    ``trust_files`` are the certificates that libraries of its own trust, by their paths in it.
+    """
 
     root: Path
     config: ImageConfig
+    trust_files: tuple[str, ...] = ()
 
 
 class UnpackedImages:
@@ -66,9 +72,19 @@ class UnpackedImages:
                     self._unpack(digest, root)
             except _MALFORMED as error:
                 raise DriverError(f"The image {digest} cannot be unpacked: {error}") from error
-            image = Image(root, self.registry.config(digest))
+            image = Image(root, self.registry.config(digest), self._trust_files(root))
             self._ready[digest] = image
         return image
+
+    def _trust_files(self, root: Path) -> tuple[str, ...]:
+        """Read which certificates an image has; looked for once, for it may have very many files."""
+        note = root.with_name(f"{root.name}.trust")
+        try:
+            found: list[str] = json.loads(note.read_bytes())
+        except (FileNotFoundError, ValueError):
+            found = list(find_trust_files(root))
+            note.write_text(json.dumps(found))
+        return tuple(found)
 
     def _sweep(self) -> None:
         """Remove what regions that were killed had begun to unpack, unless somebody is unpacking just now."""

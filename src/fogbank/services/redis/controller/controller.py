@@ -21,6 +21,7 @@ from fogbank.dataplane.driver import Drifted, Event, WorkloadExited, WorkloadWro
 from fogbank.errors import DriverError
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
+from fogbank.resources.server_images import REDIS
 from fogbank.resources.world import Change, Delete, Put, Resource, World
 from fogbank.services.redis.controller.admin import Refused, administer
 from fogbank.services.redis.controller.certificates import ensure_certificates, shown_certificates
@@ -32,7 +33,13 @@ from fogbank.services.redis.controller.configuration import (
     renamed,
     settings,
 )
-from fogbank.services.redis.instances import failover_given_up, moved_to_replica, settled, snapshot_taken
+from fogbank.services.redis.instances import (
+    creation_failed,
+    failover_given_up,
+    moved_to_replica,
+    settled,
+    snapshot_taken,
+)
 from fogbank.services.redis.model import IN_CHANGE, INSTANCES, Node, RedisInstance, read_instance
 
 log = logging.getLogger(__name__)
@@ -59,7 +66,7 @@ class RedisController(Controller):
     def __init__(self, runtime: Runtime) -> None:
         self._runtime, self._store, self._loop = runtime, runtime.store, runtime.loop
         self._servers = ServerContainers(
-            "redis", runtime, answers=self._answers, ready=self._came_up, died=self._died
+            "redis", runtime, answers=self._answers, ready=self._came_up, died=self._died, refused=self._look
         )
         self._told: dict[str, tuple[Command, ...]] = {}
         """By server, the settings that it has."""
@@ -159,6 +166,9 @@ class RedisController(Controller):
             for node in instance.nodes:
                 if self._servers.phase(node.id) == "ready":
                     self._tell(instance, node)
+            why = self._servers.missing_image(REDIS.repository)
+            if instance.state == "CREATING" and why:
+                self._tasks.spawn(self._give_up(instance.name, why))
             if instance.state in IN_CHANGE and self._is_as_wanted(instance):
                 work = self._settle if instance.failover is None else self._hand_over
                 self._tasks.spawn(self._alone(instance, work))
@@ -262,6 +272,11 @@ class RedisController(Controller):
             await self._store.commit(lambda world: Decision(failover_given_up(world, name, now)))
             return
         await self._commit_moved(name, instance.primary.number)
+
+    async def _give_up(self, name: ResourceName, why: str) -> None:
+        """End the creation of an instance for which this machine has no server: nobody waits in vain."""
+        now = self._runtime.clock.now()
+        await self._store.commit(lambda world: Decision(creation_failed(world, name, why, now)))
 
     async def _commit_moved(self, name: ResourceName, primary: int) -> None:
         await self._store.commit(lambda world: Decision(moved_to_replica(world, name, primary)))

@@ -82,6 +82,11 @@ class Addresses:
         if not self._started or self._ended or give_back(self._store.world, self._clock.now()):
             self._wake()
 
+    def retry(self) -> None:
+        """Try again what the disk has refused."""
+        if self._asked or self._ended:
+            self._wake()
+
     def _wake(self) -> None:
         if not self._at_work:
             self._at_work = True
@@ -107,10 +112,9 @@ class Addresses:
 
         try:
             committed = await self._store.commit(decide)
-        except Exception as error:
+        except Exception:
             log.exception("addresses of instances could not be kept")
             self._ended = ended + self._ended
-            self._answer(asked, Allocation((), {}), self._store.world, str(error))
             return False
         self._started = True
         self._answer(asked, allocation, committed.world)
@@ -129,7 +133,7 @@ class Addresses:
         allocation = allocate(world, wanted, rules_of(world), now)
         return (*changes, *released, *given_back, *allocation.changes), allocation
 
-    def _answer(self, asked: Iterable[_Asked], allocation: Allocation, world: World, error: str = "") -> None:
+    def _answer(self, asked: Iterable[_Asked], allocation: Allocation, world: World) -> None:
         nat = rules_of(world).nat
         for each in asked:
             del self._asked[each.instance.id]
@@ -139,9 +143,9 @@ class Addresses:
                 network = Subnetwork.of(subnetwork).network
                 each.answer(with_address(each.instance, network, address, nat=nat))
             elif subnetwork is None:
-                each.answer(Refusal(error or subnetwork_missing_message(name), missing=True))
+                each.answer(Refusal(subnetwork_missing_message(name), missing=True))
             else:
-                each.answer(Refusal(error or exhausted_message(name)))
+                each.answer(Refusal(exhausted_message(name)))
 
     def status(self) -> list[dict[str, Any]]:
         """List the subnetworks that instances have addresses in."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from fogbank.control.controller import Controller, Runtime, TraceSource
 from fogbank.control.progress import Failure
 from fogbank.dataplane.driver import Drifted, Event, WorkloadExited, WorkloadWrote
+from fogbank.frontend.ingress.exchange import RequestRecord
 from fogbank.lowering.netns_names import instance_netns
 from fogbank.resources.fleet import Instance
 from fogbank.resources.names import ResourceName
@@ -14,6 +15,9 @@ from fogbank.resources.run import SERVICES
 from fogbank.resources.run_jobs import JOBS
 from fogbank.services.run.controller.instance_state import InstanceState
 from fogbank.services.run.controller.instances import Instances
+from fogbank.services.run.controller.log_entries import memory_exceeded
+from fogbank.services.run.controller.metrics import RunMetrics
+from fogbank.services.run.controller.spans import RequestSpans
 from fogbank.services.run.controller.task_log import TaskLog
 from fogbank.services.run.controller.tasks import Attempt, Tasks
 from fogbank.services.run.instances import Runs, network_of
@@ -47,7 +51,16 @@ class RunController(Controller):
         self._store, self._logbook = runtime.store, runtime.logbook
         self.instances, self.tasks = instances, tasks
         self.log = instances.log
+        self._metrics = RunMetrics(self.instances.running.values)
+        self._traces = RequestSpans(runtime.spans, runtime.clock)
+        runtime.time_series.sources.append(self._metrics.samples)
         self._task_log = TaskLog(runtime.log_entries, runtime.logbook, runtime.clock)
+
+    def served(self, record: RequestRecord) -> None:
+        """Log and count a request to a service."""
+        self.log.request(record)
+        self._metrics.request(record)
+        self._traces.request(record)
 
     async def run(self) -> None:
         """Follow the load and the time until cancelled."""
@@ -99,11 +112,13 @@ class RunController(Controller):
             case WorkloadWrote(stream=stream, line=line):
                 self._logbook.append(_log_name(instance), stream, line)
                 self.log.wrote(instance, stream, line)
-            case WorkloadExited(status=status, requested=requested):
+            case WorkloadExited(status=status, requested=requested, exceeded=exceeded):
                 if not requested:
-                    text = f"Container exited with status {status}."
+                    text = (
+                        memory_exceeded(exceeded) if exceeded else f"Container exited with status {status}."
+                    )
                     self._logbook.append(_log_name(instance), "system", text)
-                    self.log.exited(instance, status)
+                    self.log.exited(instance, event)
                 self.instances.exited(event)
         return True
 
@@ -111,8 +126,8 @@ class RunController(Controller):
         match event:
             case WorkloadWrote(stream=stream, line=line):
                 self._task_log.wrote(attempt, stream, line)
-            case WorkloadExited(status=status):
-                self._task_log.exited(attempt, status)
+            case WorkloadExited():
+                self._task_log.exited(attempt, event)
                 self.tasks.exited(event)
 
     def log_names(self) -> Iterable[str]:

@@ -130,6 +130,7 @@ class Instances:
                 self._update(service)
                 yield
             self._addresses.look()
+        self._addresses.retry()
         for revision in [name for name in self._by_revision if name not in self._serving]:
             self._retire_idle(revision)
             yield
@@ -186,7 +187,7 @@ class Instances:
         why = f"The container{named} exited with status {event.status}{early}."
         self._restarts.died(instance.revision.name, why)
         if starting:
-            self._tasks.spawn(self._failed_to_start(instance, why))
+            self._tasks.spawn(self._failed_to_start(instance, why, probed=False))
 
     def explain(self) -> list[tuple[ResourceName, Failure]]:
         """List the serving revisions whose instances die again and again, or lack a place or a network."""
@@ -449,11 +450,11 @@ class Instances:
         instance.died = True
         self._retire(instance)
         self._share.publish()
-        self._tasks.spawn(self._failed_to_start(instance, why))
+        self._tasks.spawn(self._failed_to_start(instance, why, probed=True))
 
-    async def _failed_to_start(self, instance: InstanceState, why: str) -> None:
+    async def _failed_to_start(self, instance: InstanceState, why: str, *, probed: bool) -> None:
         log.warning("instance %s failed to start: %s", instance.id, why)
-        await self._reports.failed_to_start(instance.revision)
+        await self._reports.failed_to_start(instance.revision, probed=probed)
 
 
 def _connectors_in(changes: Iterable[Change]) -> Iterator[ResourceName]:

@@ -6,6 +6,7 @@ See behaviour/logging.md#cloud-run.
 import secrets
 
 from fogbank.clock import Clock
+from fogbank.dataplane.driver import MemoryExceeded, WorkloadExited
 from fogbank.frontend.ingress.exchange import RequestRecord
 from fogbank.resources.log_entries import line_fields, log_name, time_of, time_text
 from fogbank.resources.names import ResourceName
@@ -27,8 +28,17 @@ MINIMUM = (
     "MANUAL_OR_CUSTOMER_MIN_INSTANCE - Instance started due to customer-configured min-instances or manual "
     "scaling."
 )
+_MIB = 1024 * 1024
 SYSTEM = "varlog/system"
 """The log in which the platform speaks about an instance."""
+
+
+def memory_exceeded(found: MemoryExceeded) -> str:
+    """Say that a container used more memory than it may (behaviour/cloud-run.md#container)."""
+    return (
+        f"Memory limit of {found.limit // _MIB} MiB exceeded with {found.used // _MIB} MiB used. Consider "
+        "increasing the memory limit, see https://cloud.google.com/run/docs/configuring/memory-limits"
+    )
 
 
 class RunLog:
@@ -73,8 +83,13 @@ class RunLog:
         """Say that an instance could not be started at all."""
         self._append(instance, SYSTEM, {"textPayload": why, "severity": "ERROR"})
 
-    def exited(self, instance: InstanceState, status: int) -> None:
-        """Say that a container ended by itself, with an exit status or the negative signal."""
+    def exited(self, instance: InstanceState, event: WorkloadExited) -> None:
+        """Say that a container ended, by itself or for its memory."""
+        if event.exceeded is not None:
+            text = memory_exceeded(event.exceeded)
+            self._append(instance, SYSTEM, {"textPayload": text, "severity": "ERROR"})
+            return
+        status = event.status
         text = f"Uncaught signal: {-status}" if status < 0 else f"Container called exit({status})."
         self._append(instance, SYSTEM, {"textPayload": text, "severity": "WARNING"})
 

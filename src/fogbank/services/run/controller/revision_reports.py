@@ -13,12 +13,20 @@ from fogbank.errors import DriverError
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import Readiness, Revision
+from fogbank.resources.run_containers import ContainerProbe
 from fogbank.resources.world import Change, World
 from fogbank.services.run import convergence
 from fogbank.services.run.controller.addresses import Refusal
 from fogbank.services.run.objects import log_url
 
 log = logging.getLogger(__name__)
+
+
+def has_own_probe(revision: Revision) -> bool:
+    """Return whether a start-up probe of ``revision`` is its user's and not the one that every port has."""
+    default = ContainerProbe("tcp", revision.port)
+    probes = (each.startup_probe for each in revision.containers)
+    return any(each is not None and each != default for each in probes)
 
 
 class _ImageRefused(Exception):
@@ -94,11 +102,18 @@ class RevisionReports:
         await self._commit(lambda world: convergence.revision_ready(world, revision.name, now))
         self._runtime.loop.settled(revision.service.path)
 
-    async def failed_to_start(self, revision: Revision) -> None:
-        """Report that an instance of ``revision`` did not come up; one that was ready before stays so."""
+    async def failed_to_start(self, revision: Revision, *, probed: bool) -> None:
+        """Report that an instance of ``revision`` did not come up; one that was ready before stays so.
+
+        ``probed`` when a start-up probe failed, and the container had not ended.
+        """
         if revision.readiness is Readiness.UNKNOWN:
             logs = log_url(revision.name, revision.service.id)
-            message = convergence.container_failed_message(revision.port, logs)
+            message = (
+                convergence.probe_failed_message(logs)
+                if probed and has_own_probe(revision)
+                else convergence.container_failed_message(revision.port, logs)
+            )
             await self._failed(revision, convergence.CONTAINER_FAILED, message)
 
     async def without_address(self, instance: str, revision: Revision, refusal: Refusal) -> None:

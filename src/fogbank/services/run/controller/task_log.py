@@ -5,9 +5,10 @@ See behaviour/logging.md#cloud-run.
 
 from fogbank.clock import Clock
 from fogbank.control.logbook import Logbook
+from fogbank.dataplane.driver import WorkloadExited
 from fogbank.resources.log_entries import line_fields
 from fogbank.resources.world import Json
-from fogbank.services.run.controller.log_entries import SYSTEM, run_entry
+from fogbank.services.run.controller.log_entries import SYSTEM, memory_exceeded, run_entry
 from fogbank.services.run.controller.tasks import Attempt
 from fogbank.services.run.jobs.convergence import TIMED_OUT
 from fogbank.store.log_entries import LogEntries
@@ -24,11 +25,14 @@ class TaskLog:
         self._logbook.append(_name(attempt), stream, line)
         self._append(attempt, stream, line_fields(line))
 
-    def exited(self, attempt: Attempt, status: int) -> None:
-        """Say how a container ended, with an exit status or the negative signal."""
-        text, well = _last_words(attempt, status), status == 0
+    def exited(self, attempt: Attempt, event: WorkloadExited) -> None:
+        """Say how a container ended."""
+        if event.exceeded is not None:
+            text, severity = memory_exceeded(event.exceeded), "ERROR"
+        else:
+            text, severity = _last_words(attempt, event.status), "WARNING" if event.status else "INFO"
         self._logbook.append(_name(attempt), "system", text)
-        self._append(attempt, SYSTEM, {"textPayload": text, "severity": "INFO" if well else "WARNING"})
+        self._append(attempt, SYSTEM, {"textPayload": text, "severity": severity})
 
     def _append(self, attempt: Attempt, log: str, fields: Json) -> None:
         execution = attempt.runs

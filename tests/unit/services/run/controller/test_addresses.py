@@ -1,6 +1,7 @@
 """Instances with Direct VPC egress: none is built without its address, and what has none says so."""
 
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -172,6 +173,26 @@ async def test_an_instance_that_is_retired_before_it_has_an_address_leaves_nothi
     await eventually(lambda: region.instances.running == {})
     await eventually(lambda: bool(blocks_of(region.store.world, SUBNETWORK)) and holders(region) == [])
     assert region.loop.fleet.instances == {}
+
+
+async def test_a_disk_that_refuses_once_fails_nothing(
+    region: Region, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = [sqlite3.OperationalError("disk full")]
+    commit = region.store.commit
+
+    async def refusing(decide, **options):
+        if "Addresses" in getattr(decide, "__qualname__", "") and refusals:
+            raise refusals.pop()
+        return await commit(decide, **options)
+
+    monkeypatch.setattr(region.store, "commit", refusing)
+    await region.deploy(port, annotations=INTERFACE)
+    await eventually(lambda: not refusals)
+    region.instances.reconcile()
+    await region.until(Readiness.READY)
+    (instance,) = region.instances.running.values()
+    assert holders(region) == [instance.id]
 
 
 async def test_a_region_that_starts_again_gives_a_revision_its_addresses(tmp_path: Path, port: int) -> None:

@@ -6,6 +6,7 @@ import pytest
 from tests.serving import NOW
 
 from fogbank.clock import Clock
+from fogbank.dataplane.driver import MemoryExceeded, WorkloadExited
 from fogbank.frontend.ingress.exchange import RequestRecord
 from fogbank.frontend.ingress.forwarded_headers import TraceContext
 from fogbank.resources.log_entries import Search, nanoseconds
@@ -83,9 +84,20 @@ async def test_attempts_are_counted_by_the_period_of_the_probe(written, seconds,
 
 @pytest.mark.parametrize(("status", "text"), [(1, "Container called exit(1)."), (-9, "Uncaught signal: 9")])
 async def test_a_container_that_ends_by_itself_is_a_warning(written, status, text):
-    written.log.exited(AnyInstance(), status)
+    written.log.exited(AnyInstance(), WorkloadExited("web-1", status))
     entry = await written.entry()
     assert (entry["severity"], entry["textPayload"]) == ("WARNING", text)
+
+
+async def test_a_container_that_was_ended_for_its_memory_is_an_error_in_googles_words(written):
+    exceeded = MemoryExceeded(512 << 20, 514 << 20)
+    written.log.exited(AnyInstance(), WorkloadExited("web-1", -9, exceeded=exceeded))
+    entry = await written.entry()
+    assert entry["severity"] == "ERROR"
+    assert entry["textPayload"] == (
+        "Memory limit of 512 MiB exceeded with 514 MiB used. Consider increasing the memory limit, see "
+        "https://cloud.google.com/run/docs/configuring/memory-limits"
+    )
 
 
 @pytest.mark.parametrize(
