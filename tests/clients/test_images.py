@@ -65,6 +65,9 @@ def test_an_image_that_was_pushed_is_listed_tagged_deployed_and_deleted(region: 
     )
     assert (listed["package"], listed["version"], listed["tags"]) == (image, digest, ["test"])
 
+    described = region.gcloud_json("artifacts", "docker", "images", "describe", f"{image}:test")
+    assert described["image_summary"]["fully_qualified_digest"] == f"{image}@{digest}"
+
     region.gcloud("artifacts", "docker", "tags", "add", f"{image}:test", f"{image}:stable")
     tags = region.gcloud_json("artifacts", "docker", "tags", "list", image)
     assert sorted(each["tag"].rpartition("/")[2] for each in tags) == ["stable", "test"]

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from fogbank.dataplane.linux import kernel
 from fogbank.dataplane.linux.containers.rootfs import keep_in_memory
-from fogbank.dataplane.linux.containers.user_namespace import UserNamespace, enter_images
+from fogbank.dataplane.linux.containers.user_namespace import UserNamespace, enter_images, is_machines_root
 from fogbank.dataplane.linux.images.debian_roots import DebianRoots
 from fogbank.dataplane.linux.images.store import ImageStore
 from fogbank.dataplane.linux.images.unpacked import UnpackedImages
@@ -67,8 +67,11 @@ class DockerEngine:
         self._roots, self._store, self._images = roots, store, images
 
     def is_there(self) -> bool:
-        """Tell whether the engine was fetched: ``fogbank images fetch docker``."""
-        return self._roots.find(DOCKER) is not None
+        """Tell whether the engine was fetched (``fogbank images fetch docker``) and can run.
+
+        An ordinary user may not mount the control groups that runc asks for.
+        """
+        return is_machines_root() and self._roots.find(DOCKER) is not None
 
     def run(self, listener: socket.socket, serve_proxy: Callable[[socket.socket], None]) -> None:
         """Serve ``listener`` until the engine ends; DriverError says why it failed.

@@ -26,14 +26,19 @@ def parse_query(query: bytes) -> list[tuple[str, str]]:
 
 
 def convert_query(pairs: list[tuple[str, str]], types: Mapping[str, str]) -> dict[str, Any]:
-    """Convert parameters to the method's ``types``; Google's 400 for one that is unknown or does not fit."""
+    """Convert parameters to the method's ``types``; Google's 400 for one that is unknown or does not fit.
+
+    A name may be spelled as in protocol buffers, too (``repository_id``), as Terraform's provider does
+    (behaviour/api.md#parameters).
+    """
     converted: dict[str, Any] = {}
     problems = []
-    for name, text in pairs:
+    for given, text in pairs:
+        name = given if given in types or "_" not in given else _camel(given)
         kind = types.get(name)
         if kind is None:
             if name not in STANDARD and not name.startswith("$"):
-                problems.append((name, _unknown(name)))
+                problems.append((given, _unknown(given)))
             continue
         repeated = "*" in kind
         kind = kind.rstrip("*!")
@@ -50,6 +55,11 @@ def convert_query(pairs: list[tuple[str, str]], types: Mapping[str, str]) -> dic
         if kind.endswith("!") and name not in converted:
             raise required_field(name)
     return converted
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 def _unknown(name: str) -> str:

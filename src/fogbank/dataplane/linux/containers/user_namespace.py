@@ -75,14 +75,19 @@ def same_ids(uid_map: str) -> UserNamespace:
     return UserNamespace(tuple(IdRange(inside, inside, size) for inside, _, size in rows))
 
 
+def is_machines_root(uid_map: str = "") -> bool:
+    """Tell whether this process has all ids of the machine, and is not in an ordinary user's namespace."""
+    uid_map = uid_map or Path("/proc/self/uid_map").read_text()
+    return int(uid_map.split()[2]) == _WHOLE_MACHINE
+
+
 def enter_images(images: Path, mounted: Path) -> tuple[UserNamespace, Path]:
     """Choose the ids for this machine, and say where the files of ``images`` have owners to match.
 
     With shifted ids that is ``mounted``, a view of ``images``; otherwise ``images`` itself.
     """
     uid_map = Path("/proc/self/uid_map").read_text()
-    whole_machine = int(uid_map.split()[2]) == _WHOLE_MACHINE
-    wanted = SHIFTED if whole_machine else same_ids(uid_map)
+    wanted = SHIFTED if is_machines_root(uid_map) else same_ids(uid_map)
     try:
         with opened(wanted) as descriptor:
             if wanted.shifted:
