@@ -36,7 +36,7 @@ def answer(request):
 Server(answer, int(os.environ['PORT'])).run()
 """
 
-pytestmark = [pytest.mark.slow(20), pytest.mark.netns, pytest.mark.xdist_group("article-001")]
+pytestmark = [pytest.mark.slow(60), pytest.mark.netns, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")
@@ -73,20 +73,30 @@ def visit(region: RunningRegion, path: str = "/redis") -> str:
     )
 
 
-def test_a_second_plan_finds_nothing_to_change(replay: Replay) -> None:
+def test_the_article_from_the_second_plan_to_the_end(replay: Replay, region: RunningRegion) -> None:
+    """Each part goes on from the one before, so they are one test."""
+    a_second_plan_finds_nothing_to_change(replay)
+    the_service_answers_with_a_token_and_to_nobody_else(region)
+    visitors_are_counted_through_a_connector_and_on_by_direct_vpc_egress(region, replay)
+    an_integration_connects_the_service_to_a_redis_of_its_own(region)
+    a_service_with_a_way_into_a_network_takes_no_integration(region)
+    what_terraform_made_it_takes_away(replay, region)
+
+
+def a_second_plan_finds_nothing_to_change(replay: Replay) -> None:
     planned = replay.phase("plan")
     assert planned[INSTANCE] == replay.applied[INSTANCE]
     shown = planned[INSTANCE]
     assert (shown["authorizedNetwork"], shown["tier"]) == ("projects/demo/global/networks/run-vpc", "BASIC")
 
 
-def test_the_service_answers_with_a_token_and_to_nobody_else(region: RunningRegion) -> None:
+def the_service_answers_with_a_token_and_to_nobody_else(region: RunningRegion) -> None:
     assert visit(region, "/") == '{"Hello": "World"}'
     status = region.curl("-o", "/dev/null", "-w", "%{http_code}", url_of(region))
     assert status == "403"
 
 
-def test_visitors_are_counted_through_a_connector_and_on_by_direct_vpc_egress(
+def visitors_are_counted_through_a_connector_and_on_by_direct_vpc_egress(
     region: RunningRegion, replay: Replay
 ) -> None:
     region.gcloud(
@@ -110,7 +120,7 @@ def test_visitors_are_counted_through_a_connector_and_on_by_direct_vpc_egress(
     assert visit(region) == "Visitor number: 2"
 
 
-def test_an_integration_connects_the_service_to_a_redis_of_its_own(region: RunningRegion) -> None:
+def an_integration_connects_the_service_to_a_redis_of_its_own(region: RunningRegion) -> None:
     integrations = ("run", "integrations")
     create = (
         *integrations,
@@ -139,7 +149,7 @@ def test_an_integration_connects_the_service_to_a_redis_of_its_own(region: Runni
     assert region.fogbank(*integrations, "list", "--format", "json").strip() == "[]"
 
 
-def test_a_service_with_a_way_into_a_network_takes_no_integration(region: RunningRegion) -> None:
+def a_service_with_a_way_into_a_network_takes_no_integration(region: RunningRegion) -> None:
     update = ("run", "services", "update", "run-service", REGION)
     region.gcloud(*update, "--vpc-connector=run-connector")
     with pytest.raises(AssertionError, match=r"Clear them first: .*--clear-vpc-connector"):
@@ -147,7 +157,7 @@ def test_a_service_with_a_way_into_a_network_takes_no_integration(region: Runnin
     assert region.fogbank("run", "integrations", "list", "--format", "json").strip() == "[]"
 
 
-def test_what_terraform_made_it_takes_away(replay: Replay, region: RunningRegion) -> None:
+def what_terraform_made_it_takes_away(replay: Replay, region: RunningRegion) -> None:
     status, _ = replay.region.api("GET", INSTANCE)
     assert status == 200
     (deleted,) = (each for each in REQUESTS if each["method"] == "DELETE" and each["url"] == INSTANCE)
