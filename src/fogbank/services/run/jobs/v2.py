@@ -11,7 +11,7 @@ from datetime import timedelta
 from fogbank.errors import ApiError
 from fogbank.resources.listings import listing
 from fogbank.resources.names import ResourceName
-from fogbank.resources.operations import Operation, longrunning_operation, rfc3339
+from fogbank.resources.operations import rfc3339
 from fogbank.resources.run_jobs import (
     EXECUTIONS,
     JOB_LABEL,
@@ -40,8 +40,8 @@ from fogbank.services.run.jobs.v2_render import (
 )
 from fogbank.services.run.lists import under_place
 from fogbank.services.run.objects import bad_request
+from fogbank.services.run.v2.operations import check_etag, open_operation
 from fogbank.services.run.v2.refusals import check_vpc_access, translating
-from fogbank.services.run.v2.render import etag_of
 from fogbank.services.segments import location_of, project_of, segments
 
 _FIELDS: Mapping[str, str] = {
@@ -75,7 +75,7 @@ def patch(world: World, call: Call) -> Decision:
         written = changes.create(world, call, name, *parse_job(call.body))
         return _decision(call, written, "CreateJob")
     found = _find(world, call)
-    _check_etag(call.body.get("etag"), found)
+    check_etag(call.body.get("etag"), found)
     return _decision(call, changes.update(world, call, found, *parse_job(call.body)), "UpdateJob")
 
 
@@ -83,17 +83,9 @@ def _check_access(body: Json, rpc: str) -> None:
     check_vpc_access((body.get("template") or {}), rpc, f"{rpc}Request.job.template.template")
 
 
-def _check_etag(etag: str | None, found: Resource) -> None:
-    current = etag_of(found.body["metadata"])
-    if etag and etag.strip('"') != current.strip('"'):
-        raise ApiError(
-            409, f"The etag '{etag}' does not match the current '{current}'.", "ABORTED", "aborted"
-        )
-
-
 def _decision(call: Call, written: changes.Written, rpc: str) -> Decision:
     job = written.resource
-    opened = _operation(call, f"Jobs.{rpc}", job.name, JOB_TYPE, render_pending(job))
+    opened = open_operation(call, f"Jobs.{rpc}", job.name, JOB_TYPE, render_pending(job))
     ended = replace(opened, metadata=job_message(job)).done(call.now, job_message(job))
     if call.parameters.get("validateOnly"):
         return Decision(operation=ended)
@@ -101,28 +93,13 @@ def _decision(call: Call, written: changes.Written, rpc: str) -> Decision:
     return Decision(written.changes, operation=ended if settled else opened, opened=opened)
 
 
-def _operation(call: Call, rpc: str, target: ResourceName, message: str, metadata: Json) -> Operation:
-    return longrunning_operation(
-        "run",
-        target.region,
-        f"google.cloud.run.v2.{rpc}",
-        target,
-        now=call.now,
-        new_id=call.new_id,
-        user=call.principal,
-        project=target.project,
-        metadata_type=message,
-        metadata=metadata,
-    )
-
-
 def run(world: World, call: Call) -> Decision:
     """Begin an execution of a job; the operation ends with it."""
     found = _find(world, call)
-    _check_etag(call.body.get("etag"), found)
+    check_etag(call.body.get("etag"), found)
     begun = changes.execute(world, call, found, parse_overrides(call.body.get("overrides") or {}))
     execution = begun.resource
-    opened = _operation(call, "Jobs.RunJob", execution.name, EXECUTION_TYPE, render_execution(execution))
+    opened = open_operation(call, "Jobs.RunJob", execution.name, EXECUTION_TYPE, render_execution(execution))
     if call.body.get("validateOnly"):
         return Decision(operation=opened.done(call.now, execution_message(execution)))
     return Decision(begun.changes, operation=opened, opened=opened)
@@ -131,8 +108,8 @@ def run(world: World, call: Call) -> Decision:
 def delete(world: World, call: Call) -> Decision:
     """Delete a job with its executions."""
     found = _find(world, call)
-    _check_etag(call.parameters.get("etag"), found)
-    opened = _operation(call, "Jobs.DeleteJob", found.name, JOB_TYPE, render_pending(found) | _gone(call))
+    check_etag(call.parameters.get("etag"), found)
+    opened = open_operation(call, "Jobs.DeleteJob", found.name, JOB_TYPE, render_pending(found) | _gone(call))
     if call.parameters.get("validateOnly"):
         return Decision(operation=opened.done(call.now, response=opened.metadata))
     ended = [
@@ -187,10 +164,10 @@ def list_executions(world: World, call: Call) -> Iterable[Json]:
 def cancel_execution(world: World, call: Call) -> Decision:
     """Have an execution end; the operation ends when its last task has."""
     found = _find_execution(world, call)
-    _check_etag(call.body.get("etag"), found)
+    check_etag(call.body.get("etag"), found)
     written = changes.cancel(call, found)
     message = render_execution(written.resource)
-    opened = _operation(call, "Executions.CancelExecution", found.name, EXECUTION_TYPE, message)
+    opened = open_operation(call, "Executions.CancelExecution", found.name, EXECUTION_TYPE, message)
     if is_over(found.body) or call.body.get("validateOnly"):
         return Decision(operation=opened.done(call.now, execution_message(found)))
     return Decision(written.changes, operation=opened, opened=opened)
@@ -199,9 +176,9 @@ def cancel_execution(world: World, call: Call) -> Decision:
 def delete_execution(world: World, call: Call) -> Decision:
     """Delete an execution; its tasks are ended."""
     found = _find_execution(world, call)
-    _check_etag(call.parameters.get("etag"), found)
+    check_etag(call.parameters.get("etag"), found)
     shown = render_execution(found) | _gone(call)
-    opened = _operation(call, "Executions.DeleteExecution", found.name, EXECUTION_TYPE, shown)
+    opened = open_operation(call, "Executions.DeleteExecution", found.name, EXECUTION_TYPE, shown)
     if call.parameters.get("validateOnly"):
         return Decision(operation=opened.done(call.now, response=opened.metadata))
     ended = convergence.abandoned(world, found.name, call.now)

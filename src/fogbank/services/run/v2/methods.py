@@ -11,7 +11,7 @@ from datetime import timedelta
 from fogbank.errors import ApiError
 from fogbank.resources.listings import listing
 from fogbank.resources.names import ResourceName
-from fogbank.resources.operations import Operation, longrunning_operation, rfc3339
+from fogbank.resources.operations import Operation, rfc3339
 from fogbank.resources.run import (
     REVISIONS,
     SERVICE_LABEL,
@@ -30,12 +30,12 @@ from fogbank.services.run.objects import bad_request
 from fogbank.services.run.revisions import delete_revision
 from fogbank.services.run.status import is_settled
 from fogbank.services.run.v2.masks import EVERYTHING, check_path, lay
+from fogbank.services.run.v2.operations import check_etag, open_operation
 from fogbank.services.run.v2.parse import WRITABLE, parse_service
 from fogbank.services.run.v2.refusals import check_vpc_access, speaks_v2
 from fogbank.services.run.v2.render import (
     REVISION_TYPE,
     SERVICE_TYPE,
-    etag_of,
     render_pending,
     render_revision,
     render_service,
@@ -66,7 +66,7 @@ def patch(world: World, call: Call) -> Decision:
         written = changes.create(world, call, name, *parse_service(call.body))
         return _decision(call, written, "CreateService")
     found = _find(world, call)
-    _check_etag(call.body.get("etag"), found)
+    check_etag(call.body.get("etag"), found)
     parsed = parse_service(_masked(found, call, paths))
     revise = bool(call.parameters.get("forceNewRevision"))
     written = changes.update(world, call, found, *parsed, revise=revise)
@@ -82,18 +82,10 @@ def _masked(found: Resource, call: Call, paths: Sequence[str]) -> Json:
     )
 
 
-def _check_etag(etag: str | None, found: Resource) -> None:
-    current = etag_of(found.body["metadata"])
-    if etag and etag.strip('"') != current.strip('"'):
-        raise ApiError(
-            409, f"The etag '{etag}' does not match the current '{current}'.", "ABORTED", "aborted"
-        )
-
-
 def _decision(call: Call, written: changes.Written, rpc: str) -> Decision:
     """Open an operation that the caller sees not done, whatever becomes of it a moment later."""
     service = written.service
-    opened = _operation(call, rpc, service.name, SERVICE_TYPE, render_pending(service))
+    opened = open_operation(call, f"Services.{rpc}", service.name, SERVICE_TYPE, render_pending(service))
     ended = replace(opened, metadata=service_message(service)).done(call.now, service_message(service))
     if call.parameters.get("validateOnly"):
         return Decision(operation=ended)
@@ -101,28 +93,14 @@ def _decision(call: Call, written: changes.Written, rpc: str) -> Decision:
     return Decision(written.changes, operation=ended if settled else opened, opened=opened)
 
 
-def _operation(call: Call, rpc: str, target: ResourceName, message: str, metadata: Json) -> Operation:
-    kind = "Services" if message == SERVICE_TYPE else "Revisions"
-    return longrunning_operation(
-        "run",
-        target.region,
-        f"google.cloud.run.v2.{kind}.{rpc}",
-        target,
-        now=call.now,
-        new_id=call.new_id,
-        user=call.principal,
-        project=target.project,
-        metadata_type=message,
-        metadata=metadata,
-    )
-
-
 def delete(world: World, call: Call) -> Decision:
     """Delete a service with everything in it."""
     found = _find(world, call)
-    _check_etag(call.parameters.get("etag"), found)
+    check_etag(call.parameters.get("etag"), found)
     times = {"deleteTime": rfc3339(call.now), "expireTime": rfc3339(call.now + _KEPT)}
-    opened = _operation(call, "DeleteService", found.name, SERVICE_TYPE, render_pending(found) | times)
+    opened = open_operation(
+        call, "Services.DeleteService", found.name, SERVICE_TYPE, render_pending(found) | times
+    )
     if call.parameters.get("validateOnly"):
         return Decision(operation=opened.done(call.now, response=opened.metadata))
     ended = convergence.abandoned(world, found.name, call.now)
@@ -168,8 +146,10 @@ def list_revisions(world: World, call: Call) -> Iterable[Json]:
 def delete_one_revision(world: World, call: Call) -> Decision:
     """Delete a revision that nobody needs."""
     found = _find_revision(world, call)
-    _check_etag(call.parameters.get("etag"), found)
-    operation = _operation(call, "DeleteRevision", found.name, REVISION_TYPE, render_revision(found))
+    check_etag(call.parameters.get("etag"), found)
+    operation = open_operation(
+        call, "Revisions.DeleteRevision", found.name, REVISION_TYPE, render_revision(found)
+    )
     gone = delete_revision(world, call, found)
     if call.parameters.get("validateOnly"):
         return Decision(operation=operation.done(call.now, response=operation.metadata))
