@@ -42,7 +42,7 @@ class Redis:
         status, answer = self.region.api(method, url, body)
         assert status == 200, answer
         host = url.split("/")[2]
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while str(answer.get("name", "")).rpartition("/")[0].endswith("/operations") and not answer.get(
             "done"
         ):
@@ -88,13 +88,13 @@ class Redis:
         return answer["reply"] if answer["ok"] else answer["error"]
 
     def eventually(self, service: str, host: str, command: str, wanted: Callable[[Any], bool]) -> Any:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not wanted(reply := self.ask(service, host, command)):
             assert time.monotonic() < until, reply
         return reply
 
     def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < deadline, "it did not happen in time"
             time.sleep(0.02)
