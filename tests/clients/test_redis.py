@@ -328,12 +328,12 @@ def test_down_and_up_keep_all_data_and_a_killed_region_the_snapshots(
 def test_a_deleted_instance_leaves_nothing(redis: Redis) -> None:
     host = redis.create("short-lived")["host"]
     folders = redis.region.home / "state/fogbank" / redis.region.name / "data"
-    before, ran = {each.name for each in folders.iterdir()}, set(redis.servers())
+    before = {each.name for each in folders.iterdir()}
     redis.call("DELETE", f"{REDIS}/short-lived")
     assert "timeout" in redis.ask("near", host, "PING", timeout=1)
     redis.until(lambda: len(list(folders.iterdir())) == len(before) - 1)
     (gone,) = before - {each.name for each in folders.iterdir()}
-    assert set(redis.servers()) == ran - {gone}
+    assert gone not in redis.servers()
 
 
 def test_gcloud_shows_changes_and_deletes_instances(
