@@ -48,9 +48,9 @@ class DataFolders:
             temporary.unlink(missing_ok=True)
             # A new file or none: the container, whose folder it is, may have put a link there meanwhile.
             made = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with open(made, "wb") as file:
+            with os.fdopen(made, "wb") as new:
                 os.fchown(made, owner, owner)
-                file.write(content)
+                new.write(content)
             temporary.replace(path)
         except OSError as error:
             raise DriverError(f"{path} cannot be written: {error.strerror}") from error
