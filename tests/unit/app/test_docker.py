@@ -90,7 +90,7 @@ async def test_an_engine_that_ended_is_started_again(opened, engine, tmp_path):
     opened.open()
     assert await ask(tmp_path) == b"x"
     engine.ending.set()
-    assert await ask(tmp_path) == b"x"  # its last
+    await ask(tmp_path)  # its last, when it was waiting for one
     async with asyncio.timeout(20):
         while engine.runs < 2 or await ask(tmp_path) != b"x":  # while it ends, some are hung up on
             await ask(tmp_path)
