@@ -2,12 +2,12 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.loaded_gcloud import LoadedGcloud, LoadedRegion, load_gcloud
+from tests.loaded_gcloud import LoadedGcloud, LoadedRegion
 
 from fogbank.dataplane.linux.images.python_runtime import collect_runtime
 from fogbank.testing import RunningRegion
@@ -49,12 +49,6 @@ while True:
     peer.sendall(b"hello from the side")
     peer.close()
 """
-
-
-@pytest.fixture(scope="module")
-def gcloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedGcloud]:
-    with load_gcloud(tmp_path_factory.mktemp("gcloud")) as loaded:
-        yield loaded
 
 
 @pytest.fixture

@@ -6,12 +6,11 @@ refusals of what is in use have their own tests.
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.loaded_gcloud import LoadedGcloud, LoadedRegion, load_gcloud
+from tests.loaded_gcloud import LoadedGcloud, LoadedRegion
 
 from fogbank.dataplane.linux.spanner_emulator import emulator_folder
 from fogbank.testing import RunningRegion
@@ -23,12 +22,6 @@ HELLO = "us-docker.pkg.dev/cloudrun/container/hello"
 V1 = "https://www.googleapis.com/compute/v1/projects/demo"
 
 pytestmark = [pytest.mark.slow(12), pytest.mark.netns]
-
-
-@pytest.fixture(scope="module")
-def gcloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedGcloud]:
-    with load_gcloud(tmp_path_factory.mktemp("gcloud")) as loaded:
-        yield loaded
 
 
 @pytest.fixture

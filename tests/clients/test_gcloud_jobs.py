@@ -4,11 +4,11 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.loaded_gcloud import LoadedGcloud, LoadedRegion, load_gcloud
+from tests.loaded_gcloud import LoadedGcloud, LoadedRegion
 
 from fogbank.frontend.client_environment import applied
 from fogbank.testing import RunningRegion
@@ -36,12 +36,6 @@ spec:
             - name: FAIL_RATE
               value: "1"
 """
-
-
-@pytest.fixture(scope="module")
-def gcloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedGcloud]:
-    with load_gcloud(tmp_path_factory.mktemp("gcloud")) as loaded:
-        yield loaded
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ address: by Direct VPC egress through Cloud NAT. The partner's own record is the
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.loaded_gcloud import LoadedGcloud, LoadedRegion, load_gcloud
+from tests.loaded_gcloud import LoadedGcloud, LoadedRegion
 
 from fogbank.testing import RunningRegion
 
@@ -21,12 +21,6 @@ IN, AT = f"--region={AN1}", f"--location={AN1}"
 JOBS = ("scheduler", "jobs")
 PARTNER = "data.partner.example"
 ACCOUNT = "syncer@demo.iam.gserviceaccount.com"
-
-
-@pytest.fixture(scope="module")
-def gcloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedGcloud]:
-    with load_gcloud(tmp_path_factory.mktemp("gcloud")) as loaded:
-        yield loaded
 
 
 @pytest.fixture

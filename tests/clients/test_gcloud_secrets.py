@@ -1,21 +1,14 @@
 """gcloud secrets, with the real gcloud: what people do with secrets and their versions."""
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.loaded_gcloud import LoadedGcloud, LoadedRegion, load_gcloud
+from tests.loaded_gcloud import LoadedGcloud, LoadedRegion
 
 from fogbank.testing import RunningRegion
 
 pytestmark = [pytest.mark.slow(10), pytest.mark.netns]
-
-
-@pytest.fixture(scope="module")
-def gcloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedGcloud]:
-    with load_gcloud(tmp_path_factory.mktemp("gcloud")) as loaded:
-        yield loaded
 
 
 @pytest.fixture

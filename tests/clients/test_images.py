@@ -7,11 +7,11 @@ import os
 import signal
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.loaded_gcloud import LoadedGcloud, LoadedRegion, load_gcloud
+from tests.loaded_gcloud import LoadedGcloud, LoadedRegion
 from tests.registry import HOST, RegionRegistry, digest_of
 
 from fogbank.testing import RunningRegion
@@ -21,12 +21,6 @@ AT1 = "--location=asia-northeast1"
 NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck:latest"
 
 pytestmark = [pytest.mark.slow(15), pytest.mark.netns]
-
-
-@pytest.fixture(scope="module")
-def gcloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedGcloud]:
-    with load_gcloud(tmp_path_factory.mktemp("gcloud")) as loaded:
-        yield loaded
 
 
 @pytest.fixture

@@ -217,6 +217,7 @@ FAILED = (
     "environment variable within the allocated timeout."
 )
 
+PROBE_FAILED = "The user-provided container failed the configured startup probe checks."
 
 CASES = {
     "exits at once": (
@@ -228,7 +229,7 @@ CASES = {
             f"--image={NETCHECK}", f"--command={PYTHON}", "--args=-c,import time; time.sleep(60)",
             "--startup-probe=tcpSocket.port=8080,periodSeconds=1,timeoutSeconds=1,failureThreshold=2",
         ),
-        "HealthCheckContainerError", FAILED, (),
+        "HealthCheckContainerError", PROBE_FAILED, (),
     ),
     "does not exist": (
         (f"--image={NETCHECK}-of-nobody", "--command=", "--args="),

@@ -1,10 +1,10 @@
 """Services call services by their run.app names: by the egress pool, through a VPC, and themselves."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from tests.loaded_gcloud import LoadedGcloud, LoadedRegion, load_gcloud
+from tests.loaded_gcloud import LoadedGcloud, LoadedRegion
 
 from fogbank.testing import RunningRegion
 
@@ -12,12 +12,6 @@ pytestmark = [pytest.mark.slow(12), pytest.mark.netns]
 
 PLACE = "--region=asia-northeast3"
 NETCHECK = "--image=us-docker.pkg.dev/fogbank/samples/netcheck"
-
-
-@pytest.fixture(scope="module")
-def gcloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedGcloud]:
-    with load_gcloud(tmp_path_factory.mktemp("gcloud")) as loaded:
-        yield loaded
 
 
 @pytest.fixture

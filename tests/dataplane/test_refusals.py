@@ -9,7 +9,7 @@ import pytest
 from tests.private_world import Lab
 
 from fogbank.dataplane.linux.net.links_and_routes import LinksAndRoutes
-from fogbank.network.topology import NetnsName, NetworkNamespace, Workload
+from fogbank.network.topology import NetnsName, NetworkNamespace, Volume, Workload
 from fogbank.planning.plan import Create
 
 pytestmark = pytest.mark.netns
@@ -38,6 +38,9 @@ class Containers:
         self.events.append(f"stopped {name}")
 
     def running(self) -> Mapping[str, Workload]:
+        return {}
+
+    def volumes(self) -> Mapping[str, Volume]:
         return {}
 
     def close(self) -> None:

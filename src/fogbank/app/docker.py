@@ -72,6 +72,8 @@ class DockerSocket:
             self._engine.run(listener, serve_proxy)
         except DriverError as error:
             _log.warning("%s", error)
+        except Exception:  # noqa: BLE001 - a bug; who waits is hung up on all the same
+            _log.exception("the docker engine failed")
         with contextlib.suppress(RuntimeError):  # the region has ended meanwhile
             loop.call_soon_threadsafe(self._ended)
 

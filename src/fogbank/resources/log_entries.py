@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 from urllib.parse import quote
 
@@ -116,12 +117,21 @@ def line_fields(line: str) -> Json:
     if not line.startswith("{"):
         return {"textPayload": line}
     try:
-        payload = json.loads(line)
+        payload = json.loads(line, parse_float=_finite, parse_constant=_finite)
+        if "\\u" in line:  # half of a surrogate pair, which neither the store nor an answer can carry
+            json.dumps(payload, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return {"textPayload": line}
     if line.count("{") + line.count("[") > DEEPEST and _depth(payload) > DEEPEST:
         return {"textPayload": line}
     return _structured(payload)
+
+
+def _finite(text: str) -> float:
+    """Read a number; ValueError for NaN and infinities, which no answer could carry."""
+    if not isfinite(number := float(text)):
+        raise ValueError(f"{text} is no number of JSON")
+    return number
 
 
 def _depth(value: object) -> int:

@@ -13,7 +13,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -124,7 +124,7 @@ class LogEntries:
 
     def _flush_soon(self) -> None:
         self._flushing = None
-        self._thread.submit(self._write, self._taken())
+        self._thread.submit(self._write, self._taken()).add_done_callback(_log_failure)
 
     async def _in_thread(self, work: Callable[..., R], *args: object) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
@@ -158,13 +158,14 @@ class LogEntries:
             database.execute("commit")
             self._prune(database)
         except sqlite3.Error as error:
-            if self._database is not None and self._database.in_transaction:
-                self._database.execute("rollback")
             if not self._refused:
                 log.warning("log entries are lost until %s can be written: %s", self._path, error)
             self._refused = True
         else:
             self._refused = False
+        finally:  # also after a bug: the next entries begin a transaction of their own
+            if self._database is not None and self._database.in_transaction:
+                self._database.execute("rollback")
 
     def _prune(self, database: sqlite3.Connection) -> None:
         """Forget what is too old, and the oldest when there are too many."""
@@ -218,6 +219,11 @@ class LogEntries:
         self._write(taken)
         if self._database is not None:
             self._database.close()
+
+
+def _log_failure(written: "Future[None]") -> None:
+    if (error := written.exception()) is not None:
+        log.error("log entries were lost", exc_info=error)
 
 
 def _row(taken: tuple[str, Entry]) -> tuple[Any, ...]:

@@ -15,7 +15,8 @@ class Engine:
     """Answers each client with a letter, until told to end."""
 
     def __init__(self):
-        self.fetched, self.broken = False, False
+        self.fetched = False
+        self.broken: Exception | None = None
         self.runs, self.ending = 0, threading.Event()
 
     def is_there(self):
@@ -23,8 +24,8 @@ class Engine:
 
     def run(self, listener, serve_proxy):
         self.runs += 1
-        if self.broken:
-            raise DriverError("it is broken")
+        if self.broken is not None:
+            raise self.broken
         listener.setblocking(True)
         while not self.ending.is_set():
             with listener.accept()[0] as client:
@@ -74,12 +75,13 @@ async def test_the_first_client_starts_the_engine_and_the_second_finds_it(opened
     assert engine.runs == 1
 
 
-async def test_a_client_of_an_engine_that_cannot_start_is_hung_up_on(opened, engine, tmp_path, caplog):
-    engine.fetched = engine.broken = True
+@pytest.mark.parametrize("error", [DriverError("it is broken"), RuntimeError("it is broken")])
+async def test_a_client_of_an_engine_that_cannot_start_is_hung_up_on(opened, engine, tmp_path, caplog, error):
+    engine.fetched, engine.broken = True, error
     assert opened.open()
     assert await ask(tmp_path) == b""
     assert "it is broken" in caplog.text
-    engine.broken = False
+    engine.broken = None
     assert await ask(tmp_path) == b"x"  # whoever comes next starts another one
 
 

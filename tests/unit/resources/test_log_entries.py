@@ -60,3 +60,9 @@ def test_a_line_that_is_no_object_is_a_text(line, fields):
 )
 def test_special_fields_of_a_structured_line_become_the_entrys_own(payload, fields):
     assert line_fields(json.dumps(payload)) == fields
+
+
+@pytest.mark.parametrize("value", ['"\\ud800"', "NaN", "-Infinity", "1e999"])
+def test_a_line_with_a_value_that_no_answer_can_carry_is_text(value):
+    line = f'{{"message": "m", "logging.googleapis.com/insertId": {value}}}'
+    assert line_fields(line) == {"textPayload": line}

@@ -137,3 +137,13 @@ async def test_more_than_the_disk_can_follow_is_counted(tmp_path, monkeypatch, c
     assert await ids(kept) == [2, 3, 4]
     assert "2 log entries were lost" in caplog.text
     await kept.close()
+
+
+async def test_entries_that_cannot_be_written_are_reported_and_those_after_them_are_kept(tmp_path):
+    kept = LogEntries(tmp_path / "logs.sqlite", lambda: NOW)
+    kept.append("p", {**entry(1), "insertId": "\ud800"})
+    with pytest.raises(UnicodeEncodeError):
+        await kept.flush()
+    kept.append("p", entry(2))
+    assert await ids(kept) == [2]
+    await kept.close()

@@ -46,9 +46,11 @@ class DataFolders:
         try:
             owner = path.parent.stat().st_uid
             temporary.unlink(missing_ok=True)
-            temporary.touch(mode=0o600)
-            temporary.write_bytes(content)
-            os.chown(temporary, owner, owner)
+            # A new file or none: the container, whose folder it is, may have put a link there meanwhile.
+            made = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(made, "wb") as new:
+                os.fchown(made, owner, owner)
+                new.write(content)
             temporary.replace(path)
         except OSError as error:
             raise DriverError(f"{path} cannot be written: {error.strerror}") from error

@@ -10,10 +10,12 @@ The surprising fact: without a bridge a container has no network. With ``--netwo
 has the engine's, where there is the region's proxy and nothing else.
 """
 
+import contextlib
 import json
 import logging
 import os
 import shutil
+import signal
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -157,16 +159,28 @@ class DockerEngine:
         os.close(said)
         proxied = False
         last: deque[str] = deque(maxlen=_LAST_WORDS)
-        with os.fdopen(heard, errors="replace") as lines:
-            for line in lines:  # its first line comes once it is in its namespaces
-                if not proxied and number.exists():
-                    proxied = True
-                    serve_proxy(_proxy_socket(int(number.read_text())))
-                _log.debug("docker engine: %s", line.rstrip())
-                last.append(line.strip())
-        status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        try:
+            with os.fdopen(heard, errors="replace") as lines:
+                for line in lines:  # its first line comes once it is in its namespaces
+                    if not proxied and number.exists():
+                        proxied = True
+                        serve_proxy(_proxy_socket(int(number.read_text())))
+                    _log.debug("docker engine: %s", line.rstrip())
+                    last.append(line.strip())
+        except BaseException:  # it would run on, and a second one beside it
+            _kill(process, number)
+            raise
+        finally:
+            status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         if status:
             raise DriverError(f"The docker engine ended with status {status}: {' '.join(last)}")
+
+
+def _kill(process: int, number: Path) -> None:
+    """End the engine, which ``number`` has the id of, and the crun that waits for it."""
+    for each in (int(number.read_text()) if number.exists() else process, process):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
 
 
 def _proxy_socket(process: int) -> socket.socket:

@@ -216,12 +216,13 @@ def _check_frame(data: bytearray) -> None:
 
 
 def _take(data: bytearray) -> tuple[bytes | None, bytes]:
-    """Take a whole message off the front; None when it is not all there."""
+    """Take a whole message off the front, and what follows it; None when it is not all there."""
     if len(data) < _FRAME.size:
-        return None, bytes(data)
-    length: int = _FRAME.unpack_from(data)[1]
-    end = _FRAME.size + length
-    return (None, bytes(data)) if len(data) < end else (bytes(data[_FRAME.size : end]), bytes(data[end:]))
+        return None, b""
+    end = _FRAME.size + int(_FRAME.unpack_from(data)[1])
+    if len(data) < end:  # asked at each chunk of a stream: nothing is copied before it is whole
+        return None, b""
+    return bytes(data[_FRAME.size : end]), bytes(data[end:])
 
 
 def _seconds(timeout: str) -> float | None:

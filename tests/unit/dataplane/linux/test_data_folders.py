@@ -1,6 +1,7 @@
 """What servers keep on the disk."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -23,3 +24,13 @@ def test_a_folder_is_made_once_and_is_for_its_owner_alone(tmp_path):
 def test_no_name_leads_out_of_the_folder(tmp_path, name):
     with pytest.raises(DriverError, match="cannot name a data folder"):
         DataFolders(tmp_path / "data").remove(name)
+
+
+def test_a_link_that_the_container_puts_in_the_way_is_not_followed(tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    folders = DataFolders(tmp_path / "data")
+    link = folders.open("a", os.getuid()) / ".file.new"
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: link.symlink_to(elsewhere))
+    with pytest.raises(DriverError, match="cannot be written"):
+        folders.write("a", "file", b"x")
+    assert not elsewhere.exists()

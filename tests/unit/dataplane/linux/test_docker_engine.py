@@ -1,10 +1,15 @@
 """The docker engine's configuration: what it gets, and what keeps it apart from the machine."""
 
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from fogbank.dataplane.linux import docker_engine
 from fogbank.dataplane.linux.containers.user_namespace import SHIFTED
-from fogbank.dataplane.linux.docker_engine import render_engine
+from fogbank.dataplane.linux.docker_engine import DockerEngine, render_engine
 
 CONFIG: Any = render_engine(Path("/bundle"), "/state/docker", SHIFTED)
 
@@ -35,3 +40,20 @@ def test_it_asks_for_no_bridge_no_rules_and_no_control_groups_and_takes_the_sock
     assert {"LISTEN_FDS=1", "LISTEN_PID=1", "HTTPS_PROXY=http://127.0.0.1:3128"} <= set(process["env"])
     withheld = {"CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_BOOT", "CAP_SYS_TIME", "CAP_BPF"}
     assert withheld.isdisjoint(process["capabilities"]["bounding"])
+
+
+def test_an_engine_that_gets_no_proxy_is_ended(tmp_path, monkeypatch):
+    crun = tmp_path / "crun"
+    crun.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\necho it runs\nexec sleep 60\n")
+    crun.chmod(0o755)
+    engine: Any = DockerEngine.__new__(DockerEngine)
+    engine._folder = tmp_path
+
+    def refuse(process):
+        raise OSError("no network")
+
+    monkeypatch.setattr(docker_engine, "_proxy_socket", refuse)
+    with socket.socket() as listener, pytest.raises(OSError, match="no network"):
+        engine._serve(str(crun), tmp_path, listener, lambda _socket: None)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
