@@ -29,10 +29,19 @@ MESSAGES = [
 """What is no frame, is two, is compressed, is cut short, or holds what is no message."""
 
 
-def call(target: Target, door: str, path: bytes, body: bytes, token: bytes) -> list[Frame]:
-    headers = [(b":method", b"POST"), (b"content-type", b"application/grpc"), (b"te", b"trailers")]
+def call(
+    target: Target,
+    door: str,
+    path: bytes,
+    body: bytes,
+    token: bytes,
+    *,
+    host: str = HOST,
+    more: tuple[tuple[bytes, bytes], ...] = (),
+) -> list[Frame]:
+    headers = [(b":method", b"POST"), (b"content-type", b"application/grpc"), (b"te", b"trailers"), *more]
     with open_settled(target, door) as connection:
-        connection.sendall(request(1, HOST, path, *headers, (b"authorization", token), end=False))
+        connection.sendall(request(1, host, path, *headers, (b"authorization", token), end=False))
         for at in range(0, max(len(body), 1), 16_000):
             piece = body[at : at + 16_000]
             connection.sendall(frame(DATA, END_STREAM if at + 16_000 >= len(body) else 0, 1, piece))

@@ -29,7 +29,7 @@ def another_user(target: Target, tally: Tally, door: str) -> None:
 def try_as_another_user(folder: Path, pids: Sequence[int], tally: Tally) -> None:
     """Go for a region's files, its operator's socket and its processes, containers included."""
     secrets = [path for path in folder.rglob("*") if path.suffix in {".key", ".secret", ".json", ".sqlite"}]
-    for path in (folder / "operator.sock", *secrets):
+    for path in (*folder.glob("*.sock"), *secrets):
         inner = path.stat().st_mode
         tally.expect(not inner & (stat.S_IRWXG | stat.S_IRWXO), f"{path.name} has the mode {oct(inner)}")
     if os.geteuid() == 0:
@@ -64,6 +64,7 @@ def _as_nobody(folder: Path, pids: Sequence[int]) -> tuple[int, list[str]]:
     os.setresuid(NOBODY, NOBODY, NOBODY)
     ways: dict[str, Callable[[], object]] = {
         "connect to the operator": partial(_connect, folder / "operator.sock"),
+        "connect to the docker engine": partial(_connect, folder / "docker.sock"),
         "list the folder": lambda: os.listdir(folder),  # noqa: PTH208 - what is tried is the system call
         "hold the region's lock": lambda: (folder / "lock").open("rb"),
     }

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import quantiles
 
@@ -214,6 +215,25 @@ class Target:
             asker.settimeout(PATIENCE)
             asker.sendto(query, (METADATA, 53))
             return socket.inet_ntoa(asker.recv(2000)[-4:])
+
+
+def suffer(once: Callable[[Attack], tuple[Row, Tally]], attack: Attack) -> tuple[Row, Tally]:
+    """Let an attack happen, up to three times when it seems to leave memory or to hold others up.
+
+    A leak and a wait that the attack causes come each time, so the least figures count. The allocator reaches
+    its high-water mark once, and load of other programs on the machine passes.
+    """
+    row, tally = once(attack)
+    for _ in range(2):
+        if tally.through or (row.more_wait < MORE_WAIT and row.more_memory < MORE_MEMORY):
+            break
+        again, tally = once(attack)
+        row = replace(
+            again,
+            more_wait=min(row.more_wait, again.more_wait),
+            more_memory=min(row.more_memory, again.more_memory),
+        )
+    return row, tally
 
 
 def until(true: Callable[[], bool], seconds: float = 10.0) -> bool:

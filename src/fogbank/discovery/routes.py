@@ -23,6 +23,7 @@ from fogbank.discovery.tables import Document, documents, load_methods
 _PARAMETER = re.compile(r"\{(\w+)=([^}]+)\}")
 _REGIONAL = re.compile(r"^((?:[a-z]+-[a-z]+\d+))-([a-z0-9]+)\.googleapis\.com$")
 _REP = re.compile(r"^([a-z0-9]+)\.([a-z]+-[a-z]+\d+)\.rep\.googleapis\.com$")
+_ESCAPED_SLASH = re.compile(r"(%2[Ff])")
 _COMPUTE_ALIAS = re.compile(r"^/?compute/(beta|alpha|staging_v1)/")
 
 
@@ -213,11 +214,21 @@ def find(host: str, verb: str, raw_path: str) -> Match | None:
     return None
 
 
+def _unescaped(value: str, *, several: bool) -> str:
+    """Undo escapes; an escaped slash stays in a parameter of several segments, which it would make more of
+    (google.api.http: https://github.com/googleapis/googleapis/blob/master/google/api/http.proto).
+    """
+    if not several:
+        return unquote(value)
+    parts = _ESCAPED_SLASH.split(value)
+    return "".join(part if at % 2 else unquote(part) for at, part in enumerate(parts))
+
+
 def _match(end: _End, segments: list[str], region: str | None, alias: str) -> Match:
     parameters = {name: "/".join(segments[start:stop]) for name, start, stop in end.spans}
-    for name, value in parameters.items():
-        if "%" in value:
-            parameters[name] = unquote(value)
+    for name, start, stop in end.spans:
+        if "%" in parameters[name]:
+            parameters[name] = _unescaped(parameters[name], several=stop is None or stop - start > 1)
     method = end.method
     if alias:
         method = replace(method, checked=False)

@@ -92,3 +92,22 @@ def test_an_unknown_path_or_host_finds_nothing(host, path):
 def test_a_regional_host_is_its_api_and_its_region():
     assert parse_host("europe-west12-run.googleapis.com") == ("run.googleapis.com", "europe-west12")
     assert parse_host("run.googleapis.com") == ("run.googleapis.com", None)
+
+
+@pytest.mark.parametrize("slash", ["%2F", "%2f"])
+def test_an_escaped_slash_makes_no_further_segments_of_a_name(slash):
+    inner = f"x{slash}projects{slash}theirs"
+    found = find(
+        "secretmanager.googleapis.com", "GET", f"/v1/projects/mine/secrets/{inner}/versions/1:access"
+    )
+    assert found is not None
+    assert found.parameters == {"name": f"projects/mine/secrets/{inner}/versions/1"}
+    spaced = find("secretmanager.googleapis.com", "GET", f"/v1/projects/mine/secrets/a%20b{slash}c")
+    assert spaced is not None
+    assert spaced.parameters == {"name": f"projects/mine/secrets/a b{slash}c"}
+
+
+def test_an_escaped_slash_is_a_slash_in_a_parameter_of_one_segment():
+    found = find("compute.googleapis.com", "GET", "/compute/v1/projects/p/global/networks/a%2Fb")
+    assert found is not None
+    assert found.parameters["network"] == "a/b"
