@@ -1,6 +1,7 @@
 """What Cloud NAT and connectors measure: the kernel's own figures, by the monitoring API."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,12 @@ NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck"
 PLACE = "--region=asia-northeast3"
 
 pytestmark = [pytest.mark.slow(15), pytest.mark.netns]
+
+
+@pytest.fixture
+def region(new_region: Callable[..., RunningRegion]) -> RunningRegion:
+    """A region of its own: others have gateways, connectors and days that would be counted, too."""
+    return new_region("--ephemeral")
 
 
 def series(region: RunningRegion, metric: str) -> list[dict[str, Any]]:
