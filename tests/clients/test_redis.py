@@ -360,12 +360,12 @@ def test_gcloud_shows_changes_and_deletes_instances(
         assert listed.stdout.split() == ["2", "REDIS_7_0"]
         refused = region.gcloud(*instances, "failover", "fam", here, check=False)
         assert (refused.returncode, "STANDARD_HA" in refused.stderr) == (1, True)
-        region.gcloud(*instances, "delete", "fam", here)
-        assert "was not found" in region.gcloud(*instances, "describe", "fam", here, check=False).stderr
         peered = region.gcloud(
             "compute", "networks", "peerings", "list", "--network=run-vpc", "--format=value(peerings.name)"
         )
         assert "redis-peer-" in peered.stdout
+        region.gcloud(*instances, "delete", "fam", here)
+        assert "was not found" in region.gcloud(*instances, "describe", "fam", here, check=False).stderr
 
 
 def test_without_a_server_on_this_machine_creation_fails_with_the_command_that_fetches_it(
