@@ -82,6 +82,9 @@ def _check_secret_volume(source: Json, where: str) -> None:
             raise bad_request(f"{at}.path: '{path}' must be a relative path without '..'.")
         if path in paths:
             raise bad_request(f"{at}.path: '{path}' is used twice.")
+        for other in paths:
+            if f"{path}/".startswith(f"{other}/") or f"{other}/".startswith(f"{path}/"):
+                raise bad_request(f"{at}.path: '{path}' and '{other}' cannot both be files.")
         paths.append(path)
 
 

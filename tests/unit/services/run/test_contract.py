@@ -246,6 +246,14 @@ def test_a_volume_takes_no_more_memory_than_the_containers_have(cloud):
             "relative",
         ),
         (
+            {
+                "volumes": [
+                    {"name": "v", "secret": {"secretName": "s", "items": [{"path": "a/b"}, {"path": "a"}]}}
+                ]
+            },
+            "'a' and 'a/b' cannot both be files",
+        ),
+        (
             {"volumes": [{"name": "v", "secret": {"secretName": "s", "defaultMode": 1000}}]},
             "between 0 and 0777",
         ),
