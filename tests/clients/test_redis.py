@@ -133,9 +133,15 @@ class Redis:
         return found
 
     def kill_server(self, host: str) -> None:
-        """Kill the server that has ``host`` now."""
-        (process,) = [each for each in self.servers().values() if host in addresses(each)]
-        os.kill(process, signal.SIGKILL)
+        """Kill the server that has ``host``; while a new one takes another's place there is none."""
+        serving: list[int] = []
+
+        def found() -> bool:
+            serving[:] = [each for each in self.servers().values() if host in addresses(each)]
+            return len(serving) == 1
+
+        self.until(found)
+        os.kill(serving[0], signal.SIGKILL)
 
     def start(self) -> None:
         self.region.fogbank("up", "--detach", "--port", "0", timeout=60)
@@ -145,8 +151,11 @@ class Redis:
 
 
 def addresses(process: int) -> str:
-    """Read the addresses that a process's network has."""
-    return Path(f"/proc/{process}/net/fib_trie").read_text()
+    """Read the addresses that a process's network has: none when the process has ended."""
+    try:
+        return Path(f"/proc/{process}/net/fib_trie").read_text()
+    except OSError:
+        return ""
 
 
 def below(process: int) -> Iterator[int]:
