@@ -14,6 +14,8 @@ from tests.attacks.roles import owner_elsewhere
 from tests.attacks.table import Tally, attack
 from tests.attacks.target import Target
 
+from fogbank.resources.manifests import MOST_PARTS
+
 REGISTRY = "asia-northeast3-docker.pkg.dev"
 REPOSITORIES = (
     "https://artifactregistry.googleapis.com/v1/projects/demo/locations/asia-northeast3/repositories"
@@ -182,12 +184,13 @@ def giant_manifests(target: Target, tally: Tally, door: str) -> None:
     """As many parts as a manifest may have, none of which is there: nobody else waits for them."""
     owner = prepared(target)
     foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar"
-    layers = [descriptor(f"sha256:{number:064x}", mediaType=foreign) for number in range(10_000)]
-    manifest = {"schemaVersion": 2, "config": descriptor(digest_of(CONFIG)), "layers": layers}
-    body = json.dumps(manifest).encode()
-    for number in range(5):
+    for number, parts in enumerate((MOST_PARTS, MOST_PARTS, MOST_PARTS + 1, 10_000, 15_000)):
+        layers = [descriptor(f"sha256:{each:064x}", mediaType=foreign) for each in range(parts)]
+        manifest = {"schemaVersion": 2, "config": descriptor(digest_of(CONFIG)), "layers": layers}
+        body = json.dumps(manifest).encode()
         answer = owner.send("PUT", f"/v2/{IMAGE}/manifests/giant-{number}", body)
-        tally.expect(answer[0] in {201, 400}, f"{answer[0]} {answer[1][:200]!r}")
+        wanted = 201 if parts <= MOST_PARTS else 400
+        tally.expect(answer[0] == wanted, f"{parts} parts: {answer[0]} {answer[1][:200]!r}")
 
 
 @attack("registry")

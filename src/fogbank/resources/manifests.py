@@ -23,7 +23,8 @@ INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 LONGEST = 4 * 1024 * 1024
 """Bytes of a manifest that are accepted (distribution-spec, "Pushing Manifests", asks for as many)."""
 
-MOST_PARTS = 10_000
+MOST_PARTS = 1_000
+"""Parts that a manifest may name: docker has 127 layers; each part of a push is looked for on the disk."""
 _TOO_LARGE = 2**63
 """Sizes are signed 64-bit integers (image-spec, "Content Descriptors")."""
 
