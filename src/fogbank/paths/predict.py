@@ -74,7 +74,7 @@ def _walk(found: Mapping[NetnsName, NodeView], at: _At) -> Iterator[Branch]:
         yield at.end(Dropped(Cause.ROUTING_LOOP))
     elif refused := _entry(at):
         yield at.end(refused)
-    elif packet.destination in node.addresses:
+    elif node.has(packet.destination):
         yield at.end(_arrival(node, packet))
     elif at.by is not None and not node.forwards:
         yield at.end(Dropped(Cause.FOREIGN_IP_DISALLOWED))
