@@ -37,6 +37,7 @@ from fogbank.frontend.ingress.exchange import (
 )
 from fogbank.frontend.ingress.forwarded_headers import BadAnswerError, new_trace, request_headers
 from fogbank.frontend.ingress.http1_exchange import exchange_http1
+from fogbank.frontend.ingress.reading import ReadOnce
 from fogbank.frontend.ingress.sessions import Session, read_session, session_cookie
 from fogbank.frontend.ingress.upstreams import InstancePort, OpenSocket, Upstreams
 from fogbank.resources.indexes import Index
@@ -93,6 +94,7 @@ class Ingress:
         self._exhausted, self._draw, self._record = exhausted, draw, record
         self._vpc_project, self._google_project = vpc_project, google_project
         self._upstreams = Upstreams(open_socket)
+        self._read_service, self._read_revision = ReadOnce(read_service), ReadOnce(read_revision)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -142,11 +144,11 @@ class Ingress:
     async def _admit(self, exchange: Exchange, resource: Resource, tag: str | None) -> HttpResponse | None:
         """Check and forward; gives the answer when it is ours to give."""
         world, path, record = self._world(), path_of(exchange.scope), exchange.record
-        service = read_service(resource)
+        service = self._read_service(resource)
         target = pick(service.traffic, tag, self._draw())
         if target is None or not service.default_url or not self._enters(service, exchange):
             return html_answer(error_pages.not_found(), 404)
-        verdict = invoker.check(resource, exchange.headers, self._identity)
+        verdict = invoker.check(resource, service, exchange.headers, self._identity)
         if isinstance(verdict, invoker.Refused):
             record.message = verdict.why
             if verdict.status == 401:
@@ -155,7 +157,7 @@ class Ingress:
         found = world.find(service.revision(target.revision))
         if found is None:
             return html_answer(error_pages.not_found(), 404)
-        revision = read_revision(found)
+        revision = self._read_revision(found)
         record.revision = revision.name
         return await self._forward(exchange, revision, verdict)
 

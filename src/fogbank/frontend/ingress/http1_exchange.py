@@ -32,7 +32,9 @@ _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """Methods that may be sent twice (RFC 9110, section 9.2.2)."""
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_TARGET = re.compile(r"[!-~\x80-\xff]+")
+_TARGET = re.compile(r"[!-~]+")
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 Fields = list[tuple[str, str]]
 
@@ -160,13 +162,11 @@ def render_head(method: str, target: str, headers: Fields) -> bytes:
     HTTP/2 carries names, values and paths that a line of HTTP/1.1 cannot.
     """
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "", ""]
-    text = "\r\n".join(lines)
-    ends = len(lines) - 1
-    if text.count("\n") != ends or text.count("\r") != ends or "\0" in text:
-        raise BadRequestError("a line break in a header")
-    if not _TARGET.fullmatch(target) or not all(_is_token(name) for name, _ in headers):
-        raise BadRequestError("a malformed path or name of a header")
-    return text.encode("latin-1")
+    if not _TARGET.fullmatch(target):
+        raise BadRequestError("a malformed path")
+    if not all(_is_token(name) and not _CONTROL.search(value) for name, value in headers):
+        raise BadRequestError("a malformed header")
+    return "\r\n".join(lines).encode("latin-1")
 
 
 @lru_cache(4096)

@@ -1,6 +1,5 @@
 """Targets and hosts: what is a path, and what may never become an address."""
 
-
 import pytest
 
 from fogbank.frontend.http.targets import BadTargetError, RequestTarget, read_authority, read_target
