@@ -334,7 +334,7 @@ class Region:
             ),
             InternetApi(store, loop, self._clock, self.site_access_log, _new_id),
             LogsApi(self.logbook, controllers),
-            PathsApi(loop, self.tracer, self.driver.drops),
+            PathsApi(loop, self.tracer, self.driver.drops, self.driver.flows),
             ClockApi(store, self._clock, controllers, self.driver.advance_conntrack_timeouts, _new_id),
             PlanApi(loop),
             ClientsApi(
