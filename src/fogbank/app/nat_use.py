@@ -1,7 +1,7 @@
 """Port use: what each client of Cloud NAT has, uses and asks for, from the flows that the kernel tracks.
 
 Google counts the ports that a client uses by its busiest endpoint, because one port serves many endpoints
-(behaviour/cloud-nat.md#ports-and-timeouts): that count meets the limit, and not the number of flows.
+(behaviour/cloud-nat.md#ports): that count meets the limit, and not the number of flows.
 """
 
 from collections import Counter
