@@ -85,7 +85,7 @@ def _walk(found: Mapping[NetnsName, NodeView], at: _At) -> Iterator[Branch]:
         yield at.end(_arrival(node, packet))
     elif at.by is not None and not node.forwards:
         yield at.end(Dropped(Cause.FOREIGN_IP_DISALLOWED))
-    elif (route := node.table.lookup(packet.destination)) is None:
+    elif (route := node.route(at.by, packet.destination)) is None:
         yield at.end(Dropped(Cause.NO_ROUTE))
     elif route.discards:
         yield at.end(Dropped(_black_hole(node, route, packet), route.key))

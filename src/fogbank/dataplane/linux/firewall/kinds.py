@@ -21,6 +21,7 @@ from fogbank.network.topology import (
     FirewallPolicy,
     NatTimeouts,
     PortSecurity,
+    RouteSelection,
     SourceNat,
     StatefulFirewall,
 )
@@ -185,6 +186,19 @@ class PortSecurities(RuleKind[PortSecurity]):
         return [nftables.render_no_port_security(element)]
 
 
+class RouteSelections(RuleKind[RouteSelection]):
+    """Devices whose packets are marked for a routing table."""
+
+    def create(self, element: RouteSelection) -> list[Group]:
+        return [nftables.render_route_selection(element)]
+
+    def replace(self, old: RouteSelection, new: RouteSelection) -> list[Group]:
+        return [nftables.render_no_route_selection(old) + nftables.render_route_selection(new)]
+
+    def remove(self, element: RouteSelection) -> list[Group]:
+        return [nftables.render_no_route_selection(element)]
+
+
 class SourceNats(RuleKind[SourceNat]):
     """Translations, and what must be prepared for the first one of a device."""
 
@@ -250,6 +264,7 @@ RULE_KINDS: Mapping[type, Callable[[Rules], RuleKind[Any]]] = {
     AddressSetMember: AddressSetMembers,
     FirewallPolicy: FirewallPolicies,
     PortSecurity: PortSecurities,
+    RouteSelection: RouteSelections,
     SourceNat: SourceNats,
 }
 """Every kind that :class:`Rulesets` builds."""
