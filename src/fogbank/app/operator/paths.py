@@ -1,4 +1,4 @@
-"""``fogbank trace`` and ``fogbank drops``: where packets go, and where they are dropped."""
+"""``fogbank trace``, ``fogbank why`` and ``fogbank drops``: where packets go, and where they are dropped."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
@@ -21,12 +21,17 @@ class PathsApi:
     def routes(self) -> Iterable[Route]:
         """List what can be asked."""
         yield Route("POST", "trace", self.trace)
+        yield Route("POST", "why", self.why)
         yield Route("GET", "drops", self.drops)
 
     async def trace(self, question: Question) -> Json:
         """Predict a path, and probe it."""
         body = question.body
         return await self.tracer.trace(str(body["source"]), str(body["url"]), probe=bool(body.get("probe")))
+
+    async def why(self, question: Question) -> Json:
+        """Name every setting that stops a flow."""
+        return await self.tracer.why(str(question.body["source"]), str(question.body["url"]))
 
     async def drops(self, _: Question) -> Json:
         """Count dropped packets, by namespace and reason."""
