@@ -163,7 +163,7 @@ def test_a_repository_goes_with_all_that_is_in_it(cloud):
 
 def test_cloud_runs_agent_reads_its_own_project_and_what_it_was_given(cloud):
     digest = push(cloud, image(layer({"a": b"1"})))
-    access = Policies("")
+    access = Policies("", lambda: NOW)
     reference = parse_image(f"{URI}/team/flask:test")
     own = service_agent(project_number(cloud.world, PROJECT))
     foreign = service_agent("1")
