@@ -42,6 +42,10 @@ class Access(Protocol):
         """
         ...
 
+    def allows_everywhere(self, world: World, principal: str | None, permission: str, project: str) -> bool:
+        """Return whether the project's policy gives it by a role of Google's, without a condition."""
+        ...
+
 
 class Unrestricted:
     """The access of the region itself, which makes networks for new projects by its own services."""
@@ -51,6 +55,11 @@ class Unrestricted:
     ) -> bool:
         """Return True."""
         del world, principal, permission, project, guarded
+        return True
+
+    def allows_everywhere(self, world: World, principal: str | None, permission: str, project: str) -> bool:
+        """Return True."""
+        del world, principal, permission, project
         return True
 
 
@@ -102,8 +111,6 @@ class Policies:
     ) -> bool:
         """Return whether a binding gives ``permission``."""
         own = self._remembered(world, POLICIES, f"projects/{project}")
-        if own is not None and own.gives(principal, permission):
-            return True
         beside = (self._remembered(world, name.collection, name.path) for name in guarded)
         found = [self._inherited, *(each for each in (own, *beside) if each is not None)]
         if any(each.gives(principal, permission) for each in found):
@@ -115,6 +122,11 @@ class Policies:
             found += holding
         roles, mine = _NONE.union(*(each.roles_of(principal) for each in found)), f"projects/{project}/roles/"
         return any(role.startswith(mine) and _custom_has(world, role, permission) for role in roles)
+
+    def allows_everywhere(self, world: World, principal: str | None, permission: str, project: str) -> bool:
+        """Return whether the project's policy gives it whatever the resource is: the usual case."""
+        own = self._remembered(world, POLICIES, f"projects/{project}")
+        return own is not None and own.gives(principal, permission)
 
     def _holding(
         self, world: World, policies: Iterable[Compiled], project: str, guarded: Sequence[ResourceName]

@@ -96,9 +96,11 @@ class Authorization:
             if self.makes_projects(principal) or not is_service_account(principal):
                 return
         else:
-            target = target_of(
-                world, match, "" if project in _NO_PROJECTS else project, _shown(match, permission, body)
-            )
+            if project in _NO_PROJECTS:
+                project = ""
+            elif self._access.allows_everywhere(world, principal, permission, project):
+                return  # the usual case; policies beside the resource and conditions could only give more
+            target = target_of(world, match, project, _shown(match, permission, body))
             if self._access.allows(world, principal, permission, target.project, *target.guarded):
                 return
         raise denied(permission, _shown(match, permission, body), service=match.method.api)
