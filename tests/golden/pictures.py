@@ -10,6 +10,7 @@ from fogbank.network.topology import (
     Link,
     Listener,
     NetworkNamespace,
+    PeerNetwork,
     PortSecurity,
     Route,
     Shaper,
@@ -75,6 +76,8 @@ def line(element):
             return "\n".join(lines)
         case PortSecurity(netns, device, address, ingress, egress):
             return f"guard {netns}:{device} {address} in {ingress} out {egress}"
+        case PeerNetwork(netns, device, ranges):
+            return f"peer {netns}:{device} {', '.join(map(str, ranges))}"
         case AddressSetMember(netns, address_set, address):
             return f"member {netns} {address_set} {address}"
         case Listener(netns, address, port, protocol, service):

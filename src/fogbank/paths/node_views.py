@@ -16,6 +16,7 @@ from fogbank.network.topology import (
     Listener,
     NetnsName,
     NetworkNamespace,
+    PeerNetwork,
     Port,
     PortSecurity,
     Route,
@@ -39,6 +40,7 @@ class NodeView:
     neighbours: dict[DeviceName, Port] = field(default_factory=dict)
     filter: StatefulFirewall | None = None
     port_security_by_address: dict[IPv4Address, PortSecurity] = field(default_factory=dict)
+    peers: list[PeerNetwork] = field(default_factory=list)
     policies: dict[str, FirewallPolicy] = field(default_factory=dict)
     members: dict[str, set[IPv4Address]] = field(default_factory=dict)
     translations: list[SourceNat] = field(default_factory=list)
@@ -58,6 +60,12 @@ class NodeView:
         devices = [hop.device for hop in route.hops]
         on_device = [a for a, device in self.addresses.items() if device in devices]
         return next(iter(on_device), next(iter(self.addresses), None))
+
+    def is_peer(self, device: DeviceName | None, address: IPv4Address) -> bool:
+        """Return whether a peered network behind ``device`` has ``address``."""
+        return any(
+            each.device == device and any(address in part for part in each.ranges) for each in self.peers
+        )
 
     def translation(self, device: DeviceName, source: IPv4Address) -> SourceNat | None:
         """Find what translates ``source`` when it leaves by ``device``."""
@@ -96,6 +104,8 @@ def _place(found: dict[NetnsName, NodeView], element: Element) -> None:
             found[netns].members.setdefault(address_set, set()).add(address)
         case PortSecurity(netns=netns, address=address):
             found[netns].port_security_by_address[address] = element
+        case PeerNetwork(netns=netns):
+            found[netns].peers.append(element)
         case Listener(netns=netns):
             found[netns].listeners[element.address, element.port, element.protocol] = element
         case Workload(netns=netns):

@@ -92,10 +92,14 @@ def _entry(at: _At) -> Dropped | None:
         return None
     if at.by == node.filter.uplink:
         return Dropped(Cause.NO_ROUTE_FROM_INTERNET_TO_PRIVATE_IPV4_ADDRESS, node.filter.key)
-    port_security = node.port_security_by_address.get(at.packet.source)
-    if port_security is None or port_security.device != at.by:
-        return Dropped(Cause.FOREIGN_IP_DISALLOWED, node.filter.key)
-    return None
+    if _is_home(node, at.by, at.packet.source) or node.is_peer(at.by, at.packet.source):
+        return None
+    return Dropped(Cause.FOREIGN_IP_DISALLOWED, node.filter.key)
+
+
+def _is_home(node: NodeView, device: DeviceName, address: IPv4Address) -> bool:
+    port_security = node.port_security_by_address.get(address)
+    return port_security is not None and port_security.device == device
 
 
 def _arrival(node: NodeView, packet: Packet) -> Delivered:
@@ -141,6 +145,8 @@ def _pass(at: _At, out: DeviceName, passed: list[Step]) -> Dropped | None:
     if out == node.filter.uplink:
         translated = node.translation(out, packet.source)
         return None if translated else Dropped(Cause.NO_EXTERNAL_ADDRESS, node.filter.key)
+    if node.is_peer(out, packet.destination) and _is_home(node, at.by, packet.source):
+        return None
     port_security = node.port_security_by_address.get(packet.destination)
     if port_security is None or port_security.device != out:
         return Dropped(Cause.UNKNOWN_INTERNAL_ADDRESS, node.filter.key)

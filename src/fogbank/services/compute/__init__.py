@@ -9,6 +9,8 @@ from fogbank.services.compute import (
     firewalls,
     nat_status,
     networks,
+    peering_routes,
+    peerings,
     places,
     projects,
     routers,
@@ -24,6 +26,8 @@ SERVICE = Service(
     "compute",
     {
         **networks.METHODS,
+        **peerings.METHODS,
+        **peering_routes.METHODS,
         **subnetworks.METHODS,
         **routers.METHODS,
         **nat_status.METHODS,

@@ -47,7 +47,12 @@ def in_use(call: Call, kind: str, resource: Resource, noun: str, user: ResourceN
     Google answers 200, and the operation ends with the error (behaviour/api.md#resources-in-use).
     """
     message = f"The {noun} resource '{resource.name.path}' is already being used by '{user.path}'"
-    refused = OperationError(400, "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", message)
+    return failed(call, kind, resource, "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", message)
+
+
+def failed(call: Call, kind: str, resource: Resource, code: str, message: str) -> Decision:
+    """Accept a change of ``resource`` whose operation ends with an error, and change nothing."""
+    refused = OperationError(400, code, message)
     decision = committed(call, kind, resource, ())
     if decision.operation is None:
         raise AssertionError(decision)

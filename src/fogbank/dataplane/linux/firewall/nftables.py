@@ -4,8 +4,8 @@ One table a namespace, and everything that there may be many of is an element of
 packet's cost does not grow with endpoints, and adding an endpoint is a handful of commands. A packet that a
 namespace forwards passes
 
-    screen     its device and source must be those of a PortSecurity (else ``spoofed``); before connection
-               tracking
+    screen     its device and source must be those of a PortSecurity or a PeerNetwork (else ``spoofed``);
+               before connection tracking
     forward    replies pass; by the uplink nothing new enters (``inbound``); the egress policy of its source;
                by the uplink only what will be translated leaves (``no-nat``); the ingress policy of its
                destination
@@ -28,6 +28,7 @@ from fogbank.network.topology import (
     AddressSetMember,
     DeviceName,
     NatTimeouts,
+    PeerNetwork,
     PortSecurity,
     SourceNat,
     StatefulFirewall,
@@ -88,13 +89,18 @@ def render_filter(element: StatefulFirewall) -> list[str]:
         *render_table(),
         *(f"add counter {TABLE} {drop_counter(r)}" for r in REASONS),
         f"add set {TABLE} homes {{ type ifname . ipv4_addr; }}",
+        f"add set {TABLE} peers {{ type ifname . ipv4_addr; flags interval; }}",
         f"add map {TABLE} ingress {{ type ipv4_addr : verdict; }}",
         f"add map {TABLE} egress {{ type ipv4_addr : verdict; }}",
         f"add chain {TABLE} screen {{ type filter hook prerouting priority raw; policy accept; }}",
         f"add chain {TABLE} forward {{ type filter hook forward priority filter; policy drop; }}",
         f"add chain {TABLE} arrive {{ type filter hook input priority filter; policy accept; }}",
         *(f"flush chain {TABLE} {chain}" for chain in ("screen", "forward", "arrive")),
-        _rule("screen", f"iifname . ip saddr != @homes iifname != {{ {trusted} }}", drop=SPOOFED),
+        _rule(
+            "screen",
+            f"iifname . ip saddr != @homes iifname . ip saddr != @peers iifname != {{ {trusted} }}",
+            drop=SPOOFED,
+        ),
         _rule("forward", "ct state established,related accept"),
         _rule("forward", "ct state invalid", drop=INVALID),
         # Where somebody listens, the kernel reports every change of every flow; few are wanted (render_hold).
@@ -114,6 +120,8 @@ def render_filter(element: StatefulFirewall) -> list[str]:
         lines.append(_rule("forward", "ip saddr vmap @egress"))
     return [
         *lines,
+        # What a peer's network is sent is filtered there; only endpoints may send it anything.
+        _rule("forward", "oifname . ip daddr @peers iifname . ip saddr @homes accept"),
         _rule("forward", "oifname . ip daddr != @homes", drop=UNGUARDED),
         _rule("forward", "ip daddr vmap @ingress"),
         _rule("forward", "accept"),
@@ -160,6 +168,20 @@ def render_no_port_security(element: PortSecurity) -> list[str]:
         f"delete element {TABLE} ingress {{ {element.address} : jump {into} }}",
         f"delete element {TABLE} egress {{ {element.address} : jump {out} }}",
     ]
+
+
+def render_peer(element: PeerNetwork) -> list[str]:
+    """Let the addresses of a peer in by its device, and packets for them out."""
+    return [f"add element {TABLE} peers {{ {_peer(element)} }}"] if element.ranges else []
+
+
+def render_no_peer(element: PeerNetwork) -> list[str]:
+    """Close the way to a peer."""
+    return [f"delete element {TABLE} peers {{ {_peer(element)} }}"] if element.ranges else []
+
+
+def _peer(element: PeerNetwork) -> str:
+    return ", ".join(f'"{element.device}" . {each}' for each in element.ranges)
 
 
 def render_nat_device(device: DeviceName) -> list[str]:
