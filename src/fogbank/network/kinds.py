@@ -22,6 +22,7 @@ from fogbank.network.elements import (
     Listener,
     NetnsName,
     NetworkNamespace,
+    PeerNetwork,
     Port,
     PortSecurity,
     Route,
@@ -119,6 +120,10 @@ def _firewall_and_table(element: RouteSelection) -> tuple[Key, ...]:
     return (StatefulFirewall(element.netns).key, RoutingTable.key_of(element.netns, element.table))
 
 
+def _firewall(element: _InNetns) -> tuple[Key, ...]:
+    return (StatefulFirewall(element.netns).key,)
+
+
 def _volumes(workload: Workload) -> tuple[Key, ...]:
     return tuple(Volume.key_of(each.volume) for each in workload.mounts)
 
@@ -152,6 +157,7 @@ _TABLE = (
     Kind(FirewallPolicy, "firewall-policy", _netns),
     Kind(PortSecurity, "port-security", _netns, matches=_device, refers_to=_firewall_and_policies),
     Kind(RouteSelection, "route-selection", _netns, matches=_device, refers_to=_firewall_and_table),
+    Kind(PeerNetwork, "peer-network", _netns, matches=_device, refers_to=_firewall),
     Kind(SourceNat, "source-nat", _netns, matches=_device),
     Kind(Listener, "listener", _netns, local=lambda listener: (listener.address,)),
     Kind(Volume, "volume", _netns),

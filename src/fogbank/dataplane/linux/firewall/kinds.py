@@ -20,6 +20,7 @@ from fogbank.network.topology import (
     DeviceName,
     FirewallPolicy,
     NatTimeouts,
+    PeerNetwork,
     PortSecurity,
     RouteSelection,
     SourceNat,
@@ -199,6 +200,20 @@ class RouteSelections(RuleKind[RouteSelection]):
         return [nftables.render_no_route_selection(element)]
 
 
+class PeerNetworks(RuleKind[PeerNetwork]):
+    """Ranges of peered networks, by the device that leads there."""
+
+    def create(self, element: PeerNetwork) -> list[Group]:
+        return [commands] if (commands := nftables.render_peer(element)) else []
+
+    def replace(self, old: PeerNetwork, new: PeerNetwork) -> list[Group]:
+        swap = nftables.render_no_peer(old) + nftables.render_peer(new)
+        return [swap] if swap else []
+
+    def remove(self, element: PeerNetwork) -> list[Group]:
+        return [commands] if (commands := nftables.render_no_peer(element)) else []
+
+
 class SourceNats(RuleKind[SourceNat]):
     """Translations, and what must be prepared for the first one of a device."""
 
@@ -265,6 +280,7 @@ RULE_KINDS: Mapping[type, Callable[[Rules], RuleKind[Any]]] = {
     FirewallPolicy: FirewallPolicies,
     PortSecurity: PortSecurities,
     RouteSelection: RouteSelections,
+    PeerNetwork: PeerNetworks,
     SourceNat: SourceNats,
 }
 """Every kind that :class:`Rulesets` builds."""
