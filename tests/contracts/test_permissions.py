@@ -16,6 +16,8 @@ from fogbank.services.contract import NO_PERMISSION, Write, catalogue_of
 PERMISSION = re.compile(r"[a-z]+(\.[a-zA-Z]+){2}")
 VERBS = {"insert": "create", "patch": "update", "aggregatedList": "list", "listUsable": "list"}
 OTHER_NAMES = {
+    "compute.imageFamilyViews.get": "compute.images.getFromFamily",
+    "compute.instances.bulkInsert": "compute.instances.create",
     "compute.routers.preview": "compute.routers.update",
     "compute.routers.getNatMappingInfo": "compute.routers.get",
     "compute.routers.getNatIpInfo": "compute.routers.get",

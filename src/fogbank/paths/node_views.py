@@ -38,7 +38,7 @@ class NodeView:
     addresses: dict[IPv4Address, DeviceName] = field(default_factory=dict)
     neighbours: dict[DeviceName, Port] = field(default_factory=dict)
     filter: StatefulFirewall | None = None
-    port_security_by_address: dict[IPv4Address, PortSecurity] = field(default_factory=dict)
+    port_security: dict[DeviceName, PortSecurity] = field(default_factory=dict)
     policies: dict[str, FirewallPolicy] = field(default_factory=dict)
     members: dict[str, set[IPv4Address]] = field(default_factory=dict)
     translations: list[SourceNat] = field(default_factory=list)
@@ -58,6 +58,11 @@ class NodeView:
         devices = [hop.device for hop in route.hops]
         on_device = [a for a, device in self.addresses.items() if device in devices]
         return next(iter(on_device), next(iter(self.addresses), None))
+
+    def arrival(self, device: DeviceName, destination: IPv4Address) -> SourceNat | None:
+        """Find what translates ``destination`` when it comes in by ``device``."""
+        found = (each for each in self.translations if each.both_ways and each.device == device)
+        return next((each for each in found if each.outside == destination), None)
 
     def translation(self, device: DeviceName, source: IPv4Address) -> SourceNat | None:
         """Find what translates ``source`` when it leaves by ``device``."""
@@ -94,8 +99,8 @@ def _place(found: dict[NetnsName, NodeView], element: Element) -> None:
             found[netns].policies[name] = element
         case AddressSetMember(netns=netns, address_set=address_set, address=address):
             found[netns].members.setdefault(address_set, set()).add(address)
-        case PortSecurity(netns=netns, address=address):
-            found[netns].port_security_by_address[address] = element
+        case PortSecurity(netns=netns, device=device):
+            found[netns].port_security[device] = element
         case Listener(netns=netns):
             found[netns].listeners[element.address, element.port, element.protocol] = element
         case Workload(netns=netns):
