@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from fogbank.clock import Clock
+from fogbank.control.consoles import Consoles
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.control.outgoing import Outgoing, send_nowhere
@@ -41,7 +42,7 @@ class Runtime:
     ``data`` is what servers keep on the disk. ``log_entries`` takes what clients read by the logging API;
     ``logbook`` what ``fogbank logs`` shows. ``access`` tells what service accounts may do. ``outgoing`` sends
     HTTP requests as Google's products do. ``time_series`` asks its sources for samples once a minute;
-    ``spans`` takes what the trace API reads.
+    ``spans`` takes what the trace API reads. ``consoles`` has what virtual machines write on serial ports.
     """
 
     store: Store
@@ -56,6 +57,7 @@ class Runtime:
     outgoing: Outgoing = send_nowhere
     time_series: TimeSeries = field(default_factory=TimeSeries)
     spans: Spans = field(default_factory=Spans)
+    consoles: Consoles = field(default_factory=Consoles)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,8 +87,10 @@ class InterfaceCounters:
     sent: int
 
 
-Message = Literal["changed", "freeze", "thaw"]
-"""What a machine can be told: its metadata has changed; nothing of it is to run; it is to go on."""
+Message = Literal["changed", "freeze", "thaw", "kill"]
+"""What a machine can be told: its metadata has changed; nothing of it is to run; it is to go on; its power is
+cut.
+"""
 
 
 class Driver(Protocol):

@@ -76,9 +76,10 @@ class Machines(Feature):
         if isinstance(source, Instance):
             return Fragment.of(containers(source), source.owner)
         machine = VirtualMachine.of(source)
-        if not machine.powered:
+        if not machine.powered and machine.status != "SUSPENDED":  # a suspended one's processes stay in it
             return None
-        return Fragment.of((NetworkNamespace(instance_netns(machine.machine)),), machine.name)
+        netns = NetworkNamespace(instance_netns(machine.machine), delegated=True)
+        return Fragment.of((netns,), machine.name)
 
     def inside(
         self, source: Source, network: NetworkContext, endpoints: tuple[Endpoint, ...]

@@ -145,12 +145,14 @@ class CrunRuntime:
         with self._lock:
             running = self._running.get(name)
         program = running.program if running else None
-        if program is None:
+        if running is None or program is None:
             return
         match message:
             case "changed":
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(program, signal.SIGHUP)
+            case "kill":
+                running.send(signal.SIGKILL)
             case "freeze":
                 freeze(program)
             case "thaw":
