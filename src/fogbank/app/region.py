@@ -24,6 +24,7 @@ from fogbank.app.docker import DockerSocket
 from fogbank.app.features import features
 from fogbank.app.google_requests import GoogleRequests
 from fogbank.app.images import COLLECT_SECONDS, ImageSources
+from fogbank.app.machine_servers import MachineServers
 from fogbank.app.operator.clients import ClientsApi
 from fogbank.app.operator.clock import ClockApi
 from fogbank.app.operator.internet import InternetApi
@@ -85,7 +86,7 @@ from fogbank.resources.sites import find_site
 from fogbank.servers.access_log import AccessLog
 from fogbank.servers.dns import DnsServer, world_answers
 from fogbank.servers.listeners import ListenerServers, http_server
-from fogbank.servers.metadata import InstanceFacts, metadata_application
+from fogbank.servers.metadata import Asking, InstanceFacts, metadata_application
 from fogbank.servers.sites import Sites
 from fogbank.services.contract import catalogue_of
 from fogbank.services.run.controller import RunController
@@ -192,10 +193,16 @@ class Region:
             self._clock.now,
         )
         resolver = DnsServer(world_answers(lambda: self.store.world, self._network_of))
+        machines = MachineServers(
+            self.store,
+            self.identity,
+            metadata=http_server(metadata_application(self.identity, Asking(self._facts))),
+            resolver=resolver.serve,
+        )
         self.servers = ListenerServers(
             {
-                "metadata": http_server(metadata_application(self.identity, self._facts)),
-                "resolver": resolver.serve,
+                "metadata": machines.serve_metadata,
+                "resolver": machines.serve_names,
                 "site": internet.serve,
                 "front-end": self._serve_google,
             }

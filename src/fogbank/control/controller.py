@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from fogbank.clock import Clock
-from fogbank.control.consoles import Consoles
 from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.control.outgoing import Outgoing, send_nowhere
@@ -22,6 +21,7 @@ from fogbank.errors import DriverError
 from fogbank.network.topology import NetnsName
 from fogbank.resources.authorization import UNRESTRICTED, Access
 from fogbank.resources.names import ResourceName
+from fogbank.store.consoles import Consoles
 from fogbank.store.log_entries import LogEntries
 from fogbank.store.spans import Spans
 from fogbank.store.store import Store

@@ -40,6 +40,14 @@ def vpc_netns(network: ResourceName) -> NetnsName:
     return NetnsName(f"vpc/{network.project}/{network.id}")
 
 
+def network_of_vpc_netns(netns: NetnsName) -> ResourceName | None:
+    """Tell whose router a namespace is; None when it is no VPC network's."""
+    kind, _, rest = netns.partition("/")
+    project, _, network = rest.rpartition("/")
+    path = f"projects/{project}/global/networks/{network}"
+    return ResourceName("compute.networks", path) if kind == "vpc" else None
+
+
 def google_netns(network: ResourceName) -> NetnsName:
     """Name Google's front end as a VPC network reaches it privately."""
     return NetnsName(f"google/{network.project}/{network.id}")

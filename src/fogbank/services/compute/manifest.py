@@ -5,4 +5,6 @@ from fogbank.services.compute import SERVICE
 from fogbank.services.compute.controller import make_controller
 from fogbank.services.compute.feature import FEATURES
 
-MANIFEST = Manifest(SERVICE, features=FEATURES, controller=make_controller)
+MANIFEST = Manifest(
+    SERVICE, features=FEATURES, controller=make_controller, backend=lambda runtime: runtime.consoles
+)
