@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
+from fogbank.lowering.netns_names import LOOPBACK
 from fogbank.network.routing import RoutingTable
 from fogbank.network.topology import (
     Address,
@@ -36,6 +37,7 @@ class NodeView:
     forwards: bool = False
     routes: list[Route] = field(default_factory=list)
     addresses: dict[IPv4Address, DeviceName] = field(default_factory=dict)
+    local: list[IPv4Network] = field(default_factory=list)
     neighbours: dict[DeviceName, Port] = field(default_factory=dict)
     filter: StatefulFirewall | None = None
     port_security: dict[DeviceName, PortSecurity] = field(default_factory=dict)
@@ -45,6 +47,10 @@ class NodeView:
     shapers: dict[DeviceName, Shaper] = field(default_factory=dict)
     listeners: dict[tuple[IPv4Address, int, str], Listener] = field(default_factory=dict)
     workloads: dict[int, Workload] = field(default_factory=dict)
+
+    def has(self, address: IPv4Address) -> bool:
+        """Return whether packets for ``address`` are its own: all of a prefix on the loopback are."""
+        return address in self.addresses or any(address in each for each in self.local)
 
     @cached_property
     def table(self) -> RoutingTable:
@@ -87,6 +93,8 @@ def _place(found: dict[NetnsName, NodeView], element: Element) -> None:
             found[right.netns].neighbours[right.device] = left
         case Address(port=port, interface=interface):
             found[port.netns].addresses[interface.ip] = port.device
+            if port.device == LOOPBACK and interface.network.prefixlen < interface.max_prefixlen:
+                found[port.netns].local.append(interface.network)
         case Shaper(port=port):
             found[port.netns].shapers[port.device] = element
         case Route(netns=netns):

@@ -24,6 +24,7 @@ from fogbank.paths.trace import (
     Dropped,
     Flow,
     Judged,
+    Obstacle,
     Routed,
     Shaped,
     Step,
@@ -38,12 +39,17 @@ LONGEST = 32
 _PROTOCOLS = {TCP: "tcp", UDP: "udp"}
 
 
-def predict(topology: Topology, flow: Flow) -> Trace:
-    """Return every way that ``flow`` may take through ``topology``; KeyError when it starts nowhere."""
+def predict(topology: Topology, flow: Flow, *, past_obstacles: bool = False) -> Trace:
+    """Return every way that ``flow`` may take through ``topology``; KeyError when it starts nowhere.
+
+    With ``past_obstacles`` a packet that a setting drops goes on as if the setting were lifted, and each one
+    is an :class:`Obstacle` among the steps: so all of them are found, and not only the first. What leads
+    nowhere (no route, no such address) still ends the way.
+    """
     found = node_views(topology)
     start = found[flow.start]
     packet = Packet(_own_source(start, flow), flow.destination, flow.protocol, flow.port)
-    return Trace(flow, tuple(_walk(found, _At(start, None, packet, ()))))
+    return Trace(flow, tuple(_walk(found, _At(start, None, packet, (), past_obstacles))))
 
 
 def _own_source(node: NodeView, flow: Flow) -> IPv4Address:
@@ -60,6 +66,7 @@ class _At:
     by: DeviceName | None
     packet: Packet
     behind: tuple[TraceHop, ...]
+    past_obstacles: bool
     passed: tuple[Step, ...] = ()
 
     def end(self, disposition: Disposition, *steps: Step, out: DeviceName | None = None) -> Branch:
@@ -72,9 +79,9 @@ def _walk(found: Mapping[NetnsName, NodeView], at: _At) -> Iterator[Branch]:
     node, packet = at.node, at.packet
     if len(at.behind) >= LONGEST:
         yield at.end(Dropped(Cause.ROUTING_LOOP))
-    elif refused := _entry(at):
+    elif (refused := _entry(at)) and not at.past_obstacles:
         yield at.end(refused)
-    elif packet.destination in node.addresses:
+    elif node.has(packet.destination):
         yield at.end(_arrival(node, packet))
     elif at.by is not None and not node.forwards:
         yield at.end(Dropped(Cause.FOREIGN_IP_DISALLOWED))
@@ -136,10 +143,13 @@ def _arrival(node: NodeView, packet: Packet) -> Delivered:
 def _leave(found: Mapping[NetnsName, NodeView], at: _At, route: Route, hop: Hop) -> Iterator[Branch]:
     node = at.node
     passed: list[Step] = [Routed(route, hop)]
-    dropped = _pass(at, hop.device, passed)
-    if dropped is not None:
-        yield at.end(dropped, *passed, out=hop.device)
-        return
+    if at.past_obstacles and (refused := _entry(at)):
+        passed.insert(0, Obstacle(refused, at.packet))
+    for dropped in _pass(at, hop.device, passed):
+        if not at.past_obstacles:
+            yield at.end(dropped, *passed, out=hop.device)
+            return
+        passed.append(Obstacle(dropped, at.packet))
     packet = at.packet
     if (translation := node.translation(hop.device, packet.source)) is not None:
         after = translation.outside
@@ -152,23 +162,26 @@ def _leave(found: Mapping[NetnsName, NodeView], at: _At, route: Route, hop: Hop)
         yield at.end(Dropped(Cause.ROUTE_NEXT_HOP_RESOURCE_NOT_FOUND, route.key), *passed, out=hop.device)
         return
     here = TraceHop(node.netns, at.by, hop.device, at.packet.source, (*at.passed, *passed))
-    yield from _walk(found, _At(found[neighbour.netns], neighbour.device, packet, (*at.behind, here)))
+    ahead = _At(found[neighbour.netns], neighbour.device, packet, (*at.behind, here), at.past_obstacles)
+    yield from _walk(found, ahead)
 
 
-def _pass(at: _At, out: DeviceName, passed: list[Step]) -> Dropped | None:
-    """Judge whether a filter forwards the packet; what policies said goes to ``passed``."""
+def _pass(at: _At, out: DeviceName, passed: list[Step]) -> Iterator[Dropped]:
+    """List what keeps a filter from forwarding the packet; what policies said goes to ``passed``."""
     node, packet = at.node, at.packet
     if node.filter is None or at.by is None:
-        return None
+        return
     if dropped := _judge(node, node.port_security.get(at.by), "egress", packet, passed):
-        return dropped
+        yield dropped
     if out == node.filter.uplink:
-        translated = node.translation(out, packet.source)
-        return None if translated else Dropped(Cause.NO_EXTERNAL_ADDRESS, node.filter.key)
+        if not node.translation(out, packet.source):
+            yield Dropped(Cause.NO_EXTERNAL_ADDRESS, node.filter.key)
+        return
     port_security = node.port_security.get(out)
     if not _is_behind(port_security, packet.destination):
-        return Dropped(Cause.UNKNOWN_INTERNAL_ADDRESS, node.filter.key)
-    return _judge(node, port_security, "ingress", packet, passed)
+        yield Dropped(Cause.UNKNOWN_INTERNAL_ADDRESS, node.filter.key)
+    elif dropped := _judge(node, port_security, "ingress", packet, passed):
+        yield dropped
 
 
 def _judge(

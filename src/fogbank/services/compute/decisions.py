@@ -53,7 +53,7 @@ def in_use(call: Call, kind: str, resource: Resource, noun: str, user: ResourceN
 
 @dataclass(slots=True)
 class OperationFailed(Exception):
-    """A change that Google accepts and whose operation ends with an error (behaviour/api.md#compute-operations)."""
+    """A change that Google accepts and whose operation ends with an error."""
 
     error: OperationError
 

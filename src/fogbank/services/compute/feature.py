@@ -156,6 +156,8 @@ def _interface(interface: NetworkInterface, endpoint: Endpoint, network: Network
         yield from (Route(netns, each, way, address) for each in within)
     for alias in interface.aliases:
         yield Route(router, alias, (Hop(toward, address),))
+        # On the loopback a prefix makes all its addresses the machine's own, as Google's guest agent does.
+        yield Address(Port(netns, LOOPBACK), IPv4Interface(alias))
     if interface.external is not None:
         yield SourceNat(router, UPLINK, host(address), interface.external, both_ways=True)
         yield Route(INTERNET, host(interface.external), (Hop(internet_device(network.name), VPC_ROUTER),))

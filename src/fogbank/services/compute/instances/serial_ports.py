@@ -1,11 +1,11 @@
 """Serial ports: what machines write on port 1; the others have nothing."""
 
+from fogbank.resources.consoles import Consoles, SerialPort
 from fogbank.resources.instances import machine_id
 from fogbank.resources.world import Json, World
 from fogbank.services.compute.bodies import bad_request
 from fogbank.services.compute.instances import power
 from fogbank.services.contract import Call
-from fogbank.store.consoles import Consoles, SerialPort
 
 PORTS = range(1, 5)
 CONSOLE = 1
