@@ -18,6 +18,8 @@ VERBS = {"insert": "create", "patch": "update", "aggregatedList": "list", "listU
 OTHER_NAMES = {
     "compute.imageFamilyViews.get": "compute.images.getFromFamily",
     "compute.instances.bulkInsert": "compute.instances.create",
+    "compute.networks.requestRemovePeering": "compute.networks.removePeering",
+    "compute.networks.cancelRequestRemovePeering": "compute.networks.removePeering",
     "compute.routers.preview": "compute.routers.update",
     "compute.routers.getNatMappingInfo": "compute.routers.get",
     "compute.routers.getNatIpInfo": "compute.routers.get",
@@ -53,6 +55,7 @@ def test_only_what_google_lets_everybody_call_needs_none():
         "list",
         "search",
         "getAllowedLocations",
+        "lintPolicy",
     }
     readable = {
         name for name, m in METHODS if m.permission == NO_PERMISSION and name.endswith(("get", "list"))

@@ -26,6 +26,9 @@ async def asked():
             self.append((principal, permission, project))
             return permission != self.refused
 
+        def allows_everywhere(self, world, principal, permission, project):
+            return False
+
     return Asked()
 
 
