@@ -1,4 +1,4 @@
-"""Virtual machines as clients have them: created, stopped and killed; what they wrote stays on their disks."""
+"""Virtual machines as clients have them: created, stopped, killed; what they wrote stays on their disks."""
 
 import json
 import os
