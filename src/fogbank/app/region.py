@@ -68,6 +68,7 @@ from fogbank.frontend.iam.oauth import oauth_application
 from fogbank.frontend.ingress.application import VPC_PROJECT, Ingress
 from fogbank.frontend.ingress.exchange import RequestRecord
 from fogbank.frontend.pki.authority import open_authority
+from fogbank.frontend.tunnels.application import Tunnels
 from fogbank.lowering.compiler import Compiler
 from fogbank.lowering.netns_names import project_of_google_netns
 from fogbank.network.addressing import FABRIC_INSTANCES
@@ -301,6 +302,7 @@ class Region:
             google_project=self.google_requests.project_of,
         )
         self.registry_server = self.images.serve(self.store, self.identity, self._clock.now, _new_id)
+        self.tunnels = Tunnels(lambda: self.store.world, self.identity, self.access, self.driver.open_socket)
         self.hosts = Hosts(
             {
                 "api": WithGrpc(ApiApplication(self.api, self.identity), self._make_grpc),
@@ -308,6 +310,7 @@ class Region:
                 "iamcredentials": WithGrpc(iamcredentials_application(self.identity), self._make_grpc),
                 "run": self.ingress,
                 "registry": self.registry_server,
+                "tunnel": self.tunnels,
             }
         )
         self.proxy = Proxy(Connections(self.hosts), lambda host: self.authority.tls_context(host, ALPN))
@@ -382,6 +385,7 @@ class Region:
         await self.ingress.close()
         await self.google_requests.close()
         self.registry_server.close()
+        self.tunnels.close()
         await self.loop.close()
         await asyncio.to_thread(self.driver.close)
         await self.store.close()

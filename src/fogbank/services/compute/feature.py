@@ -20,6 +20,7 @@ from fogbank.lowering.feature import (
     Source,
 )
 from fogbank.lowering.fragments import Fragment
+from fogbank.lowering.iap import tunnels_of_iap
 from fogbank.lowering.netns_names import (
     INTERNET,
     LOOPBACK,
@@ -99,14 +100,16 @@ class Machines(Feature):
     def shared(
         self, name: ResourceName, resource: Resource | None, endpoints: tuple[Endpoint, ...]
     ) -> Fragment:
-        """Lower the metadata server and the resolver of a network, which are always reached.
+        """Lower what all machines of a network have: the metadata server, the resolver, IAP.
 
-        See behaviour/vpc.md#firewall-rules.
+        The first two are always reached (behaviour/vpc.md#firewall-rules).
         """
         del resource, endpoints
-        netns = vpc_netns(ResourceName("compute.networks", name.path))
+        network = ResourceName("compute.networks", name.path)
+        netns = vpc_netns(network)
         return Fragment.of(
             (
+                *tunnels_of_iap(network),
                 Address(Port(netns, LOOPBACK), IPv4Interface(METADATA)),
                 Listener(netns, METADATA, 80, "tcp", METADATA_SERVICE),
                 Listener(netns, METADATA, 53, "udp", RESOLVER_SERVICE),
