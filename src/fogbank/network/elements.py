@@ -52,10 +52,15 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class NetworkNamespace:
-    """A network namespace of its own; ``forwards`` makes it a router (flows hash over equal routes)."""
+    """A network namespace of its own; ``forwards`` makes it a router (flows hash over equal routes).
+
+    One that is ``delegated`` belongs to a user namespace of its own, whose root may change its links, routes,
+    rules and settings: a container that joins both is a machine with a network of its own.
+    """
 
     name: NetnsName
     forwards: bool = False
+    delegated: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -384,6 +389,18 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """What makes a container a virtual machine: an init, a disk, the rights to its own network.
+
+    ``disk`` is the data folder with what was changed on its disk, which may be one machine's at a time.
+    ``hostname`` is the kernel's.
+    """
+
+    disk: str
+    hostname: str
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """A container in ``netns``: ``image`` is a manifest digest in the region's store.
 
@@ -391,7 +408,8 @@ class Workload:
     ``port`` is where it should listen. ``data`` is what of it is kept. ``secrets`` are variables of the
     environment that are never shown. ``hosts`` are names that mean the container's own loopback.
     ``memory_bytes`` are for its files; ``memory_limit`` for them and its processes together: one that uses
-    more is ended. None for no such limit.
+    more is ended. None for no such limit. ``machine`` is there when it is a virtual machine: its files are
+    then on a disk, its namespace is a delegated one, and beyond its memory a process is ended and not all.
     """
 
     name: str
@@ -409,6 +427,7 @@ class Workload:
     mounts: tuple[Mount, ...] = ()
     hosts: tuple[str, ...] = ()
     folder: str = ""
+    machine: Machine | None = None
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ def action_json(action: Action) -> Json:
 def words(element: Element) -> str:
     """Say in one line what ``element`` is."""
     match element:
-        case NetworkNamespace(name, forwards):
+        case NetworkNamespace(name, forwards, _):
             return f"{'router' if forwards else 'namespace'} {name}"
         case Link(left, right, mtu):
             return f"link {left.netns} {left.device} — {right.netns} {right.device}, MTU {mtu}"
