@@ -458,9 +458,7 @@ def _new_id() -> int:
 
 
 def _import_slow_libraries() -> None:
-    import aiohttp  # noqa: F401 - the first request to a service would wait for it
-
-    import fogbank.servers.dns_messages  # noqa: F401 - and the first DNS query for this
+    import fogbank.servers.dns_messages  # noqa: F401 - the first DNS query would wait for it
 
 
 def serve(entered: Entered, places: Folders, settings: Settings) -> int:
