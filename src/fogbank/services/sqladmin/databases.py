@@ -6,7 +6,7 @@ from fogbank.errors import ApiError, not_built
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.contract import Call, Decision
-from fogbank.services.sqladmin.instances import DEFAULT_DATABASE, database, find, with_work
+from fogbank.services.sqladmin.instances import DEFAULT_DATABASE, database, find, user, with_work
 from fogbank.services.sqladmin.model import DATABASES, USERS
 from fogbank.services.sqladmin.operations import opened
 from fogbank.services.sqladmin.validation import check_word, invalid
@@ -70,11 +70,8 @@ def insert_user(world: World, call: Call) -> Decision:
     name = ResourceName(USERS, f"{instance.name.path}/users/{identifier}")
     if world.find(name) is not None:
         raise ApiError(409, f"user {identifier} already exists.", "ALREADY_EXISTS", "userAlreadyExists")
-    body = {
-        "kind": "sql#user", "name": identifier, "instance": instance.name.id, "project": name.project, "host": "",
-    }  # fmt: skip
     work = {"do": "create user", "name": identifier, "password": _password(call)}
-    made = Resource(name, call.new_id(), call.now, body)
+    made = user(instance, identifier, call)
     return _queued(call, instance, "CREATE_USER", work, (Put(made),))
 
 

@@ -93,18 +93,21 @@ def _no_services(error: NoAllocatedRange, project: str, identifier: str) -> ApiE
 
 def _defaults(instance: Resource, call: Call) -> Iterable[Change]:
     """Make the database and the user that every PostgreSQL instance begins with."""
-    name = instance.name
     yield Put(database(instance, DEFAULT_DATABASE, call))
-    user = {
+    yield Put(user(instance, DEFAULT_USER, call))
+
+
+def user(instance: Resource, identifier: str, call: Call) -> Resource:
+    """Make a user of an instance."""
+    name = ResourceName(USERS, f"{instance.name.path}/users/{identifier}")
+    body = {
         "kind": "sql#user",
-        "name": DEFAULT_USER,
-        "instance": name.id,
-        "project": name.project,
+        "name": identifier,
+        "instance": instance.name.id,
+        "project": instance.name.project,
         "host": "",
     }
-    yield Put(
-        Resource(ResourceName(USERS, f"{name.path}/users/{DEFAULT_USER}"), call.new_id(), call.now, user)
-    )
+    return Resource(name, call.new_id(), call.now, body)
 
 
 def database(instance: Resource, identifier: str, call: Call) -> Resource:
@@ -217,8 +220,8 @@ def check_settled(found: Resource) -> None:
     if found.body["state"] in IN_CHANGE:
         raise ApiError(
             409,
-            "Operation failed because another operation was already in progress. Try your request after the current "
-            "operation is complete.",
+            "Operation failed because another operation was already in progress. Try your request after the "
+            "current operation is complete.",
             "ABORTED",
             "operationInProgress",
         )

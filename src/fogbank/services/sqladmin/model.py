@@ -24,14 +24,14 @@ MIB = 1024**2
 TIERS: Mapping[str, tuple[int, int]] = {
     "db-f1-micro": (614, 1),
     "db-g1-small": (1740, 1),
-    **{f"db-custom-{cpus}-{memory}": (memory, cpus) for cpus, memory in ((1, 3840), (2, 7680), (4, 15360))},
+    **{f"db-custom-{cpus}-{3840 * cpus}": (3840 * cpus, cpus) for cpus in (1, 2, 4)},
 }
 """MiB of memory and processors of the tiers that a list shows (behaviour/cloud-sql.md#instances)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SqlInstance:
-    """A PostgreSQL server of ``memory_bytes`` at ``address`` in ``network``; ``server`` is its container's id.
+    """A PostgreSQL of ``memory_bytes`` at ``address`` in ``network``; ``server`` is its container's id.
 
     ``wanted`` says whether it should run. ``work`` is what it is to be told yet, in order.
     """

@@ -29,9 +29,9 @@ FLAGS = frozenset(
     (
         "autovacuum", "deadlock_timeout", "default_statistics_target", "effective_cache_size",
         "idle_in_transaction_session_timeout", "lock_timeout", "log_connections", "log_disconnections",
-        "log_duration", "log_lock_waits", "log_min_duration_statement", "log_statement", "maintenance_work_mem",
-        "max_connections", "max_locks_per_transaction", "random_page_cost", "shared_buffers", "statement_timeout",
-        "temp_file_limit", "timezone", "work_mem",
+        "log_duration", "log_lock_waits", "log_min_duration_statement", "log_statement",
+        "maintenance_work_mem", "max_connections", "max_locks_per_transaction", "random_page_cost",
+        "shared_buffers", "statement_timeout", "temp_file_limit", "timezone", "work_mem",
     )
 )  # fmt: skip
 """The flags that are passed on to PostgreSQL (behaviour/cloud-sql.md#flags)."""
@@ -126,14 +126,13 @@ def _ip(world: World, call: Call, given: Json, project: str) -> Json:
     network = given.get("privateNetwork")
     if given.get("ipv4Enabled", True) or not network:
         raise not_built(
-            "public addresses of Cloud SQL instances (settings.ipConfiguration.ipv4Enabled): give --no-assign-ip "
-            "and --network"
+            "public addresses of Cloud SQL instances (settings.ipConfiguration.ipv4Enabled): give "
+            "--no-assign-ip and --network"
         )
     if given.get("pscConfig"):
         raise not_built("sqladmin.instances with settings.ipConfiguration.pscConfig")
-    mode = given.get("sslMode") or (
-        "ENCRYPTED_ONLY" if given.get("requireSsl") else "ALLOW_UNENCRYPTED_AND_ENCRYPTED"
-    )
+    usual = "ENCRYPTED_ONLY" if given.get("requireSsl") else "ALLOW_UNENCRYPTED_AND_ENCRYPTED"
+    mode = given.get("sslMode") or usual
     if mode == "TRUSTED_CLIENT_CERTIFICATE_REQUIRED":
         raise not_built(f"sqladmin.instances with settings.ipConfiguration.sslMode={mode}")
     kept = {key: value for key, value in given.items() if value not in (None, {}, [], "")}

@@ -213,7 +213,7 @@ class CrunRuntime:
         return str(self._crun) if self._sealed_crun is None else f"/proc/{os.getpid()}/fd/{self._sealed_crun}"
 
     def _folders_of(self, workload: Workload, user: User) -> Mapping[str, str]:
-        """Make the data folders of ``workload`` for its user; say where each is, by its path in the container."""
+        """Make the data folders of ``workload`` for its user; say where each is, by its path inside."""
         if self._data is None and workload.data:
             raise DriverError(f"{workload.name} cannot keep data: this world has no folder for it")
         owner = self._ids.outside(user.uid)

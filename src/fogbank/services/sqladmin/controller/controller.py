@@ -1,14 +1,15 @@
 """Keeps PostgreSQL servers as their instances say, and does the work that calls have left for them.
 
 The surprising fact: what is to be done (databases, users, another configuration) is kept with the instance
-until the server has done it, so that a region that ends meanwhile does it after its next start. Every piece of
-work can be done twice.
+until the server has done it, so that a region that ends meanwhile does it after its next start. Every piece
+of work can be done twice.
 """
 
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fogbank.control.background import BackgroundTasks
@@ -40,6 +41,9 @@ log = logging.getLogger(__name__)
 START_SECONDS = 60.0
 """How long a server may take from its start to its first answer; the first one makes its cluster."""
 ASK_SECONDS = 0.1
+
+_DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND datname <> 'template1'"
+_USERS = "SELECT rolname FROM pg_roles"
 
 
 class SqlController(Controller):
@@ -195,27 +199,27 @@ class SqlController(Controller):
             await asyncio.sleep(ASK_SECONDS)
             return
         moment = rfc3339(self._runtime.clock.now())
+        ending = partial(end, path=str(work["operation"]), moment=moment, error=error)
         await self._store.commit(
-            lambda world: Decision(_done(world, instance.name, work, shown, moment, error))
+            lambda world: Decision((*_done(world, instance.name, work, shown), *ending(world)))
         )
 
     def _told(self, instance: SqlInstance, work: Json) -> Json:
         """Tell the server; it blocks. Return what the instance shows from now on."""
         path = self._socket(instance)
-        rows = administer(
-            path, ["SELECT datname FROM pg_database WHERE datallowconn AND datname <> 'template1'"]
+        databases, users = (
+            frozenset(str(each[0]) for each in administer(path, [query])) for query in (_DATABASES, _USERS)
         )
-        databases = frozenset(str(each[0]) for each in rows)
-        users = frozenset(str(each[0]) for each in administer(path, ["SELECT rolname FROM pg_roles"]))
         for database, statement in statements(work, databases, users):
             administer(path, [statement], database)
         data = self._runtime.data
         if work["do"] == "configure":
             data.write(instance.server, RULES, rules(instance).encode())
             administer(path, ["SELECT pg_reload_conf()"])
+        version = self._versions.get(instance.server, "").replace(".", "_")
         return {
             "serverCaCert": shown_certificate(data, instance),
-            "databaseInstalledVersion": f"POSTGRES_{self._versions.get(instance.server, '').replace('.', '_')}",
+            "databaseInstalledVersion": f"POSTGRES_{version}",
         }
 
     async def _delete(self, instance: SqlInstance, operation: str) -> None:
@@ -241,10 +245,8 @@ class SqlController(Controller):
         await self._store.commit(decide)
 
 
-def _done(
-    world: World, name: ResourceName, work: Json, shown: Json, moment: str, error: str
-) -> tuple[Change, ...]:
-    """Take a piece of work off its instance, and end its operation."""
+def _done(world: World, name: ResourceName, work: Json, shown: Json) -> tuple[Change, ...]:
+    """Take a piece of work off its instance."""
     found = world.find(name)
     if found is None or work not in found.private.get("work", ()):
         return ()
@@ -252,7 +254,7 @@ def _done(
     changed = replace(found.with_body(**shown), private=found.private | {"work": left})
     if changed.body["state"] in {"PENDING_CREATE", "MAINTENANCE"} and not left:
         changed = changed.with_body(state="RUNNABLE")
-    return (Put(changed), *end(world, str(work["operation"]), moment, error))
+    return (Put(changed),)
 
 
 def _name(change: Put | Delete) -> ResourceName:
