@@ -27,7 +27,7 @@ SERVICE = Service(
         "sql.users.delete": Write(databases.delete_user, "cloudsql.users.delete"),
         "sql.operations.get": Read(operations.get, "cloudsql.instances.get"),
         "sql.operations.list": List(operations.list_, permission="cloudsql.instances.get"),
-        "sql.tiers.list": List(instances.tiers, permission="cloudsql.tiers.list"),
+        "sql.tiers.list": List(instances.tiers, permission="cloudsql.instances.list"),
         "sql.flags.list": List(instances.flags, permission="none"),
     },
     errors="reasons",
