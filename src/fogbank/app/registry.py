@@ -29,6 +29,7 @@ APIS: tuple[str, ...] = (
     "servicenetworking",
     "serviceusage",
     "spanner",
+    "sqladmin",
     "vpcaccess",
 )
 

@@ -17,7 +17,13 @@ from fogbank.errors import ApiError
 from fogbank.resources.names import ResourceName
 from fogbank.resources.policies import member_of, names_of, policy_of
 from fogbank.resources.predefined_roles import roles_with
-from fogbank.resources.projects import POLICIES, custom_role_name, project_number
+from fogbank.resources.projects import (
+    POLICIES,
+    account_policy_name,
+    custom_role_name,
+    find_account,
+    project_number,
+)
 from fogbank.resources.world import Json, Resource, World
 
 if TYPE_CHECKING:
@@ -252,6 +258,18 @@ def denied(permission: str, resource: str, *, service: str) -> ApiError:
     }
     details = () if service == "compute" else (detail,)
     return ApiError(403, message, "PERMISSION_DENIED", "forbidden", details)
+
+
+def check_acts_as(
+    access: Access, world: World, principal: str, email: str, project: str | None = None
+) -> None:
+    """Refuse a service account that ``principal`` may not act as, or that is not of ``project`` if given."""
+    account = find_account(world, email)
+    if account is None or account.name.project != (project or account.name.project):
+        raise cannot_act_as(email)
+    beside = account_policy_name(account.name)
+    if not access.allows(world, principal, "iam.serviceAccounts.actAs", account.name.project, beside):
+        raise cannot_act_as(email)
 
 
 def cannot_act_as(email: str) -> ApiError:
