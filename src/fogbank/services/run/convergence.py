@@ -16,6 +16,7 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation, OperationError
 from fogbank.resources.projects import project_number, service_agent
 from fogbank.resources.run import Readiness, read_revision, ready_condition, revisions_with_connector
+from fogbank.resources.run_containers import CLOUD_SQL_PROXY
 from fogbank.resources.world import Change, Json, Put, PutOperation, Resource, World
 from fogbank.services.run.connectors import connector_missing_message, has_connector
 from fogbank.services.run.objects import (
@@ -117,6 +118,7 @@ def images_resolved(
     statuses = [
         without_empty({"name": each.name, "imageDigest": with_digest(each.image, digests[each.image])})
         for each in read.containers
+        if each.image != CLOUD_SQL_PROXY  # nobody asked for that container
     ]
     body = _with_revision_status(
         found.body,
