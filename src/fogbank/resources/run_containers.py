@@ -18,7 +18,7 @@ SECRET_ALIASES = "run.googleapis.com/secrets"  # noqa: S105 (an annotation's nam
 
 CLOUD_SQL = "run.googleapis.com/cloudsql-instances"
 CLOUD_SQL_PROXY = "us-docker.pkg.dev/fogbank/samples/cloudsql"
-"""The image of what keeps the sockets of Cloud SQL instances (behaviour/cloud-run.md#cloud-sql-connections)."""
+"""The image of what keeps sockets of Cloud SQL instances (behaviour/cloud-run.md#cloud-sql-connections)."""
 CLOUD_SQL_FOLDER = "/cloudsql"
 _CLOUD_SQL_NAME = "cloud-sql-proxy"
 _CLOUD_SQL_BYTES = 1024 * 1024

@@ -1,8 +1,8 @@
 """The proxy that Cloud Run puts beside a service's containers: Unix sockets that lead to Cloud SQL instances.
 
 Each argument is a connection name, PROJECT:REGION:INSTANCE, whose socket is
-/cloudsql/PROJECT:REGION:INSTANCE/.s.PGSQL.5432. Where the instance is, Cloud SQL is asked with the service's own
-account, as Google's proxy does; the packets then go the service's own way.
+/cloudsql/PROJECT:REGION:INSTANCE/.s.PGSQL.5432. Where the instance is, Cloud SQL is asked with the service's
+own account, as Google's proxy does; the packets then go the service's own way.
 """
 
 import json
