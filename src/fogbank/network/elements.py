@@ -105,22 +105,60 @@ class Route:
     """Packets of ``netns`` for ``destination`` leave by one of ``hops``, flow-hashed.
 
     No hop at all discards them; a local socket is told so at once (EINVAL). The hop ``lo`` discards what
-    local sockets send silently. ``source`` is the address that local sockets take.
+    local sockets send silently. ``source`` is the address that local sockets take. With a ``table`` it only
+    counts for what a :class:`RouteSelection` sends there; one that ``falls_through`` leaves packets to the
+    main table.
     """
 
     netns: NetnsName
     destination: IpNetwork
     hops: tuple[Hop, ...]
     source: IpAddress | None = None
+    table: int = 0
+    falls_through: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
-        return ("route", self.netns, str(self.destination))
+        table = (str(self.table),) if self.table else ()
+        return ("route", self.netns, str(self.destination), *table)
 
     @property
     def discards(self) -> bool:
         """Whether nothing that it takes goes anywhere."""
-        return all(hop.device == "lo" for hop in self.hops)
+        return not self.falls_through and all(hop.device == "lo" for hop in self.hops)
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingTable:
+    """A table of ``netns`` beside the main one, which is asked when no route of this one takes a packet.
+
+    ``number`` is not that of a table that every namespace has: at least 1,000.
+    """
+
+    netns: NetnsName
+    number: int
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.key_of(self.netns, self.number)
+
+    @staticmethod
+    def key_of(netns: NetnsName, number: int) -> tuple[str, ...]:
+        """Return the key of table ``number`` of ``netns``."""
+        return ("routing-table", netns, str(number))
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSelection:
+    """Packets that ``netns`` forwards and that come in by ``device`` are routed by ``table`` first."""
+
+    netns: NetnsName
+    device: DeviceName
+    table: int
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("route-selection", self.netns, self.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,6 +438,7 @@ Element = (
     NetworkNamespace
     | Link
     | Address
+    | RoutingTable
     | Route
     | Shaper
     | SourceNat
@@ -407,6 +446,7 @@ Element = (
     | FirewallPolicy
     | AddressSetMember
     | PortSecurity
+    | RouteSelection
     | PeerNetwork
     | Listener
     | Volume
