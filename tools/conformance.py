@@ -23,7 +23,10 @@ from typing import Any
 Record = dict[str, Any]
 Problem = tuple[str, str]
 
-SERVICES = ("compute", "vpcaccess", "run", "serviceusage", "cloudresourcemanager", "iam")
+SERVICES = (
+    *("compute", "vpcaccess", "run", "serviceusage", "cloudresourcemanager", "iam"),
+    *("artifactregistry", "dns", "servicenetworking"),
+)
 COMPUTE = {"networks", "subnetworks", "routers", "addresses", "routes", "firewalls"}
 COMPUTE |= {"operations", "zones", "regions"}
 OTHERS = {
@@ -32,6 +35,9 @@ OTHERS = {
     "serviceusage": {"services", "operations"},
     "iam": {"serviceAccounts", "keys", "roles", "permissions"},
     "cloudresourcemanager": {"projects"},
+    "artifactregistry": {"repositories", "operations"},
+    "dns": {"managedZones", "rrsets", "changes"},
+    "servicenetworking": {"connections", "operations"},
 }
 _COMPUTE_PATH = re.compile(r"/projects/[^/]+(?:/(?:global|aggregated|(?:regions|zones)/[^/]+))?/([A-Za-z]+)")
 _ELSEWHERE = re.compile(r"/(folders|organizations|tag\w+|liens)\b")

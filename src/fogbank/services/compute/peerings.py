@@ -22,9 +22,10 @@ from fogbank.resources.peering import (
     peerings_of,
     since,
 )
-from fogbank.resources.world import Json, Resource, World
+from fogbank.resources.private_services import CONNECTIONS, producers
+from fogbank.resources.world import Delete, Json, Resource, World
 from fogbank.services.compute.bodies import bad_request, one_of, without_nulls
-from fogbank.services.compute.decisions import failed, in_use, put
+from fogbank.services.compute.decisions import committed, failed, in_use, put
 from fogbank.services.compute.names import by_id, check_name, named, project_of
 from fogbank.services.compute.peering_overlaps import first_overlap
 from fogbank.services.compute.references import reference
@@ -228,7 +229,7 @@ def remove(world: World, call: Call) -> Decision:
     name = _given_name(call)
     for user in peering_users(world, network.name):
         if user.private["peering"] == name:
-            return in_use(call, "removePeering", network, "network", user.name)
+            return _without_googles(world, call, network, user)
     entry = _found(network, name)
     for each in active_peerings(network, world.find):
         agreed = _connection(network, entry, each).get("consensusState", {}).get("deleteStatus")
@@ -241,6 +242,18 @@ def remove(world: World, call: Call) -> Decision:
     left = tuple(each for each in network.body["peerings"] if each is not entry)
     moments = {key: moment for key, moment in network.private[SINCE].items() if key != name}
     return put(call, "removePeering", _remembering(_with_peerings(network, left), moments))
+
+
+def _without_googles(world: World, call: Call, network: Resource, user: Resource) -> Decision:
+    """Take the peering of private services access away, with its connection; other peerings of Google's stay.
+
+    See behaviour/private-services-access.md#connections.
+    """
+    holders = [user.name] if user.name.collection != CONNECTIONS else []
+    holders += [each.name for each in producers(world, network.name)]
+    if holders:
+        return in_use(call, "removePeering", network, "network", holders[0])
+    return committed(call, "removePeering", network, (Delete(user.name),))
 
 
 def _given_name(call: Call) -> str:
