@@ -172,6 +172,9 @@ class Judge:
         self.tags, self.known = Tags(), {**_preset(records), "projectId": project}
         first = {"url": f"https://compute.googleapis.com/compute/v1/projects/{project}"}
         self.call("", {**first, "method": "GET", "req_body": None}, self.kit.Env())
+        shown = {"url": f"https://cloudresourcemanager.googleapis.com/v1/projects/{project}"}
+        _, answer = self.call("", {**shown, "method": "GET", "req_body": None}, self.kit.Env())
+        self.known["projectNumber"] = answer["projectNumber"]
         played: list[tuple[Record, list[Problem]]] = self.kit.replay("", records)
         return played
 
