@@ -67,8 +67,11 @@ def _details(moment: datetime, text: str) -> str:
 
 def _connection(network: Resource, entry: Json, active: ActivePeering | None) -> Json:
     """Say what both sides agreed on; CONSENSUS holds when both ask for it."""
-    if active is None or not (active.own.needs_consensus and active.other.needs_consensus):
+    if active is None:
         return {"updateStrategy": "INDEPENDENT"}
+    traffic = {"trafficConfiguration": _traffic(active.own, active.other)}
+    if not (active.own.needs_consensus and active.other.needs_consensus):
+        return {"updateStrategy": "INDEPENDENT", **traffic}
     status: Json = {}
     if entry["name"] in network.private.get(DELETE_REQUESTED, ()):
         status = {"deleteStatus": "LOCAL_DELETE_REQUESTED"}
@@ -76,7 +79,18 @@ def _connection(network: Resource, entry: Json, active: ActivePeering | None) ->
             status = {"deleteStatus": "DELETE_ACKNOWLEDGED"}
     elif active.other.name in active.peer.private.get(DELETE_REQUESTED, ()):
         status = {"deleteStatus": "PEER_DELETE_REQUESTED"}
-    return {"updateStrategy": CONSENSUS, "consensusState": {"updateStatus": "IN_SYNC", **status}}
+    return {"updateStrategy": CONSENSUS, "consensusState": {"updateStatus": "IN_SYNC", **status}, **traffic}
+
+
+def _traffic(own: Peering, other: Peering) -> Json:
+    """Say which further routes really cross: those that one side exports and the other imports (recorded)."""
+    return {
+        "exportCustomRoutesToPeer": own.exports_custom and other.imports_custom,
+        "importCustomRoutesFromPeer": own.imports_custom and other.exports_custom,
+        "exportSubnetRoutesWithPublicIpToPeer": own.exports_public and other.imports_public,
+        "importSubnetRoutesWithPublicIpFromPeer": own.imports_public and other.exports_public,
+        "stackType": "IPV4_ONLY",
+    }
 
 
 def _googles(world: World, network: Resource) -> Iterator[Json]:
@@ -94,8 +108,21 @@ def _googles(world: World, network: Resource) -> Iterator[Json]:
             "exportSubnetRoutesWithPublicIp": False,
             "importSubnetRoutesWithPublicIp": False,
             "stackType": "IPV4_ONLY",
+            "updateStrategy": "INDEPENDENT",
+            "connectionStatus": {
+                "updateStrategy": "INDEPENDENT",
+                "trafficConfiguration": {**dict.fromkeys(_NO_FURTHER, False), "stackType": "IPV4_ONLY"},
+            },
             "peerMtu": network.body.get("mtu", 1460),
         }
+
+
+_NO_FURTHER = (
+    "exportCustomRoutesToPeer",
+    "importCustomRoutesFromPeer",
+    "exportSubnetRoutesWithPublicIpToPeer",
+    "importSubnetRoutesWithPublicIpFromPeer",
+)
 
 
 def add(world: World, call: Call) -> Decision:

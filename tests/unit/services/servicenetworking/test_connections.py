@@ -66,7 +66,19 @@ def test_a_connection_is_there_at_once_and_the_network_shows_its_peering(cloud):
         }
     ]
     network = cloud("compute.v1.networks.get", project=PROJECT, network="default")
-    assert [each["name"] for each in network["peerings"]] == ["servicenetworking-googleapis-com"]
+    (peering,) = network["peerings"]
+    assert peering["name"] == "servicenetworking-googleapis-com"
+    assert peering["network"].endswith("-tp/global/networks/servicenetworking")
+    assert peering["connectionStatus"] == {
+        "updateStrategy": "INDEPENDENT",
+        "trafficConfiguration": {
+            "exportCustomRoutesToPeer": False,
+            "importCustomRoutesFromPeer": False,
+            "exportSubnetRoutesWithPublicIpToPeer": False,
+            "importSubnetRoutesWithPublicIpFromPeer": False,
+            "stackType": "IPV4_ONLY",
+        },
+    }
 
 
 def test_connecting_again_needs_the_same_ranges(cloud):
