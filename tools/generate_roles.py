@@ -38,6 +38,7 @@ PREFIXES = frozenset(
         "servicenetworking",
         "serviceusage",
         "spanner",
+        "telemetry",
         "vpcaccess",
     }
 )

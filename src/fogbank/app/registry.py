@@ -27,6 +27,7 @@ APIS: tuple[str, ...] = (
     "servicenetworking",
     "serviceusage",
     "spanner",
+    "telemetry",
     "vpcaccess",
 )
 
