@@ -70,8 +70,13 @@ def test_the_commands_of_every_blocker_open_the_way(shut: LoadedRegion) -> None:
             shut.gcloud(*shlex.split(command)[1:])
 
     assert why(shut)["blockers"] == []
+    (client,) = json.loads(shut.fogbank("top", "--format", "json"))["clients"]
+    assert client["client"].startswith("10.8.0.")
     probe = json.loads(shut.fogbank("trace", SOURCE, SITE, "--probe", "--format", "json"))
     assert (probe["observed"]["verdict"], probe["differences"]) == ("connected", [])
+    used = json.loads(shut.fogbank("top", "--format", "json"))["clients"][0]
+    assert (used["busiestEndpoint"]["address"], used["portUsage"]) == ("192.0.2.2", 1)
+    assert "192.0.2.2:80/tcp" in shut.fogbank("top")
     # The rule still denies what nobody asked about.
     denied = json.loads(shut.fogbank("why", SOURCE, "https://ifconfig.me", "--format", "json", check=False))
     assert [each["setting"] for each in denied["blockers"]] == ["projects/demo/global/firewalls/no-web"]

@@ -15,7 +15,7 @@ from fogbank.errors import OperatorError
 from fogbank.network.packet_captures import ProbeResult
 from fogbank.network.topology import NetnsName
 from fogbank.paths.blockers import blockers
-from fogbank.paths.compare import compare, observation
+from fogbank.paths.compare import Observation, compare, observation
 from fogbank.paths.explain import explain, to_json
 from fogbank.paths.predict import predict
 from fogbank.paths.remedies import Remedies
@@ -60,11 +60,15 @@ class Tracer:
             "differences": [],
         }
         if probe:
-            packet, ran_out = await asyncio.to_thread(self._probe, trace)
-            what = observation(packet, ran_out)
+            packet, what = await self.observe(trace)
             answer["observed"] = _probe_json(packet, what.out_of_ports)
             answer["differences"] = list(compare(trace, what))
         return answer
+
+    async def observe(self, trace: Trace) -> tuple[ProbeResult, Observation]:
+        """Send a packet for ``trace`` and say what became of it (an Observe)."""
+        packet, ran_out = await asyncio.to_thread(self._probe, trace)
+        return packet, observation(packet, ran_out)
 
     async def why(self, source: str, url: str) -> Json:
         """Say what keeps ``source`` from reaching ``url``, each setting with what lifts it.

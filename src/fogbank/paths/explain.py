@@ -28,7 +28,7 @@ from fogbank.resources.names import ResourceName
 
 Owners = Mapping[Key, frozenset[ResourceName]]
 
-_MEANINGS: Mapping[Cause, str] = {
+MEANINGS: Mapping[Cause, str] = {
     Cause.NO_ROUTE: "no route matches",
     Cause.ROUTE_BLACKHOLE: "the route's next hop is a black hole",
     Cause.ROUTE_NEXT_HOP_RESOURCE_NOT_FOUND: "the route's next hop does not exist",
@@ -129,6 +129,8 @@ def place_of(netns: NetnsName) -> str:
             return f"connector {parts[-2]}, machine {parts[-1]}"
         case "instance":
             return f"instance {rest}"
+        case "peering":
+            return f"peering of {parts[1]} and {parts[3]}"
         case "fabric":
             return "serverless fabric"
         case "google":
@@ -181,7 +183,7 @@ def _end(trace: Trace, branch: Branch, owners: Owners) -> TraceStep:
 
 def _drop(place: str, dropped: Dropped, owners: Owners) -> TraceStep:
     names = _names(dropped.key, owners) if dropped.key else ()
-    return TraceStep(place, "DROP", f"{dropped.cause}: {_MEANINGS[dropped.cause]}", names)
+    return TraceStep(place, "DROP", f"{dropped.cause}: {MEANINGS[dropped.cause]}", names)
 
 
 def _names(key: Key, owners: Owners) -> tuple[str, ...]:

@@ -1,20 +1,26 @@
-"""Compute Engine's networking: networks, subnetworks, routers with NAT, addresses, firewall rules, routes.
+"""Compute Engine: networks, subnetworks, routers with NAT, addresses, firewall rules, routes, instances.
 
-One module for each collection, each with the methods that it answers. Virtual machines and load balancers are
-not built.
+One module for each collection, each with the methods that it answers. Load balancers are not built.
 """
 
 from fogbank.services.compute import (
     addresses,
+    disks,
     firewalls,
+    images,
+    instances,
+    machine_types,
     nat_status,
     networks,
+    peering_routes,
+    peerings,
     places,
     projects,
     routers,
     routes,
     subnetworks,
 )
+from fogbank.services.compute.instances.lifecycle import converged, finishes
 from fogbank.services.compute.preset import default_network
 from fogbank.services.contract import Service, operation_permissions
 
@@ -24,6 +30,8 @@ SERVICE = Service(
     "compute",
     {
         **networks.METHODS,
+        **peerings.METHODS,
+        **peering_routes.METHODS,
         **subnetworks.METHODS,
         **routers.METHODS,
         **nat_status.METHODS,
@@ -32,6 +40,10 @@ SERVICE = Service(
         **routes.METHODS,
         **places.METHODS,
         **projects.METHODS,
+        **machine_types.METHODS,
+        **images.METHODS,
+        **disks.METHODS,
+        **instances.METHODS,
     },
     title="Compute Engine API",
     versions=("v1",),
@@ -48,4 +60,6 @@ SERVICE = Service(
         *operation_permissions("compute", "globalOperations", "regionOperations", "zoneOperations"),
     ),
     new_project=default_network,
+    converged=converged,
+    finishes=finishes,
 )

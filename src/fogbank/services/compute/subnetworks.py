@@ -10,6 +10,7 @@ from typing import Any
 from fogbank.errors import invalid_value, required_field, stale_fingerprint
 from fogbank.resources.compute import Network, Router, Subnetwork, refer
 from fogbank.resources.compute_indexes import addresses_in_subnetwork, routers_serving
+from fogbank.resources.instances import instances_in
 from fogbank.resources.names import ResourceName, compute_name
 from fogbank.resources.network_ranges import TakenRange, taken_ranges
 from fogbank.resources.network_users import subnetwork_users
@@ -163,7 +164,7 @@ def _secondary(
     if not entries:
         return found
     taken = [*taken_ranges(world, network, own)]
-    taken.append(TakenRange(primary, "the primary range of the subnetwork."))
+    taken.append(TakenRange(primary, "the primary range of the subnetwork.", own))
     for index, entry in enumerate(entries):
         field = f"resource.secondaryIpRanges[{index}]"
         name = entry.get("rangeName")
@@ -173,7 +174,7 @@ def _secondary(
         refuse_unbuilt("subnetworks.secondaryIpRanges", entry, {"reservedInternalRange": ()})
         wanted = ranges.subnetwork_range(f"{field}.ipCidrRange", entry.get("ipCidrRange"))
         ranges.check_disjoint(f"{field}.ipCidrRange", wanted, iter(taken))
-        taken.append(TakenRange(wanted, f"secondary range '{name}' of the subnetwork."))
+        taken.append(TakenRange(wanted, f"secondary range '{name}' of the subnetwork.", own))
         found.append({"rangeName": name, "ipCidrRange": str(wanted)})
     return found
 
@@ -311,6 +312,7 @@ def users(world: World, resource: Resource) -> Iterator[ResourceName]:
     yield from (address.name for address in addresses_in_subnetwork(world, resource.name))
     yield from subnetwork_users(world, refer(resource.body["network"], "networks"), resource.name)
     yield from (router.name for router in routers_serving(world, resource.name))
+    yield from (instance.name for instance in instances_in(world, resource.name))
 
 
 _USABLE_FIELDS = ("ipCidrRange", "network", "purpose", "role", "stackType", "secondaryIpRanges")

@@ -180,7 +180,8 @@ def _may_use(world: World, call: Call, connector: ResourceName, project: str) ->
     if connector.project == project:
         return True
     agent = service_agent(project_number(world, project))
+    beside = ResourceName("vpcaccess.policies", connector.path)
     return any(
-        call.access.allows(world, who, "vpcaccess.connectors.use", connector.project)
+        call.access.allows(world, who, "vpcaccess.connectors.use", connector.project, beside)
         for who in (agent, call.principal)
     )

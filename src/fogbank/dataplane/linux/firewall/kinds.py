@@ -20,6 +20,7 @@ from fogbank.network.topology import (
     DeviceName,
     FirewallPolicy,
     NatTimeouts,
+    PeerNetwork,
     PortSecurity,
     SourceNat,
     StatefulFirewall,
@@ -67,8 +68,10 @@ class EndedFlows:
     held_on: DeviceName | None
 
     def include(self, entry: ConntrackEntry) -> bool:
-        """Return whether ``entry`` is one of them."""
-        return entry.reply.destination in self.outsides and entry.original.source in self.inside
+        """Return whether ``entry`` is one of them, in whichever direction it was opened."""
+        if entry.reply.destination in self.outsides and entry.original.source in self.inside:
+            return True
+        return entry.original.destination in self.outsides and entry.reply.source in self.inside
 
 
 class RuleKind(ABC, Generic[E]):
@@ -183,6 +186,20 @@ class PortSecurities(RuleKind[PortSecurity]):
         return [nftables.render_no_port_security(element)]
 
 
+class PeerNetworks(RuleKind[PeerNetwork]):
+    """Ranges of peered networks, by the device that leads there."""
+
+    def create(self, element: PeerNetwork) -> list[Group]:
+        return [commands] if (commands := nftables.render_peer(element)) else []
+
+    def replace(self, old: PeerNetwork, new: PeerNetwork) -> list[Group]:
+        swap = nftables.render_no_peer(old) + nftables.render_peer(new)
+        return [swap] if swap else []
+
+    def remove(self, element: PeerNetwork) -> list[Group]:
+        return [commands] if (commands := nftables.render_no_peer(element)) else []
+
+
 class SourceNats(RuleKind[SourceNat]):
     """Translations, and what must be prepared for the first one of a device."""
 
@@ -216,6 +233,9 @@ class SourceNats(RuleKind[SourceNat]):
         if element.device not in table.devices:
             table.devices.add(element.device)
             groups.append(nftables.render_nat_device(element.device))
+        if element.both_ways and element.device not in table.arrivals:
+            table.arrivals.add(element.device)
+            groups.append(nftables.render_nat_arrivals(element.device))
         sliced = element.ports is not None or element.timeouts is not None
         if sliced and element.device not in table.slices:
             table.slices.add(element.device)
@@ -245,6 +265,7 @@ RULE_KINDS: Mapping[type, Callable[[Rules], RuleKind[Any]]] = {
     AddressSetMember: AddressSetMembers,
     FirewallPolicy: FirewallPolicies,
     PortSecurity: PortSecurities,
+    PeerNetwork: PeerNetworks,
     SourceNat: SourceNats,
 }
 """Every kind that :class:`Rulesets` builds."""

@@ -68,7 +68,7 @@ def _complete_container(container: Json) -> Json:
     return (
         without_empty(container)
         | {"resources": complete_resources(container)}
-        | ({"startupProbe": complete_probe(probe, port)} if probe else {})
+        | ({"startupProbe": complete_probe(probe, port, "startupProbe")} if probe else {})
     )
 
 

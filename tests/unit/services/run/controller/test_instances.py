@@ -24,6 +24,7 @@ from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.driver import Outcome, WorkloadExited
 from fogbank.errors import DriverError
+from fogbank.frontend.ingress.upstreams import InstancePort
 from fogbank.lowering.netns_names import FABRIC, instance_netns
 from fogbank.network.topology import NetnsName, Topology, Workload
 from fogbank.planning.plan import Action, element_of
@@ -211,7 +212,8 @@ async def test_a_revision_is_ready_when_its_first_instance_listens(region: Regio
     await region.until(Readiness.READY)
     assert [instance.phase for instance in region.instances.running.values()] == ["ready"]
     async with region.instances.lease(region.latest().name) as lent:
-        assert lent == (FABRIC, LOCAL, port)
+        (instance,) = region.instances.running
+        assert lent == InstancePort(FABRIC, LOCAL, port, instance)
 
 
 async def test_an_image_that_nobody_knows_fails_the_revision(region: Region, port: int) -> None:
