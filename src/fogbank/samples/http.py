@@ -64,12 +64,12 @@ def fetch(
             f"Accept: */*\r\nConnection: close\r\n{more}\r\n".encode("latin-1")
             + (body or b"")
         )
-        status, body = parse_answer(_read_all(connection, deadline))
+        status, text = parse_answer(_read_all(connection, deadline))
     finally:
         connection.close()
     return {
         "status": status,
-        "body": body,
+        "body": text,
         "localAddress": f"{local[0]}:{local[1]}",
         "peer": f"{peer[0]}:{peer[1]}",
     }

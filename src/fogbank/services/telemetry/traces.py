@@ -27,9 +27,10 @@ _ERROR = (2, "STATUS_CODE_ERROR")
 _UNKNOWN_CODE = "2"
 """Of google.rpc.Code: OTLP says that a span failed, and not why."""
 
-MOST_LABELS = 1024
-LONGEST = 64 * 1024
-"""Attributes of a span, and characters of one's value (Google's quotas of the API)."""
+MOST_LABELS = 32
+LONGEST = 256
+"""Attributes of a span that are kept, and characters of one's value, as of spans that come otherwise: they are
+in memory."""
 
 
 class SpanWriter(Protocol):
@@ -77,5 +78,5 @@ def _span(body: Json, about: Mapping[str, str]) -> Span:
         labels["g.co/status/code"] = _UNKNOWN_CODE
     parent = identifier(body.get("parentSpanId"), 8, "parentSpanId")
     kind = _KINDS.get(body.get("kind") or 0, "")
-    kept = {name: text(value)[:LONGEST] for name, value in list(labels.items())[:MOST_LABELS]}
+    kept = {name[:128]: text(value)[:LONGEST] for name, value in list(labels.items())[:MOST_LABELS]}
     return Span(trace, own, str(body.get("name") or ""), start, end, parent, kind, kept)
