@@ -29,8 +29,7 @@ _UNKNOWN_CODE = "2"
 
 MOST_LABELS = 32
 LONGEST = 256
-"""Attributes of a span that are kept, and characters of one's value, as of spans that come otherwise: they are
-in memory."""
+"""Attributes of a span that are kept, and characters of one's value: spans are in memory."""
 
 
 class SpanWriter(Protocol):

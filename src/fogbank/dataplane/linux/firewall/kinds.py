@@ -22,6 +22,7 @@ from fogbank.network.topology import (
     NatTimeouts,
     PeerNetwork,
     PortSecurity,
+    RouteSelection,
     SourceNat,
     StatefulFirewall,
 )
@@ -186,6 +187,19 @@ class PortSecurities(RuleKind[PortSecurity]):
         return [nftables.render_no_port_security(element)]
 
 
+class RouteSelections(RuleKind[RouteSelection]):
+    """Devices whose packets are marked for a routing table."""
+
+    def create(self, element: RouteSelection) -> list[Group]:
+        return [nftables.render_route_selection(element)]
+
+    def replace(self, old: RouteSelection, new: RouteSelection) -> list[Group]:
+        return [nftables.render_no_route_selection(old) + nftables.render_route_selection(new)]
+
+    def remove(self, element: RouteSelection) -> list[Group]:
+        return [nftables.render_no_route_selection(element)]
+
+
 class PeerNetworks(RuleKind[PeerNetwork]):
     """Ranges of peered networks, by the device that leads there."""
 
@@ -265,6 +279,7 @@ RULE_KINDS: Mapping[type, Callable[[Rules], RuleKind[Any]]] = {
     AddressSetMember: AddressSetMembers,
     FirewallPolicy: FirewallPolicies,
     PortSecurity: PortSecurities,
+    RouteSelection: RouteSelections,
     PeerNetwork: PeerNetworks,
     SourceNat: SourceNats,
 }

@@ -45,6 +45,7 @@ _MODULES = (
     "fogbank.samples.job",
     "fogbank.samples.netcheck",
     "fogbank.samples.sync",
+    "fogbank.samples.postgres",
     "fogbank.samples.visitors",
     "ssl",
     "fcntl",
