@@ -342,6 +342,34 @@ def test_projects_and_services(region: RunningRegion) -> None:
     assert region.gcloud_json("projects", "describe", "fam-project")["lifecycleState"] == "DELETE_REQUESTED"
 
 
+def test_a_condition_on_names_lets_an_account_read_some_secrets_alone(
+    region: RunningRegion, tmp_path: Path
+) -> None:
+    content, email = tmp_path / "content", "fam-reader@demo.iam.gserviceaccount.com"
+    content.write_text("hush")
+    for name in ("fam-dev", "fam-prod"):
+        region.gcloud("secrets", "create", name, f"--data-file={content}")
+    region.gcloud("iam", "service-accounts", "create", "fam-reader")
+    me = "--member=serviceAccount:fogbank@demo.iam.gserviceaccount.com"
+    impersonate = ("iam", "service-accounts", "add-iam-policy-binding", email, me)
+    region.gcloud(*impersonate, "--role=roles/iam.serviceAccountTokenCreator")
+    condition = (
+        "--condition=title=development,expression=resource.name.extract('/secrets/{name}/') == 'fam-dev'"
+    )
+    grant = ("demo", f"--member=serviceAccount:{email}", "--role=roles/secretmanager.secretAccessor")
+    bound = region.gcloud_json("projects", "add-iam-policy-binding", *grant, condition)
+    assert bound["version"] == 3
+    read = ("secrets", "versions", "access", "latest", f"--impersonate-service-account={email}")
+    assert region.gcloud(*read, "--secret=fam-dev").stdout == "hush"
+    assert "secretmanager.versions.access" in refused(region, *read, "--secret=fam-prod")
+    wrong = "--condition=title=development,expression=resource.nam == 'fam-dev'"
+    why = refused(region, "projects", "add-iam-policy-binding", *grant, wrong)
+    assert "undeclared reference to 'resource.nam'" in why
+    left = region.gcloud_json("projects", "remove-iam-policy-binding", *grant, condition)
+    assert left["version"] == 1
+    assert "secretmanager.versions.access" in refused(region, *read, "--secret=fam-dev")
+
+
 def test_service_accounts_and_their_keys(region: RunningRegion, tmp_path: Path) -> None:
     accounts, email = ("iam", "service-accounts"), "fam-robot@demo.iam.gserviceaccount.com"
     region.gcloud(*accounts, "create", "fam-robot", "--display-name=First")
