@@ -169,7 +169,7 @@ class Region:
         settings, places = self._settings, self._places
         self.authority = open_authority(places.authority, places.bundle, settings.name)
         operator = operator_account(settings.project)
-        self.access = Policies(operator)
+        self.access = Policies(operator, self._clock.now)
         directory = WorldDirectory(lambda: self.store.world, self.access)
         self.identity = open_identity(places.authority, places.credentials, settings.project, directory)
         places.gcloud.mkdir(mode=0o700, exist_ok=True)

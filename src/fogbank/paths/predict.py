@@ -67,19 +67,21 @@ class _At:
     packet: Packet
     behind: tuple[TraceHop, ...]
     past_obstacles: bool
+    passed: tuple[Step, ...] = ()
 
     def end(self, disposition: Disposition, *steps: Step, out: DeviceName | None = None) -> Branch:
-        hop = TraceHop(self.node.netns, self.by, out, self.packet.source, steps)
+        hop = TraceHop(self.node.netns, self.by, out, self.packet.source, (*self.passed, *steps))
         return Branch((*self.behind, hop), disposition, self.packet.source)
 
 
 def _walk(found: Mapping[NetnsName, NodeView], at: _At) -> Iterator[Branch]:
+    at = _arrived(at)
     node, packet = at.node, at.packet
     if len(at.behind) >= LONGEST:
         yield at.end(Dropped(Cause.ROUTING_LOOP))
     elif (refused := _entry(at)) and not at.past_obstacles:
         yield at.end(refused)
-    elif packet.destination in node.addresses:
+    elif node.has(packet.destination):
         yield at.end(_arrival(node, packet))
     elif at.by is not None and not node.forwards:
         yield at.end(Dropped(Cause.FOREIGN_IP_DISALLOWED))
@@ -95,14 +97,36 @@ def _walk(found: Mapping[NetnsName, NodeView], at: _At) -> Iterator[Branch]:
 def _entry(at: _At) -> Dropped | None:
     """Judge who may send at all, and what may enter by the uplink."""
     node = at.node
-    if node.filter is None or at.by is None:
+    if node.filter is None or at.by is None or at.passed:
         return None
     if at.by == node.filter.uplink:
         return Dropped(Cause.NO_ROUTE_FROM_INTERNET_TO_PRIVATE_IPV4_ADDRESS, node.filter.key)
-    port_security = node.port_security_by_address.get(at.packet.source)
-    if port_security is None or port_security.device != at.by:
+    if not _is_behind(node.port_security.get(at.by), at.packet.source):
         return Dropped(Cause.FOREIGN_IP_DISALLOWED, node.filter.key)
     return None
+
+
+def _is_behind(port_security: PortSecurity | None, address: IPv4Address) -> bool:
+    if port_security is None:
+        return False
+    return (
+        port_security.forwards
+        or address == port_security.address
+        or any(address in each for each in port_security.ranges)
+    )
+
+
+def _arrived(at: _At) -> _At:
+    """Translate what comes in by the uplink for an address that works both ways."""
+    node, packet = at.node, at.packet
+    if node.filter is None or at.by is None or at.by != node.filter.uplink:
+        return at
+    nat = node.arrival(at.by, packet.destination)
+    if nat is None:
+        return at
+    inside = nat.inside.network_address
+    step = Translated(packet.destination, inside, None, nat.key)
+    return replace(at, packet=replace(packet, destination=inside), passed=(step,))
 
 
 def _arrival(node: NodeView, packet: Packet) -> Delivered:
@@ -137,7 +161,7 @@ def _leave(found: Mapping[NetnsName, NodeView], at: _At, route: Route, hop: Hop)
     if neighbour is None or (hop.via or packet.destination) not in found[neighbour.netns].addresses:
         yield at.end(Dropped(Cause.ROUTE_NEXT_HOP_RESOURCE_NOT_FOUND, route.key), *passed, out=hop.device)
         return
-    here = TraceHop(node.netns, at.by, hop.device, at.packet.source, tuple(passed))
+    here = TraceHop(node.netns, at.by, hop.device, at.packet.source, (*at.passed, *passed))
     ahead = _At(found[neighbour.netns], neighbour.device, packet, (*at.behind, here), at.past_obstacles)
     yield from _walk(found, ahead)
 
@@ -147,14 +171,14 @@ def _pass(at: _At, out: DeviceName, passed: list[Step]) -> Iterator[Dropped]:
     node, packet = at.node, at.packet
     if node.filter is None or at.by is None:
         return
-    if dropped := _judge(node, node.port_security_by_address.get(packet.source), "egress", packet, passed):
+    if dropped := _judge(node, node.port_security.get(at.by), "egress", packet, passed):
         yield dropped
     if out == node.filter.uplink:
         if not node.translation(out, packet.source):
             yield Dropped(Cause.NO_EXTERNAL_ADDRESS, node.filter.key)
         return
-    port_security = node.port_security_by_address.get(packet.destination)
-    if port_security is None or port_security.device != out:
+    port_security = node.port_security.get(out)
+    if not _is_behind(port_security, packet.destination):
         yield Dropped(Cause.UNKNOWN_INTERNAL_ADDRESS, node.filter.key)
     elif dropped := _judge(node, port_security, "ingress", packet, passed):
         yield dropped

@@ -67,8 +67,10 @@ class EndedFlows:
     held_on: DeviceName | None
 
     def include(self, entry: ConntrackEntry) -> bool:
-        """Return whether ``entry`` is one of them."""
-        return entry.reply.destination in self.outsides and entry.original.source in self.inside
+        """Return whether ``entry`` is one of them, in whichever direction it was opened."""
+        if entry.reply.destination in self.outsides and entry.original.source in self.inside:
+            return True
+        return entry.original.destination in self.outsides and entry.reply.source in self.inside
 
 
 class RuleKind(ABC, Generic[E]):
@@ -216,6 +218,9 @@ class SourceNats(RuleKind[SourceNat]):
         if element.device not in table.devices:
             table.devices.add(element.device)
             groups.append(nftables.render_nat_device(element.device))
+        if element.both_ways and element.device not in table.arrivals:
+            table.arrivals.add(element.device)
+            groups.append(nftables.render_nat_arrivals(element.device))
         sliced = element.ports is not None or element.timeouts is not None
         if sliced and element.device not in table.slices:
             table.slices.add(element.device)
