@@ -193,7 +193,11 @@ class Soak:
 
 def compare(before: Footprint, after: Footprint) -> list[str]:
     """Tell what there is more of after than before."""
-    return [f"{name}: {before[name]} -> {after[name]}" for name in before if after[name] > before[name]]
+    return [
+        f"{name}: {before.get(name, 0)} -> {count}"
+        for name, count in after.items()
+        if count > before.get(name, 0)
+    ]
 
 
 def main() -> int:
