@@ -13,6 +13,7 @@ from tests.worlds import (
     direct,
     firewall,
     fleet,
+    machine,
     nat,
     network,
     revision,
@@ -68,7 +69,7 @@ def draw_world(random: Random, port_counts: Sequence[int] = PORT_COUNTS) -> Draw
     tags = ["vpc-connector", "web", *own]
     revisions = _revisions(random, connectors)
     resources = [
-        *(network(each, mtu=random.choice([1460, 1460, 1500])) for each in networks),
+        *_networks(random, networks),
         *(default_route(each) for each in networks if random.random() < 0.85),
         *(
             subnetwork(name, cidr, of=of, region=region, google_access=random.random() < 0.3)
@@ -81,10 +82,26 @@ def draw_world(random: Random, port_counts: Sequence[int] = PORT_COUNTS) -> Draw
         *(site(host, ip, ports) for host, ip, ports in SITES),
         *revisions,
     ]
+    filled = {each.private.get("subnet", "").rpartition("/")[2] for each in connectors}
+    resources += _machines(random, [each for each in subnets if each[0] not in filled], tags)
     directly, homes = _direct_revisions(random, subnets)
     resources += directly
     random.shuffle(resources)
     return world(*resources), _with_addresses(random, fleet(*revisions, *directly), homes)
+
+
+def _networks(random, networks):
+    """Draw the networks; two are often peered, now and then on one side only."""
+    sides = random.choice([(), (0, 1), (0, 1), (0, 1), (0,)]) if len(networks) > 1 else ()
+    flags = [{"exports": random.random() < 0.5, "imports": random.random() < 0.5} for _ in networks]
+    return [
+        network(
+            each,
+            mtu=random.choice([1460, 1460, 1500]),
+            peers=[(networks[1 - place], flags[place])] if place in sides else (),
+        )
+        for place, each in enumerate(networks)
+    ]
 
 
 def _connectors(random, networks, subnets):
@@ -111,6 +128,30 @@ def _revisions(random, connectors):
         revision(f"web-0000{n}-abc", random.choice(names), random.choice(modes))
         for n in range(random.choice([1, 2, 2]))
     ]
+
+
+def _machines(random, subnets, tags):
+    """Draw virtual machines, one at most in a subnetwork, where routes may lead."""
+    made = []
+    for number, (name, cidr, of, region) in enumerate(subnets):
+        if random.random() < 0.5:
+            continue
+        within = IPv4Network(cidr)
+        made.append(
+            machine(
+                f"vm-{number}",
+                str(within[9]),
+                name,
+                of=of,
+                region=region,
+                gateway=str(within[1]),
+                external=f"203.0.113.{100 + number}" if random.random() < 0.5 else None,
+                tags=random.sample(tags, random.choice([0, 0, 1, 2])),
+                forwards=random.random() < 0.5,
+                status=random.choice(["RUNNING"] * 5 + ["TERMINATED"]),
+            )
+        )
+    return made
 
 
 def _direct_revisions(random, subnets):

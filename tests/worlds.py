@@ -8,6 +8,7 @@ from itertools import count
 from fogbank.resources.compute import AUTO_NAT_ADDRESSES
 from fogbank.resources.fleet import Fleet, Instance
 from fogbank.resources.names import COMPUTE_PREFIX, ResourceName, compute_name
+from fogbank.resources.peering import SINCE
 from fogbank.resources.world import Put, Resource, World
 from fogbank.services.run.instances import instance_of, with_address
 
@@ -42,7 +43,8 @@ def resource(name, body, **private):
     return Resource(name, next(_ids), NOW, body, private)
 
 
-def network(name="default", mtu=1460):
+def network(name="default", mtu=1460, peers=()):
+    """Make a network; ``peers`` are the names of networks, or pairs of one and what its peering chooses."""
     body = {
         "name": name,
         "autoCreateSubnetworks": False,
@@ -50,7 +52,22 @@ def network(name="default", mtu=1460):
         "routingConfig": {"routingMode": "REGIONAL"},
         "networkFirewallPolicyEnforcementOrder": "AFTER_CLASSIC_FIREWALL",
     }
-    return resource(network_name(name), body)
+    pairs = [(each, {}) if isinstance(each, str) else each for each in peers]
+    if pairs:
+        body["peerings"] = [_peering(other, **chosen) for other, chosen in pairs]
+    since = {f"with-{other}": NOW.isoformat() for other, _ in pairs}
+    return resource(network_name(name), body, **({SINCE: since} if pairs else {}))
+
+
+def _peering(other, *, exports=False, imports=False):
+    return {
+        "name": f"with-{other}",
+        "network": link(network_name(other)),
+        "exportCustomRoutes": exports,
+        "importCustomRoutes": imports,
+        "exportSubnetRoutesWithPublicIp": True,
+        "importSubnetRoutesWithPublicIp": False,
+    }
 
 
 def default_route(of="default"):
@@ -154,6 +171,39 @@ def revision(name, connector=None, egress=None, service="web", region=R, *, inte
         "status": {"imageDigest": f"us-docker.pkg.dev/fogbank/samples/netcheck@{DIGEST}"},
     }
     return resource(revision_id(name, region), body)
+
+
+def machine(
+    name,
+    ip,
+    subnet,
+    *,
+    of="default",
+    region=R,
+    gateway,
+    external=None,
+    tags=(),
+    forwards=False,
+    status="RUNNING",
+):
+    """Make a virtual machine with one interface."""
+    zone = f"{region}-a"
+    interface = {
+        "name": "nic0",
+        "network": link(network_name(of)),
+        "subnetwork": link(regional("subnetworks", subnet, region)),
+        "networkIP": ip,
+        **({"accessConfigs": [{"natIP": external}]} if external else {}),
+    }
+    body = {
+        "status": status,
+        "machineType": f"{COMPUTE_PREFIX}projects/{P}/zones/{zone}/machineTypes/e2-micro",
+        "networkInterfaces": [interface],
+        "tags": {"items": list(tags)},
+        "canIpForward": forwards,
+    }
+    private = {"wanted": "RUNNING", "boot": 1, "booted": 1, "gateways": {"nic0": gateway}}
+    return resource(compute_name("instances", P, "zones", zone, name), body, **private)
 
 
 def site(host, ip, ports=()):

@@ -13,6 +13,7 @@ from fogbank.errors import ApiError
 from fogbank.frontend.api.invoke import Api, Invocation
 from fogbank.frontend.api.operation_methods import is_operation_method
 from fogbank.resources.authorization import Policies
+from fogbank.resources.consoles import Consoles
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import longrunning_operation
@@ -127,6 +128,7 @@ class Answers:
             "monitoring": TimeSeries(),
             "cloudtrace": Spans(),
             "spanner": Emulator(),
+            "compute": Consoles(),
         }
         self.api = Api(
             store=self.store,

@@ -23,6 +23,9 @@ UPLINK = DeviceName("ext")
 GOOGLE = DeviceName("google")
 """Where a router's way to Google without the internet starts."""
 
+IAP = DeviceName("iap")
+"""Where a router's way to tunnels of IAP starts."""
+
 ETH0 = DeviceName("eth0")
 """An endpoint's first interface: an instance's or connector instance's is the serverless side."""
 
@@ -40,6 +43,19 @@ def vpc_netns(network: ResourceName) -> NetnsName:
     return NetnsName(f"vpc/{network.project}/{network.id}")
 
 
+def iap_netns(network: ResourceName) -> NetnsName:
+    """Name where tunnels of IAP to a network's machines begin."""
+    return NetnsName(f"iap/{network.project}/{network.id}")
+
+
+def network_of_vpc_netns(netns: NetnsName) -> ResourceName | None:
+    """Tell whose router a namespace is; None when it is no VPC network's."""
+    kind, _, rest = netns.partition("/")
+    project, _, network = rest.rpartition("/")
+    path = f"projects/{project}/global/networks/{network}"
+    return ResourceName("compute.networks", path) if kind == "vpc" else None
+
+
 def google_netns(network: ResourceName) -> NetnsName:
     """Name Google's front end as a VPC network reaches it privately."""
     return NetnsName(f"google/{network.project}/{network.id}")
@@ -49,6 +65,12 @@ def project_of_google_netns(netns: NetnsName) -> str | None:
     """Tell whose VPC network a private front end of Google's is in; None for the one on the internet."""
     kind, _, rest = netns.partition("/")
     return rest.rpartition("/")[0] if kind == "google" else None
+
+
+def peering_netns(one: ResourceName, other: ResourceName) -> NetnsName:
+    """Name the router between two peered networks, whichever is given first."""
+    first, second = sorted(f"{each.project}/{each.id}" for each in (one, other))
+    return NetnsName(f"peering/{first}/{second}")
 
 
 def site_netns(host: str) -> NetnsName:
@@ -83,6 +105,11 @@ def device_named(text: str) -> DeviceName:
     digest = base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:_DIGEST]
     start = "".join(_PLAIN.findall(text))[: _LONGEST - _DIGEST - 1]
     return DeviceName(f"{start}-{digest}")
+
+
+def peering_device(network: ResourceName) -> DeviceName:
+    """Name the device that leads to the peered ``network``; it has a dot, unlike a router's other names."""
+    return device_named(f"{network.project}.{network.id}")
 
 
 def internet_device(network: ResourceName) -> DeviceName:

@@ -23,8 +23,10 @@ from fogbank.paths.trace import (
     Disposition,
     Dropped,
     Flow,
+    HandedOver,
     Judged,
     Obstacle,
+    Readdressed,
     Routed,
     Shaped,
     Step,
@@ -68,6 +70,8 @@ class _At:
     behind: tuple[TraceHop, ...]
     past_obstacles: bool
     passed: tuple[Step, ...] = ()
+    to_guest: bool = False
+    """Whether the machine may forward, in ways that nobody declared."""
 
     def end(self, disposition: Disposition, *steps: Step, out: DeviceName | None = None) -> Branch:
         hop = TraceHop(self.node.netns, self.by, out, self.packet.source, (*self.passed, *steps))
@@ -83,9 +87,11 @@ def _walk(found: Mapping[NetnsName, NodeView], at: _At) -> Iterator[Branch]:
         yield at.end(refused)
     elif node.has(packet.destination):
         yield at.end(_arrival(node, packet))
+    elif at.to_guest:
+        yield at.end(HandedOver())
     elif at.by is not None and not node.forwards:
         yield at.end(Dropped(Cause.FOREIGN_IP_DISALLOWED))
-    elif (route := node.table.lookup(packet.destination)) is None:
+    elif (route := node.route(at.by, packet.destination)) is None:
         yield at.end(Dropped(Cause.NO_ROUTE))
     elif route.discards:
         yield at.end(Dropped(_black_hole(node, route, packet), route.key))
@@ -101,9 +107,9 @@ def _entry(at: _At) -> Dropped | None:
         return None
     if at.by == node.filter.uplink:
         return Dropped(Cause.NO_ROUTE_FROM_INTERNET_TO_PRIVATE_IPV4_ADDRESS, node.filter.key)
-    if not _is_behind(node.port_security.get(at.by), at.packet.source):
-        return Dropped(Cause.FOREIGN_IP_DISALLOWED, node.filter.key)
-    return None
+    if _is_behind(node.port_security.get(at.by), at.packet.source) or node.is_peer(at.by, at.packet.source):
+        return None
+    return Dropped(Cause.FOREIGN_IP_DISALLOWED, node.filter.key)
 
 
 def _is_behind(port_security: PortSecurity | None, address: IPv4Address) -> bool:
@@ -125,7 +131,7 @@ def _arrived(at: _At) -> _At:
     if nat is None:
         return at
     inside = nat.inside.network_address
-    step = Translated(packet.destination, inside, None, nat.key)
+    step = Readdressed(packet.destination, inside, nat.key)
     return replace(at, packet=replace(packet, destination=inside), passed=(step,))
 
 
@@ -163,7 +169,9 @@ def _leave(found: Mapping[NetnsName, NodeView], at: _At, route: Route, hop: Hop)
         return
     here = TraceHop(node.netns, at.by, hop.device, at.packet.source, (*at.passed, *passed))
     ahead = _At(found[neighbour.netns], neighbour.device, packet, (*at.behind, here), at.past_obstacles)
-    yield from _walk(found, ahead)
+    guarded = node.port_security.get(hop.device)
+    to_guest = guarded is not None and guarded.forwards
+    yield from _walk(found, replace(ahead, to_guest=to_guest))
 
 
 def _pass(at: _At, out: DeviceName, passed: list[Step]) -> Iterator[Dropped]:
@@ -176,6 +184,9 @@ def _pass(at: _At, out: DeviceName, passed: list[Step]) -> Iterator[Dropped]:
     if out == node.filter.uplink:
         if not node.translation(out, packet.source):
             yield Dropped(Cause.NO_EXTERNAL_ADDRESS, node.filter.key)
+        return
+    sender = node.port_security.get(at.by)
+    if node.is_peer(out, packet.destination) and _is_behind(sender, packet.source):
         return
     port_security = node.port_security.get(out)
     if not _is_behind(port_security, packet.destination):

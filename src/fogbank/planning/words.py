@@ -14,8 +14,11 @@ from fogbank.network.topology import (
     Link,
     Listener,
     NetworkNamespace,
+    PeerNetwork,
     PortSecurity,
     Route,
+    RouteSelection,
+    RoutingTable,
     Shaper,
     SourceNat,
     StatefulFirewall,
@@ -53,7 +56,7 @@ def action_json(action: Action) -> Json:
 def words(element: Element) -> str:
     """Say in one line what ``element`` is."""
     match element:
-        case NetworkNamespace(name, forwards):
+        case NetworkNamespace(name, forwards, _):
             return f"{'router' if forwards else 'namespace'} {name}"
         case Link(left, right, mtu):
             return f"link {left.netns} {left.device} — {right.netns} {right.device}, MTU {mtu}"
@@ -61,6 +64,10 @@ def words(element: Element) -> str:
             return f"address {interface.ip} on {port.device} of {port.netns}"
         case Route():
             return _route(element)
+        case RoutingTable(netns, number):
+            return f"routing table {number} of {netns}"
+        case RouteSelection(netns, device, table):
+            return f"selection of routing table {table} for what enters {netns} by {device}"
         case Shaper(port, rate):
             return f"limit of {rate / 1e6:g} Mbit/s on what leaves {port.netns} by {port.device}"
         case SourceNat():
@@ -72,6 +79,8 @@ def words(element: Element) -> str:
             return _policy(element)
         case PortSecurity():
             return _port_security(element)
+        case PeerNetwork(netns, device, ranges):
+            return f"peer with {', '.join(map(str, ranges))} behind {device} of {netns}"
         case AddressSetMember(netns, address_set, address):
             return f"member {address} of {address_set} in {netns}"
         case Listener(netns, address, port, protocol, service):
@@ -84,8 +93,11 @@ def words(element: Element) -> str:
 
 
 def _route(route: Route) -> str:
+    beside = f", table {route.table}" if route.table else ""
+    if route.falls_through:
+        return f"route to {route.destination} in {route.netns}{beside}: left to the main table"
     ways = " or ".join(f"{hop.device} via {hop.via}" if hop.via else hop.device for hop in route.hops)
-    return f"route to {route.destination} in {route.netns}: {f'by {ways}' if ways else 'discarded'}"
+    return f"route to {route.destination} in {route.netns}{beside}: {f'by {ways}' if ways else 'discarded'}"
 
 
 def _source_nat(nat: SourceNat) -> str:

@@ -2,6 +2,9 @@
 
 from fogbank.app.manifest import Manifest
 from fogbank.services.compute import SERVICE
+from fogbank.services.compute.controller import make_controller
 from fogbank.services.compute.feature import FEATURES
 
-MANIFEST = Manifest(SERVICE, features=FEATURES)
+MANIFEST = Manifest(
+    SERVICE, features=FEATURES, controller=make_controller, backend=lambda runtime: runtime.consoles
+)

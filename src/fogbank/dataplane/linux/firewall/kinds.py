@@ -20,7 +20,9 @@ from fogbank.network.topology import (
     DeviceName,
     FirewallPolicy,
     NatTimeouts,
+    PeerNetwork,
     PortSecurity,
+    RouteSelection,
     SourceNat,
     StatefulFirewall,
 )
@@ -185,6 +187,33 @@ class PortSecurities(RuleKind[PortSecurity]):
         return [nftables.render_no_port_security(element)]
 
 
+class RouteSelections(RuleKind[RouteSelection]):
+    """Devices whose packets are marked for a routing table."""
+
+    def create(self, element: RouteSelection) -> list[Group]:
+        return [nftables.render_route_selection(element)]
+
+    def replace(self, old: RouteSelection, new: RouteSelection) -> list[Group]:
+        return [nftables.render_no_route_selection(old) + nftables.render_route_selection(new)]
+
+    def remove(self, element: RouteSelection) -> list[Group]:
+        return [nftables.render_no_route_selection(element)]
+
+
+class PeerNetworks(RuleKind[PeerNetwork]):
+    """Ranges of peered networks, by the device that leads there."""
+
+    def create(self, element: PeerNetwork) -> list[Group]:
+        return [commands] if (commands := nftables.render_peer(element)) else []
+
+    def replace(self, old: PeerNetwork, new: PeerNetwork) -> list[Group]:
+        swap = nftables.render_no_peer(old) + nftables.render_peer(new)
+        return [swap] if swap else []
+
+    def remove(self, element: PeerNetwork) -> list[Group]:
+        return [commands] if (commands := nftables.render_no_peer(element)) else []
+
+
 class SourceNats(RuleKind[SourceNat]):
     """Translations, and what must be prepared for the first one of a device."""
 
@@ -250,6 +279,8 @@ RULE_KINDS: Mapping[type, Callable[[Rules], RuleKind[Any]]] = {
     AddressSetMember: AddressSetMembers,
     FirewallPolicy: FirewallPolicies,
     PortSecurity: PortSecurities,
+    RouteSelection: RouteSelections,
+    PeerNetwork: PeerNetworks,
     SourceNat: SourceNats,
 }
 """Every kind that :class:`Rulesets` builds."""
