@@ -39,6 +39,11 @@ class StaticRoutes:
         """Return whether somebody may leave by a route for exactly ``destination``."""
         return any(route.to_internet for route in self.static[destination])
 
+    @property
+    def imports_default(self) -> bool:
+        """Whether a peer's route leads to everything else."""
+        return any(each.destination == ANYWHERE for each in self.imported)
+
     def choice(self, destination: IPv4Network, marks: AbstractSet[str]) -> StaticRoute | None:
         """Choose the route for exactly ``destination`` of an endpoint with ``marks``.
 
@@ -88,7 +93,7 @@ def route_fragment(table: StaticRoutes) -> Fragment:
         )
         for destination, routes in table.static.items()
     ]
-    if ANYWHERE not in table.static:
+    if ANYWHERE not in table.static and not table.imports_default:
         parts.append(Fragment.of((Route(netns, ANYWHERE, ()),), table.network))
     return Fragment.joined(parts)
 
@@ -140,7 +145,7 @@ def _view(table: StaticRoutes, endpoint: Endpoint) -> Iterator[Route]:
     yield from (Route(netns, own, _TO_ROUTER, source) for own in table.ranges)
     yield from (Route(netns, each.destination, _TO_ROUTER, source) for each in table.imported)
     yield from (_own_view(netns, to, choice, source) for to, choice in choices.items() if choice)
-    if choices.get(ANYWHERE) is None:
+    if choices.get(ANYWHERE) is None and not table.imports_default:
         yield Route(netns, ANYWHERE, ())
 
 

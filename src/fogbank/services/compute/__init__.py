@@ -6,6 +6,7 @@ not built.
 
 from fogbank.services.compute import (
     addresses,
+    firewall_policies,
     firewalls,
     nat_status,
     networks,
@@ -33,6 +34,7 @@ SERVICE = Service(
         **nat_status.METHODS,
         **addresses.METHODS,
         **firewalls.METHODS,
+        **firewall_policies.METHODS,
         **routes.METHODS,
         **places.METHODS,
         **projects.METHODS,
@@ -45,6 +47,7 @@ SERVICE = Service(
         "compute.addresses.use",
         "compute.addresses.useInternal",
         "compute.networks.access",
+        "compute.networks.setFirewallPolicy",
         "compute.networks.updatePolicy",
         "compute.networks.use",
         "compute.subnetworks.use",

@@ -21,6 +21,7 @@ KINDS = {
     "globalAddresses": "compute#address",
     "firewalls": "compute#firewall",
     "routes": "compute#route",
+    "firewallPolicies": "compute#firewallPolicy",
 }
 
 
