@@ -13,6 +13,7 @@ from fogbank.errors import ApiError
 from fogbank.frontend.api.invoke import Api, Invocation
 from fogbank.frontend.api.operation_methods import is_operation_method
 from fogbank.resources.authorization import Policies
+from fogbank.resources.consoles import Consoles
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import longrunning_operation
@@ -120,13 +121,14 @@ class Answers:
         self.projects = Projects(
             self.store, owner=OPERATOR, strict=False, defaults=defaults, now=lambda: NOW, new_id=self.new_id
         )
-        self.access = Policies(OPERATOR)
+        self.access = Policies(OPERATOR, lambda: NOW)
         self.log_entries = LogEntries(None, lambda: NOW)
         self.backends = {
             "logging": self.log_entries,
             "monitoring": TimeSeries(),
             "cloudtrace": Spans(),
             "spanner": Emulator(),
+            "compute": Consoles(),
         }
         self.api = Api(
             store=self.store,

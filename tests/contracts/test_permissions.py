@@ -35,6 +35,8 @@ OTHER_NAMES = {
         }.items()
         for verb in verbs
     },
+    "compute.imageFamilyViews.get": "compute.images.getFromFamily",
+    "compute.instances.bulkInsert": "compute.instances.create",
     "compute.networks.requestRemovePeering": "compute.networks.removePeering",
     "compute.networks.cancelRequestRemovePeering": "compute.networks.removePeering",
     "compute.routers.preview": "compute.routers.update",
@@ -72,6 +74,7 @@ def test_only_what_google_lets_everybody_call_needs_none():
         "list",
         "search",
         "getAllowedLocations",
+        "lintPolicy",
     }
     readable = {
         name for name, m in METHODS if m.permission == NO_PERMISSION and name.endswith(("get", "list"))
@@ -81,6 +84,7 @@ def test_only_what_google_lets_everybody_call_needs_none():
         "iam.roles.list",
         "cloudresourcemanager.v1.projects.list",  # those that the caller may get
         "cloudresourcemanager.v3.projects.list",
+        "sqladmin.sql.flags.list",  # of no project
     }
 
 
@@ -135,8 +139,10 @@ def test_the_roles_of_the_articles_have_what_google_says():
 @pytest.mark.parametrize(("name", "method"), METHODS)
 def test_no_query_parameter_says_what_a_call_is_about(name, method):
     # What is authorized is what the path names; a handler must not be told otherwise beside it.
-    if name == "dns.resourceRecordSets.list" or name.endswith("Association"):
-        return  # there it only chooses among what the path names
+    # There it only chooses among what the path names.
+    chosen = {"dns.resourceRecordSets.list", "sqladmin.sql.users.delete", "sqladmin.sql.users.update"}
+    if name in chosen or name.endswith("Association"):
+        return
     api, _, rest = name.partition(".")
     for document in documents().values():
         if document.api != api or method == NO_PERMISSION:

@@ -12,6 +12,7 @@ from fogbank.services.contract import Service
 
 APIS: tuple[str, ...] = (
     "artifactregistry",
+    "cloudbilling",
     "cloudresourcemanager",
     "cloudscheduler",
     "cloudtrace",
@@ -28,6 +29,7 @@ APIS: tuple[str, ...] = (
     "servicenetworking",
     "serviceusage",
     "spanner",
+    "sqladmin",
     "vpcaccess",
 )
 

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Protocol
+from typing import Literal, Protocol
 
 from fogbank.errors import DriverError
 from fogbank.network.topology import DeviceName, NetnsName, Topology
@@ -87,6 +87,12 @@ class InterfaceCounters:
     sent: int
 
 
+Message = Literal["changed", "freeze", "thaw", "kill"]
+"""What a machine can be told: its metadata has changed; nothing of it is to run; it is to go on; its power is
+cut.
+"""
+
+
 class Driver(Protocol):
     """Builds topologies. ``observe`` and ``apply`` block and are called from one worker thread."""
 
@@ -122,6 +128,10 @@ class Driver(Protocol):
 
         DriverError when there is no such namespace.
         """
+        ...
+
+    def tell(self, workload: str, message: Message) -> None:
+        """Have a machine hear of something; nothing when it does not run. Safe from any thread."""
         ...
 
     def diagnose(self, netns: NetnsName) -> str:

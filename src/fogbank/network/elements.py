@@ -52,10 +52,15 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class NetworkNamespace:
-    """A network namespace of its own; ``forwards`` makes it a router (flows hash over equal routes)."""
+    """A network namespace of its own; ``forwards`` makes it a router (flows hash over equal routes).
+
+    One that is ``delegated`` belongs to a user namespace of its own, whose root may change its links, routes,
+    rules and settings: a container that joins both is a machine with a network of its own.
+    """
 
     name: NetnsName
     forwards: bool = False
+    delegated: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -100,22 +105,60 @@ class Route:
     """Packets of ``netns`` for ``destination`` leave by one of ``hops``, flow-hashed.
 
     No hop at all discards them; a local socket is told so at once (EINVAL). The hop ``lo`` discards what
-    local sockets send silently. ``source`` is the address that local sockets take.
+    local sockets send silently. ``source`` is the address that local sockets take. With a ``table`` it only
+    counts for what a :class:`RouteSelection` sends there; one that ``falls_through`` leaves packets to the
+    main table.
     """
 
     netns: NetnsName
     destination: IpNetwork
     hops: tuple[Hop, ...]
     source: IpAddress | None = None
+    table: int = 0
+    falls_through: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
-        return ("route", self.netns, str(self.destination))
+        table = (str(self.table),) if self.table else ()
+        return ("route", self.netns, str(self.destination), *table)
 
     @property
     def discards(self) -> bool:
         """Whether nothing that it takes goes anywhere."""
-        return all(hop.device == "lo" for hop in self.hops)
+        return not self.falls_through and all(hop.device == "lo" for hop in self.hops)
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingTable:
+    """A table of ``netns`` beside the main one, which is asked when no route of this one takes a packet.
+
+    ``number`` is not that of a table that every namespace has: at least 1,000.
+    """
+
+    netns: NetnsName
+    number: int
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.key_of(self.netns, self.number)
+
+    @staticmethod
+    def key_of(netns: NetnsName, number: int) -> tuple[str, ...]:
+        """Return the key of table ``number`` of ``netns``."""
+        return ("routing-table", netns, str(number))
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSelection:
+    """Packets that ``netns`` forwards and that come in by ``device`` are routed by ``table`` first."""
+
+    netns: NetnsName
+    device: DeviceName
+    table: int
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("route-selection", self.netns, self.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +192,9 @@ class SourceNat:
     (address, port, protocol); the next one is dropped and counted, and TIME_WAIT keeps its port. Removing
     the element ends the flows that it carries, and so does moving it to another address, except for flows
     that carry one of ``draining``: they live on until they end by themselves.
+
+    One that works ``both_ways`` belongs to a single address inside: new flows that come in by ``device`` for
+    ``outside`` go there, where the ingress policy of its port security decides.
     """
 
     netns: NetnsName
@@ -158,6 +204,7 @@ class SourceNat:
     ports: PortRange | None = None
     timeouts: NatTimeouts | None = None
     draining: tuple[IpAddress, ...] = ()
+    both_ways: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -168,7 +215,8 @@ class SourceNat:
 class StatefulFirewall:
     """``netns`` forwards only what port security and firewall policies allow; replies to allowed flows pass.
 
-    By the ``uplink`` nothing leaves that no :class:`SourceNat` translates, and nothing new enters.
+    By the ``uplink`` nothing leaves that no :class:`SourceNat` translates, and nothing new enters but for
+    those that translate both ways.
     """
 
     netns: NetnsName
@@ -228,7 +276,8 @@ class PortSecurity:
     """The endpoint ``address`` behind ``device`` of ``netns``: what may enter it and what may leave it.
 
     ``ingress`` and ``egress`` name policies of the same namespace. From ``device`` no other source is
-    accepted.
+    accepted but for those in ``ranges``, which are behind it too. One that ``forwards`` accepts any source,
+    and gets what is routed there whatever its destination. No other endpoint is behind the device.
     """
 
     netns: NetnsName
@@ -236,10 +285,12 @@ class PortSecurity:
     address: IpAddress
     ingress: str
     egress: str
+    ranges: tuple[IpNetwork, ...] = ()
+    forwards: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
-        return ("port-security", self.netns, str(self.address))
+        return ("port-security", self.netns, self.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +391,18 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """What makes a container a virtual machine: an init, a disk, the rights to its own network.
+
+    ``disk`` is the data folder with what was changed on its disk, which may be one machine's at a time.
+    ``hostname`` is the kernel's.
+    """
+
+    disk: str
+    hostname: str
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """A container in ``netns``: ``image`` is a manifest digest in the region's store.
 
@@ -347,7 +410,8 @@ class Workload:
     ``port`` is where it should listen. ``data`` is what of it is kept. ``secrets`` are variables of the
     environment that are never shown. ``hosts`` are names that mean the container's own loopback.
     ``memory_bytes`` are for its files; ``memory_limit`` for them and its processes together: one that uses
-    more is ended. None for no such limit.
+    more is ended. None for no such limit. ``machine`` is there when it is a virtual machine: its files are
+    then on a disk, its namespace is a delegated one, and beyond its memory a process is ended and not all.
     """
 
     name: str
@@ -365,6 +429,7 @@ class Workload:
     mounts: tuple[Mount, ...] = ()
     hosts: tuple[str, ...] = ()
     folder: str = ""
+    machine: Machine | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -375,6 +440,7 @@ Element = (
     NetworkNamespace
     | Link
     | Address
+    | RoutingTable
     | Route
     | Shaper
     | SourceNat
@@ -382,6 +448,7 @@ Element = (
     | FirewallPolicy
     | AddressSetMember
     | PortSecurity
+    | RouteSelection
     | PeerNetwork
     | Listener
     | Volume

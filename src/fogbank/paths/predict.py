@@ -23,8 +23,10 @@ from fogbank.paths.trace import (
     Disposition,
     Dropped,
     Flow,
+    HandedOver,
     Judged,
     Obstacle,
+    Readdressed,
     Routed,
     Shaped,
     Step,
@@ -67,23 +69,29 @@ class _At:
     packet: Packet
     behind: tuple[TraceHop, ...]
     past_obstacles: bool
+    passed: tuple[Step, ...] = ()
+    to_guest: bool = False
+    """Whether the machine may forward, in ways that nobody declared."""
 
     def end(self, disposition: Disposition, *steps: Step, out: DeviceName | None = None) -> Branch:
-        hop = TraceHop(self.node.netns, self.by, out, self.packet.source, steps)
+        hop = TraceHop(self.node.netns, self.by, out, self.packet.source, (*self.passed, *steps))
         return Branch((*self.behind, hop), disposition, self.packet.source)
 
 
 def _walk(found: Mapping[NetnsName, NodeView], at: _At) -> Iterator[Branch]:
+    at = _arrived(at)
     node, packet = at.node, at.packet
     if len(at.behind) >= LONGEST:
         yield at.end(Dropped(Cause.ROUTING_LOOP))
     elif (refused := _entry(at)) and not at.past_obstacles:
         yield at.end(refused)
-    elif packet.destination in node.addresses:
+    elif node.has(packet.destination):
         yield at.end(_arrival(node, packet))
+    elif at.to_guest:
+        yield at.end(HandedOver())
     elif at.by is not None and not node.forwards:
         yield at.end(Dropped(Cause.FOREIGN_IP_DISALLOWED))
-    elif (route := node.table.lookup(packet.destination)) is None:
+    elif (route := node.route(at.by, packet.destination)) is None:
         yield at.end(Dropped(Cause.NO_ROUTE))
     elif route.discards:
         yield at.end(Dropped(_black_hole(node, route, packet), route.key))
@@ -95,18 +103,36 @@ def _walk(found: Mapping[NetnsName, NodeView], at: _At) -> Iterator[Branch]:
 def _entry(at: _At) -> Dropped | None:
     """Judge who may send at all, and what may enter by the uplink."""
     node = at.node
-    if node.filter is None or at.by is None:
+    if node.filter is None or at.by is None or at.passed:
         return None
     if at.by == node.filter.uplink:
         return Dropped(Cause.NO_ROUTE_FROM_INTERNET_TO_PRIVATE_IPV4_ADDRESS, node.filter.key)
-    if _is_home(node, at.by, at.packet.source) or node.is_peer(at.by, at.packet.source):
+    if _is_behind(node.port_security.get(at.by), at.packet.source) or node.is_peer(at.by, at.packet.source):
         return None
     return Dropped(Cause.FOREIGN_IP_DISALLOWED, node.filter.key)
 
 
-def _is_home(node: NodeView, device: DeviceName, address: IPv4Address) -> bool:
-    port_security = node.port_security_by_address.get(address)
-    return port_security is not None and port_security.device == device
+def _is_behind(port_security: PortSecurity | None, address: IPv4Address) -> bool:
+    if port_security is None:
+        return False
+    return (
+        port_security.forwards
+        or address == port_security.address
+        or any(address in each for each in port_security.ranges)
+    )
+
+
+def _arrived(at: _At) -> _At:
+    """Translate what comes in by the uplink for an address that works both ways."""
+    node, packet = at.node, at.packet
+    if node.filter is None or at.by is None or at.by != node.filter.uplink:
+        return at
+    nat = node.arrival(at.by, packet.destination)
+    if nat is None:
+        return at
+    inside = nat.inside.network_address
+    step = Readdressed(packet.destination, inside, nat.key)
+    return replace(at, packet=replace(packet, destination=inside), passed=(step,))
 
 
 def _arrival(node: NodeView, packet: Packet) -> Delivered:
@@ -141,9 +167,11 @@ def _leave(found: Mapping[NetnsName, NodeView], at: _At, route: Route, hop: Hop)
     if neighbour is None or (hop.via or packet.destination) not in found[neighbour.netns].addresses:
         yield at.end(Dropped(Cause.ROUTE_NEXT_HOP_RESOURCE_NOT_FOUND, route.key), *passed, out=hop.device)
         return
-    here = TraceHop(node.netns, at.by, hop.device, at.packet.source, tuple(passed))
+    here = TraceHop(node.netns, at.by, hop.device, at.packet.source, (*at.passed, *passed))
     ahead = _At(found[neighbour.netns], neighbour.device, packet, (*at.behind, here), at.past_obstacles)
-    yield from _walk(found, ahead)
+    guarded = node.port_security.get(hop.device)
+    to_guest = guarded is not None and guarded.forwards
+    yield from _walk(found, replace(ahead, to_guest=to_guest))
 
 
 def _pass(at: _At, out: DeviceName, passed: list[Step]) -> Iterator[Dropped]:
@@ -151,16 +179,17 @@ def _pass(at: _At, out: DeviceName, passed: list[Step]) -> Iterator[Dropped]:
     node, packet = at.node, at.packet
     if node.filter is None or at.by is None:
         return
-    if dropped := _judge(node, node.port_security_by_address.get(packet.source), "egress", packet, passed):
+    if dropped := _judge(node, node.port_security.get(at.by), "egress", packet, passed):
         yield dropped
     if out == node.filter.uplink:
         if not node.translation(out, packet.source):
             yield Dropped(Cause.NO_EXTERNAL_ADDRESS, node.filter.key)
         return
-    if node.is_peer(out, packet.destination) and _is_home(node, at.by, packet.source):
+    sender = node.port_security.get(at.by)
+    if node.is_peer(out, packet.destination) and _is_behind(sender, packet.source):
         return
-    port_security = node.port_security_by_address.get(packet.destination)
-    if port_security is None or port_security.device != out:
+    port_security = node.port_security.get(out)
+    if not _is_behind(port_security, packet.destination):
         yield Dropped(Cause.UNKNOWN_INTERNAL_ADDRESS, node.filter.key)
     elif dropped := _judge(node, port_security, "ingress", packet, passed):
         yield dropped

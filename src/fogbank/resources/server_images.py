@@ -25,13 +25,15 @@ SCRIPT_PACKAGES = (
 class ServerImage:
     """An image made of ``packages`` and what they depend on, without ``assumed`` and what only those need.
 
-    ``users`` are added to its /etc/passwd, with their ids. ``links`` are symbolic links, by absolute path.
+    ``users`` are added to its /etc/passwd, with their ids; ``user`` is who its programs run as, root unless
+    named. ``links`` are symbolic links, by absolute path.
     """
 
     name: str
     packages: tuple[str, ...]
     assumed: tuple[str, ...] = SCRIPT_PACKAGES
     users: tuple[tuple[str, int], ...] = ()
+    user: str = ""
     links: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -45,5 +47,43 @@ REDIS = ServerImage("redis", ("redis-server",), users=(("redis", 999),))
 DOCKER = ServerImage("docker", ("docker.io", "dash"), links=(("/usr/bin/sh", "dash"),))
 """The engine for machines that have none (`src/fogbank/dataplane/linux/docker_engine.py`)."""
 
-SERVER_IMAGES: tuple[ServerImage, ...] = (DOCKER, REDIS)
+POSTGRES = ServerImage(
+    "postgres",
+    ("postgresql-15", "coreutils", "dash", "libc-bin"),
+    # Compiled expressions (LLVM, 110 MB), other languages' messages, and what manages clusters on a machine.
+    assumed=(
+        *SCRIPT_PACKAGES,
+        "libllvm14",
+        "locales",
+        "locales-all",
+        "postgresql-client-15",
+        "postgresql-common",
+        "ssl-cert",
+    ),
+    users=(("postgres", 999),),
+    user="postgres",
+    links=(("/usr/bin/sh", "dash"),),
+)
+"""Cloud SQL's server; ``initdb`` runs programs by the shell."""
+
+MACHINE = ServerImage(
+    "machine",
+    (
+        *("base-files", "base-passwd", "bash", "busybox", "ca-certificates", "coreutils", "curl", "dash"),
+        *("diffutils", "findutils", "grep", "gzip", "hostname", "iproute2", "iptables", "iputils-ping"),
+        *("knot-dnsutils", "less", "libc-bin", "login", "mawk", "ncurses-base", "netcat-openbsd", "nftables"),
+        *("openssh-client", "openssh-server", "openssh-sftp-server", "passwd", "procps", "python3", "sed"),
+        *("sudo", "tar", "tcpdump", "traceroute", "util-linux"),
+    ),
+    assumed=(
+        *("adduser", "cdebconf", "debconf", "dpkg", "init-system-helpers", "libpam-runtime", "lsb-base"),
+        *("media-types", "perl-base", "readline-common", "runit-helper", "sysvinit-utils", "tzdata", "ucf"),
+        *("usr-is-merged", "usrmerge"),
+    ),
+)
+"""The root of virtual machines, whatever public image they boot; what Debian's scripts would set up is in
+`src/fogbank/dataplane/linux/machines/root`.
+"""
+
+SERVER_IMAGES: tuple[ServerImage, ...] = (DOCKER, MACHINE, POSTGRES, REDIS)
 """All of them: what `fogbank images fetch` fetches."""

@@ -1,7 +1,7 @@
 """Decisions of compute's writes: the changes, and the operation that answers them."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import OperationError, compute_operation
@@ -47,16 +47,23 @@ def in_use(call: Call, kind: str, resource: Resource, noun: str, user: ResourceN
     Google answers 200, and the operation ends with the error (behaviour/api.md#resources-in-use).
     """
     message = f"The {noun} resource '{resource.name.path}' is already being used by '{user.path}'"
-    return failed(call, kind, resource, "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", message)
+    refused = OperationError(400, "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", message)
+    return failed(call, kind, resource, refused)
 
 
-def failed(call: Call, kind: str, resource: Resource, code: str, message: str) -> Decision:
-    """Accept a change of ``resource`` whose operation ends with an error, and change nothing."""
-    refused = OperationError(400, code, message)
+@dataclass(slots=True)
+class OperationFailed(Exception):
+    """A change that Google accepts and whose operation ends with an error."""
+
+    error: OperationError
+
+
+def failed(call: Call, kind: str, resource: Resource, error: OperationError) -> Decision:
+    """Accept a change of ``resource`` that fails: nothing is changed, the operation ends with ``error``."""
     decision = committed(call, kind, resource, ())
     if decision.operation is None:
         raise AssertionError(decision)
-    return replace(decision, operation=decision.operation.done(call.now, error=refused))
+    return replace(decision, operation=decision.operation.done(call.now, error=error))
 
 
 def policy_name(guarded: ResourceName) -> ResourceName:

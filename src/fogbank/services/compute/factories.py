@@ -22,6 +22,9 @@ KINDS = {
     "firewalls": "compute#firewall",
     "routes": "compute#route",
     "firewallPolicies": "compute#firewallPolicy",
+    "instances": "compute#instance",
+    "disks": "compute#disk",
+    "images": "compute#image",
 }
 
 
@@ -49,6 +52,8 @@ def make(
     }
     if name.region:
         body["region"] = f"{COMPUTE_PREFIX}projects/{name.project}/regions/{name.region}"
+    if zone := name.segment("zones"):
+        body["zone"] = f"{COMPUTE_PREFIX}projects/{name.project}/zones/{zone}"
     return Resource(name, number, now, body, private or {})
 
 

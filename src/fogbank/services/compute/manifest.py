@@ -1,6 +1,10 @@
-"""What the region is given of Compute Engine's networking."""
+"""What the region is given of Compute Engine."""
 
 from fogbank.app.manifest import Manifest
 from fogbank.services.compute import SERVICE
+from fogbank.services.compute.controller import make_controller
+from fogbank.services.compute.feature import FEATURES
 
-MANIFEST = Manifest(SERVICE)
+MANIFEST = Manifest(
+    SERVICE, features=FEATURES, controller=make_controller, backend=lambda runtime: runtime.consoles
+)

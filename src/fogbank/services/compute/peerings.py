@@ -12,6 +12,7 @@ from datetime import datetime
 from fogbank.errors import ApiError, invalid_value, required_field
 from fogbank.resources.compute import Network
 from fogbank.resources.network_users import network_peerings, peering_users
+from fogbank.resources.operations import OperationError
 from fogbank.resources.peering import (
     CONSENSUS,
     SINCE,
@@ -122,7 +123,7 @@ def add(world: World, call: Call) -> Decision:
     made = _with_peerings(network, (*network.body.get("peerings", ()), entry))
     made = _remembering(made, {**network.private.get(SINCE, {}), name: call.now.isoformat()})
     if overlap := first_overlap(world, made, name):
-        return failed(call, "addPeering", network, "INVALID_USAGE", overlap)
+        return failed(call, "addPeering", network, OperationError(400, "INVALID_USAGE", overlap))
     return put(call, "addPeering", made)
 
 
@@ -236,7 +237,7 @@ def remove(world: World, call: Call) -> Decision:
             message = (
                 f"The peering '{name}' is deleted by consensus: both sides must request its deletion first."
             )
-            return failed(call, "removePeering", network, "INVALID_USAGE", message)
+            return failed(call, "removePeering", network, OperationError(400, "INVALID_USAGE", message))
     left = tuple(each for each in network.body["peerings"] if each is not entry)
     moments = {key: moment for key, moment in network.private[SINCE].items() if key != name}
     return put(call, "removePeering", _remembering(_with_peerings(network, left), moments))

@@ -7,12 +7,10 @@ effect (GPUs, Cloud SQL connections, …). Containers and volumes have modules o
 import re
 
 from fogbank.errors import not_built
-from fogbank.resources.authorization import cannot_act_as
+from fogbank.resources.authorization import check_acts_as
 from fogbank.resources.direct_vpc import NETWORK_INTERFACES
 from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import (
-    account_policy_name,
-    find_account,
     project_number,
     service_agent,
 )
@@ -24,7 +22,7 @@ from fogbank.resources.run import (
     connector_name,
     read_egress,
 )
-from fogbank.resources.run_containers import SECRET_ALIASES
+from fogbank.resources.run_containers import SECRET_ALIASES, cloud_sql_connections
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call
 from fogbank.services.run.connectors import connector_missing_message, has_connector
@@ -33,7 +31,7 @@ from fogbank.services.run.direct_vpc import check_direct_vpc
 from fogbank.services.run.limits import check_all_limits
 from fogbank.services.run.objects import bad_request, without_empty
 from fogbank.services.run.secret_references import check_aliases
-from fogbank.services.run.volumes import check_mounts, check_volumes, complete_volumes
+from fogbank.services.run.volumes import check_cloud_sql, check_mounts, check_volumes, complete_volumes
 
 DEFAULT_CONCURRENCY = 80
 DEFAULT_TIMEOUT = 300
@@ -44,7 +42,6 @@ MAX_NAME = 63
 _REVISION = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _COUNT = re.compile(r"[0-9]{1,9}")
 _LATER_ANNOTATIONS = {
-    "run.googleapis.com/cloudsql-instances": "Cloud SQL connections",
     "run.googleapis.com/encryption-key": "customer-managed encryption keys",
 }
 _LATER_FIELDS = {
@@ -109,13 +106,14 @@ def check(world: World, call: Call, service: ResourceName, template: Json) -> No
         raise bad_request(
             f"spec.template.spec.timeoutSeconds: should be between 1 and {MAX_TIMEOUT} inclusive"
         )
-    check_account(world, call, spec["serviceAccountName"])
+    check_acts_as(call.access, world, call.principal, spec["serviceAccountName"])
 
 
 def check_environment(world: World, call: Call, owner: ResourceName, annotations: Json, spec: Json) -> None:
     """Refuse what nothing that Cloud Run starts for ``owner`` could have around its containers."""
     _check_vpc(world, call, owner, annotations)
     check_direct_vpc(world, call, owner, annotations)
+    check_cloud_sql(cloud_sql_connections(spec, annotations))
     for key, what in _LATER_ANNOTATIONS.items():
         if annotations.get(key):
             raise not_built(f"{what} of Cloud Run ({key})")
@@ -182,18 +180,8 @@ def _may_use(world: World, call: Call, connector: ResourceName, project: str) ->
     if connector.project == project:
         return True
     agent = service_agent(project_number(world, project))
+    beside = ResourceName("vpcaccess.policies", connector.path)
     return any(
-        call.access.allows(world, who, "vpcaccess.connectors.use", connector.project)
+        call.access.allows(world, who, "vpcaccess.connectors.use", connector.project, beside)
         for who in (agent, call.principal)
     )
-
-
-def check_account(world: World, call: Call, email: str) -> None:
-    """Refuse a service account that the caller may not act as."""
-    account = find_account(world, email)
-    if account is None:
-        raise cannot_act_as(email)
-    beside = account_policy_name(account.name)
-    project = account.name.project
-    if not call.access.allows(world, call.principal, "iam.serviceAccounts.actAs", project, beside):
-        raise cannot_act_as(email)

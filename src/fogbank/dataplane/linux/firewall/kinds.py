@@ -22,6 +22,7 @@ from fogbank.network.topology import (
     NatTimeouts,
     PeerNetwork,
     PortSecurity,
+    RouteSelection,
     SourceNat,
     StatefulFirewall,
 )
@@ -68,8 +69,10 @@ class EndedFlows:
     held_on: DeviceName | None
 
     def include(self, entry: ConntrackEntry) -> bool:
-        """Return whether ``entry`` is one of them."""
-        return entry.reply.destination in self.outsides and entry.original.source in self.inside
+        """Return whether ``entry`` is one of them, in whichever direction it was opened."""
+        if entry.reply.destination in self.outsides and entry.original.source in self.inside:
+            return True
+        return entry.original.destination in self.outsides and entry.reply.source in self.inside
 
 
 class RuleKind(ABC, Generic[E]):
@@ -184,6 +187,19 @@ class PortSecurities(RuleKind[PortSecurity]):
         return [nftables.render_no_port_security(element)]
 
 
+class RouteSelections(RuleKind[RouteSelection]):
+    """Devices whose packets are marked for a routing table."""
+
+    def create(self, element: RouteSelection) -> list[Group]:
+        return [nftables.render_route_selection(element)]
+
+    def replace(self, old: RouteSelection, new: RouteSelection) -> list[Group]:
+        return [nftables.render_no_route_selection(old) + nftables.render_route_selection(new)]
+
+    def remove(self, element: RouteSelection) -> list[Group]:
+        return [nftables.render_no_route_selection(element)]
+
+
 class PeerNetworks(RuleKind[PeerNetwork]):
     """Ranges of peered networks, by the device that leads there."""
 
@@ -231,6 +247,9 @@ class SourceNats(RuleKind[SourceNat]):
         if element.device not in table.devices:
             table.devices.add(element.device)
             groups.append(nftables.render_nat_device(element.device))
+        if element.both_ways and element.device not in table.arrivals:
+            table.arrivals.add(element.device)
+            groups.append(nftables.render_nat_arrivals(element.device))
         sliced = element.ports is not None or element.timeouts is not None
         if sliced and element.device not in table.slices:
             table.slices.add(element.device)
@@ -260,6 +279,7 @@ RULE_KINDS: Mapping[type, Callable[[Rules], RuleKind[Any]]] = {
     AddressSetMember: AddressSetMembers,
     FirewallPolicy: FirewallPolicies,
     PortSecurity: PortSecurities,
+    RouteSelection: RouteSelections,
     PeerNetwork: PeerNetworks,
     SourceNat: SourceNats,
 }

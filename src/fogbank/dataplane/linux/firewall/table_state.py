@@ -26,6 +26,7 @@ class TableState:
     stale: bool = False
     devices: set[DeviceName] = field(default_factory=set)
     slices: set[DeviceName] = field(default_factory=set)
+    arrivals: set[DeviceName] = field(default_factory=set)
     timers: set[NatTimeouts] = field(default_factory=set)
     holds: set[tuple[DeviceName, int]] = field(default_factory=set)
     bodies: dict[str, policy_chains.Body] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class TableState:
         """Prepare everything again before its next use."""
         self.devices.clear()
         self.slices.clear()
+        self.arrivals.clear()
         self.timers.clear()
         self.holds.clear()
 
