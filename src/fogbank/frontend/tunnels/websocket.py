@@ -16,6 +16,7 @@ _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0, 1, 2, 8, 9, 10
 _LONGEST_CONTROL = 125
 PROTOCOL_ERROR, TOO_BIG = 1002, 1009
 VERSION = "13"
+FAREWELL_SECONDS = 2.0
 
 
 class Closed(Exception):
@@ -99,6 +100,7 @@ class WebSocket:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, longest: int = 1 << 20
     ) -> None:
         self._reader, self._writer, self._longest = reader, writer, longest
+        self._gone = False
 
     async def receive(self) -> bytes:
         """Return the next binary message; Closed when there is none any more, Misused for what is none."""
@@ -107,6 +109,7 @@ class WebSocket:
             try:
                 frame = await read_frame(self._reader, self._longest - sum(map(len, parts)))
             except (asyncio.IncompleteReadError, OSError) as error:
+                self._gone = True
                 raise Closed from error
             match frame.opcode:
                 case opcode if opcode == _BINARY and not parts:
@@ -119,6 +122,7 @@ class WebSocket:
                 case opcode if opcode == _PONG:
                     continue
                 case opcode if opcode == _CLOSE:
+                    self._gone = True
                     (code,) = struct.unpack("!H", frame.content[:2]) if len(frame.content) >= 2 else (None,)
                     raise Closed(code)
                 case _:
@@ -131,9 +135,16 @@ class WebSocket:
         await self._send(_BINARY, content)
 
     async def close(self, code: int, reason: str) -> None:
-        """Close with a code and a reason of at most 123 bytes; it may have been closed already."""
-        with contextlib.suppress(Closed):
+        """Close with a code and a reason of at most 123 bytes; it may have been closed already.
+
+        The client's own farewell is awaited for a moment: it might not see ours on a connection that is cut.
+        """
+        with contextlib.suppress(Closed, Misused, TimeoutError, asyncio.IncompleteReadError, OSError):
             await self._send(_CLOSE, struct.pack("!H", code) + reason.encode()[:123])
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                while not self._gone:
+                    frame = await read_frame(self._reader, self._longest)
+                    self._gone = frame.opcode == _CLOSE
         self._writer.close()
 
     async def _send(self, opcode: int, content: bytes) -> None:

@@ -40,6 +40,7 @@ print(json.dumps({{
 
 # The samples, what they import late, and codecs that the interpreter finds by name.
 _MODULES = (
+    "fogbank.samples.cloudsql",
     "fogbank.samples.hello",
     "fogbank.samples.job",
     "fogbank.samples.netcheck",
