@@ -36,7 +36,7 @@ from fogbank.services.run.objects import (
     with_conditions,
     without_empty,
 )
-from fogbank.services.run.v2.words import check_words
+from fogbank.services.run.v2.words import check_authorization, check_words
 
 KEPT, KEPT_FOR = 1000, timedelta(days=7)
 """Executions of a job that stay in any case, and for how long the others do."""
@@ -102,6 +102,7 @@ def _write(world: World, call: Call, job: Resource) -> Written:
     metadata, spec = job.body["metadata"], job.body["spec"]
     check_labels(metadata["labels"])
     check_words(words.JOB, "GoogleCloudRunV2Job", metadata["annotations"])
+    check_authorization(metadata["annotations"])
     check_words(
         words.TASK,
         "GoogleCloudRunV2TaskTemplate",
