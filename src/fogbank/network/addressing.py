@@ -24,6 +24,9 @@ EGRESS_POOL = IPv4Network("198.51.100.0/24")
 FRONT_END = IPv4Address("192.0.2.1")
 """Where Google's front end is on the internet: every name under run.app is there."""
 
+TERMINAL = IPv4Address("192.0.2.255")
+"""Who the terminal is on the internet (`fogbank connect`): behind the addresses of third parties."""
+
 ANYWHERE = IPv4Network("0.0.0.0/0")
 
 PRIVATE_RANGES = tuple(
