@@ -30,6 +30,7 @@ APIS: tuple[str, ...] = (
     "serviceusage",
     "spanner",
     "sqladmin",
+    "telemetry",
     "vpcaccess",
 )
 

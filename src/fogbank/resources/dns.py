@@ -5,11 +5,11 @@ whatever the internet says (https://cloud.google.com/dns/docs/vpc-name-res-order
 and end with a dot.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 
-from fogbank.network.addressing import FRONT_END
+from fogbank.network.addressing import FRONT_END, PRIVATE_GOOGLE, RESTRICTED_GOOGLE
 from fogbank.resources.indexes import Index
 from fogbank.resources.instances import instance_at, instance_named, interfaces_of, internal_name
 from fogbank.resources.names import ResourceName
@@ -29,6 +29,11 @@ _TTL_SECONDS = 5
 
 _GOOGLES = (".run.app.", ".googleapis.com.")
 _ACCOUNTS = "accounts.google.com."
+_VIRTUAL = {
+    "private.googleapis.com.": PRIVATE_GOOGLE,
+    "restricted.googleapis.com.": RESTRICTED_GOOGLE,
+}
+"""Public names whose addresses only networks with Private Google Access reach."""
 _INTERNAL = ".internal."
 _REVERSE = ".in-addr.arpa."
 _INTERNAL_TTL_SECONDS = 3600
@@ -44,9 +49,9 @@ class RecordSet:
     texts: tuple[str, ...]
 
 
-def address_record(name: str, address: IPv4Address, kind: str) -> tuple[RecordSet, ...]:
-    """Make the answer about a ``name`` that has one address and nothing else."""
-    return (RecordSet(name, "A", _TTL_SECONDS, (str(address),)),) if kind == "A" else ()
+def address_record(name: str, addresses: Iterable[IPv4Address], kind: str) -> tuple[RecordSet, ...]:
+    """Make the answer about a ``name`` that has addresses and nothing else."""
+    return (RecordSet(name, "A", _TTL_SECONDS, tuple(map(str, addresses))),) if kind == "A" else ()
 
 
 Answers = Callable[[IPv4Address, str, str], tuple[RecordSet, ...] | None]
@@ -100,10 +105,12 @@ def _resolve_once(
         if peer:  # the other network's view, without the zones that it is itself shown by peering
             return _in_peer(world, peer, name, kind)
         return _in_zone(world, private, name, kind)
+    if name in _VIRTUAL:
+        return address_record(name, _VIRTUAL[name], kind)
     if network and (internal := _internal(world, network, name, kind)) is not None:
         return internal
     if (known := _own_address(world, name)) is not None:
-        return address_record(name, known, kind)
+        return address_record(name, (known,), kind)
     public = _closest_zone(world, _INTERNET, name)
     return _in_zone(world, public, name, kind) if public else None
 
@@ -125,7 +132,7 @@ def _internal(world: World, network: ResourceName, name: str, kind: str) -> tupl
     first = next(iter(interfaces_of(found)), None) if found else None
     if first is None or first.network != network:
         return None
-    return address_record(name, first.address, kind)
+    return address_record(name, (first.address,), kind)
 
 
 def _reversed(name: str) -> IPv4Address | None:

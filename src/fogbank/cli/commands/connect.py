@@ -27,8 +27,8 @@ _CHUNK = 64 * 1024
 def command(name: str, host: str, port: int) -> None:
     """Connect to an address of a region's internet.
 
-    Bytes pass between there and standard input and output. HOST is an external address or a public name. Programs such as ssh use this as their ProxyCommand.
-    The source is 192.0.2.255.
+    Bytes pass between there and standard input and output. HOST is an external address or a
+    public name. Programs such as ssh use this as their ProxyCommand. The source is 192.0.2.255.
     """
     opened = running(name).operator().open_connection(host, port)
     threading.Thread(target=_send, args=(opened,), daemon=True).start()
