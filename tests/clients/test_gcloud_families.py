@@ -87,6 +87,41 @@ def test_network_peerings(region: RunningRegion) -> None:
         region.gcloud(*networks, "delete", f"fam-peer{number}")
 
 
+def test_network_firewall_policies(region: RunningRegion) -> None:
+    policies = ("compute", "network-firewall-policies")
+    region.gcloud("compute", "networks", "create", "fam-policies", "--subnet-mode=custom")
+    for scope, where in (("--global", "--global-firewall-policy"), (IN3, f"--firewall-policy-region={AN3}")):
+        rule = ("--firewall-policy=fam", where)
+        region.gcloud(*policies, "create", "fam", scope, "--description=first")
+        region.gcloud(
+            *policies, "rules", "create", "100", *rule, "--action=deny", "--direction=EGRESS",
+            "--layer4-configs=tcp:25,udp", "--dest-ip-ranges=0.0.0.0/0", "--enable-logging",
+        )  # fmt: skip
+        region.gcloud(*policies, "rules", "update", "100", *rule, "--action=goto_next", "--new-priority=90")
+        (changed,) = region.gcloud_json(*policies, "rules", "describe", "90", *rule)
+        assert changed["action"] == "goto_next"
+        assert changed["match"]["layer4Configs"] == [
+            {"ipProtocol": "tcp", "ports": ["25"]},
+            {"ipProtocol": "udp"},
+        ]
+        association = (*policies, "associations", "create", *rule, "--network=fam-policies", "--name=fam")
+        region.gcloud(*association)
+        assert "already being used by" in refused(region, *policies, "delete", "fam", scope)
+        region.gcloud(*policies, "update", "fam", scope, "--description=second")
+        shown = region.gcloud_json(*policies, "describe", "fam", scope)
+        shown = shown[0] if isinstance(shown, list) else shown
+        assert (shown["description"], shown["associations"][0]["name"]) == ("second", "fam")
+    effective = region.gcloud_json("compute", "networks", "get-effective-firewalls", "fam-policies")
+    assert [each["type"] for each in effective["firewallPolicys"]] == ["NETWORK"]
+    effective = region.gcloud_json(*policies, "get-effective-firewalls", "--network=fam-policies", IN3)
+    assert {each["type"] for each in effective["firewallPolicys"]} == {"NETWORK", "NETWORK_REGIONAL"}
+    assert len(values(region, *policies, "list", "--format=value(name)", "--filter=name=fam")) == 2
+    for scope, where in (("--global", "--global-firewall-policy"), (IN3, f"--firewall-policy-region={AN3}")):
+        region.gcloud(*policies, "associations", "delete", "--name=fam", "--firewall-policy=fam", where)
+        region.gcloud(*policies, "delete", "fam", scope)
+    region.gcloud("compute", "networks", "delete", "fam-policies")
+
+
 def test_subnets(region: RunningRegion) -> None:
     subnets, table = ("compute", "networks", "subnets"), "--format=value(name,ipCidrRange)"
     region.gcloud("compute", "networks", "create", "fam-subnets", "--subnet-mode=custom")
