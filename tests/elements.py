@@ -27,6 +27,7 @@ from fogbank.network.topology import (
     SourceNat,
     StatefulFirewall,
     Traffic,
+    UnservedClient,
     Volume,
     Workload,
 )
@@ -48,6 +49,7 @@ ELEMENTS: tuple[Element, ...] = (
     FirewallPolicy(ROUTER, "open", (WEB,), "allow"),
     PortSecurity(ROUTER, NEAR.device, CLIENT_IP, "open", "open"),
     SourceNat(ROUTER, NEAR.device, IPv4Network("10.9.0.1"), OUTSIDE, PortRange(1024, 1087), NatTimeouts()),
+    UnservedClient(ROUTER, NEAR.device, IPv4Network("10.9.0.2")),
     Listener(CLIENT, CLIENT_IP, 80, "tcp", "site"),
     Volume("a.data", CLIENT, 1024 * 1024),
     Workload("a", CLIENT, "sha256:0", 8080, mounts=(Mount("a.data", "/data"),)),

@@ -28,6 +28,7 @@ from fogbank.network.elements import (
     Shaper,
     SourceNat,
     StatefulFirewall,
+    UnservedClient,
     Volume,
     Workload,
 )
@@ -140,6 +141,7 @@ _TABLE = (
     Kind(FirewallPolicy, "firewall-policy", _netns),
     Kind(PortSecurity, "port-security", _netns, matches=_device, refers_to=_firewall_and_policies),
     Kind(SourceNat, "source-nat", _netns, matches=_device),
+    Kind(UnservedClient, "unserved-client", _netns, matches=_device),
     Kind(Listener, "listener", _netns, local=lambda listener: (listener.address,)),
     Kind(Volume, "volume", _netns),
     Kind(Workload, "workload", _netns, refers_to=_volumes),

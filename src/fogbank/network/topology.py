@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from fogbank.network.elements import (
+    SEARCHED_PORTS,
     Address,
     AddressSetMember,
     DeviceName,
@@ -29,6 +30,7 @@ from fogbank.network.elements import (
     NetnsName,
     NetworkNamespace,
     Port,
+    PortBlock,
     PortRange,
     PortSecurity,
     Route,
@@ -37,6 +39,8 @@ from fogbank.network.elements import (
     SourceNat,
     StatefulFirewall,
     Traffic,
+    TranslationRule,
+    UnservedClient,
     Volume,
     VolumeFile,
     Workload,
@@ -45,6 +49,7 @@ from fogbank.network.kinds import BUILD_ORDER, made_by, namespaces_of, ports_of
 
 __all__ = [
     "BUILD_ORDER",
+    "SEARCHED_PORTS",
     "Address",
     "AddressSetMember",
     "DeviceName",
@@ -59,6 +64,7 @@ __all__ = [
     "NetnsName",
     "NetworkNamespace",
     "Port",
+    "PortBlock",
     "PortRange",
     "PortSecurity",
     "Route",
@@ -68,6 +74,8 @@ __all__ = [
     "StatefulFirewall",
     "Topology",
     "Traffic",
+    "TranslationRule",
+    "UnservedClient",
     "Volume",
     "VolumeFile",
     "Workload",

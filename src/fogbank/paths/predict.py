@@ -14,7 +14,7 @@ from typing import Literal
 from fogbank.lowering.google_access import POLICY as PRIVATE_GOOGLE_ACCESS
 from fogbank.network.addressing import PRIVATE_RANGES
 from fogbank.network.filtering import ICMP, TCP, UDP, Packet, decide
-from fogbank.network.topology import DeviceName, Hop, NetnsName, PortSecurity, Route, Topology
+from fogbank.network.topology import DeviceName, Hop, Key, NetnsName, PortSecurity, Route, Topology
 from fogbank.paths.node_views import NodeView, node_views
 from fogbank.paths.trace import (
     Branch,
@@ -116,18 +116,39 @@ def _leave(found: Mapping[NetnsName, NodeView], at: _At, route: Route, hop: Hop)
     if dropped is not None:
         yield at.end(dropped, *passed, out=hop.device)
         return
-    packet = at.packet
-    if (translation := node.translation(hop.device, packet.source)) is not None:
-        after = translation.outside
-        passed.append(Translated(packet.source, after, translation.ports, translation.key))
-        packet = replace(packet, source=after)
+    for step, packet in _translated(node, hop, at.packet):
+        yield from _cross(found, at, packet, (*passed, *step))
+
+
+def _translated(node: NodeView, hop: Hop, packet: Packet) -> Iterator[tuple[tuple[Step, ...], Packet]]:
+    """List what the packet may become: one for each address that its flow may take."""
+    translation = node.translation(hop.device, packet.source)
+    if translation is None:
+        yield (), packet
+        return
+    for after in translation.outsides_for(packet.destination):
+        ports = next(
+            (b.ports for b in translation.blocks_for(packet.destination) if b.outside == after), None
+        )
+        step = Translated(packet.source, after, ports, translation.key)
+        yield (step,), replace(packet, source=after)
+
+
+def _cross(
+    found: Mapping[NetnsName, NodeView], at: _At, packet: Packet, passed: tuple[Step, ...]
+) -> Iterator[Branch]:
+    """Go over the link of the next hop that ``passed`` begins with."""
+    node, routed = at.node, passed[0]
+    if not isinstance(routed, Routed):
+        raise TypeError(routed)
+    route, hop = routed.route, routed.hop
     if (shaper := node.shapers.get(hop.device)) is not None:
-        passed.append(Shaped(shaper.bits_per_second, shaper.key))
+        passed = (*passed, Shaped(shaper.bits_per_second, shaper.key))
     neighbour = node.neighbours.get(hop.device)
     if neighbour is None or (hop.via or packet.destination) not in found[neighbour.netns].addresses:
         yield at.end(Dropped(Cause.ROUTE_NEXT_HOP_RESOURCE_NOT_FOUND, route.key), *passed, out=hop.device)
         return
-    here = TraceHop(node.netns, at.by, hop.device, at.packet.source, tuple(passed))
+    here = TraceHop(node.netns, at.by, hop.device, at.packet.source, passed)
     yield from _walk(found, _At(found[neighbour.netns], neighbour.device, packet, (*at.behind, here)))
 
 
@@ -139,12 +160,24 @@ def _pass(at: _At, out: DeviceName, passed: list[Step]) -> Dropped | None:
     if dropped := _judge(node, node.port_security_by_address.get(packet.source), "egress", packet, passed):
         return dropped
     if out == node.filter.uplink:
-        translated = node.translation(out, packet.source)
-        return None if translated else Dropped(Cause.NO_EXTERNAL_ADDRESS, node.filter.key)
+        return _leaves(node, out, packet, node.filter.key)
     port_security = node.port_security_by_address.get(packet.destination)
     if port_security is None or port_security.device != out:
         return Dropped(Cause.UNKNOWN_INTERNAL_ADDRESS, node.filter.key)
     return _judge(node, port_security, "ingress", packet, passed)
+
+
+def _leaves(node: NodeView, out: DeviceName, packet: Packet, key: Key) -> Dropped | None:
+    """Say why a packet may not go to the internet: nothing translates it, or there are no ports for it."""
+    translation = node.translation(out, packet.source)
+    if translation is not None:
+        if translation.outsides_for(packet.destination):
+            return None
+        return Dropped(Cause.CLOUD_NAT_NO_ADDRESSES, translation.key)
+    for unserved in node.unserved:
+        if unserved.device == out and packet.source in unserved.inside:
+            return Dropped(Cause.CLOUD_NAT_NO_ADDRESSES, unserved.key)
+    return Dropped(Cause.NO_EXTERNAL_ADDRESS, key)
 
 
 def _judge(
