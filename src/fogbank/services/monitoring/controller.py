@@ -95,7 +95,8 @@ class Monitoring(Controller):
                 samples += gateway.samples(seen[netns])
                 failed = addresses_missing(work) > 0
                 samples.append(gateway.sample("nat_allocation_failed", failed))
-                if alone[netns] == 1:
+                # Where first packets are decided on, refusals are counted flow by flow.
+                if alone[netns] == 1 and not any(each.hands_over for each in work.translations):
                     dropped = self._since_before(netns, seen[netns].exhausted)
                     samples.append(
                         gateway.sample("dropped_sent_packets_count", dropped, reason="OUT_OF_RESOURCES")

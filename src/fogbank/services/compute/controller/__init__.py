@@ -1,0 +1,1 @@
+"""What compute does while the region runs: a module for each of its controllers."""
