@@ -5,17 +5,15 @@ are asked in plain HTTP, which favours them.
 """
 
 import contextlib
-import os
 import re
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bench.processes import free_port, running
 from bench.table import Aim, Row, compare
 from bench.talk import Script, Server, calls_per_second
 from fogbank.testing import RunningRegion
@@ -139,11 +137,11 @@ def _repeat(request: bytes, end: float) -> Script:
 @contextlib.contextmanager
 def moto() -> Iterator[tuple[Server, Callable[[float], Script]]]:
     """Run moto's server; its script allocates, describes and releases an address."""
-    port = _free_port()
+    port = free_port()
     program = Path(sys.executable).parent / "moto_server"
     if not program.exists():
         raise FileNotFoundError("moto_server is missing: run `make bench`, or pip install 'moto[server]'")
-    with _running([str(program), "-p", str(port)], port):
+    with running([str(program), "-p", str(port)], port):
         yield Server(port), _moto_script
 
 
@@ -167,39 +165,8 @@ def _ec2(action: str) -> bytes:
 @contextlib.contextmanager
 def bare(body: str) -> Iterator[tuple[Server, Callable[[float], Script]]]:
     """Run the bare server; it answers ``body``."""
-    port = _free_port()
+    port = free_port()
     options = ("--http", "httptools", "--loop", "uvloop", "--log-level", "warning", "--no-access-log")
     command = [sys.executable, "-m", "uvicorn", "bench.bare:app", "--port", str(port), *options]
-    with _running(command, port, {"BENCH_BODY": body}):
+    with running(command, port, {"BENCH_BODY": body}):
         yield Server(port), partial(_repeat, _request("GET", _FOLDER, Host="127.0.0.1"))
-
-
-@contextlib.contextmanager
-def _running(
-    command: Sequence[str], port: int, environment: Mapping[str, str] | None = None
-) -> Iterator[None]:
-    process = subprocess.Popen(
-        command,
-        env=os.environ | (environment or {}),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 20
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            if time.monotonic() > deadline or process.poll() is not None:
-                raise RuntimeError(f"{command[0]} did not start")
-            time.sleep(0.05)
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -23,12 +23,16 @@ _SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where to connect: by a proxy's CONNECT and TLS when ``tunnel`` names a host and ``trust`` its CA."""
+    """Where to connect: by a proxy's CONNECT and TLS when ``tunnel`` names a host and ``trust`` its CA.
+
+    Without a tunnel, ``tls`` is the name that a server with TLS of its own has.
+    """
 
     port: int
     host: str = "127.0.0.1"
     tunnel: str = ""
     trust: str = ""
+    tls: str = ""
 
     def open(self) -> socket.socket:
         """Connect, and ask a proxy for the way on."""
@@ -80,7 +84,7 @@ class _Talker:
             lambda: _Line(self),
             sock=self._server.open(),
             ssl=self._trust,
-            server_hostname=self._server.tunnel if self._trust else None,
+            server_hostname=(self._server.tunnel or self._server.tls) if self._trust else None,
         )
 
     def start(self, script: Script) -> None:

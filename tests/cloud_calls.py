@@ -69,7 +69,14 @@ class Cloud:
         handler = handlers.get(f"{version}.{name}") or handlers[name]
         body = convert_request(known.document, known.request, body or {}).body if known.request else {}
         call = Call(
-            method, parameters, body, self.caller, self.now, self.new_id, apis=APIS, access=Policies("")
+            method,
+            parameters,
+            body,
+            self.caller,
+            self.now,
+            self.new_id,
+            apis=APIS,
+            access=Policies("", lambda: self.now),
         )
         match handler:
             case Read():

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 
 from tests.worlds import R, resource, revision
 
+from fogbank.frontend.ingress.upstreams import InstancePort
 from fogbank.network.topology import NetnsName
 from fogbank.resources.run import service_name
 
@@ -35,7 +36,7 @@ class Container:
         if self.script is None:
             raise NoInstanceError(revision.path)
         try:
-            yield NetnsName("fabric"), IPv4Address("127.0.0.1"), self.port
+            yield InstancePort(NetnsName("fabric"), IPv4Address("127.0.0.1"), self.port, self.instance)
         finally:
             self.leases -= 1
 

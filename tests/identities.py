@@ -62,7 +62,7 @@ def region_in(folder: Path) -> Region:
     """Open a region's identity in ``folder``."""
     skipped: list[float] = []
     worlds: list[Region] = []
-    directory = WorldDirectory(lambda: worlds[0].world, Policies(operator_account("demo")))
+    directory = WorldDirectory(lambda: worlds[0].world, Policies(operator_account("demo"), lambda: NOW))
     identity = open_identity(
         folder, folder / "credentials.json", "demo", directory, lambda: time.time() + sum(skipped)
     )

@@ -182,7 +182,7 @@ async def serve_in(folder):
     identities = region_in(folder)
     store, blobs = Store(Journal(folder / "world.sqlite")), BlobStore(folder / "registry")
     ids = count(1000)
-    access = Policies(identities.identity.operator.email)
+    access = Policies(identities.identity.operator.email, lambda: worlds.NOW)
     parts = Registry(
         store, blobs, access, lambda _world, _project: None, lambda: worlds.NOW, lambda: next(ids)
     )

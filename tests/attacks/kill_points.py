@@ -23,12 +23,13 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.attacks.acknowledged_writes import KINDS
 from tests.stand_in_host import StandInHost, groups
 
 from fogbank.frontend.client_environment import applied
-from fogbank.testing import RunningRegion, short_folder
+from fogbank.testing import RunningRegion, fetch_servers, short_folder
 
-COMPUTE = "https://compute.googleapis.com/compute/v1/projects/demo"
+REDIS = "https://redis.googleapis.com/v1/projects/demo/locations/asia-northeast3/instances"
 RUN = "https://run.googleapis.com/v2/projects/demo/locations/asia-northeast3/services"
 NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck"
 START_SECONDS = 60.0
@@ -38,7 +39,7 @@ GONE_SECONDS = 10.0
 @dataclass
 class Counts:
     points: int = 0
-    writes: int = 0
+    writes: dict[str, int] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     failed_starts: list[str] = field(default_factory=list)
     unstoppable: list[str] = field(default_factory=list)
@@ -56,22 +57,20 @@ class Counts:
 
 
 class Writer(threading.Thread):
-    """Makes firewall rules until the region dies, and notes those that were acknowledged."""
+    """Writes things of one kind until the region dies, and notes those that were acknowledged."""
 
-    def __init__(self, region: RunningRegion, turn: int, known: set[str]) -> None:
+    def __init__(self, region: RunningRegion, turn: int, kind: str, known: list[str]) -> None:
         super().__init__(daemon=True)
-        self._region, self._turn, self._known = region, turn, known
+        self._region, self._turn, self._kind, self._known = region, turn, kind, known
 
     def run(self) -> None:
         number = 0
         with contextlib.suppress(OSError, ValueError):
             while True:
                 number += 1
-                name = f"rule-{self._turn}-{number}"
-                rule = {"name": name, "allowed": [{"IPProtocol": "tcp"}], "sourceTags": [name]}
-                status, _ = self._region.api("POST", f"{COMPUTE}/global/firewalls", rule)
-                if status == 200:
-                    self._known.add(name)
+                name = f"{self._kind}-{self._turn}-{number}"
+                if KINDS[self._kind].write(self._region, name):
+                    self._known.append(name)
 
 
 class Attack:
@@ -81,7 +80,7 @@ class Attack:
         self.region = RunningRegion(f"kill-{secrets.token_hex(4)}", short_folder())
         self.root = self.region.home / "state/fogbank" / self.region.name
         self.port = free_port()
-        self.known: set[str] = set()
+        self.known: dict[str, list[str]] = {kind: [] for kind in KINDS}
         self.counts = Counts()
         self.host = StandInHost()
         self.host.groups = groups()
@@ -108,15 +107,17 @@ class Attack:
                 self._kill_region(turn)
             self._start_again(turn)
             self.counts.points += 1
-        self.counts.writes = len(self.known)
+        self.counts.writes = {kind: len(known) for kind, known in self.known.items()}
 
     def _kill_region(self, turn: int) -> None:
         """Kill a region that serves, while a client writes."""
-        writer = Writer(self.region, turn, self.known)
-        writer.start()
+        writers = [Writer(self.region, turn, kind, known) for kind, known in self.known.items()]
+        for writer in writers:
+            writer.start()
         time.sleep(self.chance.uniform(0.0, 1.0))
         os.kill(int(json.loads((self.root / "running.json").read_text())["pid"]), signal.SIGKILL)
-        writer.join(30)
+        for writer in writers:
+            writer.join(30)
 
     def _kill_up(self, turn: int) -> None:
         """End the region, kill `up` while it starts the next, then let `down` or time end what was begun."""
@@ -140,12 +141,13 @@ class Attack:
         if done.returncode and "already up" not in done.stderr:
             self.counts.failed_starts.append(f"point {turn}: {done.stderr.strip()}")
             return
-        try:
-            names = self._rules()
-        except (OSError, ValueError) as error:
-            self.counts.failed_starts.append(f"point {turn}: it does not answer: {error}")
-            return
-        self.counts.lost += sorted(f"point {turn}: {name}" for name in self.known - names)
+        for kind, known in self.known.items():
+            try:
+                present = KINDS[kind].present(self.region, known)
+            except (OSError, ValueError, LookupError) as error:
+                self.counts.failed_starts.append(f"point {turn}: {kind}: it does not answer: {error!r}")
+                return
+            self.counts.lost += sorted(f"point {turn}: {name}" for name in set(known) - present)
 
     def _up(self) -> subprocess.CompletedProcess[str]:
         return self._fogbank("up", "--detach", *self._name(), "--port", str(self.port))
@@ -155,19 +157,13 @@ class Attack:
         if left := self._processes():
             self.counts.unstoppable.append(f"{when}: {left}")
 
-    def _rules(self) -> set[str]:
-        names: set[str] = set()
-        page = ""
-        while True:
-            url = f"{COMPUTE}/global/firewalls?maxResults=500&pageToken={page}"
-            _, listed = self.region.api("GET", url)
-            names |= {rule["name"] for rule in listed.get("items", ())}
-            page = listed.get("nextPageToken", "")
-            if not page:
-                return names
-
     def _deploy(self) -> None:
-        """Have some containers run at each start, so that crun is killed, too."""
+        """Have containers of a service and a server run at each start, so that they are killed, too."""
+        for kind in KINDS.values():
+            kind.prepare(self.region)
+        redis = {"tier": "BASIC", "memorySizeGb": 1}
+        status, answer = self.region.api("POST", f"{REDIS}?instanceId=lasting", redis)
+        assert status == 200, answer
         template = {"containers": [{"image": NETCHECK}], "scaling": {"minInstanceCount": self.instances}}
         status, answer = self.region.api("POST", f"{RUN}?serviceId=lasting", {"template": template})
         assert status == 200, answer
@@ -233,6 +229,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--instances", type=int, default=3)
     chosen = parser.parse_args()
+    fetch_servers("redis")
     started = time.monotonic()
     counts = Attack(chosen.seed, chosen.instances).run(chosen.points)
     print(json.dumps(counts.report() | {"seconds": round(time.monotonic() - started)}, indent=2))

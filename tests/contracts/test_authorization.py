@@ -120,7 +120,7 @@ class Answers:
         self.projects = Projects(
             self.store, owner=OPERATOR, strict=False, defaults=defaults, now=lambda: NOW, new_id=self.new_id
         )
-        self.access = Policies(OPERATOR)
+        self.access = Policies(OPERATOR, lambda: NOW)
         self.log_entries = LogEntries(None, lambda: NOW)
         self.backends = {
             "logging": self.log_entries,

@@ -16,6 +16,8 @@ from fogbank.services.contract import NO_PERMISSION, Write, catalogue_of
 PERMISSION = re.compile(r"[a-z]+(\.[a-zA-Z]+){2}")
 VERBS = {"insert": "create", "patch": "update", "aggregatedList": "list", "listUsable": "list"}
 OTHER_NAMES = {
+    "compute.imageFamilyViews.get": "compute.images.getFromFamily",
+    "compute.instances.bulkInsert": "compute.instances.create",
     "compute.routers.preview": "compute.routers.update",
     "compute.routers.getNatMappingInfo": "compute.routers.get",
     "compute.routers.getNatIpInfo": "compute.routers.get",
@@ -51,6 +53,7 @@ def test_only_what_google_lets_everybody_call_needs_none():
         "list",
         "search",
         "getAllowedLocations",
+        "lintPolicy",
     }
     readable = {
         name for name, m in METHODS if m.permission == NO_PERMISSION and name.endswith(("get", "list"))

@@ -63,7 +63,9 @@ def line(element):
             return f"shaper {port.netns}:{port.device} {rate}"
         case SourceNat(netns, device, inside, outside, ports, timeouts):
             times = f" timeouts {_fields(timeouts)}" if timeouts else ""
-            return f"source-nat {netns}:{device} {inside} as {outside}{f':{ports}' if ports else ''}{times}"
+            back = " and back" if element.both_ways else ""
+            mapped = f"{inside} as {outside}{f':{ports}' if ports else ''}"
+            return f"source-nat {netns}:{device} {mapped}{times}{back}"
         case StatefulFirewall(netns, uplink):
             return f"filter {netns} uplink {uplink}"
         case FirewallPolicy(netns, name, rules, default):
@@ -74,7 +76,9 @@ def line(element):
             ]
             return "\n".join(lines)
         case PortSecurity(netns, device, address, ingress, egress):
-            return f"guard {netns}:{device} {address} in {ingress} out {egress}"
+            more = f" and {', '.join(map(str, element.ranges))}" if element.ranges else ""
+            anything = " forwards" if element.forwards else ""
+            return f"guard {netns}:{device} {address}{more} in {ingress} out {egress}{anything}"
         case AddressSetMember(netns, address_set, address):
             return f"member {netns} {address_set} {address}"
         case Listener(netns, address, port, protocol, service):

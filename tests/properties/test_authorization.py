@@ -73,12 +73,12 @@ def test_a_permission_is_had_when_some_bindings_role_contains_it(project, servic
     for permission in PERMISSIONS:
         expected = bool(mine & roles_with(permission))
         expected |= CUSTOM in mine and permission in permissions and not deleted
-        assert Policies("nobody").allows(world, ME, permission, "p", SERVICE) == expected
+        assert Policies("nobody", lambda: NOW).allows(world, ME, permission, "p", SERVICE) == expected
 
 
 @given(bindings, bindings, custom, st.data())
 def test_to_take_a_member_away_gives_nobody_anything(project, service, permissions, data):
-    before, access = world_of(project, service, permissions), Policies("nobody")
+    before, access = world_of(project, service, permissions), Policies("nobody", lambda: NOW)
     role = data.draw(st.sampled_from(sorted(project) or ["roles/owner"]))
     fewer = {**project, role: set(list(project.get(role, ()))[1:])}
     after = world_of(fewer, service, permissions)
@@ -90,7 +90,7 @@ def test_to_take_a_member_away_gives_nobody_anything(project, service, permissio
 
 @given(bindings, bindings, custom)
 def test_testing_permissions_agrees_with_having_them(project, service, permissions):
-    world, access = world_of(project, service, permissions), Policies("nobody")
+    world, access = world_of(project, service, permissions), Policies("nobody", lambda: NOW)
     tested = held(access, world, ME, PERMISSIONS, "p", SERVICE)
     assert tested == tuple(p for p in PERMISSIONS if access.allows(world, ME, p, "p", SERVICE))
 
@@ -99,21 +99,21 @@ def test_testing_permissions_agrees_with_having_them(project, service, permissio
 def test_another_projects_policy_counts_for_nothing(elsewhere, permissions):
     world = world_of({}, {}, permissions).after([Put(resource(policy_name("q"), policy_of(elsewhere, 3)))])
     for permission in PERMISSIONS:
-        assert not Policies("nobody").allows(world, ME, permission, "p", SERVICE)
+        assert not Policies("nobody", lambda: NOW).allows(world, ME, permission, "p", SERVICE)
 
 
 @given(st.lists(bindings, min_size=2, max_size=6))
 def test_what_is_remembered_of_a_policy_is_never_anothers(policies):
-    access = Policies("nobody")
+    access = Policies("nobody", lambda: NOW)
     for each in (*policies, *policies):
         world = world_of(each, {}, ())
         for permission in PERMISSIONS:
-            fresh = Policies("nobody").allows(world, ME, permission, "p")
+            fresh = Policies("nobody", lambda: NOW).allows(world, ME, permission, "p")
             assert access.allows(world, ME, permission, "p") == fresh
 
 
 def test_a_project_whose_policy_nobody_set_is_the_operators():
-    access = Policies("robot@p.iam.gserviceaccount.com")
+    access = Policies("robot@p.iam.gserviceaccount.com", lambda: NOW)
     assert access.allows(World(), "robot@p.iam.gserviceaccount.com", "run.services.create", "p")
     assert not access.allows(World(), ME, "run.services.get", "p")
     assert not access.allows(World(), None, "run.services.get", "p")

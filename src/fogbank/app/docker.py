@@ -29,6 +29,7 @@ class DockerSocket:
     def __init__(self, engine: DockerEngine, places: Folders, proxy: Callable[[], Proxy]) -> None:
         self._engine, self._places, self._proxy = engine, places, proxy
         self._listener: socket.socket | None = None
+        self._closed = self._lent = False
 
     def environment(self) -> Environment:
         """Return the variables for docker's client; none where the engine was not fetched."""
@@ -38,17 +39,21 @@ class DockerSocket:
 
     def open(self) -> bool:
         """Listen, if the engine is there; tell whether it is."""
-        if self._listener is None and self._engine.is_there():
+        if self._listener is None and not self._closed and self._engine.is_there():
             self._listener = _listen(self._places.docker_socket)
             self._places.docker_config.mkdir(mode=0o700, exist_ok=True)
             self._watch()
         return self._listener is not None
 
     def close(self) -> None:
-        """Stop listening; the engine ends with the world."""
-        if self._listener is not None:
-            asyncio.get_running_loop().remove_reader(self._listener.fileno())
+        """Stop listening; an engine that runs ends with the world, and has the socket until then."""
+        self._closed = True
+        listener, self._listener = self._listener, None
+        if listener is not None:
             self._places.docker_socket.unlink(missing_ok=True)
+            if not self._lent:
+                asyncio.get_running_loop().remove_reader(listener.fileno())
+                listener.close()
 
     def _watch(self) -> None:
         if self._listener is not None:
@@ -59,6 +64,7 @@ class DockerSocket:
         if self._listener is not None:
             loop = asyncio.get_running_loop()
             loop.remove_reader(self._listener.fileno())
+            self._lent = True
             arguments = (self._listener, loop)
             threading.Thread(target=self._run, args=arguments, name="docker-engine", daemon=True).start()
 
@@ -74,12 +80,16 @@ class DockerSocket:
             _log.warning("%s", error)
         except Exception:  # noqa: BLE001 - a bug; who waits is hung up on all the same
             _log.exception("the docker engine failed")
-        with contextlib.suppress(RuntimeError):  # the region has ended meanwhile
-            loop.call_soon_threadsafe(self._ended)
+        try:
+            loop.call_soon_threadsafe(self._ended, listener)
+        except RuntimeError:  # the region has ended meanwhile
+            listener.close()
 
-    def _ended(self) -> None:
-        """Hang up on those who wait, and watch for the next."""
+    def _ended(self, listener: socket.socket) -> None:
+        """Hang up on those who wait, and watch for the next unless the region is about to end."""
+        self._lent = False
         if self._listener is None:
+            listener.close()
             return
         self._listener.setblocking(False)
         with contextlib.suppress(BlockingIOError):

@@ -55,9 +55,9 @@ class GoogleRequests:
 
     async def send(self, request: OutgoingRequest) -> int:
         """Send a request; return the answer's status (an Outgoing)."""
+        headers = {**request.headers, **await asyncio.to_thread(self._prepare, request)}
         from aiohttp import ClientError
 
-        headers = {**request.headers, **await asyncio.to_thread(self._authorization, request)}
         _project.set(request.project)
         try:
             async with (
@@ -79,6 +79,12 @@ class GoogleRequests:
         """Drop all connections."""
         if self._session is not None:
             await self._session.close()
+
+    def _prepare(self, request: OutgoingRequest) -> dict[str, str]:
+        """Do in a thread what takes long: the client's import, the first time, and a signature."""
+        import aiohttp  # noqa: F401 - not every region sends a request
+
+        return self._authorization(request)
 
     def _authorization(self, request: OutgoingRequest) -> dict[str, str]:
         """Make the header with the request's token; OSError when its account is gone."""

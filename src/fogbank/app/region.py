@@ -169,7 +169,7 @@ class Region:
         settings, places = self._settings, self._places
         self.authority = open_authority(places.authority, places.bundle, settings.name)
         operator = operator_account(settings.project)
-        self.access = Policies(operator)
+        self.access = Policies(operator, self._clock.now)
         directory = WorldDirectory(lambda: self.store.world, self.access)
         self.identity = open_identity(places.authority, places.credentials, settings.project, directory)
         places.gcloud.mkdir(mode=0o700, exist_ok=True)
@@ -242,6 +242,14 @@ class Region:
             self._places.bundle,
         )
         self.log_entries = LogEntries(self._places.log_entries, self._clock.now)
+        self.tracer = Tracer(
+            world=lambda: self.store.world,
+            loop=self.loop,
+            sources=lambda: (source for each in self.controllers for source in each.trace_sources()),
+            send=self._send_probe,
+            drops_in=self.driver.drops,
+            project=self._settings.project,
+        )
         runtime = Runtime(
             self.store,
             self.loop,
@@ -253,6 +261,8 @@ class Region:
             self.log_entries,
             self.access,
             self.google_requests.send,
+            trace_sources=self.tracer.sources,
+            observe=self.tracer.observe,
         )
         self._backends = {each.service.name: each.backend(runtime) for each in manifests() if each.backend}
         self.controllers = tuple(
@@ -316,14 +326,6 @@ class Region:
 
     def _make_operator_api(self) -> None:
         settings, store, loop, controllers = self._settings, self.store, self.loop, self.controllers
-        tracer = Tracer(
-            world=lambda: store.world,
-            loop=loop,
-            sources=lambda: (source for each in controllers for source in each.trace_sources()),
-            send=self._send_probe,
-            drops_in=self.driver.drops,
-            project=settings.project,
-        )
         topics = (
             StatusApi(
                 settings,
@@ -336,7 +338,7 @@ class Region:
             ),
             InternetApi(store, loop, self._clock, self.site_access_log, _new_id),
             LogsApi(self.logbook, controllers),
-            PathsApi(loop, tracer, self.driver.drops),
+            PathsApi(loop, self.tracer, self.driver.drops, self.driver.flows),
             ClockApi(store, self._clock, controllers, self.driver.advance_conntrack_timeouts, _new_id),
             PlanApi(loop),
             ClientsApi(
@@ -460,9 +462,7 @@ def _new_id() -> int:
 
 
 def _import_slow_libraries() -> None:
-    import aiohttp  # noqa: F401 - the first request to a service would wait for it
-
-    import fogbank.servers.dns_messages  # noqa: F401 - and the first DNS query for this
+    import fogbank.servers.dns_messages  # noqa: F401 - the first DNS query would wait for it
 
 
 def serve(entered: Entered, places: Folders, settings: Settings) -> int:

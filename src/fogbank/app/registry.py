@@ -21,6 +21,7 @@ APIS: tuple[str, ...] = (
     "iamcredentials",
     "logging",
     "monitoring",
+    "networkmanagement",
     "redis",
     "run",
     "secretmanager",

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,9 +14,11 @@ from fogbank.dataplane.linux.firewall.nftables import PORTS_EXHAUSTED
 from fogbank.errors import OperatorError
 from fogbank.network.packet_captures import ProbeResult
 from fogbank.network.topology import NetnsName
-from fogbank.paths.compare import compare, observation
+from fogbank.paths.blockers import blockers
+from fogbank.paths.compare import Observation, compare, observation
 from fogbank.paths.explain import explain, to_json
 from fogbank.paths.predict import predict
+from fogbank.paths.remedies import Remedies
 from fogbank.paths.trace import Dropped, Flow, Trace
 from fogbank.resources.dns import resolve
 from fogbank.resources.names import ResourceName
@@ -48,11 +50,7 @@ class Tracer:
 
         OperatorError when ``source`` or ``url`` is nothing that can be traced; then no packet is sent.
         """
-        world = self.world()
-        services = (resource.name for resource in world.all(SERVICES))
-        start = find_source(source, self.sources(), services, self.project)
-        destination, port = destination_of(url, world, start.network)
-        flow = Flow(start.netns, destination, port)
+        _, flow = self._asked(source, url)
         trace = await asyncio.to_thread(predict, self.loop.observed, flow)
         owners = self.loop.lowered.owners
         answer: Json = {
@@ -62,11 +60,37 @@ class Tracer:
             "differences": [],
         }
         if probe:
-            packet, ran_out = await asyncio.to_thread(self._probe, trace)
-            what = observation(packet, ran_out)
+            packet, what = await self.observe(trace)
             answer["observed"] = _probe_json(packet, what.out_of_ports)
             answer["differences"] = list(compare(trace, what))
         return answer
+
+    async def observe(self, trace: Trace) -> tuple[ProbeResult, Observation]:
+        """Send a packet for ``trace`` and say what became of it (an Observe)."""
+        packet, ran_out = await asyncio.to_thread(self._probe, trace)
+        return packet, observation(packet, ran_out)
+
+    async def why(self, source: str, url: str) -> Json:
+        """Say what keeps ``source`` from reaching ``url``, each setting with what lifts it.
+
+        OperatorError as of :meth:`trace`.
+        """
+        start, flow = self._asked(source, url)
+        found = await asyncio.to_thread(blockers, self.loop.observed, flow)
+        remedies = Remedies(self.world(), self.loop.lowered.owners, start.resource)
+        return {
+            "source": f"{start.resource.service}/{start.resource.id}",
+            "destination": f"{flow.destination}:{flow.port}",
+            "reachable": not found,
+            "blockers": [asdict(each) for each in remedies.lifting(found)],
+        }
+
+    def _asked(self, source: str, url: str) -> tuple[TraceSource, Flow]:
+        world = self.world()
+        services = (resource.name for resource in world.all(SERVICES))
+        start = find_source(source, self.sources(), services, self.project)
+        destination, port = destination_of(url, world, start.network)
+        return start, Flow(start.netns, destination, port)
 
     def _probe(self, trace: Trace) -> tuple[ProbeResult, frozenset[NetnsName]]:
         """Send the packet; tell in which namespaces on its way a NAT port was wanting meanwhile. Blocks."""

@@ -13,6 +13,7 @@ class Exit(IntEnum):
     USAGE = 2
     NOT_RUNNING = 3
     DISAGREEMENT = 4
+    BLOCKED = 5
     INTERRUPTED = 130
 
 
@@ -22,6 +23,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.USAGE: "the command line is wrong",
     Exit.NOT_RUNNING: "no region of that name is running",
     Exit.DISAGREEMENT: "prediction and packet disagree, or a third party saw another address",
+    Exit.BLOCKED: "a flow does not arrive by what is declared (fogbank why)",
     Exit.INTERRUPTED: "interrupted with Ctrl-C",
 }
 

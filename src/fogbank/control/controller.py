@@ -5,7 +5,7 @@ that follow the load) has a module ``controller`` in its package that makes one 
 region runs every controller, shows its status, and offers it the events of the machine.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -18,7 +18,10 @@ from fogbank.control.progress import Failure
 from fogbank.dataplane.driver import Driver, Event
 from fogbank.dataplane.linux.data_folders import DataFolders
 from fogbank.errors import DriverError
+from fogbank.network.packet_captures import ProbeResult
 from fogbank.network.topology import NetnsName
+from fogbank.paths.compare import Observation
+from fogbank.paths.trace import Trace
 from fogbank.resources.authorization import UNRESTRICTED, Access
 from fogbank.resources.names import ResourceName
 from fogbank.store.log_entries import LogEntries
@@ -31,6 +34,14 @@ class ImageDenied(DriverError):
     """An image may not be read by the service agent that should run it."""
 
 
+Observe = Callable[[Trace], Awaitable[tuple[ProbeResult, Observation]]]
+"""Sends one real packet for a predicted flow, and says what became of it."""
+
+
+async def _send_no_packet(trace: Trace) -> tuple[ProbeResult, Observation]:
+    raise NotImplementedError(f"nothing sends packets for {trace.flow}")
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """What a controller may use.
@@ -41,7 +52,8 @@ class Runtime:
     ``data`` is what servers keep on the disk. ``log_entries`` takes what clients read by the logging API;
     ``logbook`` what ``fogbank logs`` shows. ``access`` tells what service accounts may do. ``outgoing`` sends
     HTTP requests as Google's products do. ``time_series`` asks its sources for samples once a minute;
-    ``spans`` takes what the trace API reads.
+    ``spans`` takes what the trace API reads. ``trace_sources`` are those of all controllers, and ``observe``
+    sends one packet for a trace, as ``fogbank trace --probe`` does.
     """
 
     store: Store
@@ -56,6 +68,8 @@ class Runtime:
     outgoing: Outgoing = send_nowhere
     time_series: TimeSeries = field(default_factory=TimeSeries)
     spans: Spans = field(default_factory=Spans)
+    trace_sources: "Callable[[], Iterable[TraceSource]]" = tuple
+    observe: "Observe" = _send_no_packet
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,18 +67,21 @@ async def follow(
 ) -> AsyncIterator[bool]:
     """Say again and again whether a container passes ``probe``: at first, and whenever that changes.
 
-    One success is enough to pass; it fails when it has failed as often in a row as it may.
+    One success is enough until it has failed as often in a row as it may; from then on it must pass as often
+    in a row as ``success_threshold`` says.
     """
     await sleep(probe.initial_delay)
     said: bool | None = None
-    failures = 0
+    last, times = False, 0
     while True:
         passed = await _attempt(probe, netns, address, open_socket)
-        failures = 0 if passed else failures + 1
-        verdict = True if passed else False if failures >= probe.failure_threshold else said
-        if verdict is not None and verdict is not said:
-            said = verdict
-            yield verdict
+        times = times + 1 if passed is last else 1
+        last = passed
+        successes = probe.success_threshold if said is False else 1
+        enough = times >= (successes if passed else probe.failure_threshold)
+        if enough and passed is not said:
+            said = passed
+            yield passed
         await sleep(probe.period)
 
 

@@ -207,16 +207,28 @@ class ServerContainers:
             self._step()
 
     async def _probe(self, running: _Running) -> None:
-        answers = await self._answers(running.server)
+        why = await self._comes_up(running)
         running.probe = None
-        if not answers:
-            self._restarts.died(running.server.owner, "It did not answer in time.")
+        if why:
+            self._restarts.died(running.server.owner, why)
             self._end(running)
             self._share.publish()
-            return
-        running.phase = "ready"
+
+    async def _comes_up(self, running: _Running) -> str:
+        """Wait until a server answers, and tell who waits for it; return why that came to nothing, or ''.
+
+        A probe with a bug must not leave its server starting for ever: it counts as one that failed.
+        """
+        try:
+            if not await self._answers(running.server):
+                return "It did not answer in time."
+            running.phase = "ready"
+            await self._ready(running.server)
+        except Exception as error:
+            log.exception("the probe of %s failed", running.server.id)
+            return f"Its probe failed: {error}"
         self._restarts.came_up(running.server.owner)
-        await self._ready(running.server)
+        return ""
 
     def _digest(self, reference: str) -> str | None:
         """Return an image's digest; None when it is not known yet, and then it is asked for."""

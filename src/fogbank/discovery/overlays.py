@@ -6,6 +6,16 @@ from fogbank.discovery.tables import Document
 
 _PARTIAL = {"returnPartialSuccess": "boolean"}
 
+_FIELDS: Mapping[tuple[str, str], Mapping[str, str]] = {
+    # Terraform's provider sends it to v2, and its tests read it back (behaviour/cloud-run.md#deployment).
+    ("run.v2", "GoogleCloudRunV2Probe"): {"successThreshold": "int32"},
+}
+
+
+def extra_fields(document: str, schema: str) -> Mapping[str, str]:
+    """Return fields that a schema has beyond its description, each with its type."""
+    return _FIELDS.get((document, schema), {})
+
 
 def extra_query(document: Document, method: str) -> Mapping[str, str]:
     """Return query parameters that a method has beyond its description."""

@@ -15,6 +15,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
+from fogbank.discovery.overlays import extra_fields
 from fogbank.discovery.tables import load_schemas
 from fogbank.errors import ApiError
 
@@ -49,7 +50,9 @@ _NAMES |= {"boolean": "TYPE_BOOL", "double": "TYPE_DOUBLE", "float": "TYPE_FLOAT
 @cache
 def schema(document: str, name: str) -> Any:
     """Return a schema, parsed; KeyError when the document has none of that name."""
-    return json.loads(load_schemas(document)[name])
+    described = json.loads(load_schemas(document)[name])
+    extra = extra_fields(document, name)
+    return {**described, **extra} if extra else described
 
 
 def fields_of(document: str, name: str) -> Mapping[str, Any]:

@@ -110,10 +110,10 @@ def _translations(
             first.ports,
             gateway.timeouts,
             _draining(gateway, outsides, held.get(client)),
-            tuple(more),
-            tuple(TranslationRule(n, to, blocks.get(client, ())) for n, to, blocks in rules),
-            gateway.endpoint_independent,
-            gateway.logs is not None,
+            more=tuple(more),
+            rules=tuple(TranslationRule(n, to, blocks.get(client, ())) for n, to, blocks in rules),
+            endpoint_independent=gateway.endpoint_independent,
+            logged=gateway.logs is not None,
         )
 
 

@@ -5,7 +5,7 @@ know what they are: connector instances, or instances of Cloud Run with Direct V
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 from fogbank.network.topology import NetnsName
 from fogbank.resources.names import ResourceName
@@ -17,7 +17,8 @@ class Endpoint:
 
     ``marks`` are what rules may choose it by (`tag_mark`, `account_mark`), ``owner`` the resource that it
     belongs to. Nothing but replies gets into one that is ``closed``, whatever ingress rules say. Cloud NAT
-    serves it unless ``nat`` is False.
+    serves it unless ``nat`` is False. It has the addresses of ``aliases`` too; one that ``forwards`` may send
+    and get packets of any address.
     """
 
     netns: NetnsName
@@ -28,6 +29,8 @@ class Endpoint:
     owner: ResourceName
     closed: bool = False
     nat: bool = True
+    aliases: tuple[IPv4Network, ...] = ()
+    forwards: bool = False
 
 
 def tag_mark(tag: str) -> str:

@@ -44,6 +44,8 @@ class Interface:
     within: IPv4Network | None = None
     closed: bool = False
     nat: bool = True
+    aliases: tuple[IPv4Network, ...] = ()
+    forwards: bool = False
 
 
 @dataclass(frozen=True, slots=True)

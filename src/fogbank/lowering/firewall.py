@@ -136,6 +136,8 @@ def _port_security(rules: RuleSet, endpoint: Endpoint) -> Iterator[Element]:
         endpoint.address,
         ingress=policy_name("INGRESS", profile),
         egress=policy_name("EGRESS", profile),
+        ranges=endpoint.aliases,
+        forwards=endpoint.forwards,
     )
     for address_set in sorted(endpoint.marks & rules.address_sets):
         yield AddressSetMember(netns, address_set, endpoint.address)

@@ -164,6 +164,8 @@ def _endpoints(
                 each.owner,
                 each.closed,
                 each.nat,
+                each.aliases,
+                each.forwards,
             )
             for each in interfaces
             if (address := addresses.get(each.netns))

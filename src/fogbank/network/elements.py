@@ -177,6 +177,9 @@ class SourceNat:
 
     Removing the element ends the flows that it carries, and so does taking their port or address away, except
     for flows that carry one of ``draining``: they live on until they end by themselves.
+
+    One that works ``both_ways`` belongs to a single address inside: new flows that come in by ``device`` for
+    ``outside`` go there, where the ingress policy of its port security decides.
     """
 
     netns: NetnsName
@@ -186,6 +189,7 @@ class SourceNat:
     ports: PortRange | None = None
     timeouts: NatTimeouts | None = None
     draining: tuple[IpAddress, ...] = ()
+    both_ways: bool = False
     more: tuple[PortBlock, ...] = ()
     rules: tuple[TranslationRule, ...] = ()
     endpoint_independent: bool = False
@@ -255,7 +259,8 @@ class UnservedClient:
 class StatefulFirewall:
     """``netns`` forwards only what port security and firewall policies allow; replies to allowed flows pass.
 
-    By the ``uplink`` nothing leaves that no :class:`SourceNat` translates, and nothing new enters.
+    By the ``uplink`` nothing leaves that no :class:`SourceNat` translates, and nothing new enters but for
+    those that translate both ways.
     """
 
     netns: NetnsName
@@ -313,7 +318,8 @@ class PortSecurity:
     """The endpoint ``address`` behind ``device`` of ``netns``: what may enter it and what may leave it.
 
     ``ingress`` and ``egress`` name policies of the same namespace. From ``device`` no other source is
-    accepted.
+    accepted but for those in ``ranges``, which are behind it too. One that ``forwards`` accepts any source,
+    and gets what is routed there whatever its destination. No other endpoint is behind the device.
     """
 
     netns: NetnsName
@@ -321,10 +327,12 @@ class PortSecurity:
     address: IpAddress
     ingress: str
     egress: str
+    ranges: tuple[IpNetwork, ...] = ()
+    forwards: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
-        return ("port-security", self.netns, str(self.address))
+        return ("port-security", self.netns, self.device)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from fogbank.paths.trace import (
     Delivered,
     Dropped,
     Judged,
+    Obstacle,
     Routed,
     Shaped,
     Step,
@@ -27,7 +28,7 @@ from fogbank.resources.names import ResourceName
 
 Owners = Mapping[Key, frozenset[ResourceName]]
 
-_MEANINGS: Mapping[Cause, str] = {
+MEANINGS: Mapping[Cause, str] = {
     Cause.NO_ROUTE: "no route matches",
     Cause.ROUTE_BLACKHOLE: "the route's next hop is a black hole",
     Cause.ROUTE_NEXT_HOP_RESOURCE_NOT_FOUND: "the route's next hop does not exist",
@@ -164,6 +165,8 @@ def _step(place: str, step: Step, owners: Owners) -> TraceStep:
             return TraceStep(place, "NAT", f"{before} becomes {after}{ranged}", _names(key, owners))
         case Shaped(bits_per_second=rate, key=key):
             return TraceStep(place, "SHAPE", f"{rate / 1e6:g} Mbit/s", _names(key, owners))
+        case Obstacle(dropped=dropped):
+            return _drop(place, dropped, owners)
 
 
 def _end(trace: Trace, branch: Branch, owners: Owners) -> TraceStep:
@@ -173,10 +176,13 @@ def _end(trace: Trace, branch: Branch, owners: Owners) -> TraceStep:
             to = f"{trace.flow.destination}:{trace.flow.port} from {branch.source}"
             refusal = "" if service else ", where nothing listens"
             return TraceStep(place, "DELIVER", f"{to}{refusal}")
-        case Dropped(cause=cause, key=key):
-            return TraceStep(
-                place, "DROP", f"{cause}: {_MEANINGS[cause]}", _names(key, owners) if key else ()
-            )
+        case Dropped() as dropped:
+            return _drop(place, dropped, owners)
+
+
+def _drop(place: str, dropped: Dropped, owners: Owners) -> TraceStep:
+    names = _names(dropped.key, owners) if dropped.key else ()
+    return TraceStep(place, "DROP", f"{dropped.cause}: {MEANINGS[dropped.cause]}", names)
 
 
 def _names(key: Key, owners: Owners) -> tuple[str, ...]:

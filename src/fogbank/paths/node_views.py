@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
+from fogbank.lowering.netns_names import LOOPBACK
 from fogbank.network.routing import RoutingTable
 from fogbank.network.topology import (
     Address,
@@ -37,9 +38,10 @@ class NodeView:
     forwards: bool = False
     routes: list[Route] = field(default_factory=list)
     addresses: dict[IPv4Address, DeviceName] = field(default_factory=dict)
+    local: list[IPv4Network] = field(default_factory=list)
     neighbours: dict[DeviceName, Port] = field(default_factory=dict)
     filter: StatefulFirewall | None = None
-    port_security_by_address: dict[IPv4Address, PortSecurity] = field(default_factory=dict)
+    port_security: dict[DeviceName, PortSecurity] = field(default_factory=dict)
     policies: dict[str, FirewallPolicy] = field(default_factory=dict)
     members: dict[str, set[IPv4Address]] = field(default_factory=dict)
     translations: list[SourceNat] = field(default_factory=list)
@@ -47,6 +49,10 @@ class NodeView:
     shapers: dict[DeviceName, Shaper] = field(default_factory=dict)
     listeners: dict[tuple[IPv4Address, int, str], Listener] = field(default_factory=dict)
     workloads: dict[int, Workload] = field(default_factory=dict)
+
+    def has(self, address: IPv4Address) -> bool:
+        """Return whether packets for ``address`` are its own: all of a prefix on the loopback are."""
+        return address in self.addresses or any(address in each for each in self.local)
 
     @cached_property
     def table(self) -> RoutingTable:
@@ -60,6 +66,11 @@ class NodeView:
         devices = [hop.device for hop in route.hops]
         on_device = [a for a, device in self.addresses.items() if device in devices]
         return next(iter(on_device), next(iter(self.addresses), None))
+
+    def arrival(self, device: DeviceName, destination: IPv4Address) -> SourceNat | None:
+        """Find what translates ``destination`` when it comes in by ``device``."""
+        found = (each for each in self.translations if each.both_ways and each.device == device)
+        return next((each for each in found if each.outside == destination), None)
 
     def translation(self, device: DeviceName, source: IPv4Address) -> SourceNat | None:
         """Find what translates ``source`` when it leaves by ``device``."""
@@ -84,6 +95,8 @@ def _place(found: dict[NetnsName, NodeView], element: Element) -> None:
             found[right.netns].neighbours[right.device] = left
         case Address(port=port, interface=interface):
             found[port.netns].addresses[interface.ip] = port.device
+            if port.device == LOOPBACK and interface.network.prefixlen < interface.max_prefixlen:
+                found[port.netns].local.append(interface.network)
         case Shaper(port=port):
             found[port.netns].shapers[port.device] = element
         case Route(netns=netns):
@@ -98,8 +111,8 @@ def _place(found: dict[NetnsName, NodeView], element: Element) -> None:
             found[netns].policies[name] = element
         case AddressSetMember(netns=netns, address_set=address_set, address=address):
             found[netns].members.setdefault(address_set, set()).add(address)
-        case PortSecurity(netns=netns, address=address):
-            found[netns].port_security_by_address[address] = element
+        case PortSecurity(netns=netns, device=device):
+            found[netns].port_security[device] = element
         case Listener(netns=netns):
             found[netns].listeners[element.address, element.port, element.protocol] = element
         case Workload(netns=netns):

@@ -24,6 +24,7 @@ from fogbank.paths.trace import (
     Dropped,
     Flow,
     Judged,
+    Obstacle,
     Routed,
     Shaped,
     Step,
@@ -38,12 +39,17 @@ LONGEST = 32
 _PROTOCOLS = {TCP: "tcp", UDP: "udp"}
 
 
-def predict(topology: Topology, flow: Flow) -> Trace:
-    """Return every way that ``flow`` may take through ``topology``; KeyError when it starts nowhere."""
+def predict(topology: Topology, flow: Flow, *, past_obstacles: bool = False) -> Trace:
+    """Return every way that ``flow`` may take through ``topology``; KeyError when it starts nowhere.
+
+    With ``past_obstacles`` a packet that a setting drops goes on as if the setting were lifted, and each one
+    is an :class:`Obstacle` among the steps: so all of them are found, and not only the first. What leads
+    nowhere (no route, no such address) still ends the way.
+    """
     found = node_views(topology)
     start = found[flow.start]
     packet = Packet(_own_source(start, flow), flow.destination, flow.protocol, flow.port)
-    return Trace(flow, tuple(_walk(found, _At(start, None, packet, ()))))
+    return Trace(flow, tuple(_walk(found, _At(start, None, packet, (), past_obstacles))))
 
 
 def _own_source(node: NodeView, flow: Flow) -> IPv4Address:
@@ -60,19 +66,22 @@ class _At:
     by: DeviceName | None
     packet: Packet
     behind: tuple[TraceHop, ...]
+    past_obstacles: bool
+    passed: tuple[Step, ...] = ()
 
     def end(self, disposition: Disposition, *steps: Step, out: DeviceName | None = None) -> Branch:
-        hop = TraceHop(self.node.netns, self.by, out, self.packet.source, steps)
+        hop = TraceHop(self.node.netns, self.by, out, self.packet.source, (*self.passed, *steps))
         return Branch((*self.behind, hop), disposition, self.packet.source)
 
 
 def _walk(found: Mapping[NetnsName, NodeView], at: _At) -> Iterator[Branch]:
+    at = _arrived(at)
     node, packet = at.node, at.packet
     if len(at.behind) >= LONGEST:
         yield at.end(Dropped(Cause.ROUTING_LOOP))
-    elif refused := _entry(at):
+    elif (refused := _entry(at)) and not at.past_obstacles:
         yield at.end(refused)
-    elif packet.destination in node.addresses:
+    elif node.has(packet.destination):
         yield at.end(_arrival(node, packet))
     elif at.by is not None and not node.forwards:
         yield at.end(Dropped(Cause.FOREIGN_IP_DISALLOWED))
@@ -88,14 +97,36 @@ def _walk(found: Mapping[NetnsName, NodeView], at: _At) -> Iterator[Branch]:
 def _entry(at: _At) -> Dropped | None:
     """Judge who may send at all, and what may enter by the uplink."""
     node = at.node
-    if node.filter is None or at.by is None:
+    if node.filter is None or at.by is None or at.passed:
         return None
     if at.by == node.filter.uplink:
         return Dropped(Cause.NO_ROUTE_FROM_INTERNET_TO_PRIVATE_IPV4_ADDRESS, node.filter.key)
-    port_security = node.port_security_by_address.get(at.packet.source)
-    if port_security is None or port_security.device != at.by:
+    if not _is_behind(node.port_security.get(at.by), at.packet.source):
         return Dropped(Cause.FOREIGN_IP_DISALLOWED, node.filter.key)
     return None
+
+
+def _is_behind(port_security: PortSecurity | None, address: IPv4Address) -> bool:
+    if port_security is None:
+        return False
+    return (
+        port_security.forwards
+        or address == port_security.address
+        or any(address in each for each in port_security.ranges)
+    )
+
+
+def _arrived(at: _At) -> _At:
+    """Translate what comes in by the uplink for an address that works both ways."""
+    node, packet = at.node, at.packet
+    if node.filter is None or at.by is None or at.by != node.filter.uplink:
+        return at
+    nat = node.arrival(at.by, packet.destination)
+    if nat is None:
+        return at
+    inside = nat.inside.network_address
+    step = Translated(packet.destination, inside, None, nat.key)
+    return replace(at, packet=replace(packet, destination=inside), passed=(step,))
 
 
 def _arrival(node: NodeView, packet: Packet) -> Delivered:
@@ -112,21 +143,34 @@ def _arrival(node: NodeView, packet: Packet) -> Delivered:
 def _leave(found: Mapping[NetnsName, NodeView], at: _At, route: Route, hop: Hop) -> Iterator[Branch]:
     node = at.node
     passed: list[Step] = [Routed(route, hop)]
-    dropped = _pass(at, hop.device, passed)
-    if dropped is not None:
-        yield at.end(dropped, *passed, out=hop.device)
-        return
+    if at.past_obstacles and (refused := _entry(at)):
+        passed.insert(0, Obstacle(refused, at.packet))
+    for dropped in _pass(at, hop.device, passed):
+        if not at.past_obstacles:
+            yield at.end(dropped, *passed, out=hop.device)
+            return
+        passed.append(Obstacle(dropped, at.packet))
     for step, packet in _translated(node, hop, at.packet):
-        yield from _cross(found, at, packet, (*passed, *step))
+        yield from _cross(found, at, _Out(route, hop, packet), (*passed, *step))
+
+
+@dataclass(frozen=True, slots=True)
+class _Out:
+    """A packet that leaves by ``hop`` of ``route``."""
+
+    route: Route
+    hop: Hop
+    packet: Packet
 
 
 def _translated(node: NodeView, hop: Hop, packet: Packet) -> Iterator[tuple[tuple[Step, ...], Packet]]:
     """List what the packet may become: one for each address that its flow may take."""
     translation = node.translation(hop.device, packet.source)
-    if translation is None:
+    outsides = translation.outsides_for(packet.destination) if translation else ()
+    if translation is None or not outsides:
         yield (), packet
         return
-    for after in translation.outsides_for(packet.destination):
+    for after in outsides:
         ports = next(
             (b.ports for b in translation.blocks_for(packet.destination) if b.outside == after), None
         )
@@ -135,36 +179,37 @@ def _translated(node: NodeView, hop: Hop, packet: Packet) -> Iterator[tuple[tupl
 
 
 def _cross(
-    found: Mapping[NetnsName, NodeView], at: _At, packet: Packet, passed: tuple[Step, ...]
+    found: Mapping[NetnsName, NodeView], at: _At, going: _Out, passed: tuple[Step, ...]
 ) -> Iterator[Branch]:
-    """Go over the link of the next hop that ``passed`` begins with."""
-    node, routed = at.node, passed[0]
-    if not isinstance(routed, Routed):
-        raise TypeError(routed)
-    route, hop = routed.route, routed.hop
+    """Go over the link of a next hop."""
+    node, route, hop, packet = at.node, going.route, going.hop, going.packet
     if (shaper := node.shapers.get(hop.device)) is not None:
         passed = (*passed, Shaped(shaper.bits_per_second, shaper.key))
     neighbour = node.neighbours.get(hop.device)
     if neighbour is None or (hop.via or packet.destination) not in found[neighbour.netns].addresses:
         yield at.end(Dropped(Cause.ROUTE_NEXT_HOP_RESOURCE_NOT_FOUND, route.key), *passed, out=hop.device)
         return
-    here = TraceHop(node.netns, at.by, hop.device, at.packet.source, passed)
-    yield from _walk(found, _At(found[neighbour.netns], neighbour.device, packet, (*at.behind, here)))
+    here = TraceHop(node.netns, at.by, hop.device, at.packet.source, (*at.passed, *passed))
+    ahead = _At(found[neighbour.netns], neighbour.device, packet, (*at.behind, here), at.past_obstacles)
+    yield from _walk(found, ahead)
 
 
-def _pass(at: _At, out: DeviceName, passed: list[Step]) -> Dropped | None:
-    """Judge whether a filter forwards the packet; what policies said goes to ``passed``."""
+def _pass(at: _At, out: DeviceName, passed: list[Step]) -> Iterator[Dropped]:
+    """List what keeps a filter from forwarding the packet; what policies said goes to ``passed``."""
     node, packet = at.node, at.packet
     if node.filter is None or at.by is None:
-        return None
-    if dropped := _judge(node, node.port_security_by_address.get(packet.source), "egress", packet, passed):
-        return dropped
+        return
+    if dropped := _judge(node, node.port_security.get(at.by), "egress", packet, passed):
+        yield dropped
     if out == node.filter.uplink:
-        return _leaves(node, out, packet, node.filter.key)
-    port_security = node.port_security_by_address.get(packet.destination)
-    if port_security is None or port_security.device != out:
-        return Dropped(Cause.UNKNOWN_INTERNAL_ADDRESS, node.filter.key)
-    return _judge(node, port_security, "ingress", packet, passed)
+        if dropped := _leaves(node, out, packet, node.filter.key):
+            yield dropped
+        return
+    port_security = node.port_security.get(out)
+    if not _is_behind(port_security, packet.destination):
+        yield Dropped(Cause.UNKNOWN_INTERNAL_ADDRESS, node.filter.key)
+    elif dropped := _judge(node, port_security, "ingress", packet, passed):
+        yield dropped
 
 
 def _leaves(node: NodeView, out: DeviceName, packet: Packet, key: Key) -> Dropped | None:

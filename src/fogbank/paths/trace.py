@@ -9,7 +9,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address
 from typing import Literal
 
-from fogbank.network.filtering import TCP
+from fogbank.network.filtering import TCP, Packet
 from fogbank.network.topology import (
     DeviceName,
     FirewallPolicy,
@@ -93,7 +93,15 @@ class Shaped:
     key: Key
 
 
-Step = Routed | Judged | Translated | Shaped
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """The packet would have been dropped here; the prediction went on as if it had not been."""
+
+    dropped: "Dropped"
+    packet: Packet
+
+
+Step = Routed | Judged | Translated | Shaped | Obstacle
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,8 +74,8 @@ def words(element: Element) -> str:
             return f"firewall of {netns}{rest}"
         case FirewallPolicy():
             return _policy(element)
-        case PortSecurity(netns, device, address, ingress, egress):
-            return f"port security of {address} behind {device} of {netns}: in by {ingress}, out by {egress}"
+        case PortSecurity():
+            return _port_security(element)
         case AddressSetMember(netns, address_set, address):
             return f"member {address} of {address_set} in {netns}"
         case Listener(netns, address, port, protocol, service):
@@ -95,15 +95,23 @@ def _route(route: Route) -> str:
 def _source_nat(nat: SourceNat) -> str:
     ports = f", ports {nat.ports}" if nat.ports else ""
     more = "".join(f" and {block.outside}, ports {block.ports}" for block in nat.more)
+    back = " and back" if nat.both_ways else ""
     fixed = ", endpoint-independent" if nat.endpoint_independent else ""
     rules = "".join(f", rule {rule.number} to {_targets(rule)}" for rule in nat.rules)
     where = f"leaving {nat.netns} by {nat.device}"
-    return f"translation of {nat.inside} to {nat.outside}{ports}{more}{rules}{fixed}, {where}"
+    return f"translation of {nat.inside} to {nat.outside}{ports}{more}{rules}{fixed}{back}, {where}"
 
 
 def _targets(rule: TranslationRule) -> str:
     blocks = [f"{block.outside}, ports {block.ports}" for block in rule.blocks]
     return " and ".join(blocks) or "nothing"
+
+
+def _port_security(element: PortSecurity) -> str:
+    behind = ", ".join(map(str, (element.address, *element.ranges)))
+    anything = ", and whatever it forwards" if element.forwards else ""
+    policies = f"in by {element.ingress}, out by {element.egress}"
+    return f"port security of {behind}{anything} behind {element.device} of {element.netns}: {policies}"
 
 
 def _policy(policy: FirewallPolicy) -> str:

@@ -3,20 +3,31 @@
 A caller has a permission when a binding of the project's policy, or of a policy that stands beside the
 resource itself or what contains it, names the caller in a role that has it. Above all projects there is only
 the region's own account, an owner like an organisation's administrator: a policy that leaves it out locks
-nobody out of the region. There are no folders, no deny policies and no conditions; groups have no members
-here. Roles are Google's (``predefined_roles``) and the project's own.
+nobody out of the region. A binding with a condition counts when that holds for the resource and now. There
+are no folders and no deny policies; groups have no members here. Roles are Google's (``predefined_roles``)
+and the project's own.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
 
 from fogbank.errors import ApiError
 from fogbank.resources.names import ResourceName
 from fogbank.resources.policies import member_of, names_of, policy_of
 from fogbank.resources.predefined_roles import roles_with
-from fogbank.resources.projects import POLICIES, custom_role_name
+from fogbank.resources.projects import (
+    POLICIES,
+    account_policy_name,
+    custom_role_name,
+    find_account,
+    project_number,
+)
 from fogbank.resources.world import Json, Resource, World
+
+if TYPE_CHECKING:
+    from fogbank.resources.conditions import Attributes, Condition
 
 _MOST_REMEMBERED = 4096
 """Policies whose compiled form is kept, and answers of each; when there are more, all are made again."""
@@ -33,8 +44,12 @@ class Access(Protocol):
         """Return whether ``principal`` has ``permission``; it is an e-mail address, None for anybody.
 
         ``project`` is an id; ``guarded`` names policies (``run.policies``) of the resource and of what
-        contains it.
+        contains it, which comes first. Without any the question is about the project.
         """
+        ...
+
+    def allows_everywhere(self, world: World, principal: str | None, permission: str, project: str) -> bool:
+        """Return whether the project's policy gives it by a role of Google's, without a condition."""
         ...
 
 
@@ -48,6 +63,11 @@ class Unrestricted:
         del world, principal, permission, project, guarded
         return True
 
+    def allows_everywhere(self, world: World, principal: str | None, permission: str, project: str) -> bool:
+        """Return True."""
+        del world, principal, permission, project
+        return True
+
 
 UNRESTRICTED: Access = Unrestricted()
 
@@ -56,10 +76,12 @@ UNRESTRICTED: Access = Unrestricted()
 class Compiled:
     """A policy turned around: the roles of each ``member``.
 
+    ``conditional`` are its bindings with conditions, each of those with what it grants while it holds.
     ``answers`` has what was asked of it before, and what Google's roles said, which do not change.
     """
 
     roles: Mapping[str, frozenset[str]]
+    conditional: "tuple[tuple[Condition, Compiled], ...]" = ()
     answers: dict[tuple[str | None, str], bool] = field(default_factory=dict, compare=False)
 
     def gives(self, principal: str | None, permission: str) -> bool:
@@ -80,12 +102,13 @@ class Compiled:
 
 
 class Policies:
-    """The access that the World's policies give; ``operator`` owns every project.
+    """The access that the World's policies give; ``operator`` owns every project, ``now`` tells the time.
 
     Compiled policies are remembered by the resource that they were made of, which never changes.
     """
 
-    def __init__(self, operator: str) -> None:
+    def __init__(self, operator: str, now: Callable[[], datetime]) -> None:
+        self._now = now
         self._inherited = compiled(policy_of({"roles/owner": [member_of(operator)]}, 0))
         self._compiled: dict[int, tuple[Resource, Compiled]] = {}
 
@@ -94,14 +117,31 @@ class Policies:
     ) -> bool:
         """Return whether a binding gives ``permission``."""
         own = self._remembered(world, POLICIES, f"projects/{project}")
-        if own is not None and own.gives(principal, permission):
-            return True
         beside = (self._remembered(world, name.collection, name.path) for name in guarded)
         found = [self._inherited, *(each for each in (own, *beside) if each is not None)]
         if any(each.gives(principal, permission) for each in found):
             return True
+        if any(each.conditional for each in found):
+            holding = self._holding(world, found, project, guarded)
+            if any(each.gives(principal, permission) for each in holding):
+                return True
+            found += holding
         roles, mine = _NONE.union(*(each.roles_of(principal) for each in found)), f"projects/{project}/roles/"
         return any(role.startswith(mine) and _custom_has(world, role, permission) for role in roles)
+
+    def allows_everywhere(self, world: World, principal: str | None, permission: str, project: str) -> bool:
+        """Return whether the project's policy gives it whatever the resource is: the usual case."""
+        own = self._remembered(world, POLICIES, f"projects/{project}")
+        return own is not None and own.gives(principal, permission)
+
+    def _holding(
+        self, world: World, policies: Iterable[Compiled], project: str, guarded: Sequence[ResourceName]
+    ) -> list[Compiled]:
+        """Return what the bindings grant whose conditions hold."""
+        about = attributes(world, project, guarded, self._now())
+        return [
+            granted for each in policies for condition, granted in each.conditional if condition.holds(about)
+        ]
 
     def _remembered(self, world: World, collection: str, path: str) -> Compiled | None:
         members = world.collections.get(collection)
@@ -121,10 +161,60 @@ class Policies:
 def compiled(policy: Json) -> Compiled:
     """Turn a policy around: the roles of each member."""
     roles: dict[str, set[str]] = {}
+    conditional: list[tuple[Condition, Compiled]] = []
     for binding in policy.get("bindings") or ():
-        for member in binding.get("members") or ():
+        members = binding.get("members") or ()
+        if binding.get("condition"):
+            conditional.append(_compiled_condition(binding, members))
+            continue
+        for member in members:
             roles.setdefault(member, set()).add(binding["role"])
-    return Compiled({member: frozenset(held) for member, held in roles.items()})
+    return Compiled({member: frozenset(held) for member, held in roles.items()}, tuple(conditional))
+
+
+def _compiled_condition(binding: Json, members: Iterable[str]) -> "tuple[Condition, Compiled]":
+    from fogbank.resources.conditions import parse_condition
+
+    granted = Compiled(dict.fromkeys(members, frozenset({binding["role"]})))
+    return parse_condition(binding["condition"]["expression"]), granted
+
+
+def attributes(world: World, project: str, guarded: Sequence[ResourceName], now: datetime) -> "Attributes":
+    """Tell in Google's words what a question is about (behaviour/iam.md#conditions).
+
+    It is the last of ``guarded``. A path that ends with a place or a collection, as a list's, is about the
+    project.
+    """
+    from fogbank.resources.conditions import Attributes
+
+    last = guarded[-1] if guarded else ResourceName(POLICIES, "")
+    segments = last.path.split("/")
+    if segments[2:3] in (["global"], ["aggregated"]):
+        del segments[2]
+    pairs = list(zip(segments[::2], segments[1::2], strict=False))
+    if not pairs or pairs[-1][0] in _PLACES:
+        service = "cloudresourcemanager.googleapis.com"
+        return Attributes(f"projects/{project_number(world, project)}", f"{service}/Project", service, now)
+    service, kind = f"{last.service}.googleapis.com", pairs[-1][0]
+    path = last.path
+    if len(segments) % 2:  # a list within the resource, or a verb of compute's
+        path = path.rpartition("/")[0]
+    if last.service == "secretmanager":
+        path = path.replace(f"projects/{project}/", f"projects/{project_number(world, project)}/", 1)
+    name = _TYPES.get((last.service, kind)) or _singular(kind)
+    return Attributes(path, f"{service}/{name}", service, now)
+
+
+_PLACES = frozenset({"projects", "regions", "zones", "locations"})
+_TYPES = {("secretmanager", "versions"): "SecretVersion"}
+
+
+def _singular(collection: str) -> str:
+    """Turn a collection into the name of its type: ``policies`` into ``Policy``."""
+    name = collection[0].upper() + collection[1:]
+    if name.endswith("ies"):
+        return f"{name[:-3]}y"
+    return name[:-2] if name.endswith("sses") else name.removesuffix("s")
 
 
 def held(
@@ -168,6 +258,18 @@ def denied(permission: str, resource: str, *, service: str) -> ApiError:
     }
     details = () if service == "compute" else (detail,)
     return ApiError(403, message, "PERMISSION_DENIED", "forbidden", details)
+
+
+def check_acts_as(
+    access: Access, world: World, principal: str, email: str, project: str | None = None
+) -> None:
+    """Refuse a service account that ``principal`` may not act as, or that is not of ``project`` if given."""
+    account = find_account(world, email)
+    if account is None or account.name.project != (project or account.name.project):
+        raise cannot_act_as(email)
+    beside = account_policy_name(account.name)
+    if not access.allows(world, principal, "iam.serviceAccounts.actAs", account.name.project, beside):
+        raise cannot_act_as(email)
 
 
 def cannot_act_as(email: str) -> ApiError:

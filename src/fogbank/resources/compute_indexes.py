@@ -44,6 +44,11 @@ def _external(address: Resource) -> tuple[str, ...]:
 _EXTERNAL = tuple(Index(f"compute.{kind}", _external) for kind in ("addresses", "globalAddresses"))
 
 
+def external_address(world: World, address: str) -> Resource | None:
+    """Find the regional resource that reserves an external address."""
+    return next(world.by(_EXTERNAL[0], address), None)
+
+
 def external_addresses(world: World) -> Iterator[str]:
     """List the external addresses of all projects, as text."""
     return (address for index in _EXTERNAL for address, _ in world.ordered(index))

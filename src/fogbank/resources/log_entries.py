@@ -4,7 +4,6 @@ Who writes entries (controllers, the ingress) makes them here; the logging API r
 entry is JSON in the form that the API returns (behaviour/logging.md#entries).
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from math import isfinite
 from typing import Any
 from urllib.parse import quote
 
+from fogbank.resources.json_text import load_json
 from fogbank.resources.world import Json
 
 SEVERITIES: Mapping[str, int] = {
@@ -117,9 +117,7 @@ def line_fields(line: str) -> Json:
     if not line.startswith("{"):
         return {"textPayload": line}
     try:
-        payload = json.loads(line, parse_float=_finite, parse_constant=_finite)
-        if "\\u" in line:  # half of a surrogate pair, which neither the store nor an answer can carry
-            json.dumps(payload, ensure_ascii=False).encode()
+        payload = load_json(line, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError):
         return {"textPayload": line}
     if line.count("{") + line.count("[") > DEEPEST and _depth(payload) > DEEPEST:

@@ -4,13 +4,13 @@ Both families are read: OCI's (https://github.com/opencontainers/image-spec) and
 parts have the same shapes.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fogbank.resources.images import DIGEST
+from fogbank.resources.json_text import load_json
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -54,9 +54,7 @@ class Manifest:
 def parse_manifest(content: bytes, content_type: str) -> Manifest:
     """Read a manifest that came with a content type; ValueError says what is wrong with it."""
     try:
-        value = json.loads(content)
-        if b"\\u" in content:  # half of a surrogate pair, which no answer could carry
-            json.dumps(value, ensure_ascii=False).encode()
+        value = load_json(content)
     except (ValueError, RecursionError) as error:
         raise ValueError("the manifest is not JSON") from error
     if not isinstance(value, dict) or value.get("schemaVersion") != 2:

@@ -33,8 +33,10 @@ _GOOGLES_OWN = frozenset(
         "cloud-redis",
         "compute-system",
         "container-engine-robot",
+        "debian-cloud",
         "serverless-robot-prod",
         "service-networking",
+        "ubuntu-os-cloud",
     }
 )
 
@@ -48,7 +50,7 @@ def is_usable_id(project: str) -> bool:
 
 
 def is_googles_own(project: str) -> bool:
-    """Return whether a project is one of those that Google's service agents belong to.
+    """Return whether a project is one of those of Google's agents, or of its public images.
 
     Nobody else may have it: its owner could make accounts with the addresses of agents, to which the policies
     of all other projects give roles (IAM's documentation, "Service agents").

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from fogbank.resources.direct_vpc import DirectVpc, read_direct_vpc
 from fogbank.resources.indexes import Index
@@ -154,6 +155,7 @@ def service_name(project: str, location: str, identifier: str) -> ResourceName:
     return ResourceName(SERVICES, f"projects/{project}/locations/{location}/services/{identifier}")
 
 
+@lru_cache(4096)
 def revision_name(service: ResourceName, identifier: str) -> ResourceName:
     """Name a revision in the project and region of ``service``."""
     where = f"projects/{service.project}/locations/{service.region}"

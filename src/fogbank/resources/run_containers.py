@@ -32,6 +32,7 @@ class ContainerProbe:
     period: int = 240
     timeout: int = 240
     failure_threshold: int = 1
+    success_threshold: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,4 +221,5 @@ def read_probe(container: Json, which: str) -> ContainerProbe | None:
         period=int(probe.get("periodSeconds", 10)),
         timeout=int(probe.get("timeoutSeconds", 1)),
         failure_threshold=int(probe.get("failureThreshold", 3)),
+        success_threshold=int(probe.get("successThreshold", 1)),
     )

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Network
 from fogbank.resources.compute import StaticAddress, Subnetwork
 from fogbank.resources.compute_indexes import addresses_in_subnetwork
 from fogbank.resources.indexes import Index
+from fogbank.resources.instances import addresses_of_instances, alias_ranges_in
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource, World
 
@@ -159,7 +160,12 @@ def count_free(world: World, subnetwork: Subnetwork, longest_prefix: int) -> int
 
 def _taken(world: World, subnetwork: Subnetwork) -> set[IPv4Network]:
     held = (StaticAddress.of(each).address for each in addresses_in_subnetwork(world, subnetwork.name))
-    return {_around(each) for each in (*held, *subnetwork.reserved)}
+    found = {_around(each) for each in (*held, *subnetwork.reserved)}
+    found.update(_around(IPv4Address(number)) for number in addresses_of_instances(world, subnetwork.name))
+    for alias, _ in alias_ranges_in(world, subnetwork.name):
+        if alias.subnet_of(subnetwork.range):
+            found.update(map(_around, alias))
+    return found
 
 
 def _around(address: IPv4Address) -> IPv4Network:

@@ -143,10 +143,12 @@ class World:
         entries = self._entries(index, members)
         return (members[path] for key in keys for path in paths_of(entries, key))
 
-    def ordered(self, index: Index[M]) -> Iterator[tuple[Any, M]]:
-        """List all keys of ``index`` in order, each with its member."""
+    def ordered(self, index: Index[M], low: Hashable = None) -> Iterator[tuple[Any, M]]:
+        """List the keys of ``index`` in order, each with its member: all, or those from ``low`` on."""
         members = self._members(index.collection)
-        return ((key, members[path]) for key, path in self._entries(index, members))
+        entries = self._entries(index, members)
+        found = entries if low is None else entries.starting_at((low,))
+        return ((key, members[path]) for key, path in found)
 
     def operations_under(self, under: str, after: str = "") -> Iterator[Operation]:
         """List the operations whose path starts with ``under`` and sorts after ``after``, by path."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from fogbank.errors import ApiError
 from fogbank.resources.authorization import held
 from fogbank.resources.names import ResourceName
-from fogbank.resources.policies import NEVER_SET, replaced
+from fogbank.resources.policies import NEVER_SET, as_version, replaced
 from fogbank.resources.predefined_roles import role_titles
 from fogbank.resources.projects import POLICIES, custom_role_name
 from fogbank.resources.world import Json, Put, Resource, World
@@ -34,7 +34,7 @@ def iam_methods(
     """
 
     def get_policy(world: World, call: Call) -> Json:
-        return _body(world, guarded(world, call)) or NEVER_SET
+        return as_version(_body(world, guarded(world, call)) or NEVER_SET, _requested_version(call))
 
     def set_policy(world: World, call: Call) -> Decision:
         name = guarded(world, call)
@@ -66,6 +66,13 @@ def iam_methods(
         f"{prefix}setIamPolicy": Write(set_policy, f"{kind}.setIamPolicy"),
         f"{prefix}testIamPermissions": Read(test_permissions, NO_PERMISSION),
     }
+
+
+def _requested_version(call: Call) -> int:
+    """Return the version of policies that a caller asked for: in the query or the body, 0 if not at all."""
+    asked = call.parameters.get("options.requestedPolicyVersion")
+    asked = asked or call.parameters.get("optionsRequestedPolicyVersion")
+    return int(asked or (call.body.get("options") or {}).get("requestedPolicyVersion") or 0)
 
 
 def _refuse_public(policy: Json) -> None:

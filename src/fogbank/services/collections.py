@@ -21,7 +21,7 @@ from fogbank.resources.operations import Operation, OperationError, longrunning_
 from fogbank.resources.places import REGIONS
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
-from fogbank.services.masks import mask_paths
+from fogbank.services.masks import mask_paths, with_whole_fields
 from fogbank.services.segments import location_of, project_of, segments
 
 STATES_BEFORE_READY = frozenset({"CREATING", "UPDATING"})
@@ -181,6 +181,7 @@ class Collection:
     def patch(self, world: World, call: Call) -> Decision:
         """Change the fields that the mask names, or without one those that the body has."""
         found = self.find(world, call)
+        call = with_whole_fields(call, found.body)
         fields = changed_fields(mask_paths(call), call.body, self.writable, self.noun)
         check_etag(call.body, found.body, self.noun)
         after = found.with_body(**{each: self._value(world, call, each) for each in fields})

@@ -17,13 +17,14 @@ class Engine:
     def __init__(self):
         self.fetched = False
         self.broken: Exception | None = None
-        self.runs, self.ending = 0, threading.Event()
+        self.runs, self.ending, self.thread = 0, threading.Event(), threading.current_thread()
 
     def is_there(self):
         return self.fetched
 
     def run(self, listener, serve_proxy):
         self.runs += 1
+        self.thread = threading.current_thread()
         if self.broken is not None:
             raise self.broken
         listener.setblocking(True)
@@ -83,6 +84,21 @@ async def test_a_client_of_an_engine_that_cannot_start_is_hung_up_on(opened, eng
     assert "it is broken" in caplog.text
     engine.broken = None
     assert await ask(tmp_path) == b"x"  # whoever comes next starts another one
+
+
+async def test_a_socket_that_was_closed_stays_closed_when_its_engine_ends(opened, engine, tmp_path):
+    engine.fetched = True
+    opened.open()
+    assert await ask(tmp_path) == b"x"
+    engine.ending.set()
+    with socket.socket(socket.AF_UNIX) as last:  # the one that the engine waits for before it ends
+        last.connect(str(tmp_path / "docker.sock"))
+        opened.close()
+        await asyncio.to_thread(engine.thread.join)
+        await asyncio.sleep(0)  # what the thread has asked of the loop is done
+    assert opened.environment() == {}
+    assert engine.runs == 1
+    assert not (tmp_path / "docker.sock").exists()
 
 
 async def test_an_engine_that_ended_is_started_again(opened, engine, tmp_path):

@@ -32,7 +32,7 @@ class Sources:
         self.folder, self.ids = folder, count(1)
         self.world = World().after([Put(new_repository(REPOSITORY, worlds.NOW, self.new_id))])
         self.loaded, self.blobs = ImageStore(folder), BlobStore(folder)
-        self.images = ImageSources(lambda: self.world, Policies(""), self.loaded, folder)
+        self.images = ImageSources(lambda: self.world, Policies("", lambda: worlds.NOW), self.loaded, folder)
 
     def new_id(self):
         return next(self.ids)

@@ -3,7 +3,7 @@
 import socket
 from ipaddress import IPv4Address
 
-from fogbank.control.probing import fails, probe_request
+from fogbank.control.probing import fails, follow, probe_request
 from fogbank.network.topology import NetnsName
 from fogbank.resources.run_containers import ContainerProbe
 
@@ -53,3 +53,28 @@ async def test_a_container_may_fail_less_than_its_threshold_in_a_row():
         await fails(probe, NetnsName("fabric"), IPv4Address("127.0.0.1"), open_socket, sleep)
     assert slept == [5, *[7] * 6]
     assert next(verdicts, None) is None
+
+
+async def test_a_container_that_failed_is_ready_after_as_many_successes_in_a_row_as_asked():
+    answers = [True, False, True, False, False, True, False, True, True, False, False]
+    attempts = iter(answers)
+    made, verdicts = 0, []
+
+    async def sleep(_seconds):
+        pass
+
+    def open_socket(_netns, kind):
+        nonlocal made
+        made += 1
+        if next(attempts):
+            return socket.socket(socket.AF_INET, kind)
+        raise OSError("no socket")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        probe = ContainerProbe("tcp", port, failure_threshold=2, success_threshold=2)
+        async for ready in follow(probe, NetnsName("fabric"), IPv4Address("127.0.0.1"), open_socket, sleep):
+            verdicts.append((made, ready))
+            if made == len(answers):
+                break
+    assert verdicts == [(1, True), (5, False), (9, True), (11, False)]

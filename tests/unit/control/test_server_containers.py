@@ -44,6 +44,7 @@ class Region:
         self.images = {"servers/redis": DIGEST}
         self.data = DataFolders(folder / "data")
         self.answers, self.passing = asyncio.Event(), True
+        self.broken = ""
         self.ready: list[str] = []
         self.died: list[str] = []
         logbook = Logbook(folder / "log.jsonl", self.clock)
@@ -67,9 +68,13 @@ class Region:
     async def _answers(self, server: Server) -> bool:
         self.data.open(server.id, 0)
         await self.answers.wait()
+        if self.broken == "answers":
+            raise ValueError("no such key")
         return self.passing
 
     async def _ready(self, server: Server) -> None:
+        if self.broken == "ready":
+            raise ValueError("no such key")
         self.ready.append(server.id)
 
     def start(self) -> None:
@@ -188,6 +193,22 @@ async def test_one_that_never_answers_is_ended_and_started_again(region: Region)
     assert region.servers.phase(SERVER.id) == "ending"
     ((_, failure),) = region.servers.explain()
     assert failure.why == "It did not answer in time."
+
+
+@pytest.mark.parametrize("where", ["answers", "ready"])
+async def test_a_probe_with_a_bug_does_not_leave_its_server_starting(region: Region, where: str) -> None:
+    region.broken = where
+    region.answers.set()
+    region.start()
+    region.servers.want([SERVER])
+    await region.until(lambda: list(region.servers.explain()))
+    assert region.servers.phase(SERVER.id) == "ending"
+    ((_, failure),) = region.servers.explain()
+    assert failure.why == "Its probe failed: no such key"
+    region.broken = ""
+    region.servers.exited(WorkloadExited(SERVER.id, 0, requested=True))
+    await region.until_runs()
+    assert list(region.servers.explain()) == []
 
 
 async def test_events_of_other_containers_are_left_to_others(region: Region) -> None:

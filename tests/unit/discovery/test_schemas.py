@@ -19,6 +19,13 @@ def test_an_unknown_field_is_named_with_its_place():
     assert message == f'Invalid JSON payload received. Unknown name "contaners" {place}: Cannot find field.'
 
 
+def test_a_field_that_clients_send_and_the_description_lacks_is_known():
+    probe = {"readinessProbe": {"successThreshold": "3", "httpGet": {}}}
+    body = {"template": {"containers": [probe]}}
+    converted = convert_request("run.v2", "GoogleCloudRunV2Service", body).body
+    assert converted["template"]["containers"][0]["readinessProbe"]["successThreshold"] == 3
+
+
 def test_all_problems_are_told_at_once():
     message = refusal("vpcaccess.v1", "Connector", {"x": 1, "subnet": {"y": 1}})
     assert message.count("Cannot find field.") == 2

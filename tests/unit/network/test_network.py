@@ -230,7 +230,7 @@ def _sound():
 BAD = {
     "does not exist": Route(SPACE, net("10.0.0.0/8"), (Hop(DeviceName("eth7")),)),
     "share ports": SourceNat(SPACE, ETH, net("10.0.0.3/32"), ip("203.0.113.2"), PortRange(1080, 1090)),
-    "refers to": PortSecurity(SPACE, ETH, ip("10.0.0.3"), "p", "other"),
+    "refers to": PortSecurity(SPACE, DeviceName("eth7"), ip("10.0.0.3"), "p", "other"),
     "needs the address": Route(SPACE, net("10.0.0.0/8"), (Hop(ETH),), ip("10.0.0.77")),
     "no name for a device": Link(
         Port(SPACE, DeviceName("much-too-long-name")), Port(NetnsName("instance/x"), DeviceName("b"))

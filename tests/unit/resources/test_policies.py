@@ -1,6 +1,7 @@
 """IAM policy documents."""
 
 import base64
+import re
 
 import pytest
 from hypothesis import given
@@ -8,10 +9,12 @@ from hypothesis import strategies as st
 
 from fogbank.errors import ApiError
 from fogbank.resources.policies import (
+    as_version,
     bind,
     etag,
     policy_of,
     replaced,
+    without_account,
 )
 
 EVERYONE_INVOKES = policy_of({"roles/run.invoker": ["allUsers"]}, 1)
@@ -53,10 +56,57 @@ def test_a_role_that_may_not_be_bound_is_refused():
     assert refusal.value.code == 400
 
 
-def test_conditions_are_refused_because_nothing_would_check_them():
-    binding = {"role": "roles/viewer", "members": ["allUsers"], "condition": {"expression": "true"}}
-    with pytest.raises(ApiError, match="does not implement"):
-        replaced(None, {"bindings": [binding]}, 1)
+UNTIL = {"title": "until 2027", "expression": "request.time < timestamp('2027-01-01T00:00:00Z')"}
+INVOKER_UNTIL = {"role": "roles/run.invoker", "members": ["user:me@example.com"], "condition": UNTIL}
+
+
+def test_a_binding_with_a_condition_stands_beside_the_one_without():
+    plain = {"role": "roles/run.invoker", "members": ["user:b@x.org"]}
+    more = INVOKER_UNTIL | {"members": ["user:c@x.org"]}
+    kept = replaced(None, {"version": 3, "bindings": [plain, INVOKER_UNTIL, more]}, 1)
+    assert kept["version"] == 3
+    assert kept["bindings"] == [plain, INVOKER_UNTIL | {"members": ["user:c@x.org", "user:me@example.com"]}]
+    added = bind(kept, "roles/run.invoker", "user:z@x.org", 2)
+    assert added["bindings"][1] == kept["bindings"][1]
+    assert without_account(kept, "sa@p.iam.gserviceaccount.com", "1", 3) is None
+
+
+def test_who_did_not_ask_for_version_3_sees_that_there_is_a_condition_but_not_which():
+    policy = replaced(None, {"version": 3, "bindings": [INVOKER_UNTIL]}, 1)
+    shown = as_version(policy, 0)
+    assert (shown["version"], shown["etag"]) == (1, policy["etag"])
+    assert re.fullmatch(r"roles/run.invoker_withcond_[0-9a-f]{20}", shown["bindings"][0]["role"])
+    assert "condition" not in shown["bindings"][0]
+    assert as_version(policy, 3) == policy
+    with pytest.raises(ApiError, match="not one of 0, 1 and 3"):
+        as_version(policy, 2)
+
+
+def test_conditions_are_set_and_kept_by_version_3_alone():
+    with pytest.raises(ApiError, match="policy version 3"):
+        replaced(None, {"bindings": [INVOKER_UNTIL]}, 1)
+    current = replaced(None, {"version": 3, "bindings": [INVOKER_UNTIL]}, 1)
+    with pytest.raises(ApiError, match="policy version 3"):
+        replaced(current, {"version": 1, "etag": current["etag"], "bindings": []}, 2)
+    assert replaced(current, {"version": 3, "etag": current["etag"]}, 2)["version"] == 1
+    assert replaced(current, {"bindings": []}, 2)["bindings"] == []  # without an etag it is overwritten
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"condition": {"expression": "true"}}, "title"),
+        ({"condition": {"title": "t" * 101, "expression": "true"}}, "title"),
+        ({"condition": UNTIL | {"description": "d" * 257}}, "description"),
+        ({"condition": UNTIL | {"expression": "request.time <"}}, "compilation failed"),
+        ({"role": "roles/owner"}, "basic role"),
+        ({"members": ["allUsers"]}, "allUsers"),
+    ],
+)
+def test_a_condition_that_could_not_be_kept_is_refused(change, why):
+    with pytest.raises(ApiError, match=why) as refusal:
+        replaced(None, {"version": 3, "bindings": [INVOKER_UNTIL | change]}, 1)
+    assert refusal.value.code == 400
 
 
 def test_adding_a_member_keeps_the_others():

@@ -1,12 +1,14 @@
-"""``fogbank trace`` and ``fogbank drops``: where packets go, and where they are dropped."""
+"""``fogbank trace``, ``fogbank why`` and ``fogbank drops``: where packets go, and where they are dropped."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from fogbank.app.nat_use import NatUse, Owners, nat_namespaces, nat_use
 from fogbank.app.tracing import Tracer
 from fogbank.control.loop import ControlLoop
 from fogbank.control.operator import Json, Question, Route
+from fogbank.dataplane.driver import TrackedFlow
 from fogbank.network.topology import NetnsName, NetworkNamespace, Topology
 
 
@@ -17,20 +19,38 @@ class PathsApi:
     loop: ControlLoop
     tracer: Tracer
     drops_in: Callable[[NetnsName], Mapping[str, int]]
+    flows_in: Callable[[NetnsName], Iterable[TrackedFlow]]
 
     def routes(self) -> Iterable[Route]:
         """List what can be asked."""
         yield Route("POST", "trace", self.trace)
+        yield Route("POST", "why", self.why)
         yield Route("GET", "drops", self.drops)
+        yield Route("GET", "top", self.top)
 
     async def trace(self, question: Question) -> Json:
         """Predict a path, and probe it."""
         body = question.body
         return await self.tracer.trace(str(body["source"]), str(body["url"]), probe=bool(body.get("probe")))
 
+    async def why(self, question: Question) -> Json:
+        """Name every setting that stops a flow."""
+        return await self.tracer.why(str(question.body["source"]), str(question.body["url"]))
+
     async def drops(self, _: Question) -> Json:
         """Count dropped packets, by namespace and reason."""
         return {"drops": await asyncio.to_thread(self._count, self.loop.observed)}
+
+    async def top(self, _: Question) -> Json:
+        """Show who uses which ports of Cloud NAT now, and what was dropped."""
+        return await asyncio.to_thread(self._top, self.loop.observed, self.loop.lowered.owners)
+
+    def _top(self, observed: Topology, owners: Owners) -> Json:
+        flows = [flow for netns in sorted(nat_namespaces(observed)) for flow in self.flows_in(netns)]
+        return {
+            "clients": [_client(each) for each in nat_use(observed, owners, flows)],
+            "drops": self._count(observed),
+        }
 
     def _count(self, observed: Topology) -> list[Json]:
         namespaces = sorted(netns.name for netns in observed.of_kind(NetworkNamespace))
@@ -39,3 +59,20 @@ class PathsApi:
             for netns in namespaces
             for reason, packets in self.drops_in(netns).items()
         ]
+
+
+def _client(use: NatUse) -> Json:
+    busiest = None
+    if use.busiest:
+        address, port, protocol = use.busiest
+        busiest = {"address": str(address), "port": port, "protocol": protocol}
+    return {
+        "netns": use.netns,
+        "client": str(use.client.network_address if use.client.prefixlen == 32 else use.client),
+        "resources": list(use.names),
+        "natAddresses": [str(each) for each in use.outside],
+        "allocatedPorts": use.ports,
+        "openConnections": use.flows,
+        "portUsage": use.used,
+        "busiestEndpoint": busiest,
+    }

@@ -6,7 +6,7 @@ from fogbank.cli.options import examples, format_option, name_option
 from fogbank.cli.output import print_json, print_table
 from fogbank.cli.regions import running
 
-_MEANINGS = {
+MEANINGS = {
     "no-nat": "no Cloud NAT serves the sender",
     "ports-exhausted": "the sender has no NAT port left for that destination",
     "nat-allocation-failed": "the Cloud NAT gateway has no ports for the sender",
@@ -30,7 +30,7 @@ def command(name: str, format_: str) -> None:
         print_json(drops)
         return
     rows = [
-        (each["netns"], each["packets"], each["reason"], _MEANINGS.get(each["reason"], "a firewall rule"))
+        (each["netns"], each["packets"], each["reason"], MEANINGS.get(each["reason"], "a firewall rule"))
         for each in drops
     ]
     print_table(("NAMESPACE", "PACKETS", "REASON", "MEANING"), rows, "No packet was dropped.")

@@ -48,21 +48,18 @@ def check_path(match: Match) -> None:
             raise ApiError(400, f"Invalid resource name: '{value}'.", "INVALID_ARGUMENT", "badRequest")
 
 
-def target_of(world: World, match: Match, project: str) -> Target:
-    """Find the policies that count for a call, which is about something in ``project``.
+def target_of(world: World, match: Match, project: str, path: str) -> Target:
+    """Find the policies that count for a call about the resource at ``path`` in ``project``.
 
     A service account may be called by its number, and under the project ``-``.
     """
-    api, path = match.method.api, resource_of(match)
+    api = match.method.api
     if api == "iam" and "/serviceAccounts/" in path:
         reference = path.split("/serviceAccounts/", 1)[1].partition("/")[0]
         under = "" if path.startswith("projects/-/") else f"projects/{project}/"
         account = find_account(world, reference, under)
         return Target(project) if account is None else account_target(account.name)
-    collection = f"{api}.policies"
-    if collection not in world.collections:
-        return Target(project)
-    parts = path.split("/")
+    collection, parts = f"{api}.policies", path.split("/")
     if parts[0] == "namespaces":
         parts = ["projects", project, "locations", match.region or "", *parts[2:]]
     names = ("/".join(parts[:count]) for count in range(4, len(parts) + 1))
@@ -101,9 +98,9 @@ class Authorization:
         else:
             if project in _NO_PROJECTS:
                 project = ""
-            elif self._access.allows(world, principal, permission, project):
-                return  # the usual case; the policies beside the resource could only give more
-            target = target_of(world, match, project)
+            elif self._access.allows_everywhere(world, principal, permission, project):
+                return  # the usual case; policies beside the resource and conditions could only give more
+            target = target_of(world, match, project, _shown(match, permission, body))
             if self._access.allows(world, principal, permission, target.project, *target.guarded):
                 return
         raise denied(permission, _shown(match, permission, body), service=match.method.api)

@@ -71,7 +71,13 @@ def values_at(item: Any, path: list[str]) -> list[Any]:
         key = ".".join(path[:size])
         if key in item:
             return values_at(item[key], path[size:])
+    if "_" in path[0] and (name := _camel(path[0])) in item:  # a proto name
+        return values_at(item[name], path[1:])
     return []
+
+
+def _camel(name: str) -> str:
+    return re.sub(r"_([a-z])", lambda found: found[1].upper(), name)
 
 
 def _without_strings(text: str) -> str:

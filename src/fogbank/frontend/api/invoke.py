@@ -19,7 +19,7 @@ from fogbank.frontend.api.lists import render_list
 from fogbank.frontend.api.messages import EnsureProject, Settle
 from fogbank.frontend.api.operation_methods import OperationMethods
 from fogbank.frontend.api.operations import check_request_id, render_operation, with_request_id
-from fogbank.frontend.api.projects import about_project, find_project, with_project
+from fogbank.frontend.api.projects import about_project, find_project, is_public, with_project
 from fogbank.frontend.api.unknown_fields import UnknownFields
 from fogbank.network.topology import Topology
 from fogbank.resources.authorization import UNRESTRICTED, Access
@@ -215,6 +215,8 @@ class Api:
             about = Match(match.method, {"name": f"projects/{each}"}, match.region)
             await self._authorized(replace(invocation, match=about), permission, body)
         if named:
+            return match
+        if is_public(match):
             return match
         found = find_project(match.method, match.parameters)
         if found is None:

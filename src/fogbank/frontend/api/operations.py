@@ -28,7 +28,9 @@ _COMPUTE_COLLECTIONS = {
 }
 _PLACES = {"regions": REGIONS, "zones": ZONES}
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_COLLECTIONS = frozenset({"operations", "projects.locations.operations"})
+_COLLECTIONS = frozenset(
+    {"operations", "projects.locations.operations", "projects.locations.global.operations"}
+)
 RPC_CODES = {
     "OK": 0, "CANCELLED": 1, "UNKNOWN": 2, "INVALID_ARGUMENT": 3, "DEADLINE_EXCEEDED": 4, "NOT_FOUND": 5,
     "ALREADY_EXISTS": 6, "PERMISSION_DENIED": 7, "RESOURCE_EXHAUSTED": 8, "FAILED_PRECONDITION": 9,

@@ -6,11 +6,13 @@ Most paths name one: as the parameter ``project``, or inside ``projects/P/…`` 
 import re
 from collections.abc import Mapping
 
-from fogbank.discovery.routes import DiscoveryMethod
+from fogbank.discovery.routes import DiscoveryMethod, Match
+from fogbank.resources.public_images import IMAGE_PROJECTS
 
 _INSIDE = re.compile(r"^(projects|namespaces)/([^/]+)")
 _ABOUT_PROJECTS = frozenset({"create", "get", "update", "patch", "delete", "undelete"})
 """Resource Manager's methods about a project itself: to ask for one does not make it."""
+_READ_IMAGES = frozenset({"images.get", "images.getFromFamily", "images.list", "imageFamilyViews.get"})
 _CREATED_ELSEWHERE = frozenset({"-", "_"})
 
 
@@ -26,6 +28,12 @@ def find_project(method: DiscoveryMethod, parameters: Mapping[str, str]) -> tupl
         if key == "resource" and method.id.startswith("cloudresourcemanager.v1.projects."):
             return key, value
     return None
+
+
+def is_public(match: Match) -> bool:
+    """Return whether anybody may call a method: those that read Google's public images may be."""
+    reads = match.method.api == "compute" and match.method.name in _READ_IMAGES
+    return reads and match.parameters.get("project") in IMAGE_PROJECTS
 
 
 def about_project(parameters: Mapping[str, str]) -> str:

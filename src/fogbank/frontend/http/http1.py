@@ -9,6 +9,7 @@ import asyncio
 from functools import lru_cache
 from typing import Any
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -102,12 +103,24 @@ class Http1(HttpToolsProtocol):
                 return
             part = data[start : start + SLICE] if len(data) > SLICE else data
             self._progress = False
-            super().data_received(part)
+            self._parse(part)
             self._unread = 0 if self._progress else self._unread + len(part)
             if self._unread > HEAD_LIMIT:
                 self._refuse(413)
             elif len(self.pipeline) > MOST_PIPELINED:
                 self._refuse(400)
+
+    def _parse(self, part: bytes) -> None:
+        """Do what uvicorn does, and keep what follows a request that asks for another protocol."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(part)
+        except httptools.HttpParserError:
+            self._refuse(400)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgraded = True  # what follows is of another protocol, when the application takes it
+            if self._offer is not None:
+                self._offer.early += part[upgrade.args[0] :]
 
     def pause_writing(self) -> None:
         self._stalled = self._table.now
@@ -116,13 +129,6 @@ class Http1(HttpToolsProtocol):
     def resume_writing(self) -> None:
         self._stalled = None
         super().resume_writing()
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are not Google's
-        self._refuse(400)
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Read no more HTTP: what follows is of another protocol, when the application takes it."""
-        self._upgraded = True
 
     def _offer_upgrade(self) -> None:
         """Let the application take the connection over; its answer is the last one here otherwise."""

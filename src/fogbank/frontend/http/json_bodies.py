@@ -9,6 +9,8 @@ import math
 import re
 from typing import Any
 
+from fogbank.resources.json_text import load_json
+
 DEEPEST = 100
 """How many objects and lists may stand in one another, as at Google."""
 
@@ -41,9 +43,7 @@ def parse_json(content: bytes | str) -> Any:
     except UnicodeDecodeError as error:
         raise BadJsonError("Encountered non UTF-8 code points.") from error
     try:
-        value = json.loads(text, parse_float=_finite, parse_constant=_no_constant)
-        if "\\u" in text:  # half of a surrogate pair, which no answer could carry
-            json.dumps(value, ensure_ascii=False).encode()
+        value = load_json(text, parse_float=_finite, parse_constant=_no_constant)
     except BadJsonError:
         raise
     except RecursionError as error:

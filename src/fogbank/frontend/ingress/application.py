@@ -1,17 +1,13 @@
 """The way in to Cloud Run services: a request for ``*.run.app`` becomes one to an instance's own port.
 
 The host names the service, the service's traffic the revision, and the fleet lends an instance. Bodies stream
-both ways. The connection is made from inside the fabric, so the container sees it come over its network;
-each request has its own, because an instance's address may be another's a moment later.
+both ways. Connections are made from inside the fabric, so the container sees them come over its network.
 """
 
 import asyncio
-import socket
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
-from contextvars import ContextVar
-from ipaddress import IPv4Address
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 from fogbank.clock import Clock
 from fogbank.frontend.http import refusals
@@ -27,36 +23,28 @@ from fogbank.frontend.http.asgi import (
     respond,
     text_answer,
 )
-from fogbank.frontend.http.upgrades import Upgrade
 from fogbank.frontend.iam.identity import Identity
 from fogbank.frontend.ingress import error_pages, invoker
 from fogbank.frontend.ingress.exchange import (
     AnswerTooLargeError,
+    BadRequestError,
     ClientGoneError,
     Exchange,
     RequestRecord,
     RequestTooLargeError,
-    chunks,
     read_body,
-    send_back,
     target_of,
 )
 from fogbank.frontend.ingress.forwarded_headers import BadAnswerError, new_trace, request_headers
+from fogbank.frontend.ingress.http1_exchange import exchange_http1
+from fogbank.frontend.ingress.reading import ReadOnce
 from fogbank.frontend.ingress.sessions import Session, read_session, session_cookie
-from fogbank.frontend.ingress.upgrades import exchange_upgrade, wanted_upgrade
-from fogbank.network.topology import NetnsName
+from fogbank.frontend.ingress.upstreams import InstancePort, OpenSocket, Upstreams
 from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import SERVICES, Revision, RunService, Target, read_revision, read_service
 from fogbank.resources.urls import parse_host
 from fogbank.resources.world import Resource, World
-
-if TYPE_CHECKING:
-    from aiohttp import ClientSession
-    from yarl import URL
-
-OpenSocket = Callable[[NetnsName, socket.SocketKind], socket.socket]
-
 
 VPC_PROJECT = "fogbank.vpc_project"
 """Key of a scope: the project in whose VPC network the caller is, when the connection says so."""
@@ -65,16 +53,13 @@ VPC_PROJECT = "fogbank.vpc_project"
 MOST_BYTES = 32 * 1024 * 1024
 """A request or an answer over HTTP/1 (behaviour/cloud-run.md#container)."""
 
-CONNECT_SECONDS = 10.0
-"""How long an instance may take to accept a connection."""
-
 
 class Lender(Protocol):
     """The fleet, as the ingress sees it."""
 
     def lease(
         self, revision: ResourceName, session: Session | None = None
-    ) -> AbstractAsyncContextManager[tuple[NetnsName, IPv4Address, int]]:
+    ) -> AbstractAsyncContextManager[InstancePort]:
         """Lend an instance of ``revision``: where to connect; raises when none frees in time.
 
         A ``session`` prefers its instance, and is told which one it got.
@@ -106,9 +91,10 @@ class Ingress:
         google_project: Callable[[str, int], str | None] = lambda _address, _port: None,
     ) -> None:
         self._world, self._identity, self._clock, self._lender = world, identity, clock, lender
-        self._exhausted, self._open_socket, self._draw, self._record = exhausted, open_socket, draw, record
+        self._exhausted, self._draw, self._record = exhausted, draw, record
         self._vpc_project, self._google_project = vpc_project, google_project
-        self._sessions: dict[NetnsName, ClientSession] = {}
+        self._upstreams = Upstreams(open_socket)
+        self._read_service, self._read_revision = ReadOnce(read_service), ReadOnce(read_revision)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -131,9 +117,7 @@ class Ingress:
 
     async def close(self) -> None:
         """Drop all connections."""
-        for session in self._sessions.values():
-            await session.close()
-        self._sessions.clear()
+        self._upstreams.close()
 
     def _find(self, host: str) -> tuple[Resource, str | None] | None:
         """Find the service that ``host`` names, and the tag before it."""
@@ -160,11 +144,11 @@ class Ingress:
     async def _admit(self, exchange: Exchange, resource: Resource, tag: str | None) -> HttpResponse | None:
         """Check and forward; gives the answer when it is ours to give."""
         world, path, record = self._world(), path_of(exchange.scope), exchange.record
-        service = read_service(resource)
+        service = self._read_service(resource)
         target = pick(service.traffic, tag, self._draw())
         if target is None or not service.default_url or not self._enters(service, exchange):
             return html_answer(error_pages.not_found(), 404)
-        verdict = invoker.check(resource, exchange.headers, self._identity)
+        verdict = invoker.check(resource, service, exchange.headers, self._identity)
         if isinstance(verdict, invoker.Refused):
             record.message = verdict.why
             if verdict.status == 401:
@@ -173,7 +157,7 @@ class Ingress:
         found = world.find(service.revision(target.revision))
         if found is None:
             return html_answer(error_pages.not_found(), 404)
-        revision = read_revision(found)
+        revision = self._read_revision(found)
         record.revision = revision.name
         return await self._forward(exchange, revision, verdict)
 
@@ -194,8 +178,6 @@ class Ingress:
     async def _forward(
         self, exchange: Exchange, revision: Revision, admitted: invoker.Admitted
     ) -> HttpResponse | None:
-        from aiohttp import ClientError
-
         record = exchange.record
         try:
             session = read_session(exchange.headers.get("cookie", "")) if revision.session_affinity else None
@@ -207,11 +189,11 @@ class Ingress:
             ):
                 if session is not None and session.instance != preferred:
                     exchange.cookie = session_cookie(session)
-                offer = None if revision.ingress.http2 else wanted_upgrade(exchange.scope)
-                if offer is not None:
-                    await self._change_protocol(place, exchange, admitted, offer)
+                headers = request_headers(exchange.headers, record, admitted.header)
+                if revision.ingress.http2:
+                    await self._speak_http2(place, exchange, headers)
                 else:
-                    await self._exchange_with(place, exchange, admitted, http2=revision.ingress.http2)
+                    await exchange_http1(self._upstreams, place, exchange, headers)
         except self._exhausted:
             record.message = error_pages.NO_INSTANCE
             return text_answer(error_pages.NO_INSTANCE, 429)
@@ -220,8 +202,8 @@ class Ingress:
         except AnswerTooLargeError:
             record.message = error_pages.ANSWER_TOO_LARGE
             return text_answer(error_pages.ANSWER_TOO_LARGE, 500)
-        except ClientError as error:
-            return _broken(exchange, error)
+        except BadRequestError:
+            return html_answer(refusals.page(400), 400)
         except TimeoutError:
             record.message = error_pages.TIMED_OUT
             return None if exchange.started else text_answer(error_pages.UPSTREAM_TIMEOUT, 504)
@@ -231,18 +213,15 @@ class Ingress:
             record.status = record.status or 499
         return None
 
-    async def _exchange_with(
-        self,
-        place: tuple[NetnsName, IPv4Address, int],
-        exchange: Exchange,
-        admitted: invoker.Admitted,
-        *,
-        http2: bool,
+    async def _speak_http2(
+        self, place: InstancePort, exchange: Exchange, headers: list[tuple[str, str]]
     ) -> None:
-        """Send the request to an instance and its answer back, until either end goes away."""
-        speak = self._speak_http2 if http2 else self._exchange_messages
-        forwarding = asyncio.create_task(speak(place, exchange, admitted))
-        reading = asyncio.create_task(read_body(exchange))
+        """Exchange messages with a container that speaks HTTP/2 (``--use-http2``)."""
+        from fogbank.frontend.ingress.http2_upstream import exchange_http2
+
+        connection = await self._upstreams.connect(place)
+        speaking = exchange_http2(connection, exchange, target_of(exchange.scope), headers)
+        forwarding, reading = asyncio.create_task(speaking), asyncio.create_task(read_body(exchange))
         try:
             await asyncio.wait({forwarding, reading}, return_when=asyncio.FIRST_COMPLETED)
             if not forwarding.done():
@@ -255,90 +234,6 @@ class Ingress:
                 with suppress(asyncio.CancelledError, Exception):
                     await task
 
-    async def _exchange_messages(
-        self,
-        place: tuple[NetnsName, IPv4Address, int],
-        exchange: Exchange,
-        admitted: invoker.Admitted,
-    ) -> None:
-        netns, address, port = place
-        headers = request_headers(exchange.headers, exchange.record, admitted.header)
-        first = await exchange.body.get()
-        _leased.set((str(address), port))
-        async with self._session(netns).request(
-            exchange.scope["method"],
-            upstream_url(address, port, exchange.scope),
-            headers=headers,
-            data=None if first is None else chunks(exchange, first),
-            allow_redirects=False,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-        ) as response:
-            await send_back(exchange, response)
-
-    async def _speak_http2(
-        self,
-        place: tuple[NetnsName, IPv4Address, int],
-        exchange: Exchange,
-        admitted: invoker.Admitted,
-    ) -> None:
-        """Exchange messages with a container that speaks HTTP/2 (``--use-http2``)."""
-        from fogbank.frontend.ingress.http2_upstream import exchange_http2
-
-        headers = request_headers(exchange.headers, exchange.record, admitted.header)
-        connection = await self._connect(place)
-        await exchange_http2(connection, exchange, target_of(exchange.scope), headers)
-
-    async def _change_protocol(
-        self,
-        place: tuple[NetnsName, IPv4Address, int],
-        exchange: Exchange,
-        admitted: invoker.Admitted,
-        offer: Upgrade,
-    ) -> None:
-        """Ask a container for another protocol, as the caller does (a WebSocket)."""
-        headers = request_headers(exchange.headers, exchange.record, admitted.header)
-        connection = await self._connect(place)
-        await exchange_upgrade(connection, exchange, target_of(exchange.scope), headers, offer)
-
-    async def _connect(self, place: tuple[NetnsName, IPv4Address, int]) -> socket.socket:
-        """Connect to an instance from inside the fabric; OSError when it does not accept that."""
-        netns, address, port = place
-        connection = self._open_socket(netns, socket.SOCK_STREAM)
-        try:
-            connection.setblocking(False)
-            connecting = asyncio.get_running_loop().sock_connect(connection, (str(address), port))
-            await asyncio.wait_for(connecting, CONNECT_SECONDS)
-        except TimeoutError as error:
-            connection.close()
-            raise ConnectionRefusedError("the instance does not accept the connection") from error
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _session(self, netns: NetnsName) -> "ClientSession":
-        from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
-
-        if netns not in self._sessions:
-
-            def make_socket(found: Any) -> socket.socket:
-                if found[4][:2] != _leased.get():
-                    raise OSError(f"{found[4]} is not the instance that was leased")
-                made = self._open_socket(netns, socket.SOCK_STREAM)
-                made.setblocking(False)
-                return made
-
-            self._sessions[netns] = ClientSession(
-                connector=TCPConnector(limit=0, force_close=True, socket_factory=make_socket),
-                cookie_jar=DummyCookieJar(),
-                auto_decompress=False,
-                timeout=ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-            )
-        return self._sessions[netns]
-
-
-_leased: ContextVar[tuple[str, int]] = ContextVar("leased")
-"""The address and port of the instance that the present request may connect to."""
 
 _INTERNAL = frozenset({"internal", "internal-and-cloud-load-balancing"})
 
@@ -359,14 +254,6 @@ def pick(traffic: Iterable[Target], tag: str | None, draw: float) -> Target | No
         if left < 0:
             return target
     return serving[-1] if serving else None
-
-
-def upstream_url(address: IPv4Address, port: int, scope: Scope) -> "URL":
-    """Make the URL of a request to an instance: its host is the instance, whatever the request says."""
-    from yarl import URL
-
-    path, _, query = target_of(scope).partition("?")
-    return URL.build(scheme="http", host=str(address), port=port, path=path, query_string=query, encoded=True)
 
 
 def _new_record(scope: Scope, headers: Mapping[str, str], service: ResourceName) -> RequestRecord:

@@ -1,20 +1,12 @@
-"""One request on its way through the ingress, and its answer on the way back: both stream.
-
-Two tasks share an :class:`Exchange`: one reads what the client sends (and notices when it leaves), the other
-talks to the instance.
-"""
+"""One request on its way through the ingress, and its answer on the way back: both stream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from fogbank.frontend.http.asgi import Receive, Scope, Send
 from fogbank.frontend.ingress.forwarded_headers import TraceContext, response_headers
 from fogbank.resources.names import ResourceName
-
-if TYPE_CHECKING:
-    from aiohttp import ClientResponse
 
 _QUEUED_CHUNKS = 16
 
@@ -29,6 +21,10 @@ class AnswerTooLargeError(Exception):
 
 class RequestTooLargeError(Exception):
     """The body of a request has more bytes than it may have."""
+
+
+class BadRequestError(Exception):
+    """A request that cannot be written as HTTP/1.1 for a container."""
 
 
 def answer_headers(
@@ -79,6 +75,8 @@ class Exchange:
     """A Set-Cookie of ours for the answer."""
     limit: int | None = None
     """How many bytes the body may have."""
+    more: bool = True
+    """Whether there is more to come of the body."""
     body: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(_QUEUED_CHUNKS))
 
     def limit_to(self, most: int | None) -> None:
@@ -96,48 +94,34 @@ def target_of(scope: Scope) -> str:
     return f"{path}?{query}" if query else path
 
 
+async def next_part(exchange: Exchange) -> bytes:
+    """Return the next part of the request's body, empty for none; ``exchange.more`` says if others follow.
+
+    After the last one it returns when the client says something else. ClientGoneError when it has left,
+    RequestTooLargeError when the body is.
+    """
+    message = await exchange.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGoneError
+    if not exchange.more:
+        return b""
+    part: bytes = message.get("body", b"")
+    exchange.more = message.get("more_body", False)
+    exchange.record.request_size += len(part)
+    if exchange.limit is not None and exchange.record.request_size > exchange.limit:
+        raise RequestTooLargeError
+    return part
+
+
 async def read_body(exchange: Exchange) -> None:
     """Move the request's body into the queue, and end when the client has gone."""
-    more = True
-    while True:
-        message = await exchange.receive()
-        if message["type"] == "http.disconnect":
-            return
-        if not more:
-            continue
-        chunk, more = message.get("body", b""), message.get("more_body", False)
-        exchange.record.request_size += len(chunk)
-        if exchange.limit is not None and exchange.record.request_size > exchange.limit:
-            raise RequestTooLargeError
-        if chunk:
-            await exchange.body.put(chunk)
-        if not more:
-            await exchange.body.put(None)
-
-
-async def chunks(exchange: Exchange, first: bytes) -> AsyncIterator[bytes]:
-    """Return the request's body, ``first`` and what follows in the queue."""
-    chunk: bytes | None = first
-    while chunk is not None:
-        yield chunk
-        chunk = await exchange.body.get()
-
-
-async def send_back(exchange: Exchange, response: "ClientResponse") -> None:
-    """Send the instance's answer to the client as it comes."""
-    record = exchange.record
-    if exchange.limit is not None and (response.content_length or 0) > exchange.limit:
-        raise AnswerTooLargeError
-    record.status = response.status
-    await exchange.send(
-        {
-            "type": "http.response.start",
-            "status": response.status,
-            "headers": answer_headers(exchange, response.raw_headers, response.status),
-        }
-    )
-    exchange.started = True
-    async for chunk in response.content.iter_any():
-        record.response_size += len(chunk)
-        await exchange.send({"type": "http.response.body", "body": chunk, "more_body": True})
-    await exchange.send({"type": "http.response.body", "body": b""})
+    try:
+        while True:
+            expected = exchange.more
+            part = await next_part(exchange)
+            if part:
+                await exchange.body.put(part)
+            if expected and not exchange.more:
+                await exchange.body.put(None)
+    except ClientGoneError:
+        return

@@ -1,6 +1,6 @@
 """A request to a container that speaks HTTP/2 without TLS (h2c), and its answer with gRPC's trailers.
 
-Each request has a connection of its own, as in HTTP/1 (decision 0022). Both directions stream at the same
+Each request has a connection of its own. Both directions stream at the same
 time, so calls in which both sides talk work; each waits for the window of whoever reads.
 """
 

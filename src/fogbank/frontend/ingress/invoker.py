@@ -13,7 +13,7 @@ from fogbank.frontend.iam.identity import Identity
 from fogbank.frontend.iam.jwt import BadTokenError, Claims
 from fogbank.resources.names import ResourceName
 from fogbank.resources.policies import INVOKE
-from fogbank.resources.run import POLICIES, RunService, read_service
+from fogbank.resources.run import POLICIES, RunService
 from fogbank.resources.world import Json, Resource
 
 CUSTOM_AUDIENCES = "run.googleapis.com/custom-audiences"
@@ -38,9 +38,10 @@ class Refused:
     why: str
 
 
-def check(resource: Resource, headers: Mapping[str, str], identity: Identity) -> Admitted | Refused:
-    """Decide whether a request with ``headers`` may reach the service."""
-    service = read_service(resource)
+def check(
+    resource: Resource, service: RunService, headers: Mapping[str, str], identity: Identity
+) -> Admitted | Refused:
+    """Decide whether a request with ``headers`` may reach the ``service`` that ``resource`` is."""
     guarded = ResourceName(POLICIES, service.name.path)
     if not service.iam_check or identity.directory.invokes(None, INVOKE, guarded):
         return Admitted()

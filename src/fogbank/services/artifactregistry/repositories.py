@@ -29,7 +29,7 @@ from fogbank.services.artifactregistry.operations import gone
 from fogbank.services.collections import Collection, Field, Outcome, bad_request, changed_fields
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 from fogbank.services.labels import check_labels
-from fogbank.services.masks import mask_paths
+from fogbank.services.masks import mask_paths, with_whole_fields
 from fogbank.services.segments import location_of, project_of
 
 _ID = r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -180,6 +180,7 @@ def delete(world: World, call: Call) -> Decision:
 def patch(world: World, call: Call) -> Decision:
     """Change one at once: the answer is the repository, and no operation."""
     found = COLLECTION.find(world, call)
+    call = with_whole_fields(call, found.body)
     fields = changed_fields(mask_paths(call), call.body, COLLECTION.writable, COLLECTION.noun)
     checked = {
         each: COLLECTION.fields[each].check(world, call, call.body[each]) if each in call.body else None

@@ -9,8 +9,7 @@ from binascii import Error as Base64Error
 from urllib.parse import urlsplit
 
 from fogbank.errors import not_built
-from fogbank.resources.authorization import cannot_act_as
-from fogbank.resources.projects import account_policy_name, find_account
+from fogbank.resources.authorization import check_acts_as
 from fogbank.resources.world import Json, World
 from fogbank.services.collections import bad_request
 from fogbank.services.contract import Call
@@ -89,18 +88,10 @@ def _tokens(world: World, call: Call, target: Json, project: str, uri: str) -> J
         raise bad_request("Only one of oidcToken and oauthToken may be set.")
     for token in (oidc, oauth):
         if token:
-            _check_account(world, call, str(token.get("serviceAccountEmail") or ""), project)
+            email = str(token.get("serviceAccountEmail") or "")
+            check_acts_as(call.access, world, call.principal, email, project)
     if oidc:
         return {"oidcToken": {"audience": uri, **{key: text for key, text in oidc.items() if text}}}
     if oauth:
         return {"oauthToken": {"scope": CLOUD_PLATFORM, **{key: text for key, text in oauth.items() if text}}}
     return {}
-
-
-def _check_account(world: World, call: Call, email: str, project: str) -> None:
-    account = find_account(world, email)
-    if account is None or account.name.project != project:
-        raise cannot_act_as(email)
-    beside = account_policy_name(account.name)
-    if not call.access.allows(world, call.principal, "iam.serviceAccounts.actAs", project, beside):
-        raise cannot_act_as(email)

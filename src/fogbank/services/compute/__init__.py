@@ -1,12 +1,15 @@
-"""Compute Engine's networking: networks, subnetworks, routers with NAT, addresses, firewall rules, routes.
+"""Compute Engine: networks, subnetworks, routers with NAT, addresses, firewall rules, routes, instances.
 
-One module for each collection, each with the methods that it answers. Virtual machines and load balancers are
-not built.
+One module for each collection, each with the methods that it answers. Load balancers are not built.
 """
 
 from fogbank.services.compute import (
     addresses,
+    disks,
     firewalls,
+    images,
+    instances,
+    machine_types,
     nat_status,
     networks,
     places,
@@ -15,6 +18,7 @@ from fogbank.services.compute import (
     routes,
     subnetworks,
 )
+from fogbank.services.compute.instances.lifecycle import converged, finishes
 from fogbank.services.compute.preset import default_network
 from fogbank.services.contract import Service, operation_permissions
 
@@ -32,6 +36,10 @@ SERVICE = Service(
         **routes.METHODS,
         **places.METHODS,
         **projects.METHODS,
+        **machine_types.METHODS,
+        **images.METHODS,
+        **disks.METHODS,
+        **instances.METHODS,
     },
     title="Compute Engine API",
     versions=("v1",),
@@ -48,4 +56,6 @@ SERVICE = Service(
         *operation_permissions("compute", "globalOperations", "regionOperations", "zoneOperations"),
     ),
     new_project=default_network,
+    converged=converged,
+    finishes=finishes,
 )

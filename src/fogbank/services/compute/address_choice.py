@@ -6,11 +6,17 @@ ranges for peering from the private ranges, clear of everything the network hold
 
 from collections.abc import Iterable, Iterator
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from itertools import chain
 
 from fogbank.errors import ApiError, in_use, invalid_value, required_field
-from fogbank.network.addressing import EXTERNAL_ADDRESSES, PRIVATE_RANGES, first_free
+from fogbank.network.addressing import EXTERNAL_ADDRESSES, PRIVATE_RANGES, usable
 from fogbank.resources.compute import Network, StaticAddress, Subnetwork, read_address
 from fogbank.resources.compute_indexes import addresses_in_subnetwork, external_addresses
+from fogbank.resources.instances import (
+    addresses_of_instances,
+    alias_ranges_in,
+    external_addresses_of_instances,
+)
 from fogbank.resources.names import ResourceName
 from fogbank.resources.network_ranges import taken_ranges
 from fogbank.resources.network_users import subnetwork_users
@@ -22,8 +28,8 @@ _PEERING_BLOCKS = PRIVATE_RANGES[:3]
 
 
 def taken_external(world: World) -> set[IPv4Address]:
-    """List the external addresses that anybody has reserved."""
-    return set(map(read_address, external_addresses(world)))
+    """List the external addresses that anybody has reserved, or an instance has."""
+    return set(map(read_address, chain(external_addresses(world), external_addresses_of_instances(world))))
 
 
 def external(world: World, wanted: object = None, also_taken: Iterable[IPv4Address] = ()) -> IPv4Address:
@@ -45,11 +51,15 @@ def external(world: World, wanted: object = None, also_taken: Iterable[IPv4Addre
 
 
 def internal(world: World, subnetwork: Resource, wanted: object = None) -> IPv4Address:
-    """Choose an address of a subnetwork; refuses one that is reserved, taken, or a connector's."""
+    """Choose an address of a subnetwork; refuses one that is reserved, taken, or a connector's.
+
+    One that an instance has may be reserved for it when it is ``wanted``
+    (behaviour/static-addresses.md#promotion).
+    """
     view = Subnetwork.of(subnetwork)
     for user in subnetwork_users(world, view.network, subnetwork.name):
         raise in_use("subnetwork", subnetwork.name.path, user.path)
-    held = (StaticAddress.of(each).range for each in addresses_in_subnetwork(world, subnetwork.name))
+    held = reserved_in(world, subnetwork.name)
     taken = {address for each in held for address in each}
     if wanted:
         address = _read(wanted)
@@ -60,10 +70,42 @@ def internal(world: World, subnetwork: Resource, wanted: object = None) -> IPv4A
         if address in taken:
             raise _occupied(address)
         return address
-    found = first_free(view.range, taken)
-    if not found:
+    return first_free_of(world, subnetwork, view, ())
+
+
+def reserved_in(world: World, subnetwork: ResourceName) -> Iterator[IPv4Network]:
+    """List what is reserved in a subnetwork: addresses, and blocks of serverless instances."""
+    return (StaticAddress.of(each).range for each in addresses_in_subnetwork(world, subnetwork))
+
+
+def reserved_resources(world: World, subnetwork: ResourceName, address: IPv4Address) -> Iterator[Resource]:
+    """List the resources that reserve an address of a subnetwork, alone or in a block."""
+    for each in addresses_in_subnetwork(world, subnetwork):
+        if address in StaticAddress.of(each).range:
+            yield each
+
+
+def first_free_of(
+    world: World, subnetwork: Resource, view: Subnetwork, also_taken: Iterable[IPv4Address]
+) -> IPv4Address:
+    """Choose the lowest address of a subnetwork that nobody has: by reservation, instance or alias range."""
+    ranges_taken = [each for each, _ in alias_ranges_in(world, subnetwork.name) if each.subnet_of(view.range)]
+    ranges_taken += reserved_in(world, subnetwork.name)
+    taken = {int(each) for each in also_taken}
+    taken.update(int(address) for each in ranges_taken for address in each)
+    numbers = usable(view.range)
+    candidate = numbers.start
+    for number in addresses_of_instances(world, subnetwork.name):
+        while candidate < number and candidate in taken:
+            candidate += 1
+        if candidate < number:
+            break
+        candidate = max(candidate, number + 1)
+    while candidate in taken:
+        candidate += 1
+    if candidate not in numbers:
         raise _full(subnetwork, view.range)
-    return found[0]
+    return IPv4Address(candidate)
 
 
 def peering_range(world: World, network: Resource, body: Json) -> IPv4Network:

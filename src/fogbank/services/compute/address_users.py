@@ -1,23 +1,39 @@
-"""Who uses an address: derived from the routers whenever somebody asks, so it is never out of date.
+"""Who uses an address: derived from routers and instances whenever somebody asks, so it is never out of date.
 
-The only users so far are NAT gateways; the address shows the router that they hang from
+For a NAT gateway the address shows the router that it hangs from
 (behaviour/static-addresses.md#use-and-release).
 """
 
+from fogbank.resources.compute import StaticAddress
 from fogbank.resources.compute_indexes import router_with_address
+from fogbank.resources.instances import instance_with_address, instance_with_external
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource, World
 
 
 def user_of(world: World, address: ResourceName) -> ResourceName | None:
-    """Find the router that uses one address."""
+    """Find the router or the instance that uses one address."""
     router = router_with_address(world, address)
-    return None if router is None else router.name
+    if router is not None:
+        return router.name
+    resource = world.find(address)
+    instance = instance_using(world, resource) if resource is not None else None
+    return None if instance is None else instance.name
+
+
+def instance_using(world: World, address: Resource) -> Resource | None:
+    """Find the instance that has a reserved address."""
+    read = StaticAddress.of(address)
+    if read.prefix_length is not None or read.region is None:
+        return None
+    if read.external:
+        return instance_with_external(world, str(read.address))
+    return instance_with_address(world, read.subnetwork, read.address) if read.subnetwork else None
 
 
 def show(world: World, address: Resource) -> Json:
     """Show an address with its status and its users."""
-    router = user_of(world, address.name)
-    if router is None:
+    user = user_of(world, address.name)
+    if user is None:
         return address.body
-    return address.body | {"status": "IN_USE", "users": [router.self_link]}
+    return address.body | {"status": "IN_USE", "users": [user.self_link]}

@@ -8,8 +8,11 @@ from collections.abc import Iterable
 from itertools import chain
 
 from fogbank.errors import invalid_value, required_field, stale_fingerprint
+from fogbank.resources.compute_indexes import external_address
 from fogbank.resources.fingerprints import fingerprint
+from fogbank.resources.instances import instance_with_external, zone_of
 from fogbank.resources.names import ResourceName
+from fogbank.resources.places import ZONES
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.compute import address_choice
 from fogbank.services.compute.address_users import show, user_of
@@ -47,7 +50,7 @@ def insert(world: World, call: Call) -> Decision:
     """Reserve an address of a region."""
     body, name = _asked(world, call, "addresses")
     if body["addressType"] == "EXTERNAL":
-        return _reserved(call, name, body, _external(world, body))
+        return _reserved(call, name, body, _promoted(world, name, body) or _external(world, body))
     purpose = body.get("purpose") or _REGIONAL_PURPOSES[0]
     one_of("resource.purpose", purpose, _REGIONAL_PURPOSES)
     if "network" in body:
@@ -92,6 +95,21 @@ def _asked(world: World, call: Call, kind: str) -> tuple[Json, ResourceName]:
     check_labels(body.get("labels", {}))
     check_free(world, name)
     return body, name
+
+
+def _promoted(world: World, name: ResourceName, body: Json) -> Json | None:
+    """Reserve an address that an instance of the region has; None when none has the one asked for.
+
+    See behaviour/static-addresses.md#promotion.
+    """
+    wanted = str(body.get("address") or "")
+    instance = instance_with_external(world, wanted) if wanted else None
+    if instance is None or external_address(world, wanted) is not None:
+        return None
+    here = (name.project, name.region)
+    if (instance.name.project, ZONES[zone_of(instance.name)].name) != here:
+        return None
+    return {"address": wanted}
 
 
 def _external(world: World, body: Json) -> Json:

@@ -1,7 +1,7 @@
 """Decisions of compute's writes: the changes, and the operation that answers them."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import OperationError, compute_operation
@@ -48,10 +48,22 @@ def in_use(call: Call, kind: str, resource: Resource, noun: str, user: ResourceN
     """
     message = f"The {noun} resource '{resource.name.path}' is already being used by '{user.path}'"
     refused = OperationError(400, "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", message)
+    return failed(call, kind, resource, refused)
+
+
+@dataclass(slots=True)
+class OperationFailed(Exception):
+    """A change that Google accepts and whose operation ends with an error."""
+
+    error: OperationError
+
+
+def failed(call: Call, kind: str, resource: Resource, error: OperationError) -> Decision:
+    """Accept a change of ``resource`` that fails: nothing is changed, the operation ends with ``error``."""
     decision = committed(call, kind, resource, ())
     if decision.operation is None:
         raise AssertionError(decision)
-    return replace(decision, operation=decision.operation.done(call.now, error=refused))
+    return replace(decision, operation=decision.operation.done(call.now, error=error))
 
 
 def policy_name(guarded: ResourceName) -> ResourceName:

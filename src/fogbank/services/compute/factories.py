@@ -21,6 +21,9 @@ KINDS = {
     "globalAddresses": "compute#address",
     "firewalls": "compute#firewall",
     "routes": "compute#route",
+    "instances": "compute#instance",
+    "disks": "compute#disk",
+    "images": "compute#image",
 }
 
 
@@ -48,6 +51,8 @@ def make(
     }
     if name.region:
         body["region"] = f"{COMPUTE_PREFIX}projects/{name.project}/regions/{name.region}"
+    if zone := name.segment("zones"):
+        body["zone"] = f"{COMPUTE_PREFIX}projects/{name.project}/zones/{zone}"
     return Resource(name, number, now, body, private or {})
 
 

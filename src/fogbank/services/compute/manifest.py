@@ -1,7 +1,8 @@
-"""What the region is given of Compute Engine's networking."""
+"""What the region is given of Compute Engine."""
 
 from fogbank.app.manifest import Manifest
 from fogbank.services.compute import SERVICE
 from fogbank.services.compute.controller.nat import make_controller as make_nat_controller
+from fogbank.services.compute.feature import FEATURES
 
-MANIFEST = Manifest(SERVICE, companions=(make_nat_controller,))
+MANIFEST = Manifest(SERVICE, features=FEATURES, companions=(make_nat_controller,))

@@ -5,7 +5,7 @@ import re
 from fogbank.errors import invalid_value, required_field
 from fogbank.resources.compute import DEFAULT_GATEWAY
 from fogbank.resources.names import COMPUTE_PREFIX, ResourceName, compute_name
-from fogbank.resources.places import REGIONS
+from fogbank.resources.places import REGIONS, ZONES
 from fogbank.resources.projects import project_id
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call
@@ -36,11 +36,21 @@ def project_of(world: World, call: Call) -> str:
 
 
 def region_of(call: Call) -> str:
-    """Return the region in the call's path; refuses one that Google does not have."""
+    """Return the region in the call's path, or that of its zone; refuses one that Google does not have."""
+    if "zone" in call.parameters:
+        return ZONES[zone_of(call)].name
     region = call["region"]
     if region not in REGIONS:
         raise invalid_value("region", region, "Unknown region.")
     return region
+
+
+def zone_of(call: Call) -> str:
+    """Return the zone in the call's path; refuses one that Google does not have."""
+    zone = call["zone"]
+    if zone not in ZONES:
+        raise invalid_value("zone", zone, "Unknown zone.")
+    return zone
 
 
 def named(world: World, call: Call, kind: str, identifier: str) -> ResourceName:
@@ -54,6 +64,8 @@ def named(world: World, call: Call, kind: str, identifier: str) -> ResourceName:
     project = project_of(world, call)
     if kind == "globalAddresses":
         name = ResourceName("compute.globalAddresses", f"projects/{project}/global/addresses/{identifier}")
+    elif "zone" in call.parameters:
+        name = compute_name(kind, project, "zones", zone_of(call), identifier)
     elif "region" in call.parameters:
         name = compute_name(kind, project, "regions", region_of(call), identifier)
     else:
@@ -71,8 +83,10 @@ def by_id(world: World, name: ResourceName) -> ResourceName:
 
 
 def place_path(world: World, call: Call) -> str:
-    """Return the beginning of the paths of everything in the project, or region, of the call's path."""
+    """Return the beginning of the paths of everything in the project, region or zone of the call's path."""
     project = project_of(world, call)
+    if "zone" in call.parameters:
+        return f"projects/{project}/zones/{zone_of(call)}/"
     if "region" in call.parameters:
         return f"projects/{project}/regions/{region_of(call)}/"
     return f"projects/{project}/"

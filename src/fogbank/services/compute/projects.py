@@ -5,12 +5,14 @@ The limits are shown as Google shows its quotas; the region does not hold anybod
 
 from fogbank.errors import not_found
 from fogbank.resources.fingerprints import fingerprint
+from fogbank.resources.instances import metadata_name
 from fogbank.resources.names import COMPUTE_PREFIX
 from fogbank.resources.projects import compute_account, project_name
 from fogbank.resources.world import Json, World
 from fogbank.services.compute.factories import timestamp
+from fogbank.services.compute.instances.changes import set_project_metadata
 from fogbank.services.compute.names import project_of
-from fogbank.services.contract import Call, Method, Read
+from fogbank.services.contract import Call, Method, Read, Write
 
 _QUOTAS = {
     "NETWORKS": ("networks", 15.0),
@@ -18,6 +20,7 @@ _QUOTAS = {
     "FIREWALLS": ("firewalls", 1000.0),
     "ROUTES": ("routes", 250.0),
     "ROUTERS": ("routers", 20.0),
+    "IMAGES": ("images", 2000.0),
     "STATIC_ADDRESSES": ("addresses", 254.0),
 }
 """Metric to collection and limit; the limits are Google's usual ones.
@@ -37,7 +40,7 @@ def get(world: World, call: Call) -> Json:
         "id": str(found.body["projectNumber"]),
         "creationTimestamp": timestamp(found.created),
         "name": project,
-        "commonInstanceMetadata": {"kind": "compute#metadata", "fingerprint": fingerprint({})},
+        "commonInstanceMetadata": _metadata(world, project),
         "quotas": [_quota(world, project, metric) for metric in _QUOTAS],
         "selfLink": f"{COMPUTE_PREFIX}projects/{project}",
         "defaultServiceAccount": compute_account(str(found.body["projectNumber"])),
@@ -48,10 +51,21 @@ def get(world: World, call: Call) -> Json:
     }
 
 
+def _metadata(world: World, project: str) -> Json:
+    """Show the metadata that all instances of a project share."""
+    kept = world.find(metadata_name(project))
+    return kept.body if kept else {"kind": "compute#metadata", "fingerprint": fingerprint({})}
+
+
 def _quota(world: World, project: str, metric: str) -> Json:
     kind, limit = _QUOTAS[metric]
     count = world.count(f"compute.{kind}", f"projects/{project}/")
     return {"metric": metric, "limit": limit, "usage": float(count)}
 
 
-METHODS: dict[str, Method] = {"projects.get": Read(get, "compute.projects.get")}
+METHODS: dict[str, Method] = {
+    "projects.get": Read(get, "compute.projects.get"),
+    "projects.setCommonInstanceMetadata": Write(
+        set_project_metadata, "compute.projects.setCommonInstanceMetadata"
+    ),
+}

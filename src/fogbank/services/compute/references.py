@@ -13,6 +13,7 @@ _TO_REFER = {
     "networks": "compute.networks.updatePolicy",
     "subnetworks": "compute.subnetworks.use",
 }
+_REGIONAL = frozenset({"subnetworks", "addresses"})
 """What it takes to refer to something (Compute Engine's IAM documentation: "permissions required" of each
 method). Subnetworks, routers, routes and firewall rules change their network's policy."""
 
@@ -34,7 +35,7 @@ def find_referred(world: World, field: str, value: object, kind: str, call: Call
     It must be in the call's project, as Google wants it where no VPC is shared, and in no other region; and
     the caller must be allowed to use it.
     """
-    region = region_of(call) if kind in {"subnetworks", "addresses"} else None
+    region = region_of(call) if kind in _REGIONAL else None
     project = project_of(world, call)
     name = by_id(world, reference(field, value, kind, project, region))
     if name.project != project:

@@ -10,6 +10,7 @@ from typing import Any
 from fogbank.errors import invalid_value, required_field, stale_fingerprint
 from fogbank.resources.compute import Network, Router, Subnetwork, refer
 from fogbank.resources.compute_indexes import addresses_in_subnetwork, routers_serving
+from fogbank.resources.instances import instances_in
 from fogbank.resources.names import ResourceName, compute_name
 from fogbank.resources.network_ranges import TakenRange, taken_ranges
 from fogbank.resources.network_users import subnetwork_users
@@ -311,6 +312,7 @@ def users(world: World, resource: Resource) -> Iterator[ResourceName]:
     yield from (address.name for address in addresses_in_subnetwork(world, resource.name))
     yield from subnetwork_users(world, refer(resource.body["network"], "networks"), resource.name)
     yield from (router.name for router in routers_serving(world, resource.name))
+    yield from (instance.name for instance in instances_in(world, resource.name))
 
 
 _USABLE_FIELDS = ("ipCidrRange", "network", "purpose", "role", "stackType", "secondaryIpRanges")

@@ -245,7 +245,8 @@ def _network(world: World, call: Call, url: object, field: str, permission: str)
         network = parse_compute_reference(str(url or ""), "networks", call["project"], "global")
     except ValueError:
         raise invalid(field, url) from None
-    if not call.access.allows(world, call.principal, f"dns.networks.{permission}", network.project):
+    beside = ResourceName("compute.policies", network.path)
+    if not call.access.allows(world, call.principal, f"dns.networks.{permission}", network.project, beside):
         raise denied(f"dns.networks.{permission}", network.path, service="dns")
     if world.find(network) is None:
         raise invalid(field, url)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from fogbank.services.access import iam_methods
 from fogbank.services.contract import NO_PERMISSION, List, Method, Read, Service, Write
-from fogbank.services.iam import accounts, keys, roles
+from fogbank.services.iam import accounts, keys, lint, roles
 from fogbank.services.iam.keys import MakeKey, NewKey
 
 __all__ = ["SERVICE", "NewKey", "with_keys"]
@@ -43,6 +43,7 @@ SERVICE = Service(
         **{f"projects.roles.{name}": method for name, method in _ROLES.items()},
         "roles.get": Read(roles.get_predefined, NO_PERMISSION),
         "roles.list": List(roles.list_predefined, "roles", permission=NO_PERMISSION),
+        "iamPolicies.lintPolicy": Read(lint.lint_policy, NO_PERMISSION),
         "permissions.queryTestablePermissions": Read(roles.testable, NO_PERMISSION),
     },
     permissions=("iam.serviceAccounts.actAs",),

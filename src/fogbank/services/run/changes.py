@@ -12,13 +12,11 @@ from fogbank.errors import ApiError
 from fogbank.resources.authorization import denied
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import rfc3339
-from fogbank.resources.places import REGIONS
 from fogbank.resources.projects import compute_account, project_number
 from fogbank.resources.run import (
     IAM_CHECK_OFF,
     INGRESS,
     MANUAL_COUNT,
-    POLICIES,
     SCALING_MODE,
     SERVICE_MAX_SCALE,
     SERVICE_MIN_SCALE,
@@ -32,6 +30,7 @@ from fogbank.services.contract import Call
 from fogbank.services.labels import check_labels
 from fogbank.services.run import objects, template, traffic
 from fogbank.services.run.direct_vpc import check_launch_stage
+from fogbank.services.run.naming import check_new_name, policy_name
 from fogbank.services.run.objects import (
     CREATOR,
     INGRESS_STATUS,
@@ -43,9 +42,6 @@ from fogbank.services.run.objects import (
 from fogbank.services.run.status import revision_bodies, with_status
 from fogbank.services.run.v2 import words
 
-MAX_SERVICE_NAME = 49
-
-_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _COUNT = re.compile(r"[0-9]{1,4}")
 _INGRESSES = ("all", "internal", "internal-and-cloud-load-balancing", "none")
 _SYSTEM = frozenset({CREATOR, MODIFIER, OPERATION_ID, URLS, INGRESS_STATUS})
@@ -59,16 +55,9 @@ class Written:
     changes: tuple[Change, ...]
 
 
-def policy_name(service: ResourceName) -> ResourceName:
-    """Name a service's IAM policy."""
-    return ResourceName(POLICIES, service.path)
-
-
 def create(world: World, call: Call, name: ResourceName, metadata: Json, spec: Json) -> Written:
     """Make a service and its first revision."""
-    _check_name(name)
-    if world.find(name):
-        raise ApiError(409, f"Resource '{name.id}' already exists.", "ALREADY_EXISTS", "alreadyExists")
+    check_new_name(world, name)
     number = call.new_id()
     namespace = project_number(world, name.project)
     urls = service_urls(name.id, namespace, name.region or "")
@@ -185,21 +174,6 @@ def _needs_revision(old: Json, new: Json) -> bool:
 def _unnamed(one: Json) -> Json:
     metadata = {key: value for key, value in one["metadata"].items() if key != "name"}
     return one | {"metadata": metadata | {"annotations": words.meaning(metadata.get("annotations", {}))}}
-
-
-def check_location(location: str | None) -> None:
-    """Refuse a location that is no region, with 404."""
-    if location not in REGIONS:
-        raise ApiError(404, f"The requested location '{location}' was not found.", "NOT_FOUND", "notFound")
-
-
-def _check_name(name: ResourceName) -> None:
-    check_location(name.region)
-    if not _NAME.fullmatch(name.id) or len(name.id) > MAX_SERVICE_NAME:
-        raise bad_request(
-            f"metadata.name: '{name.id}' must use only lowercase letters, digits and hyphens, begin with a "
-            f"letter, not end with a hyphen, and have at most {MAX_SERVICE_NAME} characters."
-        )
 
 
 def _check_invokers(world: World, call: Call, name: ResourceName, before: Json, after: Json) -> None:

@@ -61,7 +61,7 @@ def _complete_container(container: Json, index: int, *, answers: bool, only: boo
         **named,
         **({"ports": ports} if ports else {}),
         "resources": complete_resources(container),
-        **{which: complete_probe(probe, port) for which, probe in probes.items() if probe},
+        **{which: complete_probe(probe, port, which) for which, probe in probes.items() if probe},
     }
 
 

@@ -127,7 +127,10 @@ def _may_use(world: World, call: Call, name: ResourceName, service: ResourceName
         return True
     permission = f"{name.collection}.{'use' if name.collection.endswith('.subnetworks') else 'get'}"
     agent = service_agent(project_number(world, service.project))
-    return any(call.access.allows(world, who, permission, name.project) for who in (agent, call.principal))
+    beside = ResourceName(f"{name.service}.policies", name.path)
+    return any(
+        call.access.allows(world, who, permission, name.project, beside) for who in (agent, call.principal)
+    )
 
 
 def _check_scale(world: World, annotations: Json) -> None:

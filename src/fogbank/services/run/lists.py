@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.contract import Call, Method, Read
-from fogbank.services.run.changes import check_location
+from fogbank.services.run.naming import check_location
 from fogbank.services.run.objects import API_VERSION, bad_request
 from fogbank.services.segments import location_of, project_of
 

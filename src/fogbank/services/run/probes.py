@@ -26,14 +26,18 @@ def probe_in(container: Json, which: str) -> Json:
     return without_empty(probe) | actions
 
 
-def complete_probe(probe: Json, port: int | None) -> Json:
-    """Fill in a probe: without a port it tries the container's; a sidecar that has none keeps it unset."""
+def complete_probe(probe: Json, port: int | None, which: str) -> Json:
+    """Fill in a probe: without a port it tries the container's; a sidecar that has none keeps it unset.
+
+    ``which`` is one of ``PROBES``; only a readiness probe has to pass more than once.
+    """
     action = next((a for a in _ACTIONS if a in probe), "tcpSocket")
     usual = {"port": port} if port else {}
     return {
         "timeoutSeconds": 1,
         "periodSeconds": 10,
         "failureThreshold": 3,
+        **({"successThreshold": 2} if which == "readinessProbe" else {}),
         **probe,
         action: {**usual, **without_empty(probe.get(action) or {})},
     }
@@ -62,6 +66,8 @@ def _check_probe(probe: Json, where: str, which: str) -> None:
     if which == "readinessProbe" and "tcpSocket" in probe:
         raise bad_request(f"{where}.tcp_socket: TCP probes are not supported as readiness probes.")
     _check_times(probe, where, _MOST_SECONDS[which])
+    if which != "readinessProbe" and int(probe.get("successThreshold", 1)) != 1:
+        raise bad_request(f"{where}.success_threshold: must be 1 for a probe that is no readiness probe.")
     action = next(each for each in _ACTIONS if each in probe)
     port = probe[action].get("port")
     if port is None:
@@ -81,6 +87,7 @@ def _check_times(probe: Json, where: str, most: int) -> None:
         "timeoutSeconds": (1, most),
         "periodSeconds": (1, most),
         "failureThreshold": (1, 1000),
+        "successThreshold": (1, 1000),
     }
     for key, (least, greatest) in limits.items():
         if not least <= int(probe.get(key, least)) <= greatest:

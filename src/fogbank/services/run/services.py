@@ -17,6 +17,7 @@ from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 from fogbank.services.locations import list_locations
 from fogbank.services.run import changes, convergence, objects
 from fogbank.services.run.lists import listing
+from fogbank.services.run.naming import policy_name
 from fogbank.services.run.objects import API_VERSION, OPERATION_ID, bad_request
 from fogbank.services.run.status import is_settled
 from fogbank.services.segments import location_of, project_of, segments
@@ -159,7 +160,7 @@ def guarded(world: World, call: Call) -> ResourceName:
     name = service_name(project_of(world, call), location_of(call), segments(call)["services"])
     if not call.method.endswith("testIamPermissions"):
         find(world, call)
-    return changes.policy_name(name)
+    return policy_name(name)
 
 
 _OBJECTS: Mapping[str, Method] = {

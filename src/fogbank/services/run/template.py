@@ -7,12 +7,10 @@ effect (GPUs, Cloud SQL connections, …). Containers and volumes have modules o
 import re
 
 from fogbank.errors import not_built
-from fogbank.resources.authorization import cannot_act_as
+from fogbank.resources.authorization import check_acts_as
 from fogbank.resources.direct_vpc import NETWORK_INTERFACES
 from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import (
-    account_policy_name,
-    find_account,
     project_number,
     service_agent,
 )
@@ -109,7 +107,7 @@ def check(world: World, call: Call, service: ResourceName, template: Json) -> No
         raise bad_request(
             f"spec.template.spec.timeoutSeconds: should be between 1 and {MAX_TIMEOUT} inclusive"
         )
-    check_account(world, call, spec["serviceAccountName"])
+    check_acts_as(call.access, world, call.principal, spec["serviceAccountName"])
 
 
 def check_environment(world: World, call: Call, owner: ResourceName, annotations: Json, spec: Json) -> None:
@@ -182,18 +180,8 @@ def _may_use(world: World, call: Call, connector: ResourceName, project: str) ->
     if connector.project == project:
         return True
     agent = service_agent(project_number(world, project))
+    beside = ResourceName("vpcaccess.policies", connector.path)
     return any(
-        call.access.allows(world, who, "vpcaccess.connectors.use", connector.project)
+        call.access.allows(world, who, "vpcaccess.connectors.use", connector.project, beside)
         for who in (agent, call.principal)
     )
-
-
-def check_account(world: World, call: Call, email: str) -> None:
-    """Refuse a service account that the caller may not act as."""
-    account = find_account(world, email)
-    if account is None:
-        raise cannot_act_as(email)
-    beside = account_policy_name(account.name)
-    project = account.name.project
-    if not call.access.allows(world, call.principal, "iam.serviceAccounts.actAs", project, beside):
-        raise cannot_act_as(email)

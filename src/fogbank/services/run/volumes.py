@@ -34,7 +34,7 @@ def complete_volumes(volumes: list[Json]) -> list[Json]:
 def _complete(volume: Json) -> Json:
     kept = without_empty(volume)
     empty = volume.get("emptyDir")
-    return kept | {"emptyDir": {"medium": "Memory", **without_empty(empty)}} if empty is not None else kept
+    return kept | {"emptyDir": without_empty(empty)} if empty is not None else kept
 
 
 def check_volumes(volumes: list[Json]) -> None:
@@ -58,8 +58,9 @@ def check_volumes(volumes: list[Json]) -> None:
 
 
 def _check_memory(source: Json, where: str) -> None:
-    if source["medium"] != "Memory":
-        raise not_built(f"volumes of Cloud Run on a disk (emptyDir.medium {source['medium']})")
+    medium = source.get("medium", "Memory")
+    if medium != "Memory":
+        raise not_built(f"volumes of Cloud Run on a disk (emptyDir.medium {medium})")
     limit = source.get("sizeLimit")
     try:
         valid = limit is None or memory_bytes(limit) > 0

@@ -47,7 +47,7 @@ class EmulatorClient:
     async def stream(self, verb: str, path: str, query: Json, body: Json) -> AsyncIterator[Json]:
         """Send one request and return its answers; each line of the emulator's is one."""
         async with self._answer(verb, path, query, body) as answer:
-            async for line in answer.content:
+            async for line in _lines(answer):
                 if not line.strip():
                     continue
                 found = json.loads(line)
@@ -81,8 +81,34 @@ class EmulatorClient:
             if self._session is None:
                 import aiohttp  # nobody needs it before
 
-                self._session = aiohttp.ClientSession(read_bufsize=_LONGEST_LINE)
+                self._session = aiohttp.ClientSession()
         return self._session
+
+
+async def _lines(answer: "ClientResponse") -> AsyncIterator[bytes]:
+    """Split what comes into lines, the last with or without an end; ApiError for one that is too long.
+
+    aiohttp's own iteration gives up with a ValueError on a line of more than two of its buffers.
+    """
+    rest: list[bytes] = []
+    length = 0
+    async for chunk in answer.content.iter_any():
+        *whole, last = chunk.split(b"\n")
+        for end in whole:
+            yield b"".join((*rest, end))
+            rest, length = [], 0
+        rest.append(last)
+        length += len(last)
+        if length > _LONGEST_LINE:
+            raise ApiError(
+                400,
+                f"Google's Spanner emulator sent a part of an answer with more than {_LONGEST_LINE} bytes. "
+                "Read fewer columns or rows at once.",
+                "RESOURCE_EXHAUSTED",
+                "resourceExhausted",
+            )
+    if length:
+        yield b"".join(rest)
 
 
 def _parsed(text: str) -> Mapping[str, object]:

@@ -21,6 +21,7 @@ ITEM = {
     "labels": {"env": "prod", "app.kubernetes.io/name": "x"},
     "nats": [{"name": "n1"}, {"name": "n2"}],
     "creationTimestamp": "2026-01-02T03:04:05.000-08:00",
+    "replication": {"userManaged": {"replicas": [{"location": "us-central1"}, {"location": "us-east1"}]}},
 }
 
 
@@ -36,6 +37,8 @@ ITEM = {
         r'name eq ".*(\"|\-1|\().*"',
         "name=web-1",
         "name = web-*",
+        'creation_timestamp > "2026-01-01T00:00:00Z"',
+        "replication.user_managed.replicas.location:us-east1",
         "name:web",
         "name:w*",
         "name!=db",

@@ -26,6 +26,9 @@ async def asked():
             self.append((principal, permission, project))
             return permission != self.refused
 
+        def allows_everywhere(self, world, principal, permission, project):
+            return False
+
     return Asked()
 
 
@@ -65,8 +68,8 @@ async def test_bodies_are_checked_and_what_is_not_built_is_named(api):
         await api.invoke(
             OPERATOR, "iam.v1.projects.serviceAccounts.create", {"name": "projects/demo"}, {"colour": "red"}
         )
-    with pytest.raises(ApiError, match=r"compute\.v1\.instances\.list") as caught:
-        await api.invoke(OPERATOR, "compute.v1.instances.list", {"project": "demo", "zone": "us-east1-b"})
+    with pytest.raises(ApiError, match=r"compute\.v1\.sslPolicies\.list") as caught:
+        await api.invoke(OPERATOR, "compute.v1.sslPolicies.list", {"project": "demo"})
     assert caught.value.code == 400
 
 

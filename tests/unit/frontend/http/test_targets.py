@@ -1,16 +1,8 @@
 """Targets and hosts: what is a path, and what may never become an address."""
 
-from ipaddress import IPv4Address
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from yarl import URL
 
 from fogbank.frontend.http.targets import BadTargetError, RequestTarget, read_authority, read_target
-from fogbank.frontend.ingress.application import upstream_url
-
-ADDRESS, PORT = IPv4Address("169.254.16.1"), 8080
 
 
 @pytest.mark.parametrize(
@@ -71,16 +63,3 @@ def test_a_star_is_for_options_alone():
 def test_what_is_no_host_is_refused(host):
     with pytest.raises(BadTargetError):
         read_authority(host)
-
-
-@given(st.one_of(st.binary(max_size=60), st.text("/@:.?#[]%a1\\", max_size=60).map(str.encode)))
-def test_whatever_a_request_says_its_instance_is_the_one_that_was_leased(target):
-    try:
-        read = read_target("GET", target)
-    except BadTargetError:
-        return
-    scope = {"raw_path": read.path, "query_string": read.query, "path": ""}
-    url = upstream_url(ADDRESS, PORT, scope)
-    assert (url.raw_host, url.port, url.user, url.raw_fragment) == (str(ADDRESS), PORT, None, "")
-    again = URL(str(url), encoded=True)
-    assert (again.raw_host, again.port) == (str(ADDRESS), PORT)

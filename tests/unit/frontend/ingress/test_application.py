@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.containers import HOST, OK, Container, NoInstanceError, add_service, open_to, says
 from tests.worlds import revision
-from yarl import URL
 
 from fogbank.clock import Clock
 from fogbank.frontend.iam.accounts import GCLOUD_CLIENT
@@ -448,14 +447,4 @@ async def test_headers_that_a_caller_declares_its_connections_own_stay_behind(st
 async def test_a_question_to_the_whole_server_reaches_no_container(stage):
     web = await stage(OK, "allUsers")
     assert (await web.get("*")).status == 400
-    assert web.container.seen == []
-
-
-async def test_a_connection_to_anything_but_the_leased_instance_is_not_made(stage, monkeypatch):
-    web = await stage(OK, "allUsers")
-    monkeypatch.setattr(
-        "fogbank.frontend.ingress.application.upstream_url",
-        lambda _address, _port, _scope: URL("http://127.0.0.2:1/"),
-    )
-    assert (await web.get()).status == 503
     assert web.container.seen == []

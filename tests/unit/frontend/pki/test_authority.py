@@ -1,11 +1,12 @@
 """The certificate authority, as TLS clients see it."""
 
-import asyncio
+import socket
 import ssl
 import stat
 import subprocess
 import sys
 from datetime import timedelta
+from threading import Thread
 
 import pytest
 
@@ -156,22 +157,31 @@ def test_a_lost_half_makes_a_new_authority_whole(tmp_path):
     _shake(again.tls_context("run.googleapis.com"), tmp_path / "bundle.pem", "run.googleapis.com")
 
 
-async def test_openssl_and_a_real_socket_agree(opened, folder):
-    server = await asyncio.start_server(
-        lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=opened.tls_context("run.googleapis.com")
-    )
-    port = server.sockets[0].getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        *("openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", "run.googleapis.com"),
-        *("-CAfile", str(folder / "bundle.pem"), "-verify_return_error", "-x509_strict"),
-        *("-verify_hostname", "run.googleapis.com"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    output, _ = await process.communicate()
-    server.close()
-    assert b"Verify return code: 0 (ok)" in output
+def test_openssl_and_a_real_socket_agree(opened, folder):
+    context = opened.tls_context("run.googleapis.com")
+
+    def serve():
+        connection, _ = listener.accept()
+        with context.wrap_socket(connection, server_side=True) as secured:
+            secured.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=serve)
+        thread.start()
+        done = subprocess.run(
+            [
+                *("openssl", "s_client", "-connect", f"127.0.0.1:{listener.getsockname()[1]}"),
+                *("-servername", "run.googleapis.com", "-CAfile", str(folder / "bundle.pem")),
+                *("-verify_return_error", "-x509_strict", "-verify_hostname", "run.googleapis.com"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=30,
+            check=False,
+        )
+        thread.join()
+    assert b"Verify return code: 0 (ok)" in done.stdout
 
 
 def test_the_certificate_names_every_region():

@@ -94,6 +94,20 @@ def test_a_patch_changes_what_its_mask_names(cloud):
     assert refused.code == 400
 
 
+def test_a_mask_may_name_one_setting_of_a_message(cloud):
+    """So does gcloud for --no-immutable-tags."""
+    for immutable in (True, False):
+        body = {"dockerConfig": {"immutableTags": immutable}, "description": "not asked for"}
+        changed = cloud(f"{API}.patch", body, name=PATH, updateMask="dockerConfig.immutableTags")
+        assert changed["dockerConfig"] == {"immutableTags": immutable}
+        assert "description" not in changed
+    changed = cloud(
+        f"{API}.patch", {"dockerConfig": {}}, name=PATH, updateMask="docker_config.immutable_tags"
+    )
+    assert not changed.get("dockerConfig")
+    assert cloud.refused(f"{API}.patch", {"mode": "x"}, name=PATH, updateMask="mode.x").code == 400
+
+
 def test_an_image_is_shown_as_image_package_version_and_tag(cloud):
     digest = push(cloud, image(layer({"a": b"1"})))
     (shown,) = cloud(f"{API}.dockerImages.list", parent=PATH)
@@ -163,7 +177,7 @@ def test_a_repository_goes_with_all_that_is_in_it(cloud):
 
 def test_cloud_runs_agent_reads_its_own_project_and_what_it_was_given(cloud):
     digest = push(cloud, image(layer({"a": b"1"})))
-    access = Policies("")
+    access = Policies("", lambda: NOW)
     reference = parse_image(f"{URI}/team/flask:test")
     own = service_agent(project_number(cloud.world, PROJECT))
     foreign = service_agent("1")

@@ -1,6 +1,7 @@
 """Regions, zones and projects."""
 
 from tests.compute_calls import LINK, REGION, manual_nat, with_default_network
+from tests.worlds import NOW
 
 from fogbank.resources.authorization import Policies
 
@@ -68,7 +69,7 @@ def test_a_subnetwork_keeps_an_iam_policy():
     assert compute("subnetworks.getIamPolicy", **where) == {"etag": "ACAB"}
     compute("subnetworks.setIamPolicy", {"policy": {"bindings": [binding]}}, **where)
     assert compute("subnetworks.getIamPolicy", **where)["bindings"] == [binding]
-    compute.access = Policies("somebody@else.example")
+    compute.access = Policies("somebody@else.example", lambda: NOW)
     asked = {"permissions": ["compute.subnetworks.use", "compute.subnetworks.delete"]}
     assert compute("subnetworks.testIamPermissions", asked, **where) == {
         "permissions": ["compute.subnetworks.use"]

@@ -150,7 +150,7 @@ def test_an_account_that_is_made_anew_does_not_get_the_roles_of_the_deleted_one(
     policies = [each.body for each in cloud.world.all("resourcemanager.policies")]
     assert f"serviceAccount:{EMAIL}" not in {m for p in policies for b in p["bindings"] for m in b["members"]}
     cloud(f"{ACCOUNTS}.create", {"accountId": "runner-account"}, name=PARENT)
-    assert not Policies("").allows(cloud.world, EMAIL, "run.services.get", PROJECT)
+    assert not Policies("", lambda: cloud.now).allows(cloud.world, EMAIL, "run.services.get", PROJECT)
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def revision(cloud):
 
 
 def values(cloud):
-    return read_secrets(cloud.world, Policies(""), revision(cloud), cloud.now)
+    return read_secrets(cloud.world, Policies("", lambda: cloud.now), revision(cloud), cloud.now)
 
 
 def from_secret(name="token", version="latest"):

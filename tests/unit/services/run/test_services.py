@@ -331,6 +331,16 @@ def test_a_probe_keeps_its_headers_and_refuses_what_is_none(cloud):
     assert probe.headers == (("X-Probe", "startup"),)
 
 
+def test_a_volume_in_memory_is_shown_as_it_was_sent(cloud):
+    """Terraform plans a change where a medium is shown that was not asked for."""
+    volume = {"name": "v", "emptyDir": {"sizeLimit": "256Mi"}}
+    cloud.create(knative(volumes=[volume]))
+    assert cloud.get()["spec"]["template"]["spec"]["volumes"] == [volume]
+    name = f"projects/{PROJECT}/locations/{REGION}/services/hello"
+    shown = cloud("run.v2.projects.locations.services.get", name=name)["template"]["volumes"]
+    assert shown == [{"name": "v", "emptyDir": {"medium": "MEMORY", "sizeLimit": "256Mi"}}]
+
+
 def test_a_liveness_probe_has_its_defaults(cloud):
     cloud.create(knative(container={"livenessProbe": {"httpGet": {"path": "/alive"}, "periodSeconds": 3600}}))
     revision = read_revision(cloud.world.get(cloud.newest()))

@@ -9,7 +9,7 @@ from tests.serving import Region
 from fogbank.dataplane.linux import spanner_emulator
 from fogbank.errors import ApiError
 from fogbank.resources.predefined_roles import roles_with
-from fogbank.services.spanner import METHODS, SERVICE
+from fogbank.services.spanner import METHODS, SERVICE, controller
 from fogbank.services.spanner.controller import EmulatorClient
 
 INSTANCES = "/v1/projects/demo/instances"
@@ -116,6 +116,23 @@ async def test_answers_that_stream_come_one_by_one(emulator):
     answers.append((200, "\n".join(map(json.dumps, lines)) + "\n\n"))
     got = [each async for each in client.stream("POST", "/v1/x", {}, {"sql": "SELECT 1"})]
     assert got == [each["result"] for each in lines]
+
+
+async def test_a_line_of_the_stream_may_be_longer_than_a_buffer(emulator):
+    client, answers = emulator
+    long = {"result": {"values": ["x" * 3_000_000]}}
+    answers.append((200, json.dumps(long) + "\n" + json.dumps({"result": {}})))
+    got = [each async for each in client.stream("POST", "/v1/x", {}, {"sql": "SELECT 1"})]
+    assert got == [long["result"], {}]
+
+
+async def test_a_line_that_is_too_long_is_refused_with_a_way_out(emulator, monkeypatch):
+    monkeypatch.setattr(controller, "_LONGEST_LINE", 1_000_000)
+    client, answers = emulator
+    answers.append((200, json.dumps({"result": {"values": ["x" * 3_000_000]}}) + "\n"))
+    with pytest.raises(ApiError, match="Read fewer columns") as caught:
+        _ = [each async for each in client.stream("POST", "/v1/x", {}, {"sql": "SELECT 1"})]
+    assert (caught.value.code, caught.value.status) == (400, "RESOURCE_EXHAUSTED")
 
 
 async def test_a_machine_without_the_emulator_is_told_how_to_get_it(monkeypatch):

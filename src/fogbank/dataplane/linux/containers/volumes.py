@@ -44,8 +44,7 @@ class MemoryVolumes:
         with self._lock:
             known = self._volumes.pop(name, None)
         if known is not None:
-            kernel.unmount(str(known[1]))
-            known[1].rmdir()
+            _unmount(known[1])
 
     def all(self) -> Mapping[str, Volume]:
         """List the volumes, by name."""
@@ -69,8 +68,16 @@ class MemoryVolumes:
         files = max(volume.size_bytes // _BYTES_PER_FILE, _LEAST_FILES)
         flags = kernel.MS_NODEV | kernel.MS_NOSUID
         options = f"mode=0700,size={volume.size_bytes},nr_inodes={files}"
-        kernel.mount("fogbank", str(place), "tmpfs", flags, options)
-        self._hand_over(place, _FIXED if volume.files else _SHARED)
+        try:
+            kernel.mount("fogbank", str(place), "tmpfs", flags, options)
+        except OSError:
+            place.rmdir()
+            raise
+        try:
+            self._hand_over(place, _FIXED if volume.files else _SHARED)
+        except OSError:
+            _unmount(place)
+            raise
         return place
 
     def _write(self, place: Path, files: tuple[VolumeFile, ...]) -> None:
@@ -89,3 +96,9 @@ class MemoryVolumes:
     def _hand_over(self, path: Path, mode: int) -> None:
         os.chown(path, self._owner, self._owner)
         path.chmod(mode)
+
+
+def _unmount(place: Path) -> None:
+    """Take a volume's file system away, also while somebody uses it."""
+    kernel.unmount(str(place))
+    place.rmdir()

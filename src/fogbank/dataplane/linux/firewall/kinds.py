@@ -75,13 +75,11 @@ class EndedFlows:
     kept: tuple[PortBlock, ...] = ()
 
     def include(self, entry: ConntrackEntry) -> bool:
-        """Return whether ``entry`` is one of them."""
+        """Return whether ``entry`` is one of them, in whichever direction it was opened."""
         reply = entry.reply
-        return (
-            reply.destination in self.outsides
-            and entry.original.source in self.inside
-            and not any(_carries(reply, block) for block in self.kept)
-        )
+        if reply.destination in self.outsides and entry.original.source in self.inside:
+            return not any(_carries(reply, block) for block in self.kept)
+        return entry.original.destination in self.outsides and reply.source in self.inside
 
 
 def _carries(reply: FlowTuple, block: PortBlock) -> bool:
@@ -283,6 +281,9 @@ class SourceNats(RuleKind[SourceNat]):
         if element.device not in table.devices:
             table.devices.add(element.device)
             groups.append(nftables.render_nat_device(element.device))
+        if element.both_ways and element.device not in table.arrivals:
+            table.arrivals.add(element.device)
+            groups.append(nftables.render_nat_arrivals(element.device))
         sliced = element.ports is not None or element.timeouts is not None
         if sliced and element.device not in table.slices:
             table.slices.add(element.device)

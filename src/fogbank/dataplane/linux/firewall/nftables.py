@@ -6,9 +6,10 @@ namespace forwards passes
 
     screen     its device and source must be those of a PortSecurity (else ``spoofed``); before connection
                tracking
-    forward    replies pass; by the uplink nothing new enters (``inbound``); the egress policy of its source;
-               by the uplink only what will be translated leaves (``no-nat``); the ingress policy of its
-               destination
+    arrivals   a new flow for an address that is translated both ways goes to the one inside
+    forward    replies pass; by the uplink nothing else enters (``inbound``); the egress policy of the device
+               where it came from; by the uplink only what will be translated leaves (``no-nat``); the ingress
+               policy of the device where it goes
     translate  a new flow takes a port of its client's block on its address
 
 A policy returns for allow and drops for deny. A flow that finds no free port is given one that is taken, and
@@ -91,13 +92,15 @@ def render_filter(element: StatefulFirewall) -> list[str]:
         *render_table(),
         *(f"add counter {TABLE} {drop_counter(r)}" for r in REASONS),
         f"add set {TABLE} homes {{ type ifname . ipv4_addr; }}",
-        f"add map {TABLE} ingress {{ type ipv4_addr : verdict; }}",
-        f"add map {TABLE} egress {{ type ipv4_addr : verdict; }}",
+        f"add set {TABLE} homes_nets {{ type ifname . ipv4_addr; flags interval; }}",
+        f"add set {TABLE} forwarders {{ type ifname; }}",
+        f"add map {TABLE} ingress {{ type ifname : verdict; }}",
+        f"add map {TABLE} egress {{ type ifname : verdict; }}",
         f"add chain {TABLE} screen {{ type filter hook prerouting priority raw; policy accept; }}",
         f"add chain {TABLE} forward {{ type filter hook forward priority filter; policy drop; }}",
         f"add chain {TABLE} arrive {{ type filter hook input priority filter; policy accept; }}",
         *(f"flush chain {TABLE} {chain}" for chain in ("screen", "forward", "arrive")),
-        _rule("screen", f"iifname . ip saddr != @homes iifname != {{ {trusted} }}", drop=SPOOFED),
+        _rule("screen", f"{_foreign('iifname', 'saddr')} iifname != {{ {trusted} }}", drop=SPOOFED),
         _rule("forward", "ct state established,related accept"),
         _rule("forward", "ct state invalid", drop=INVALID),
         # Where somebody listens, the kernel reports every change of every flow; few are wanted (render_hold).
@@ -112,8 +115,8 @@ def render_filter(element: StatefulFirewall) -> list[str]:
                 for kind, flags in KINDS
             ),
             _rule("arrive", f"iifname {own} ct state new", drop=INBOUND),
-            _rule("forward", f"iifname {own}", drop=INBOUND),
-            _rule("forward", "ip saddr vmap @egress"),
+            _rule("forward", f"iifname {own} ct status ! dnat", drop=INBOUND),
+            _rule("forward", "iifname vmap @egress"),
             *(_rule("forward", f"oifname {own} ip saddr @{clients}{kind} accept") for kind, _ in KINDS),
             *(
                 _rule("forward", f"oifname {own} ip saddr @{unserved}{kind}", drop=UNALLOCATED)
@@ -122,13 +125,19 @@ def render_filter(element: StatefulFirewall) -> list[str]:
             _rule("forward", f"oifname {own}", drop=NO_NAT),
         ]
     else:
-        lines.append(_rule("forward", "ip saddr vmap @egress"))
+        lines.append(_rule("forward", "iifname vmap @egress"))
     return [
         *lines,
-        _rule("forward", "oifname . ip daddr != @homes", drop=UNGUARDED),
-        _rule("forward", "ip daddr vmap @ingress"),
+        _rule("forward", _foreign("oifname", "daddr"), drop=UNGUARDED),
+        _rule("forward", "oifname vmap @ingress"),
         _rule("forward", "accept"),
     ]
+
+
+def _foreign(device: str, address: str) -> str:
+    """Match an address that is not behind its device."""
+    at = f"{device} . ip {address}"
+    return f"{at} != @homes {at} != @homes_nets {device} != @forwarders"
 
 
 def render_no_filter() -> list[str]:
@@ -155,21 +164,23 @@ def render_no_address_set_member(element: AddressSetMember) -> list[str]:
 
 def render_port_security(element: PortSecurity) -> list[str]:
     """Open the namespace for one endpoint, under its policies."""
-    into, out = policy_chain(element.ingress), policy_chain(element.egress)
-    return [
-        f"add element {TABLE} egress {{ {element.address} : jump {out} }}",
-        f"add element {TABLE} ingress {{ {element.address} : jump {into} }}",
-        f'add element {TABLE} homes {{ "{element.device}" . {element.address} }}',
-    ]
+    return [f"add element {TABLE} {name} {{ {entry} }}" for name, entry in _port_security_entries(element)]
 
 
 def render_no_port_security(element: PortSecurity) -> list[str]:
     """Close the namespace for one endpoint."""
-    out, into = policy_chain(element.egress), policy_chain(element.ingress)
+    entries = reversed(_port_security_entries(element))
+    return [f"delete element {TABLE} {name} {{ {entry} }}" for name, entry in entries]
+
+
+def _port_security_entries(element: PortSecurity) -> list[tuple[str, str]]:
+    device = f'"{element.device}"'
     return [
-        f'delete element {TABLE} homes {{ "{element.device}" . {element.address} }}',
-        f"delete element {TABLE} ingress {{ {element.address} : jump {into} }}",
-        f"delete element {TABLE} egress {{ {element.address} : jump {out} }}",
+        ("egress", f"{device} : jump {policy_chain(element.egress)}"),
+        ("ingress", f"{device} : jump {policy_chain(element.ingress)}"),
+        ("homes", f"{device} . {element.address}"),
+        *(("homes_nets", f"{device} . {each}") for each in element.ranges),
+        *((("forwarders", device),) if element.forwards else ()),
     ]
 
 
@@ -190,6 +201,17 @@ def render_nat_device(device: DeviceName) -> list[str]:
             _rule(f"translate_{name}", f"{out} snat ip to ip saddr map @outsides_{name}{kind}"),
         ]
     return lines
+
+
+def render_nat_arrivals(device: DeviceName) -> list[str]:
+    """Prepare the way in: new flows by ``device`` for addresses that are translated both ways."""
+    name = slug(device)
+    return [
+        f"add map {TABLE} insides_{name} {{ type ipv4_addr : ipv4_addr; }}",
+        f"add chain {TABLE} arrivals_{name} {{ type nat hook prerouting priority dstnat; }}",
+        f"flush chain {TABLE} arrivals_{name}",
+        _rule(f"arrivals_{name}", f'iifname "{device}" dnat ip to ip daddr map @insides_{name}'),
+    ]
 
 
 def render_nat_slices(device: DeviceName) -> list[str]:
@@ -334,6 +356,8 @@ def _nat_entries(element: SourceNat) -> list[tuple[str, str]]:
         entries.append((f"holds_{device}{kind}", f"{inside} : jump {hold}"))
     if element.timeouts is not None:
         entries.append((f"timers_{device}{kind}", f"{inside} : jump timers_{_timer(element.timeouts)}"))
+    if element.both_ways:
+        entries.append((f"insides_{device}", f"{element.outside} : {inside}"))
     return entries
 
 

@@ -26,6 +26,7 @@ class TableState:
     stale: bool = False
     devices: set[DeviceName] = field(default_factory=set)
     slices: set[DeviceName] = field(default_factory=set)
+    arrivals: set[DeviceName] = field(default_factory=set)
     timers: set[NatTimeouts] = field(default_factory=set)
     holds: set[tuple[DeviceName, int]] = field(default_factory=set)
     handovers: set[DeviceName] = field(default_factory=set)
@@ -42,6 +43,7 @@ class TableState:
         self.devices.clear()
         self.slices.clear()
         self.handovers.clear()
+        self.arrivals.clear()
         self.timers.clear()
         self.holds.clear()
 

@@ -38,6 +38,8 @@ ONLINK = 4
 _UNICAST, _BLACKHOLE = 1, 6
 _UNIVERSE, _LINK_SCOPE = 0, 253
 _NOPREFIXROUTE = 0x200
+_LOOPBACK = 1
+"""The index of every namespace\'s loopback."""
 
 _IFLA_MTU, _IFLA_IFNAME, _IFLA_OPERSTATE, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 4, 3, 16, 18, 28
 _IFLA_EXT_MASK, _SKIP_STATISTICS = 29, 0x8
@@ -130,8 +132,12 @@ def delete_link(index: int) -> Message:
 
 
 def add_address(index: int, interface: IPv4Interface) -> Message:
-    """Configure an address, without the route to its network: all routes are told."""
-    return Message(NEWADDR, CREATE | REPLACE, _address(index, interface) + u32(8, _NOPREFIXROUTE))
+    """Configure an address, without the route to its network: all routes are told.
+
+    On the loopback the whole network becomes local.
+    """
+    flags = 0 if index == _LOOPBACK else _NOPREFIXROUTE
+    return Message(NEWADDR, CREATE | REPLACE, _address(index, interface) + u32(8, flags))
 
 
 def delete_address(index: int, interface: IPv4Interface) -> Message:

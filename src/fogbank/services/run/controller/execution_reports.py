@@ -24,7 +24,8 @@ from fogbank.services.run.convergence import (
 )
 from fogbank.services.run.jobs import convergence
 from fogbank.services.run.jobs.changes import is_settled
-from fogbank.services.run.jobs.convergence import Ended, ImageFailure, Report
+from fogbank.services.run.jobs.convergence import ImageFailure
+from fogbank.services.run.jobs.task_steps import Ended, Report
 
 log = logging.getLogger(__name__)
 

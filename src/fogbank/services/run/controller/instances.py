@@ -23,6 +23,7 @@ from fogbank.control.progress import Failure
 from fogbank.control.restarts import Restarts
 from fogbank.dataplane.driver import WorkloadExited
 from fogbank.frontend.ingress.sessions import Session
+from fogbank.frontend.ingress.upstreams import InstancePort
 from fogbank.lowering.netns_names import FABRIC
 from fogbank.network.addressing import FABRIC_INSTANCES, fabric_address
 from fogbank.network.topology import NetnsName
@@ -211,7 +212,7 @@ class Instances:
     @asynccontextmanager
     async def lease(
         self, revision: ResourceName, session: Session | None = None
-    ) -> AsyncIterator[tuple[NetnsName, IPv4Address, int]]:
+    ) -> AsyncIterator[InstancePort]:
         """Assign an instance of ``revision``: where to connect. NoCapacity when none frees in time.
 
         A ``session`` prefers its instance, and is told which one it got.
@@ -219,7 +220,9 @@ class Instances:
         async with self._request_queue.lease(revision, session.instance if session else "") as instance:
             if session is not None:
                 session.instance = instance.id
-            yield self._fabric, self._address_of(instance.place), instance.revision.port
+            yield InstancePort(
+                self._fabric, self._address_of(instance.place), instance.revision.port, instance.id
+            )
 
     def subnetworks(self) -> list[dict[str, Any]]:
         """List the subnetworks that instances have addresses in, as ``fogbank status`` shows them."""

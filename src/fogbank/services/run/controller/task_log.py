@@ -10,7 +10,7 @@ from fogbank.resources.log_entries import line_fields
 from fogbank.resources.world import Json
 from fogbank.services.run.controller.log_entries import SYSTEM, memory_exceeded, run_entry
 from fogbank.services.run.controller.tasks import Attempt
-from fogbank.services.run.jobs.convergence import TIMED_OUT
+from fogbank.services.run.jobs.task_steps import TIMED_OUT
 from fogbank.store.log_entries import LogEntries
 
 

@@ -41,7 +41,7 @@ from fogbank.services.run.controller.execution_reports import ExecutionReports
 from fogbank.services.run.controller.execution_run import ExecutionRun
 from fogbank.services.run.controller.places import Places
 from fogbank.services.run.instances import TaskPlace, subnetworks_of, task_instance
-from fogbank.services.run.jobs.convergence import EXITED, TIMED_OUT, Ended, Started
+from fogbank.services.run.jobs.task_steps import EXITED, TIMED_OUT, Ended, Started
 
 log = logging.getLogger(__name__)
 

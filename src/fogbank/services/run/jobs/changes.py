@@ -4,7 +4,6 @@
 controller looks, and `convergence` notes what it saw.
 """
 
-import re
 from dataclasses import dataclass, replace
 
 from fogbank.errors import ApiError
@@ -12,7 +11,6 @@ from fogbank.resources.authorization import denied
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import rfc3339
 from fogbank.resources.projects import compute_account, project_number
-from fogbank.resources.run import POLICIES
 from fogbank.resources.run_jobs import (
     MAX_PARALLELISM,
     execution_name,
@@ -23,9 +21,9 @@ from fogbank.resources.run_jobs import (
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.contract import Call
 from fogbank.services.labels import check_labels
-from fogbank.services.run.changes import check_location
 from fogbank.services.run.jobs import objects, template, words
 from fogbank.services.run.jobs.objects import CREATOR, UPDATED
+from fogbank.services.run.naming import LABEL, check_new_name, policy_name
 from fogbank.services.run.objects import (
     LOCATION,
     OPERATION_ID,
@@ -38,9 +36,6 @@ from fogbank.services.run.objects import (
 )
 from fogbank.services.run.v2.words import check_words
 
-MAX_JOB_NAME = 49
-
-_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _TOKENS = ("startExecutionToken", "runExecutionToken")
 
 
@@ -52,16 +47,9 @@ class Written:
     changes: tuple[Change, ...]
 
 
-def policy_name(job: ResourceName) -> ResourceName:
-    """Name a job's IAM policy."""
-    return ResourceName(POLICIES, job.path)
-
-
 def create(world: World, call: Call, name: ResourceName, metadata: Json, spec: Json) -> Written:
     """Make a job; with a token in ``spec`` its first execution, too."""
-    _check_name(name)
-    if world.find(name):
-        raise ApiError(409, f"Resource '{name.id}' already exists.", "ALREADY_EXISTS", "alreadyExists")
+    check_new_name(world, name)
     number, namespace = call.new_id(), project_number(world, name.project)
     body = objects.new_job(name, namespace, metadata, principal=call.principal, number=number, now=call.now)
     body["spec"] = _complete(world, spec, name)
@@ -139,7 +127,7 @@ def _asked_for(world: World, job: Resource) -> str | None:
     if len(tokens) > 1:
         raise bad_request("Only one of startExecutionToken and runExecutionToken may be set.")
     identifier = f"{job.name.id}-{tokens[0]}"
-    if not _NAME.fullmatch(identifier) or len(identifier) >= 63:
+    if not LABEL.fullmatch(identifier) or len(identifier) >= 63:
         raise bad_request(
             f"The token '{tokens[0]}' must have lower-case letters, digits and hyphens, and with the job's "
             "name fewer than 63 characters."
@@ -265,15 +253,6 @@ def _complete(world: World, spec: Json, name: ResourceName) -> Json:
     account = compute_account(project_number(world, name.project))
     tokens = without_empty({key: spec.get(key) for key in _TOKENS})
     return tokens | {"template": template.complete(spec.get("template") or {}, account)}
-
-
-def _check_name(name: ResourceName) -> None:
-    check_location(name.region)
-    if not _NAME.fullmatch(name.id) or len(name.id) > MAX_JOB_NAME:
-        raise bad_request(
-            f"metadata.name: '{name.id}' must use only lowercase letters, digits and hyphens, begin with a "
-            f"letter, not end with a hyphen, and have at most {MAX_JOB_NAME} characters."
-        )
 
 
 def is_settled(job: Json) -> bool:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from fogbank.errors import ApiError, not_built
+from fogbank.resources.authorization import check_acts_as
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call
@@ -17,7 +18,7 @@ from fogbank.services.run.containers import check_container, complete_resources,
 from fogbank.services.run.limits import check_all_limits
 from fogbank.services.run.objects import bad_request, without_empty
 from fogbank.services.run.probes import complete_probe, probe_in
-from fogbank.services.run.template import check_account, check_environment
+from fogbank.services.run.template import check_environment
 
 DEFAULT_RETRIES = 3
 DEFAULT_TIMEOUT = 600
@@ -67,7 +68,7 @@ def _complete_container(container: Json) -> Json:
     return (
         without_empty(container)
         | {"resources": complete_resources(container)}
-        | ({"startupProbe": complete_probe(probe, port)} if probe else {})
+        | ({"startupProbe": complete_probe(probe, port, "startupProbe")} if probe else {})
     )
 
 
@@ -75,7 +76,8 @@ def check(world: World, call: Call, job: ResourceName, template: Json) -> None:
     """Refuse a completed template that could not become executions of ``job``."""
     with _fields_of_a_job():
         check_runnable(world, call, job, template)
-        check_account(world, call, template["spec"]["template"]["spec"]["serviceAccountName"])
+        account = template["spec"]["template"]["spec"]["serviceAccountName"]
+        check_acts_as(call.access, world, call.principal, account)
 
 
 def check_runnable(world: World, call: Call, job: ResourceName, template: Json) -> None:

@@ -20,9 +20,10 @@ from fogbank.resources.run_jobs import (
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.access import iam_methods
 from fogbank.services.contract import Call, Decision, Method, Read, Write
-from fogbank.services.run.jobs import changes, convergence
+from fogbank.services.run.jobs import changes, completion
 from fogbank.services.run.jobs.objects import API_VERSION
 from fogbank.services.run.lists import listing
+from fogbank.services.run.naming import policy_name
 from fogbank.services.run.services import (
     check_body,
     check_version,
@@ -68,7 +69,7 @@ def delete(world: World, call: Call) -> Decision:
     ended = [
         change
         for each in (name, *(execution.name for execution in executions_of(world, name)))
-        for change in convergence.abandoned(world, each, call.now)
+        for change in completion.abandoned(world, each, call.now)
     ]
     gone = (*ended, *changes.delete(world, name))
     return Decision(() if trial else gone, answer=deleted(name, "jobs", API_VERSION))
@@ -115,7 +116,7 @@ def delete_execution(world: World, call: Call) -> Decision:
     """Delete an execution; its tasks are ended."""
     trial, found = is_dry_run(call), find_execution(world, call)
     job = job_name(*_place(world, call), found.body["metadata"]["labels"][JOB_LABEL])
-    ended = convergence.abandoned(world, found.name, call.now)
+    ended = completion.abandoned(world, found.name, call.now)
     gone = (*ended, *changes.delete_execution(world, call, found, job))
     return Decision(() if trial else gone, answer=deleted(found.name, "executions", API_VERSION))
 
@@ -134,7 +135,7 @@ def guarded(world: World, call: Call) -> ResourceName:
     name = job_name(*_place(world, call), segments(call)["jobs"])
     if not call.method.endswith("testIamPermissions"):
         find(world, call)
-    return changes.policy_name(name)
+    return policy_name(name)
 
 
 _JOBS, _EXECUTIONS, _TASKS = (f"v1.namespaces.{each}." for each in ("jobs", "executions", "tasks"))

@@ -26,7 +26,7 @@ from fogbank.resources.run_jobs import (
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.access import iam_methods
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
-from fogbank.services.run.jobs import changes, convergence
+from fogbank.services.run.jobs import changes, completion
 from fogbank.services.run.jobs.v2_parse import parse_job, parse_overrides
 from fogbank.services.run.jobs.v2_render import (
     EXECUTION_TYPE,
@@ -39,6 +39,7 @@ from fogbank.services.run.jobs.v2_render import (
     render_task,
 )
 from fogbank.services.run.lists import under_place
+from fogbank.services.run.naming import policy_name
 from fogbank.services.run.objects import bad_request
 from fogbank.services.run.v2.operations import check_etag, open_operation
 from fogbank.services.run.v2.refusals import check_vpc_access, translating
@@ -115,7 +116,7 @@ def delete(world: World, call: Call) -> Decision:
     ended = [
         change
         for name in (found.name, *(each.name for each in executions_of(world, found.name)))
-        for change in convergence.abandoned(world, name, call.now)
+        for change in completion.abandoned(world, name, call.now)
     ]
     return Decision((*ended, *changes.delete(world, found.name)), operation=opened, opened=opened)
 
@@ -181,7 +182,7 @@ def delete_execution(world: World, call: Call) -> Decision:
     opened = open_operation(call, "Executions.DeleteExecution", found.name, EXECUTION_TYPE, shown)
     if call.parameters.get("validateOnly"):
         return Decision(operation=opened.done(call.now, response=opened.metadata))
-    ended = convergence.abandoned(world, found.name, call.now)
+    ended = completion.abandoned(world, found.name, call.now)
     gone = changes.delete_execution(world, call, found, _name(world, call))
     return Decision((*ended, *gone), operation=opened, opened=opened)
 
@@ -219,7 +220,7 @@ def guarded(world: World, call: Call) -> ResourceName:
     name = _name(world, call)
     if not call.method.endswith("testIamPermissions"):
         _find(world, call)
-    return changes.policy_name(name)
+    return policy_name(name)
 
 
 _KEPT = timedelta(days=30)

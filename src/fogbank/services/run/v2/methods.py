@@ -26,6 +26,7 @@ from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 from fogbank.services.masks import mask_paths
 from fogbank.services.run import changes, convergence
 from fogbank.services.run.lists import under_place
+from fogbank.services.run.naming import policy_name
 from fogbank.services.run.objects import bad_request
 from fogbank.services.run.revisions import delete_revision
 from fogbank.services.run.status import is_settled
@@ -170,7 +171,7 @@ def _guarded(world: World, call: Call) -> ResourceName:
     name = _name(world, call)
     if not call.method.endswith("testIamPermissions"):
         _find(world, call)
-    return changes.policy_name(name)
+    return policy_name(name)
 
 
 def finishes(_world: World, operation: Operation) -> bool:

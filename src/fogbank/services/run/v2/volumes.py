@@ -97,7 +97,7 @@ def render_volume(volume: Json, aliases: Aliases) -> Json:
         }
         shown["secret"] = without_empty(fields)
     if (empty := volume.get("emptyDir")) is not None:
-        shown["emptyDir"] = {**empty, "medium": empty["medium"].upper()}
+        shown["emptyDir"] = {**empty, "medium": empty.get("medium", "Memory").upper()}
     return shown
 
 

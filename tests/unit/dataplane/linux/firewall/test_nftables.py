@@ -40,15 +40,17 @@ add counter ip fogbank drop_no_nat_3be063ae
 add counter ip fogbank drop_invalid
 add counter ip fogbank drop_nat_allocation_failed_5c5efd24
 add set ip fogbank homes { type ifname . ipv4_addr; }
-add map ip fogbank ingress { type ipv4_addr : verdict; }
-add map ip fogbank egress { type ipv4_addr : verdict; }
+add set ip fogbank homes_nets { type ifname . ipv4_addr; flags interval; }
+add set ip fogbank forwarders { type ifname; }
+add map ip fogbank ingress { type ifname : verdict; }
+add map ip fogbank egress { type ifname : verdict; }
 add chain ip fogbank screen { type filter hook prerouting priority raw; policy accept; }
 add chain ip fogbank forward { type filter hook forward priority filter; policy drop; }
 add chain ip fogbank arrive { type filter hook input priority filter; policy accept; }
 flush chain ip fogbank screen
 flush chain ip fogbank forward
 flush chain ip fogbank arrive
-add rule ip fogbank screen iifname . ip saddr != @homes iifname != { "lo", "ext" } counter name drop_spoofed drop
+add rule ip fogbank screen iifname . ip saddr != @homes iifname . ip saddr != @homes_nets iifname != @forwarders iifname != { "lo", "ext" } counter name drop_spoofed drop
 add rule ip fogbank forward ct state established,related accept
 add rule ip fogbank forward ct state invalid counter name drop_invalid drop
 add rule ip fogbank forward ct event set 0x0
@@ -57,15 +59,15 @@ add set ip fogbank clients_ext_nets { type ipv4_addr; flags interval; }
 add set ip fogbank unserved_ext { type ipv4_addr; }
 add set ip fogbank unserved_ext_nets { type ipv4_addr; flags interval; }
 add rule ip fogbank arrive iifname "ext" ct state new counter name drop_inbound drop
-add rule ip fogbank forward iifname "ext" counter name drop_inbound drop
-add rule ip fogbank forward ip saddr vmap @egress
+add rule ip fogbank forward iifname "ext" ct status ! dnat counter name drop_inbound drop
+add rule ip fogbank forward iifname vmap @egress
 add rule ip fogbank forward oifname "ext" ip saddr @clients_ext accept
 add rule ip fogbank forward oifname "ext" ip saddr @clients_ext_nets accept
 add rule ip fogbank forward oifname "ext" ip saddr @unserved_ext counter name drop_nat_allocation_failed_5c5efd24 drop
 add rule ip fogbank forward oifname "ext" ip saddr @unserved_ext_nets counter name drop_nat_allocation_failed_5c5efd24 drop
 add rule ip fogbank forward oifname "ext" counter name drop_no_nat_3be063ae drop
-add rule ip fogbank forward oifname . ip daddr != @homes counter name drop_unguarded drop
-add rule ip fogbank forward ip daddr vmap @ingress
+add rule ip fogbank forward oifname . ip daddr != @homes oifname . ip daddr != @homes_nets oifname != @forwarders counter name drop_unguarded drop
+add rule ip fogbank forward oifname vmap @ingress
 add rule ip fogbank forward accept\
 """)
 
@@ -73,14 +75,14 @@ add rule ip fogbank forward accept\
 def test_a_port_security_and_a_address_set_member_are_elements() -> None:
     port_security = PortSecurity(VPC, DeviceName("10.8.0.2"), ALICE, "in", "out")
     assert text(nftables.render_port_security(port_security)) == snapshot("""\
-add element ip fogbank egress { 10.8.0.2 : jump policy_out }
-add element ip fogbank ingress { 10.8.0.2 : jump policy_in }
+add element ip fogbank egress { "10.8.0.2" : jump policy_out }
+add element ip fogbank ingress { "10.8.0.2" : jump policy_in }
 add element ip fogbank homes { "10.8.0.2" . 10.8.0.2 }\
 """)
     assert text(nftables.render_no_port_security(port_security)) == snapshot("""\
 delete element ip fogbank homes { "10.8.0.2" . 10.8.0.2 }
-delete element ip fogbank ingress { 10.8.0.2 : jump policy_in }
-delete element ip fogbank egress { 10.8.0.2 : jump policy_out }\
+delete element ip fogbank ingress { "10.8.0.2" : jump policy_in }
+delete element ip fogbank egress { "10.8.0.2" : jump policy_out }\
 """)
     assert text(nftables.render_address_set_member(AddressSetMember(VPC, "tag-web", ALICE))) == snapshot("""\
 add set ip fogbank group_tag_web_f6e68d64 { type ipv4_addr; }

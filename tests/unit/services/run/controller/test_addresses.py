@@ -129,7 +129,7 @@ async def test_what_serves_goes_on_when_there_are_no_more_addresses(region: Regi
     ready = [each for each in region.instances.running.values() if each.phase == "ready"]
     assert ready
     async with region.instances.lease(region.latest().name) as lent:
-        assert lent[2] == port
+        assert lent.port == port
 
 
 async def test_in_2023_an_instance_holds_four_addresses_and_cloud_nat_serves_none(

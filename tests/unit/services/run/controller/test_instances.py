@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
-from socket import AF_INET, SocketKind, socket
+from socket import AF_INET, SocketKind, create_server, socket
 
 import pytest
 from tests.cloud_calls import PLACE, PROJECT, REGION, Cloud
@@ -24,6 +24,7 @@ from fogbank.control.logbook import Logbook
 from fogbank.control.loop import ControlLoop
 from fogbank.dataplane.driver import Outcome, WorkloadExited
 from fogbank.errors import DriverError
+from fogbank.frontend.ingress.upstreams import InstancePort
 from fogbank.lowering.netns_names import FABRIC, instance_netns
 from fogbank.network.topology import NetnsName, Topology, Workload
 from fogbank.planning.plan import Action, element_of
@@ -200,12 +201,10 @@ async def region(tmp_path: Path) -> AsyncIterator[Region]:
 
 
 @pytest.fixture
-async def port() -> AsyncIterator[int]:
-    """A port on which something listens."""
-    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
-    yield server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
+def port() -> Iterator[int]:
+    """A port on which something listens; the kernel answers, so nothing outlives the test."""
+    with create_server(("127.0.0.1", 0), backlog=1000) as listener:
+        yield listener.getsockname()[1]
 
 
 async def test_a_revision_is_ready_when_its_first_instance_listens(region: Region, port: int) -> None:
@@ -213,7 +212,8 @@ async def test_a_revision_is_ready_when_its_first_instance_listens(region: Regio
     await region.until(Readiness.READY)
     assert [instance.phase for instance in region.instances.running.values()] == ["ready"]
     async with region.instances.lease(region.latest().name) as lent:
-        assert lent == (FABRIC, LOCAL, port)
+        (instance,) = region.instances.running
+        assert lent == InstancePort(FABRIC, LOCAL, port, instance)
 
 
 async def test_an_image_that_nobody_knows_fails_the_revision(region: Region, port: int) -> None:

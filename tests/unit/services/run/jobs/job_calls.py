@@ -4,7 +4,7 @@ from tests.cloud_calls import PLACE, PROJECT, REGION, Cloud
 
 from fogbank.resources.run_jobs import execution_name, job_name
 from fogbank.services.run.jobs import convergence
-from fogbank.services.run.jobs.convergence import Ended, Started
+from fogbank.services.run.jobs.task_steps import Ended, Started
 
 V1 = "run.v1.namespaces"
 V2 = "run.v2.projects.locations.jobs"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.services.run.jobs.job_calls import Jobs, job
 
-from fogbank.services.run.jobs.convergence import Ended, Started
+from fogbank.services.run.jobs.task_steps import Ended, Started
 
 TASKS, RETRIES = 4, 2
 

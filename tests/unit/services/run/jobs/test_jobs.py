@@ -7,9 +7,9 @@ from tests.cloud_calls import ME, PLACE, PROJECT, REGION
 from tests.unit.services.run.jobs.job_calls import DIGEST, IMAGE, NAMESPACE, V1, V2, Jobs, job, named, path
 
 from fogbank.resources.projects import compute_account, project_number
+from fogbank.services.run.jobs.completion import abandoned
 from fogbank.services.run.jobs.convergence import (
     ImageFailure,
-    abandoned,
     image_missing,
     image_unknown,
     stopped,

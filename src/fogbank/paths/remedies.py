@@ -1,0 +1,276 @@
+"""Remedies: what a person does about a blocker, in one sentence and one command of gcloud.
+
+A command opens the way for this flow and no more. The surprising fact: a rule that denies stays; the new one
+comes before it, so that all else it denies is still denied.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from fogbank.network.filtering import ICMP, TCP, UDP, Packet
+from fogbank.network.topology import NetnsName
+from fogbank.paths.blockers import Blocker
+from fogbank.paths.explain import Owners, place_of
+from fogbank.paths.trace import Cause, Judged
+from fogbank.resources.compute import FirewallRule, NatGateway, Router, Subnetwork
+from fogbank.resources.compute_indexes import in_network
+from fogbank.resources.names import ResourceName
+from fogbank.resources.network_users import network_users
+from fogbank.resources.run import SERVICES
+from fogbank.resources.vpcaccess import connector_name
+from fogbank.resources.world import World
+
+_PROTOCOLS = {TCP: "tcp", UDP: "udp", ICMP: "icmp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """``setting`` names what stops the flow (a resource's path, or words); ``command`` is "" without any."""
+
+    cause: str
+    place: str
+    setting: str
+    sentence: str
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Remedies:
+    """Finds remedies in a World for what ``sender`` sends."""
+
+    world: World
+    owners: Owners
+    sender: ResourceName
+
+    def lifting(self, blockers: Iterable[Blocker]) -> tuple[Remedy, ...]:
+        """Say what lifts each; what stops a flow on several ways alike is named once."""
+        found: dict[tuple[str, str, str], Remedy] = {}
+        for each in map(self._of, blockers):
+            found.setdefault((each.cause, each.setting, each.command), each)
+        return tuple(found.values())
+
+    def _of(self, blocker: Blocker) -> Remedy:
+        sentence, setting, command = self._found(blocker)
+        cause = blocker.cause.value if blocker.cause else "NOTHING_LISTENS"
+        return Remedy(cause, place_of(blocker.netns), setting, sentence, command)
+
+    def _found(self, blocker: Blocker) -> tuple[str, str, str]:
+        packet, network = blocker.packet, _network_of(blocker.netns)
+        to = f"{packet.destination}:{packet.port}"
+        match blocker.cause:
+            case None:
+                return f"The packet arrives, but nothing listens at {to}.", str(packet.destination), ""
+            case Cause.FIREWALL_RULE if blocker.judged and network:
+                return self._rule(blocker.judged, packet, network)
+            case Cause.FIREWALL_RULE:
+                text = "Instances do not reach one another; call the service by its URL."
+                return text, "serverless fabric", ""
+            case Cause.NO_EXTERNAL_ADDRESS if network:
+                return self._nat(packet, network)
+            case Cause.PRIVATE_GOOGLE_ACCESS_DISALLOWED if network:
+                return self._google_access(packet, network)
+            case Cause.NO_ROUTE if network:
+                return self._no_route(network)
+            case Cause.VPC_CONNECTOR_NOT_RUNNING:
+                return self._connector(blocker.netns)
+            case Cause.PRIVATE_TRAFFIC_TO_INTERNET:
+                return self._private(packet)
+            case Cause.UNKNOWN_EXTERNAL_ADDRESS:
+                text = f"No third party of this region has {packet.destination}; its internet is its own."
+                return (
+                    text,
+                    str(packet.destination),
+                    f"fogbank internet add HOST --address {packet.destination}",
+                )
+            case Cause.UNKNOWN_INTERNAL_ADDRESS:
+                text = f"Nothing in the network has the address {packet.destination}."
+                return text, str(packet.destination), ""
+            case cause:
+                owner = self._owner(blocker)
+                return f"{cause.value}: {owner or place_of(blocker.netns)} stops it.", owner, ""
+
+    def _owner(self, blocker: Blocker) -> str:
+        key = blocker.dropped.key if blocker.dropped else None
+        return ", ".join(sorted(name.path for name in self.owners.get(key, ()))) if key else ""
+
+    def _rule(self, judged: Judged, packet: Packet, network: ResourceName) -> tuple[str, str, str]:
+        direction, traffic = judged.direction, _traffic(packet)
+        found = self._firewall_rule(judged, network)
+        if found is None:
+            setting = f"the implied {direction} rule of {network.path}"
+            text = f"No rule lets {traffic} from {packet.source} in: the implied ingress rule denies it."
+            return text, setting, _allow(network, direction, packet, 1000)
+        text = f"The {direction} rule {found.name.id} (priority {found.priority}) denies {traffic}."
+        if found.priority:
+            return text, found.name.path, _allow(network, direction, packet, found.priority - 1)
+        # Nothing comes before priority 0, where a denial wins.
+        command = _gcloud("compute firewall-rules update", found.name, disabled="")
+        return text, found.name.path, command
+
+    def _firewall_rule(self, judged: Judged, network: ResourceName) -> FirewallRule | None:
+        label = judged.rule.label if judged.rule else ""
+        name = ResourceName("compute.firewalls", f"projects/{network.project}/global/firewalls/{label}")
+        found = self.world.find(name) if label else None
+        return FirewallRule.of(found) if found else None
+
+    def _nat(self, packet: Packet, network: ResourceName) -> tuple[str, str, str]:
+        holder, region = self._holder(packet, network)
+        routers = [Router.of(each) for each in in_network(self.world, "routers", network)]
+        routers = [each for each in routers if each.region == region]
+        gateways = [nat for each in routers for nat in each.nats]
+        serving = [each for each in gateways if holder and _in(packet.source, each.covers(holder))]
+        if serving:
+            gateway = serving[0]
+            text = f"The Cloud NAT gateway {gateway.name} has no ports left for {packet.source}."
+            return text, gateway.id, _more_addresses(gateway)
+        text = f"{packet.source} has no external address, and no Cloud NAT gateway of {region} serves it."
+        return text, f"{network.path} in {region}", _serve(network, region, holder, routers, gateways)
+
+    def _google_access(self, packet: Packet, network: ResourceName) -> tuple[str, str, str]:
+        holder, _ = self._holder(packet, network)
+        if holder is None:
+            return f"{packet.source} has no Private Google Access.", network.path, ""
+        text = f"The subnetwork {holder.name.id} has no Private Google Access."
+        update = "compute networks subnets update"
+        return text, holder.name.path, _gcloud(update, holder.name, enable_private_ip_google_access="")
+
+    def _no_route(self, network: ResourceName) -> tuple[str, str, str]:
+        name = ResourceName(
+            "compute.routes", f"projects/{network.project}/global/routes/{network.id}-internet"
+        )
+        command = _gcloud(
+            "compute routes create",
+            name,
+            network=network.id,
+            destination_range="0.0.0.0/0",
+            next_hop_gateway="default-internet-gateway",
+        )
+        return f"The network {network.id} has no route to the internet.", network.path, command
+
+    def _connector(self, netns: NetnsName) -> tuple[str, str, str]:
+        _, project, region, identifier = netns.split("/")
+        name = connector_name(project, region, identifier)
+        text = f"The connector {identifier} does not exist or does not run."
+        return text, name.path, _gcloud("compute networks vpc-access connectors describe", name)
+
+    def _private(self, packet: Packet) -> tuple[str, str, str]:
+        text = f"{self.sender.id} sends {packet.destination}, an internal address, to the internet."
+        if self.sender.collection != SERVICES:
+            return text, self.sender.path, ""
+        command = _gcloud(
+            "run services update",
+            self.sender,
+            network="NETWORK",
+            subnet="SUBNET",
+            vpc_egress="private-ranges-only",
+        )
+        return f"{text} Connect it to the VPC network that has it.", self.sender.path, command
+
+    def _holder(self, packet: Packet, network: ResourceName) -> tuple[Subnetwork | None, str]:
+        """Find the subnetwork that has the packet's source, and the region that it is in."""
+        for each in self._subnetworks(network):
+            if _in(packet.source, each.ranges):
+                return each, each.region
+        for user in network_users(self.world, network):
+            if packet.source in user.range:
+                return None, user.name.region or ""
+        return None, ""
+
+    def _subnetworks(self, network: ResourceName) -> Iterator[Subnetwork]:
+        return map(Subnetwork.of, in_network(self.world, "subnetworks", network))
+
+
+def _network_of(netns: NetnsName) -> ResourceName | None:
+    kind, _, rest = netns.partition("/")
+    project, _, identifier = rest.rpartition("/")
+    path = f"projects/{project}/global/networks/{identifier}"
+    return ResourceName("compute.networks", path) if kind in {"vpc", "google"} else None
+
+
+def _in(address: IPv4Address, ranges: Iterable[IPv4Network]) -> bool:
+    return any(address in each for each in ranges)
+
+
+def _traffic(packet: Packet) -> str:
+    protocol = _PROTOCOLS.get(packet.protocol, str(packet.protocol))
+    return f"{protocol}:{packet.port}" if packet.protocol in {TCP, UDP} else protocol
+
+
+def _allow(network: ResourceName, direction: str, packet: Packet, priority: int) -> str:
+    """Make the rule that lets this flow through; its range is about the other end."""
+    ranges = (
+        {"source_ranges": f"{packet.source}/32"}
+        if direction == "ingress"
+        else {"destination_ranges": f"{packet.destination}/32"}
+    )
+    digest = hashlib.sha256(f"{ranges} {_traffic(packet)} {priority}".encode()).hexdigest()[:8]
+    name = f"projects/{network.project}/global/firewalls/allow-{direction}-{digest}"
+    return _gcloud(
+        "compute firewall-rules create",
+        ResourceName("compute.firewalls", name),
+        network=network.id,
+        direction=direction.upper(),
+        action="ALLOW",
+        rules=_traffic(packet),
+        **ranges,
+        priority=str(priority),
+    )
+
+
+def _serve(
+    network: ResourceName,
+    region: str,
+    holder: Subnetwork | None,
+    routers: Sequence[Router],
+    gateways: Sequence[NatGateway],
+) -> str:
+    """Let Cloud NAT serve what is in ``holder``, or in a range of the region that is no subnetwork's.
+
+    A gateway of all subnetworks suffers no other beside it.
+    """
+    regional = f"projects/{network.project}/regions/{region}"
+    listed = [each for each in gateways if each.coverage == "LIST_OF_SUBNETWORKS"]
+    if gateways and (holder is None or not listed):
+        return _gcloud_nat("update", gateways[0].router, gateways[0].name, nat_all_subnet_ip_ranges="")
+    router = (
+        routers[0].name if routers else ResourceName("compute.routers", f"{regional}/routers/{network.id}")
+    )
+    made = "" if routers else _gcloud("compute routers create", router, network=network.id) + " && "
+    ranges = (
+        {"nat_custom_subnet_ip_ranges": f"{holder.name.id}:ALL"}
+        if listed and holder
+        else {"nat_all_subnet_ip_ranges": ""}
+    )
+    name = f"nat-{holder.name.id}" if listed and holder else f"{network.id}-nat"
+    return made + _gcloud_nat("create", router, name, auto_allocate_nat_external_ips="", **ranges)
+
+
+def _more_addresses(gateway: NatGateway) -> str:
+    """Give a gateway one more reserved address; one with automatic addresses takes them itself."""
+    if gateway.auto:
+        return ""
+    regional = gateway.router.path.partition("/routers/")[0]
+    new = ResourceName("compute.addresses", f"{regional}/addresses/{gateway.name}-more")
+    pool = ",".join((*(each.id for each in gateway.addresses), new.id))
+    update = _gcloud_nat("update", gateway.router, gateway.name, nat_external_ip_pool=pool)
+    return f"{_gcloud('compute addresses create', new)} && {update}"
+
+
+def _gcloud_nat(verb: str, router: ResourceName, name: str, **flags: str) -> str:
+    return _line(f"compute routers nats {verb} {name} --router={router.id}", router, **flags)
+
+
+def _gcloud(command: str, name: ResourceName, **flags: str) -> str:
+    return _line(f"{command} {name.id}", name, **flags)
+
+
+def _line(command: str, near: ResourceName, **flags: str) -> str:
+    """Write a command about something where ``near`` is; a flag whose value is empty has none."""
+    where = {"project": near.project, **({"region": near.region} if near.region else {})}
+    words = [f"gcloud {command}"]
+    for flag, value in (where | flags).items():
+        option = f"--{flag.replace('_', '-')}"
+        words.append(f"{option}={value}" if value else option)
+    return " ".join(words)

@@ -1,0 +1,89 @@
+"""`fogbank why`: the commands that it gives, typed into real gcloud, let the packet through."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.loaded_gcloud import LoadedRegion, load_gcloud
+
+from fogbank.cli.exits import Exit
+from fogbank.testing import end_region, short_folder, start_region
+
+pytestmark = [pytest.mark.netns, pytest.mark.slow(15), pytest.mark.xdist_group("why")]
+
+AN3 = "asia-northeast3"
+SITE = "http://ifconfig.me"
+SOURCE = "run/web"
+
+
+@pytest.fixture(scope="module")
+def shut(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedRegion]:
+    """A region where a service's packets to the internet meet a rule that denies, and no gateway."""
+    started = start_region(short_folder(), "--ephemeral")
+    with load_gcloud(tmp_path_factory.mktemp("gcloud")) as loaded:
+        region = LoadedRegion(started.name, started.home, started.environment, loaded)
+        where = f"--region={AN3}"
+        region.gcloud("compute", "networks", "create", "vpc", "--subnet-mode=custom")
+        region.gcloud(
+            "compute",
+            "networks",
+            "subnets",
+            "create",
+            "direct",
+            "--network=vpc",
+            "--range=10.8.0.0/26",
+            where,
+        )
+        region.gcloud(
+            "compute", "firewall-rules", "create", "no-web", "--network=vpc", "--direction=EGRESS",
+            "--action=DENY", "--rules=tcp:80,tcp:443", "--priority=900",
+        )  # fmt: skip
+        region.gcloud(
+            "run", "deploy", "web", "--image=us-docker.pkg.dev/fogbank/samples/netcheck", where,
+            "--network=vpc", "--subnet=direct", "--vpc-egress=all-traffic", "--min-instances=1",
+            "--allow-unauthenticated",
+        )  # fmt: skip
+        yield region
+    end_region(started)
+
+
+def why(region: LoadedRegion) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(region.fogbank("why", SOURCE, SITE, "--format", "json", check=False))
+    return found
+
+
+def test_the_commands_of_every_blocker_open_the_way(shut: LoadedRegion) -> None:
+    answer = why(shut)
+    assert [each["cause"] for each in answer["blockers"]] == ["FIREWALL_RULE", "NO_EXTERNAL_ADDRESS"]
+    probe = json.loads(shut.fogbank("trace", SOURCE, SITE, "--probe", "--format", "json"))
+    assert probe["observed"]["verdict"] == "timeout"
+
+    told = shut.fogbank("why", SOURCE, SITE, check=False)
+    for blocker in answer["blockers"]:
+        assert blocker["command"] in told
+        for command in blocker["command"].split(" && "):
+            shut.gcloud(*shlex.split(command)[1:])
+
+    assert why(shut)["blockers"] == []
+    (client,) = json.loads(shut.fogbank("top", "--format", "json"))["clients"]
+    assert client["client"].startswith("10.8.0.")
+    probe = json.loads(shut.fogbank("trace", SOURCE, SITE, "--probe", "--format", "json"))
+    assert (probe["observed"]["verdict"], probe["differences"]) == ("connected", [])
+    used = json.loads(shut.fogbank("top", "--format", "json"))["clients"][0]
+    assert (used["busiestEndpoint"]["address"], used["portUsage"]) == ("192.0.2.2", 1)
+    assert "192.0.2.2:80/tcp" in shut.fogbank("top")
+    # The rule still denies what nobody asked about.
+    denied = json.loads(shut.fogbank("why", SOURCE, "https://ifconfig.me", "--format", "json", check=False))
+    assert [each["setting"] for each in denied["blockers"]] == ["projects/demo/global/firewalls/no-web"]
+
+
+def test_the_exit_status_says_whether_anything_stops_it(shut: LoadedRegion) -> None:
+    command = [sys.executable, "-m", "fogbank.cli", "why", "--name", shut.name, SOURCE]
+    environment = os.environ | {"XDG_STATE_HOME": str(shut.home / "state")}
+    done = subprocess.run([*command, "http://192.0.2.99"], env=environment, capture_output=True, check=False)
+    assert done.returncode == Exit.BLOCKED
