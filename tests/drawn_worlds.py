@@ -68,7 +68,7 @@ def draw_world(random: Random, port_counts: Sequence[int] = PORT_COUNTS) -> Draw
     tags = ["vpc-connector", "web", *own]
     revisions = _revisions(random, connectors)
     resources = [
-        *(network(each, mtu=random.choice([1460, 1460, 1500])) for each in networks),
+        *_networks(random, networks),
         *(default_route(each) for each in networks if random.random() < 0.85),
         *(
             subnetwork(name, cidr, of=of, region=region, google_access=random.random() < 0.3)
@@ -85,6 +85,20 @@ def draw_world(random: Random, port_counts: Sequence[int] = PORT_COUNTS) -> Draw
     resources += directly
     random.shuffle(resources)
     return world(*resources), _with_addresses(random, fleet(*revisions, *directly), homes)
+
+
+def _networks(random, networks):
+    """Draw the networks; two are often peered, now and then on one side only."""
+    sides = random.choice([(), (0, 1), (0, 1), (0, 1), (0,)]) if len(networks) > 1 else ()
+    flags = [{"exports": random.random() < 0.5, "imports": random.random() < 0.5} for _ in networks]
+    return [
+        network(
+            each,
+            mtu=random.choice([1460, 1460, 1500]),
+            peers=[(networks[1 - place], flags[place])] if place in sides else (),
+        )
+        for place, each in enumerate(networks)
+    ]
 
 
 def _connectors(random, networks, subnets):

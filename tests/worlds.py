@@ -8,6 +8,7 @@ from itertools import count
 from fogbank.resources.compute import AUTO_NAT_ADDRESSES
 from fogbank.resources.fleet import Fleet, Instance
 from fogbank.resources.names import COMPUTE_PREFIX, ResourceName, compute_name
+from fogbank.resources.peering import SINCE
 from fogbank.resources.world import Put, Resource, World
 from fogbank.services.run.instances import instance_of, with_address
 
@@ -42,7 +43,8 @@ def resource(name, body, **private):
     return Resource(name, next(_ids), NOW, body, private)
 
 
-def network(name="default", mtu=1460):
+def network(name="default", mtu=1460, peers=()):
+    """Make a network; ``peers`` are the names of networks, or pairs of one and what its peering chooses."""
     body = {
         "name": name,
         "autoCreateSubnetworks": False,
@@ -50,7 +52,22 @@ def network(name="default", mtu=1460):
         "routingConfig": {"routingMode": "REGIONAL"},
         "networkFirewallPolicyEnforcementOrder": "AFTER_CLASSIC_FIREWALL",
     }
-    return resource(network_name(name), body)
+    pairs = [(each, {}) if isinstance(each, str) else each for each in peers]
+    if pairs:
+        body["peerings"] = [_peering(other, **chosen) for other, chosen in pairs]
+    since = {f"with-{other}": NOW.isoformat() for other, _ in pairs}
+    return resource(network_name(name), body, **({SINCE: since} if pairs else {}))
+
+
+def _peering(other, *, exports=False, imports=False):
+    return {
+        "name": f"with-{other}",
+        "network": link(network_name(other)),
+        "exportCustomRoutes": exports,
+        "importCustomRoutes": imports,
+        "exportSubnetRoutesWithPublicIp": True,
+        "importSubnetRoutesWithPublicIp": False,
+    }
 
 
 def default_route(of="default"):

@@ -19,6 +19,7 @@ PREFIXES = frozenset(
         "artifactregistry",
         "certificatemanager",
         "cloudscheduler",
+        "cloudsql",
         "cloudtrace",
         "compute",
         "container",

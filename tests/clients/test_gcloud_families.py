@@ -60,6 +60,33 @@ def test_networks(region: RunningRegion) -> None:
     assert "was not found" in refused(region, *networks, "delete", "fam-auto")
 
 
+def test_network_peerings(region: RunningRegion) -> None:
+    networks, peerings = ("compute", "networks"), ("compute", "networks", "peerings")
+    for number in (1, 2):
+        region.gcloud(*networks, "create", f"fam-peer{number}", "--subnet-mode=custom")
+        subnet = (f"fam-peer{number}", f"--network=fam-peer{number}", f"--range=10.{number}.0.0/24", IN3)
+        region.gcloud(*networks, "subnets", "create", *subnet)
+    one = ("--network=fam-peer1", "--peer-network=fam-peer2", "--import-custom-routes")
+    region.gcloud(*peerings, "create", "one", *one)
+    state = "--format=value(peerings[].name,peerings[].state)"
+    assert values(region, *peerings, "list", "--network=fam-peer1", state) == [["one", "INACTIVE"]]
+    region.gcloud(*peerings, "create", "two", "--network=fam-peer2", "--peer-network=fam-peer1")
+    assert values(region, *peerings, "list", "--network=fam-peer2", state) == [["two", "ACTIVE"]]
+    region.gcloud(*peerings, "update", "two", "--network=fam-peer2", "--export-custom-routes")
+    routed = ("one", "--network=fam-peer1", f"--region={AN3}", "--direction=INCOMING")
+    listed = region.gcloud(*peerings, "list-routes", *routed).stdout
+    assert listed.splitlines()[1].split() == ["10.2.0.0/24", "SUBNET_PEERING_ROUTE", AN3, "0", "accepted"]
+    assert "already being used by" in refused(region, *networks, "delete", "fam-peer1")
+    clash = ("fam-clash", "--network=fam-peer1", "--range=10.2.0.0/28", IN3)
+    assert "conflicts with" in refused(region, *networks, "subnets", "create", *clash)
+    region.gcloud(*peerings, "delete", "two", "--network=fam-peer2")
+    assert values(region, *peerings, "list", "--network=fam-peer1", state) == [["one", "INACTIVE"]]
+    region.gcloud(*peerings, "delete", "one", "--network=fam-peer1")
+    for number in (1, 2):
+        region.gcloud(*networks, "subnets", "delete", f"fam-peer{number}", IN3)
+        region.gcloud(*networks, "delete", f"fam-peer{number}")
+
+
 def test_subnets(region: RunningRegion) -> None:
     subnets, table = ("compute", "networks", "subnets"), "--format=value(name,ipCidrRange)"
     region.gcloud("compute", "networks", "create", "fam-subnets", "--subnet-mode=custom")

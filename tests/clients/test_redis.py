@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import pytest
 from tests.loaded_gcloud import LoadedRegion, load_gcloud
+from tests.processes import below
 
 from fogbank.frontend.client_environment import applied
 from fogbank.testing import RunningRegion, end_region, fetch_servers, short_folder, start_region
@@ -156,18 +157,6 @@ def addresses(process: int) -> str:
         return Path(f"/proc/{process}/net/fib_trie").read_text()
     except OSError:
         return ""
-
-
-def below(process: int) -> Iterator[int]:
-    """List a process and all below it."""
-    yield process
-    try:
-        threads = [int(each.name) for each in Path(f"/proc/{process}/task").iterdir()]
-        children = [Path(f"/proc/{process}/task/{each}/children").read_text().split() for each in threads]
-    except OSError:  # it has ended just now
-        return
-    for each in (child for found in children for child in found):
-        yield from below(int(each))
 
 
 @pytest.fixture(scope="module")

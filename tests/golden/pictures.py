@@ -10,6 +10,7 @@ from fogbank.network.topology import (
     Link,
     Listener,
     NetworkNamespace,
+    PeerNetwork,
     PortSecurity,
     Route,
     Shaper,
@@ -79,6 +80,8 @@ def line(element):
             more = f" and {', '.join(map(str, element.ranges))}" if element.ranges else ""
             anything = " forwards" if element.forwards else ""
             return f"guard {netns}:{device} {address}{more} in {ingress} out {egress}{anything}"
+        case PeerNetwork(netns, device, ranges):
+            return f"peer {netns}:{device} {', '.join(map(str, ranges))}"
         case AddressSetMember(netns, address_set, address):
             return f"member {netns} {address_set} {address}"
         case Listener(netns, address, port, protocol, service):

@@ -28,6 +28,7 @@ APIS: tuple[str, ...] = (
     "servicenetworking",
     "serviceusage",
     "spanner",
+    "sqladmin",
     "vpcaccess",
 )
 

@@ -7,7 +7,7 @@ processes cannot have one address and one data folder.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
@@ -98,6 +98,7 @@ class ServerContainers:
         self._share = FleetShare(name, runtime.loop)
         self._prefix = f"{name}-"
         self._wanted: dict[str, Server] = {}
+        self._stopped: frozenset[str] = frozenset()
         self._running: dict[str, _Running] = {}
         self._restarts = Restarts(runtime.clock)
         self._images = _Images()
@@ -109,8 +110,12 @@ class ServerContainers:
         await self._sweep()
         await every(TICK_SECONDS, self._step)
 
-    def want(self, servers: Iterable[Server]) -> None:
-        """Have exactly ``servers`` run. To be called whenever the resources have changed."""
+    def want(self, servers: Iterable[Server], stopped: Iterable[str] = ()) -> None:
+        """Have exactly ``servers`` run. To be called whenever the resources have changed.
+
+        Servers that are ``stopped`` (by their folders' names) do not run and lose nothing.
+        """
+        self._stopped = frozenset(stopped)
         self._wanted = {each.id: each for each in servers}
         images = {each.container.image for each in self._wanted.values()}
         refused = self._images.refused  # what nobody wants any more is asked for anew when somebody does
@@ -264,15 +269,15 @@ class ServerContainers:
 
     async def _sweep(self) -> None:
         """Remove what was kept for servers that went while the region did not run."""
-        kept = _kept(self._wanted)
+        kept = self._kept()
         names = await asyncio.to_thread(self._runtime.data.names)
         await self._remove([each for each in names if each.startswith(self._prefix) and each not in kept])
 
     async def _remove(self, names: list[str]) -> None:
         for name in names:
-            if name not in _kept(self._wanted):
+            if name not in self._kept():
                 await asyncio.to_thread(self._runtime.data.remove, name)
 
-
-def _kept(servers: Mapping[str, Server]) -> frozenset[str]:
-    return frozenset(folder.name for each in servers.values() for folder in each.container.data)
+    def _kept(self) -> frozenset[str]:
+        folders = (folder.name for each in self._wanted.values() for folder in each.container.data)
+        return self._stopped.union(folders)

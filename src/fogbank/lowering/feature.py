@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv4Network
 from fogbank.lowering.endpoints import Endpoint
 from fogbank.lowering.firewall import EffectiveRule
 from fogbank.lowering.fragments import Fragment
+from fogbank.lowering.peering import ImportedRange
 from fogbank.lowering.routes import StaticRoutes
 from fogbank.network.topology import NetnsName
 from fogbank.resources.compute import Network, Router, StaticRoute, Subnetwork
@@ -61,7 +62,8 @@ class Membership:
     """What a source adds to one VPC ``network``; ``itself`` is given by the network's own resource.
 
     ``subnetworks`` may be hidden ones that no client sees. ``reserved`` addresses are given to no interface
-    that asks for a free one.
+    that asks for a free one. ``peers`` are the networks at the other end of active peerings,
+    ``imported`` what is reached through them.
     """
 
     network: ResourceName
@@ -72,6 +74,8 @@ class Membership:
     routes: tuple[StaticRoute, ...] = ()
     rules: tuple[EffectiveRule, ...] = ()
     gateways: tuple[Gateways, ...] = ()
+    peers: tuple[ResourceName, ...] = ()
+    imported: tuple[ImportedRange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

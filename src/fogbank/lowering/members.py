@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 from fogbank.lowering.feature import Gateways, Interface, Membership
 from fogbank.lowering.firewall import EffectiveRule
+from fogbank.lowering.peering import ImportedRange
 from fogbank.resources.compute import Network, StaticRoute, Subnetwork
+from fogbank.resources.names import ResourceName
 
 T = TypeVar("T")
 
@@ -33,6 +35,8 @@ class Members:
     routes: Lane[StaticRoute] = ()
     rules: Lane[EffectiveRule] = ()
     gateways: Lane[Gateways] = ()
+    peers: Lane[ResourceName] = ()
+    imported: Lane[ImportedRange] = ()
 
     def changed(self, source: SourceKey, before: Membership | None, after: Membership | None) -> "Members":
         """Make the members that follow when ``source`` adds ``after`` instead of ``before``."""

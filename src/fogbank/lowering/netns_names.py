@@ -51,6 +51,12 @@ def project_of_google_netns(netns: NetnsName) -> str | None:
     return rest.rpartition("/")[0] if kind == "google" else None
 
 
+def peering_netns(one: ResourceName, other: ResourceName) -> NetnsName:
+    """Name the router between two peered networks, whichever is given first."""
+    first, second = sorted(f"{each.project}/{each.id}" for each in (one, other))
+    return NetnsName(f"peering/{first}/{second}")
+
+
 def site_netns(host: str) -> NetnsName:
     """Name the machine of the third party ``host``."""
     return NetnsName(f"site/{host}")
@@ -83,6 +89,11 @@ def device_named(text: str) -> DeviceName:
     digest = base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:_DIGEST]
     start = "".join(_PLAIN.findall(text))[: _LONGEST - _DIGEST - 1]
     return DeviceName(f"{start}-{digest}")
+
+
+def peering_device(network: ResourceName) -> DeviceName:
+    """Name the device that leads to the peered ``network``; it has a dot, unlike a router's other names."""
+    return device_named(f"{network.project}.{network.id}")
 
 
 def internet_device(network: ResourceName) -> DeviceName:

@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv4Network
 from fogbank.lowering.endpoints import Endpoint, tag_mark
 from fogbank.lowering.fragments import Fragment
 from fogbank.lowering.netns_names import ETH1, LOOPBACK, UPLINK, vpc_netns
+from fogbank.lowering.peering import ImportedRange, effective_imports
 from fogbank.network.addressing import ANYWHERE, INTERNET_ROUTER, VPC_ROUTER
 from fogbank.network.topology import Hop, NetnsName, Route
 from fogbank.resources.compute import StaticRoute, Subnetwork
@@ -27,11 +28,12 @@ _SILENCE = (Hop(LOOPBACK),)
 
 @dataclass(frozen=True, slots=True)
 class StaticRoutes:
-    """What a network's routes are: its own ``ranges``, and static routes by destination."""
+    """What a network's routes are: to its own ``ranges``, static ones by destination, and to its peers."""
 
     network: ResourceName
     ranges: tuple[IPv4Network, ...]
     static: Mapping[IPv4Network, tuple[StaticRoute, ...]]
+    imported: tuple[ImportedRange, ...] = ()
 
     def leads_out(self, destination: IPv4Network) -> bool:
         """Return whether somebody may leave by a route for exactly ``destination``."""
@@ -51,19 +53,29 @@ def _applies(route: StaticRoute, marks: AbstractSet[str]) -> bool:
 
 
 def routes_of(
-    network: ResourceName, routes: Iterable[StaticRoute], subnetworks: Iterable[Subnetwork]
+    network: ResourceName,
+    routes: Iterable[StaticRoute],
+    subnetworks: Iterable[Subnetwork],
+    imported: Iterable[ImportedRange] = (),
 ) -> StaticRoutes:
     """Read the routes of ``network``; ``subnetworks`` include hidden ones.
 
-    A static route inside one of the network's own ranges never wins
+    A static route inside one of the network's own ranges, or of a peer's subnetwork, never wins
     (https://cloud.google.com/vpc/docs/routes#subnet-route-interactions).
     """
     own = tuple(part for each in subnetworks for part in each.ranges)
+    offered = tuple(imported)
+    subnets = (*own, *(each.destination for each in offered if each.priority is None))
     static: dict[IPv4Network, list[StaticRoute]] = {}
     for route in routes:
-        if not any(route.destination.subnet_of(each) for each in own):
+        if not any(route.destination.subnet_of(each) for each in subnets):
             static.setdefault(route.destination, []).append(route)
-    return StaticRoutes(network, own, {to: tuple(found) for to, found in static.items()})
+    return StaticRoutes(
+        network,
+        own,
+        {to: tuple(found) for to, found in static.items()},
+        effective_imports(offered, own, static),
+    )
 
 
 def route_fragment(table: StaticRoutes) -> Fragment:
@@ -126,6 +138,7 @@ def _view(table: StaticRoutes, endpoint: Endpoint) -> Iterator[Route]:
         yield Route(netns, ANYWHERE, _TO_ROUTER, source)
         return
     yield from (Route(netns, own, _TO_ROUTER, source) for own in table.ranges)
+    yield from (Route(netns, each.destination, _TO_ROUTER, source) for each in table.imported)
     yield from (_own_view(netns, to, choice, source) for to, choice in choices.items() if choice)
     if choices.get(ANYWHERE) is None:
         yield Route(netns, ANYWHERE, ())

@@ -5,7 +5,8 @@ a blackhole for the hosts that are not there. Routes, firewall rules and gateway
 lowered for the network as a whole, with the endpoints of all features.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from fogbank.lowering.endpoints import Endpoint
@@ -30,6 +31,7 @@ from fogbank.lowering.netns_names import (
     internet_device,
     vpc_netns,
 )
+from fogbank.lowering.peering import ImportedRange, imported_route, imported_subnetwork
 from fogbank.network.addressing import VPC_ROUTER, host
 from fogbank.network.topology import (
     Address,
@@ -44,6 +46,8 @@ from fogbank.network.topology import (
 from fogbank.resources.compute import Network, Router, StaticAddress, StaticRoute, Subnetwork
 from fogbank.resources.fleet import Instance
 from fogbank.resources.names import ResourceName
+from fogbank.resources.peering import ActivePeering, active_peerings, peerings_of
+from fogbank.resources.world import Resource
 
 
 class Vpc(Feature):
@@ -66,14 +70,15 @@ class Vpc(Feature):
             return NOTHING
         match source.name.collection:
             case "compute.networks":
-                network = Network.of(source)
-                return Contribution((Membership(network.name, itself=network),))
+                return _network(source, find)
             case "compute.subnetworks":
                 subnetwork = Subnetwork.of(source)
-                return Contribution((Membership(subnetwork.network, subnetworks=(subnetwork,)),))
+                own = Membership(subnetwork.network, subnetworks=(subnetwork,))
+                return _exported(own, find, partial(imported_subnetwork, subnetwork))
             case "compute.routes":
                 route = StaticRoute.of(source)
-                return Contribution((Membership(route.network, routes=(route,)),))
+                own = Membership(route.network, routes=(route,))
+                return _exported(own, find, partial(imported_route, route))
             case "compute.firewalls":
                 rule = effective_rule(source)
                 return Contribution((Membership(rule.network, rules=(rule,)),)) if rule else NOTHING
@@ -91,6 +96,26 @@ class Vpc(Feature):
             return None
         subnetwork = Subnetwork.of(source)
         return Fragment.of(ranges(network.name, subnetwork.gateway, subnetwork.ranges), subnetwork.name)
+
+
+def _network(resource: Resource, find: Find) -> Contribution:
+    """Read a network and the peers that it has; whether a peering is active depends on the other side."""
+    active = (each.peer.name for each in active_peerings(resource, find))
+    own = Membership(resource.name, itself=Network.of(resource), peers=tuple(active))
+    return Contribution((own,), reads=tuple(each.network for each in peerings_of(resource)))
+
+
+def _exported(
+    own: Membership, find: Find, offer: Callable[[ActivePeering], tuple[ImportedRange, ...]]
+) -> Contribution:
+    """Add to a network, and what is offered of it to those that are peered with it."""
+    network = find(own.network)
+    if network is None or not (peerings := peerings_of(network)):
+        return Contribution((own,), reads=(own.network,))
+    offers = ((each.peer.name, offer(each)) for each in active_peerings(network, find))
+    abroad = (Membership(peer, imported=offered) for peer, offered in offers if offered)
+    reads = (own.network, *(each.network for each in peerings))
+    return Contribution((own, *abroad), reads=tuple(dict.fromkeys(reads)))
 
 
 def _gateways(router: Router, find: Find) -> Contribution:

@@ -25,6 +25,7 @@ from fogbank.lowering.fragments import Fragment, UnitKey
 from fogbank.lowering.google_access import google_access_fragment
 from fogbank.lowering.members import Members, SourceKey, added, values
 from fogbank.lowering.netns_names import device_to, vpc_netns
+from fogbank.lowering.peering import peering_fragment
 from fogbank.lowering.routes import StaticRoutes, route_fragment, routes_of
 from fogbank.lowering.vpc import network_fragment
 from fogbank.network.address_manager import AddressManager
@@ -42,7 +43,9 @@ Inside = Callable[[SourceKey, NetworkContext, tuple[Endpoint, ...]], Fragment | 
 STAGE = 1
 """Networks come after what every region has, and before instances."""
 
-_NETWORK, _SUBNETWORKS, _ROUTES, _INTERFACES, _PORT_SECURITY, _POLICIES, _GATEWAYS, _GOOGLE = range(8)
+_NETWORK, _SUBNETWORKS, _ROUTES, _INTERFACES, _PORT_SECURITY, _POLICIES, _GATEWAYS, _GOOGLE, _PEERINGS = (
+    range(9)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ def lower_network(
     _policies(made, before, changed, changes)
     _gateways(made, before, around, changes)
     _google(made, before, changes)
+    _peerings(made, before, changes)
     return made, changes
 
 
@@ -120,6 +124,7 @@ def _removed(name: ResourceName, before: VpcNetwork | None) -> Changes:
     units += [_unit(name, _PORT_SECURITY, _text(source)) for source in before.endpoints]
     units += [_policy_unit(name, profile, each) for profile in before.profiles for each in DIRECTIONS]
     units += [_gateway_unit(name, each.router.name) for each in values(before.members.gateways)]
+    units += [_unit(name, _PEERINGS, each.path) for each in values(before.members.peers)]
     return dict.fromkeys(units)
 
 
@@ -138,12 +143,14 @@ def _context(name: ResourceName, members: Members, before: VpcNetwork | None) ->
 def _table(name: ResourceName, members: Members, before: VpcNetwork | None) -> StaticRoutes:
     if before and _same_routes(members, before.members):
         return before.context.routes
-    read = routes_of(name, values(members.routes), values(members.subnetworks))
+    read = routes_of(name, values(members.routes), values(members.subnetworks), values(members.imported))
     return before.context.routes if before and before.context.routes == read else read
 
 
 def _same_routes(one: Members, other: Members) -> bool:
-    return one.routes is other.routes and one.subnetworks is other.subnetworks
+    return (
+        one.routes is other.routes and one.subnetworks is other.subnetworks and one.imported is other.imported
+    )
 
 
 def _endpoints(
@@ -345,6 +352,19 @@ def _google(made: VpcNetwork, before: VpcNetwork | None, changes: Changes) -> No
     changes[_unit(context.name, _GOOGLE)] = google_access_fragment(
         context.name, context.routes, subnetworks, values(members.gateways)
     )
+
+
+def _peerings(made: VpcNetwork, before: VpcNetwork | None, changes: Changes) -> None:
+    """Lower this side of every peering, when peers or what they offer changed."""
+    members, context = made.members, made.context
+    if before and before.members.peers is members.peers and before.context is context:
+        return
+    for peer in values(before.members.peers) if before else ():
+        changes[_unit(context.name, _PEERINGS, peer.path)] = None
+    for peer in values(members.peers):
+        imported = context.routes.imported
+        fragment = peering_fragment(context.name, peer, context.mtu, imported)
+        changes[_unit(context.name, _PEERINGS, peer.path)] = fragment
 
 
 def _same_clients(one: VpcNetwork, other: VpcNetwork) -> bool:

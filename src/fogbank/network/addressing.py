@@ -44,6 +44,7 @@ FABRIC_ROUTER = IPv4Address("169.254.1.2")
 VPC_ROUTER = IPv4Address("169.254.1.3")
 HUB_ROUTER = IPv4Address("169.254.1.4")
 CONNECTOR_ROUTER = IPv4Address("169.254.1.5")
+PEERING_ROUTER = IPv4Address("169.254.1.6")
 
 
 def host(address: IPv4Address) -> IPv4Network:

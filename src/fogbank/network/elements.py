@@ -336,6 +336,24 @@ class PortSecurity:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerNetwork:
+    """The network behind ``device`` of ``netns`` has ``ranges``, and filters what its endpoints send and get.
+
+    Its addresses may send from there to endpoints of ``netns``, and get what these send, under the policies
+    of the endpoints alone. Nothing passes from one peer to another one, or by the uplink. ``ranges`` do not
+    overlap.
+    """
+
+    netns: NetnsName
+    device: DeviceName
+    ranges: tuple[IpNetwork, ...]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("peer-network", self.netns, self.device)
+
+
+@dataclass(frozen=True, slots=True)
 class AddressSetMember:
     """``address`` belongs to the ``address_set`` that rules of ``netns`` name as a source."""
 
@@ -458,6 +476,7 @@ Element = (
     | FirewallPolicy
     | AddressSetMember
     | PortSecurity
+    | PeerNetwork
     | Listener
     | Volume
     | Workload

@@ -22,6 +22,7 @@ from fogbank.network.elements import (
     Listener,
     NetnsName,
     NetworkNamespace,
+    PeerNetwork,
     Port,
     PortSecurity,
     Route,
@@ -110,6 +111,10 @@ def _firewall_and_policies(element: PortSecurity) -> tuple[Key, ...]:
     return (StatefulFirewall(element.netns).key, *policies)
 
 
+def _firewall(element: _InNetns) -> tuple[Key, ...]:
+    return (StatefulFirewall(element.netns).key,)
+
+
 def _volumes(workload: Workload) -> tuple[Key, ...]:
     return tuple(Volume.key_of(each.volume) for each in workload.mounts)
 
@@ -140,6 +145,7 @@ _TABLE = (
     Kind(AddressSetMember, "address-set-member", _netns),
     Kind(FirewallPolicy, "firewall-policy", _netns),
     Kind(PortSecurity, "port-security", _netns, matches=_device, refers_to=_firewall_and_policies),
+    Kind(PeerNetwork, "peer-network", _netns, matches=_device, refers_to=_firewall),
     Kind(SourceNat, "source-nat", _netns, matches=_device),
     Kind(UnservedClient, "unserved-client", _netns, matches=_device),
     Kind(Listener, "listener", _netns, local=lambda listener: (listener.address,)),

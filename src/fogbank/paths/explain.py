@@ -130,6 +130,8 @@ def place_of(netns: NetnsName) -> str:
             return f"connector {parts[-2]}, machine {parts[-1]}"
         case "instance":
             return f"instance {rest}"
+        case "peering":
+            return f"peering of {parts[1]} and {parts[3]}"
         case "fabric":
             return "serverless fabric"
         case "google":

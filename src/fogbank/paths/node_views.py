@@ -17,6 +17,7 @@ from fogbank.network.topology import (
     Listener,
     NetnsName,
     NetworkNamespace,
+    PeerNetwork,
     Port,
     PortSecurity,
     Route,
@@ -42,6 +43,7 @@ class NodeView:
     neighbours: dict[DeviceName, Port] = field(default_factory=dict)
     filter: StatefulFirewall | None = None
     port_security: dict[DeviceName, PortSecurity] = field(default_factory=dict)
+    peers: list[PeerNetwork] = field(default_factory=list)
     policies: dict[str, FirewallPolicy] = field(default_factory=dict)
     members: dict[str, set[IPv4Address]] = field(default_factory=dict)
     translations: list[SourceNat] = field(default_factory=list)
@@ -71,6 +73,12 @@ class NodeView:
         """Find what translates ``destination`` when it comes in by ``device``."""
         found = (each for each in self.translations if each.both_ways and each.device == device)
         return next((each for each in found if each.outside == destination), None)
+
+    def is_peer(self, device: DeviceName | None, address: IPv4Address) -> bool:
+        """Return whether a peered network behind ``device`` has ``address``."""
+        return any(
+            each.device == device and any(address in part for part in each.ranges) for each in self.peers
+        )
 
     def translation(self, device: DeviceName, source: IPv4Address) -> SourceNat | None:
         """Find what translates ``source`` when it leaves by ``device``."""
@@ -113,6 +121,8 @@ def _place(found: dict[NetnsName, NodeView], element: Element) -> None:
             found[netns].members.setdefault(address_set, set()).add(address)
         case PortSecurity(netns=netns, device=device):
             found[netns].port_security[device] = element
+        case PeerNetwork(netns=netns):
+            found[netns].peers.append(element)
         case Listener(netns=netns):
             found[netns].listeners[element.address, element.port, element.protocol] = element
         case Workload(netns=netns):

@@ -101,9 +101,9 @@ def _entry(at: _At) -> Dropped | None:
         return None
     if at.by == node.filter.uplink:
         return Dropped(Cause.NO_ROUTE_FROM_INTERNET_TO_PRIVATE_IPV4_ADDRESS, node.filter.key)
-    if not _is_behind(node.port_security.get(at.by), at.packet.source):
-        return Dropped(Cause.FOREIGN_IP_DISALLOWED, node.filter.key)
-    return None
+    if _is_behind(node.port_security.get(at.by), at.packet.source) or node.is_peer(at.by, at.packet.source):
+        return None
+    return Dropped(Cause.FOREIGN_IP_DISALLOWED, node.filter.key)
 
 
 def _is_behind(port_security: PortSecurity | None, address: IPv4Address) -> bool:
@@ -204,6 +204,9 @@ def _pass(at: _At, out: DeviceName, passed: list[Step]) -> Iterator[Dropped]:
     if out == node.filter.uplink:
         if dropped := _leaves(node, out, packet, node.filter.key):
             yield dropped
+        return
+    sender = node.port_security.get(at.by)
+    if node.is_peer(out, packet.destination) and _is_behind(sender, packet.source):
         return
     port_security = node.port_security.get(out)
     if not _is_behind(port_security, packet.destination):

@@ -14,6 +14,7 @@ from fogbank.network.topology import (
     Link,
     Listener,
     NetworkNamespace,
+    PeerNetwork,
     PortSecurity,
     Route,
     Shaper,
@@ -76,6 +77,8 @@ def words(element: Element) -> str:
             return _policy(element)
         case PortSecurity():
             return _port_security(element)
+        case PeerNetwork(netns, device, ranges):
+            return f"peer with {', '.join(map(str, ranges))} behind {device} of {netns}"
         case AddressSetMember(netns, address_set, address):
             return f"member {address} of {address_set} in {netns}"
         case Listener(netns, address, port, protocol, service):

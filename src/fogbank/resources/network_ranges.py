@@ -1,7 +1,7 @@
 """The ranges that a VPC network holds, no two of which overlap (behaviour/vpc.md#ranges).
 
-They are those of its subnetworks in all regions, primary and secondary, those reserved for peering, and those
-that a connector or another API's resource brought (`network_users`).
+They are those of its subnetworks in all regions, primary and secondary, those reserved for peering, those
+that a connector or another API's resource brought (`network_users`), and those of its peers.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,31 +12,61 @@ from fogbank.resources.compute import StaticAddress, Subnetwork
 from fogbank.resources.compute_indexes import in_network
 from fogbank.resources.names import ResourceName
 from fogbank.resources.network_users import network_users
+from fogbank.resources.peering import active_peerings
 from fogbank.resources.world import World
 
 
 @dataclass(frozen=True, slots=True)
 class TakenRange:
-    """A range that a network already holds, and how a refusal names its holder."""
+    """A range that a network already holds, whose ``resource`` it is, and how a refusal names its holder."""
 
     range: IPv4Network
     holder: str
+    resource: ResourceName
 
 
 def taken_ranges(
     world: World, network: ResourceName, without: ResourceName | None = None
 ) -> Iterator[TakenRange]:
-    """List every range that ``network`` holds, but for those of the subnetwork ``without``."""
+    """List every range that ``network`` may not give again, but for those of the subnetwork ``without``.
+
+    Those that its peers hold, or the peers of these, are taken too (behaviour/vpc.md#peering).
+    """
+    yield from own_ranges(world, network, without)
+    for each in _peering_group(world, network):
+        for taken in own_ranges(world, each):
+            holder = f"IP range {taken.range} that was allocated by resource {taken.resource.path}."
+            yield TakenRange(taken.range, holder, taken.resource)
+
+
+def _peering_group(world: World, network: ResourceName) -> Iterator[ResourceName]:
+    """List the peers of a network and their peers, each once."""
+    seen = {network}
+    for distance in (1, 2):
+        del distance
+        for near in tuple(seen):
+            found = world.find(near)
+            for peering in active_peerings(found, world.find) if found else ():
+                if peering.peer.name not in seen:
+                    seen.add(peering.peer.name)
+                    yield peering.peer.name
+
+
+def own_ranges(
+    world: World, network: ResourceName, without: ResourceName | None = None
+) -> Iterator[TakenRange]:
+    """List every range that ``network`` itself holds, but for those of the subnetwork ``without``."""
     for resource in in_network(world, "subnetworks", network):
         if resource.name != without:
             holder = f"existing subnetwork '{resource.name.id}' in region '{resource.name.region}'."
-            yield from (TakenRange(each, holder) for each in Subnetwork.of(resource).ranges)
+            yield from (TakenRange(each, holder, resource.name) for each in Subnetwork.of(resource).ranges)
     for resource in in_network(world, "globalAddresses", network):
-        yield TakenRange(StaticAddress.of(resource).range, f"reserved range '{resource.name.id}'.")
+        holder = f"reserved range '{resource.name.id}'."
+        yield TakenRange(StaticAddress.of(resource).range, holder, resource.name)
     for user in network_users(world, network):
         if user.subnetwork is None:
             holder = f"the range of {user.noun} '{user.name.id}' in region '{user.name.region}'."
-            yield TakenRange(user.range, holder)
+            yield TakenRange(user.range, holder, user.name)
 
 
 def free_range(

@@ -9,6 +9,7 @@ from ipaddress import IPv4Network
 
 from fogbank.resources.compute import StaticAddress
 from fogbank.resources.names import ResourceName
+from fogbank.resources.network_ranges import free_range
 from fogbank.resources.network_users import NetworkUser, network_users
 from fogbank.resources.world import Resource, World
 
@@ -42,6 +43,28 @@ def peering_range(world: World, network: ResourceName, identifier: str) -> Resou
         return None
     address = StaticAddress.of(found)
     return found if (address.purpose, address.network) == ("VPC_PEERING", network) else None
+
+
+class NoAllocatedRange(LookupError):
+    """A network has no free range for a service of Google's; ``connected`` when it has a connection."""
+
+    def __init__(self, *, connected: bool) -> None:
+        super().__init__("no free range")
+        self.connected = connected
+
+
+def free_allocated_range(world: World, network: ResourceName, only: str, prefix_length: int) -> IPv4Network:
+    """Take the first free range of those allocated, or of the one called ``only``.
+
+    NoAllocatedRange when there is none (behaviour/private-services-access.md#ranges).
+    """
+    allocated = allocated_ranges(world, network, only)
+    taken = [each.range for each in network_users(world, network)]
+    for within in allocated:
+        found = free_range(taken, within, prefix_length)
+        if found is not None:
+            return found
+    raise NoAllocatedRange(connected=world.find(connection_name(network)) is not None)
 
 
 def producers(world: World, network: ResourceName) -> Iterator[NetworkUser]:

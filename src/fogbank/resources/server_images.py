@@ -25,13 +25,15 @@ SCRIPT_PACKAGES = (
 class ServerImage:
     """An image made of ``packages`` and what they depend on, without ``assumed`` and what only those need.
 
-    ``users`` are added to its /etc/passwd, with their ids. ``links`` are symbolic links, by absolute path.
+    ``users`` are added to its /etc/passwd, with their ids; ``user`` is who its programs run as, root unless
+    named. ``links`` are symbolic links, by absolute path.
     """
 
     name: str
     packages: tuple[str, ...]
     assumed: tuple[str, ...] = SCRIPT_PACKAGES
     users: tuple[tuple[str, int], ...] = ()
+    user: str = ""
     links: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -45,5 +47,24 @@ REDIS = ServerImage("redis", ("redis-server",), users=(("redis", 999),))
 DOCKER = ServerImage("docker", ("docker.io", "dash"), links=(("/usr/bin/sh", "dash"),))
 """The engine for machines that have none (`src/fogbank/dataplane/linux/docker_engine.py`)."""
 
-SERVER_IMAGES: tuple[ServerImage, ...] = (DOCKER, REDIS)
+POSTGRES = ServerImage(
+    "postgres",
+    ("postgresql-15", "coreutils", "dash", "libc-bin"),
+    # Compiled expressions (LLVM, 110 MB), other languages' messages, and what manages clusters on a machine.
+    assumed=(
+        *SCRIPT_PACKAGES,
+        "libllvm14",
+        "locales",
+        "locales-all",
+        "postgresql-client-15",
+        "postgresql-common",
+        "ssl-cert",
+    ),
+    users=(("postgres", 999),),
+    user="postgres",
+    links=(("/usr/bin/sh", "dash"),),
+)
+"""Cloud SQL's server; ``initdb`` runs programs by the shell."""
+
+SERVER_IMAGES: tuple[ServerImage, ...] = (DOCKER, POSTGRES, REDIS)
 """All of them: what `fogbank images fetch` fetches."""

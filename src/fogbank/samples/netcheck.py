@@ -20,6 +20,7 @@ _HELP = """netcheck: what the network looks like from inside this container.
   /udp?host=H&port=53&payload=hello        send datagrams, wait for replies; count=1 timeout=2
   /dns?name=ifconfig.me                    resolve a name
   /redis?host=H&command=INCR%20counter     one Redis command; port=6379 timeout=5
+  /postgres?host=H&sql=SELECT%201          one statement; user= password= database= port=5432 tls=0 timeout=5
   /sleep?seconds=1                         answer later
 
 """
@@ -114,6 +115,22 @@ def redis(query: dict[str, str]) -> probes.Json:
     return probes.redis(host, port, query.get("command", "PING"), _seconds(query, "timeout", 5))
 
 
+def postgres(query: dict[str, str]) -> probes.Json:
+    """Run ``sql`` on the PostgreSQL server at ``host``, an address or the folder of a Unix socket."""
+    from fogbank.samples.postgres import Login, ask
+
+    login = Login(
+        _text(query, "host"),
+        _number(query, "port", 5432),
+        query.get("user", "postgres"),
+        query.get("password", ""),
+        query.get("database", "postgres"),
+        tls=query.get("tls") == "1",
+    )
+    sql, timeout = query.get("sql", "SELECT 1"), _seconds(query, "timeout", 5)
+    return probes.measured(lambda: ask(login, sql, timeout))
+
+
 def sleep(query: dict[str, str]) -> probes.Json:
     """Answer after ``seconds``."""
     seconds = min(_seconds(query, "seconds", 1), _LONGEST_SLEEP)
@@ -128,6 +145,7 @@ _PROBES: dict[str, Callable[[dict[str, str]], probes.Json]] = {
     "/udp": udp,
     "/dns": dns,
     "/redis": redis,
+    "/postgres": postgres,
     "/sleep": sleep,
 }
 

@@ -122,10 +122,10 @@ def page_size(method: DiscoveryMethod, query: Mapping[str, Any]) -> int:
     """Return how many items a page has; Google's 400 for a size that it refuses."""
     if "maxResults" in method.query:
         wanted = int(query.get("maxResults", COMPUTE_PAGE))
-        if not 0 <= wanted <= COMPUTE_PAGE:
+        if wanted < 0 or (wanted > COMPUTE_PAGE and method.api != "sqladmin"):
             why = "Value must be between 0 and 500."
             raise invalid_value("maxResults", wanted, why)
-        return wanted or COMPUTE_PAGE
+        return min(wanted or COMPUTE_PAGE, COMPUTE_PAGE)
     wanted = int(query.get("pageSize") or query.get("limit") or LARGEST_PAGE)
     if wanted < 0:
         raise ApiError(400, "The page size must not be negative.", "INVALID_ARGUMENT", "invalid")

@@ -12,6 +12,8 @@ from fogbank.services.compute import (
     machine_types,
     nat_status,
     networks,
+    peering_routes,
+    peerings,
     places,
     projects,
     routers,
@@ -28,6 +30,8 @@ SERVICE = Service(
     "compute",
     {
         **networks.METHODS,
+        **peerings.METHODS,
+        **peering_routes.METHODS,
         **subnetworks.METHODS,
         **routers.METHODS,
         **nat_status.METHODS,

@@ -9,7 +9,8 @@ from fogbank.errors import invalid_value, not_built
 from fogbank.resources.compute import Network
 from fogbank.resources.compute_indexes import in_network
 from fogbank.resources.names import COMPUTE_PREFIX, ResourceName
-from fogbank.resources.network_users import network_peerings, network_users, peering_users
+from fogbank.resources.network_users import network_users, peering_users
+from fogbank.resources.peering import peerings_of
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.compute import subnetworks
 from fogbank.services.compute.bodies import (
@@ -25,6 +26,8 @@ from fogbank.services.compute.decisions import committed, deleted, in_use, polic
 from fogbank.services.compute.factories import check_free, made
 from fogbank.services.compute.handlers import getter, in_place
 from fogbank.services.compute.names import gateway_link, named, new_identifier
+from fogbank.services.compute.peering_routes import peering_routes
+from fogbank.services.compute.peerings import shown_peerings
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 
 ROUTING_MODES = ("REGIONAL", "GLOBAL")
@@ -44,33 +47,12 @@ _UNBUILT: dict[str, tuple[object, ...]] = {
 
 def show(world: World, resource: Resource) -> Json:
     """Show a network with its subnetworks and its peerings."""
-    links, peerings = _links(world, resource), _peerings(world, resource)
+    links, peerings = _links(world, resource), shown_peerings(world, resource)
     return {
         **resource.body,
         **({"subnetworks": links} if links else {}),
         **({"peerings": peerings} if peerings else {}),
     }
-
-
-def _peerings(world: World, network: Resource) -> list[Json]:
-    """List the peerings with networks of Google's (behaviour/memorystore-redis.md#addresses)."""
-    return [
-        {
-            "name": each.name,
-            "network": each.network.self_link,
-            "state": "ACTIVE",
-            "stateDetails": f"[{each.since.isoformat(timespec='milliseconds')}]: Connected.",
-            "autoCreateRoutes": True,
-            "exchangeSubnetRoutes": True,
-            "exportCustomRoutes": False,
-            "importCustomRoutes": False,
-            "exportSubnetRoutesWithPublicIp": False,
-            "importSubnetRoutesWithPublicIp": False,
-            "stackType": "IPV4_ONLY",
-            "peerMtu": network.body.get("mtu", 1460),
-        }
-        for each in network_peerings(world, network.name)
-    ]
 
 
 def _links(world: World, network: Resource) -> list[str]:
@@ -213,6 +195,8 @@ def _users(world: World, network: Resource) -> Iterator[ResourceName]:
     auto = Network.of(network).auto
     yield from (each.name for each in network_users(world, network.name))
     yield from (each.name for each in peering_users(world, network.name))
+    yield from (each.name for each in peering_routes(world, network))
+    yield from (each.network for each in peerings_of(network))
     for kind in ("firewalls", "routers", "routes", "globalAddresses"):
         for each in in_network(world, kind, network.name):
             if not each.private.get("generated"):

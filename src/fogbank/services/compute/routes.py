@@ -1,7 +1,8 @@
-"""Routes: the default one of each network, those that people made, and one for every range of a subnetwork.
+"""Routes: the default one of each network, those that people made, those of subnetworks and of peerings.
 
-Only the first two kinds are stored. A subnetwork's routes live exactly as long as it does, so they are
-derived from it whenever somebody reads. The only next hops are the internet gateway and an address.
+Only the first two kinds are stored. A subnetwork's routes live exactly as long as it does, and those of a
+peering as long as it is active, so they are derived whenever somebody reads. The only next hops are the
+internet gateway and an address.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,7 @@ from fogbank.services.compute.decisions import deleted, put
 from fogbank.services.compute.factories import check_free, made, make, sorted_by_name
 from fogbank.services.compute.handlers import permission_tester
 from fogbank.services.compute.names import check_name, gateway_link, named, new_identifier, project_of
+from fogbank.services.compute.peering_routes import PEERING_ROUTE, peering_routes
 from fogbank.services.compute.ranges import parse_range
 from fogbank.services.compute.references import find_referred, reference
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
@@ -67,7 +69,7 @@ def get(world: World, call: Call) -> Json:
     stored = world.find(name)
     if stored is not None:
         return _show(stored)
-    for route in subnet_routes(world, name.project):
+    for route in _derived(world, name.project):
         if name.id in {route.name.id, str(route.id)}:
             return route.body
     raise not_found(name.path)
@@ -77,7 +79,13 @@ def list_routes(world: World, call: Call) -> Iterable[Json]:
     """List a project's routes, stored and derived."""
     project = project_of(world, call)
     stored = world.all("compute.routes", f"projects/{project}/")
-    return [_show(each) for each in sorted_by_name([*stored, *subnet_routes(world, project)])]
+    return [_show(each) for each in sorted_by_name([*stored, *_derived(world, project)])]
+
+
+def _derived(world: World, project: str) -> Iterator[Resource]:
+    yield from subnet_routes(world, project)
+    for network in world.all("compute.networks", f"projects/{project}/"):
+        yield from peering_routes(world, network)
 
 
 def _show(route: Resource) -> Json:
@@ -135,6 +143,15 @@ def _destination(world: World, network: Resource, text: object) -> IPv4Network:
                     f"The destination is within {each} of subnetwork '{subnetwork.name.id}' in region "
                     f"'{subnetwork.region}', whose own route cannot be overridden.",
                 )
+    for route in peering_routes(world, network):
+        if not route.body["priority"] and destination.subnet_of(IPv4Network(route.body["destRange"])):
+            peering = route.body["nextHopPeering"]
+            raise invalid_value(
+                "resource.destRange",
+                text,
+                f"The destination is within {route.body['destRange']} of peering '{peering}', whose own "
+                "route cannot be overridden.",
+            )
     return destination
 
 
@@ -175,9 +192,12 @@ def _subnetworks(world: World, network: Resource) -> Iterator[Subnetwork]:
 def delete(world: World, call: Call) -> Decision:
     """Take a route away, the default one too; never that of a subnetwork."""
     name = named(world, call, "routes", call["route"])
-    if world.find(name) is None and any(r.name == name for r in subnet_routes(world, name.project)):
+    if world.find(name) is None and any(r.name == name for r in _derived(world, name.project)):
+        kind, holder = (
+            ("peering", "peering") if name.id.startswith(PEERING_ROUTE) else ("local", "subnetwork")
+        )
         raise bad_request(
-            f"The local route '{name.path}' cannot be deleted: it lives as long as its subnetwork."
+            f"The {kind} route '{name.path}' cannot be deleted: it lives as long as its {holder}."
         )
     return deleted(call, world.get(name))
 

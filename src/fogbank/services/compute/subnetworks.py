@@ -164,7 +164,7 @@ def _secondary(
     if not entries:
         return found
     taken = [*taken_ranges(world, network, own)]
-    taken.append(TakenRange(primary, "the primary range of the subnetwork."))
+    taken.append(TakenRange(primary, "the primary range of the subnetwork.", own))
     for index, entry in enumerate(entries):
         field = f"resource.secondaryIpRanges[{index}]"
         name = entry.get("rangeName")
@@ -174,7 +174,7 @@ def _secondary(
         refuse_unbuilt("subnetworks.secondaryIpRanges", entry, {"reservedInternalRange": ()})
         wanted = ranges.subnetwork_range(f"{field}.ipCidrRange", entry.get("ipCidrRange"))
         ranges.check_disjoint(f"{field}.ipCidrRange", wanted, iter(taken))
-        taken.append(TakenRange(wanted, f"secondary range '{name}' of the subnetwork."))
+        taken.append(TakenRange(wanted, f"secondary range '{name}' of the subnetwork.", own))
         found.append({"rangeName": name, "ipCidrRange": str(wanted)})
     return found
 

@@ -10,8 +10,12 @@ from ipaddress import IPv4Network
 from fogbank.errors import ApiError
 from fogbank.resources.names import ResourceName
 from fogbank.resources.network_ranges import free_range, taken_ranges
-from fogbank.resources.network_users import network_users
-from fogbank.resources.private_services import allocated_ranges, connection_name
+from fogbank.resources.private_services import (
+    NoAllocatedRange,
+    allocated_ranges,
+    connection_name,
+    free_allocated_range,
+)
 from fogbank.resources.world import World
 from fogbank.services.collections import bad_request
 
@@ -61,20 +65,17 @@ def _of_allocated(world: World, network: ResourceName, asked: str) -> IPv4Networ
             "FAILED_PRECONDITION",
             "failedPrecondition",
         )
-    allocated = allocated_ranges(world, network, asked)
-    if not allocated:
+    if not allocated_ranges(world, network, asked):
         raise bad_request(
             f"The range '{asked}' is not allocated to the network's connection.", "reserved_ip_range"
         )
-    taken = [each.range for each in network_users(world, network)]
-    for within in allocated:
-        found = free_range(taken, within, PREFIX_LENGTH)
-        if found is not None:
-            return found
-    raise bad_request(
-        f"The ranges allocated to the network '{network.path}' have no free /{PREFIX_LENGTH}.",
-        "reserved_ip_range",
-    )
+    try:
+        return free_allocated_range(world, network, asked, PREFIX_LENGTH)
+    except NoAllocatedRange:
+        raise bad_request(
+            f"The ranges allocated to the network '{network.path}' have no free /{PREFIX_LENGTH}.",
+            "reserved_ip_range",
+        ) from None
 
 
 def _read(asked: str) -> IPv4Network:

@@ -178,7 +178,7 @@ class CrunRuntime:
             root=str(root),
             network=f"/proc/{os.getpid()}/fd/{network}",
             open_files=most,
-            data=self._folders_of(workload),
+            data=self._folders_of(workload, _user(image)),
             volumes=(*self._mounted(workload), *self._trusted(image)),
             ids=self._ids,
             compiled_filter=self._compiled_filter,
@@ -212,13 +212,12 @@ class CrunRuntime:
         """Return the path of the crun to run: the sealed copy, once it has been made."""
         return str(self._crun) if self._sealed_crun is None else f"/proc/{os.getpid()}/fd/{self._sealed_crun}"
 
-    def _folders_of(self, workload: Workload) -> Mapping[str, str]:
-        """Make the data folders of ``workload``, and say where each is, by its path in the container."""
+    def _folders_of(self, workload: Workload, user: User) -> Mapping[str, str]:
+        """Make the data folders of ``workload`` for its user; say where each is, by its path inside."""
         if self._data is None and workload.data:
             raise DriverError(f"{workload.name} cannot keep data: this world has no folder for it")
-        return {
-            each.path: str(self._data.open(each.name, self._ids.root)) for each in workload.data if self._data
-        }
+        owner = self._ids.outside(user.uid)
+        return {each.path: str(self._data.open(each.name, owner)) for each in workload.data if self._data}
 
     def _mounted(self, workload: Workload) -> tuple[VolumeMount, ...]:
         found = ((each.path, self._volumes.find(each.volume)) for each in workload.mounts)

@@ -47,6 +47,13 @@ class UserNamespace:
         """Who a container's root is outside of it."""
         return self.ranges[0].outside if self.ranges else 0
 
+    def outside(self, number: int) -> int:
+        """Return who a container's user ``number`` is outside of it."""
+        for each in self.including(number):
+            if 0 <= number - each.inside < each.size:
+                return each.outside + number - each.inside
+        return number
+
     def including(self, number: int) -> tuple[IdRange, ...]:
         """List the ranges, with one more for a user or group that an image names and that is in none of them.
 

@@ -21,6 +21,7 @@ from fogbank.network.topology import (
     DeviceName,
     FirewallPolicy,
     NatTimeouts,
+    PeerNetwork,
     PortBlock,
     PortSecurity,
     SourceNat,
@@ -201,6 +202,20 @@ class PortSecurities(RuleKind[PortSecurity]):
         return [nftables.render_no_port_security(element)]
 
 
+class PeerNetworks(RuleKind[PeerNetwork]):
+    """Ranges of peered networks, by the device that leads there."""
+
+    def create(self, element: PeerNetwork) -> list[Group]:
+        return [commands] if (commands := nftables.render_peer(element)) else []
+
+    def replace(self, old: PeerNetwork, new: PeerNetwork) -> list[Group]:
+        swap = nftables.render_no_peer(old) + nftables.render_peer(new)
+        return [swap] if swap else []
+
+    def remove(self, element: PeerNetwork) -> list[Group]:
+        return [commands] if (commands := nftables.render_no_peer(element)) else []
+
+
 class SourceNats(RuleKind[SourceNat]):
     """Translations, and what must be prepared for the first one of a device."""
 
@@ -345,6 +360,7 @@ RULE_KINDS: Mapping[type, Callable[[Rules], RuleKind[Any]]] = {
     AddressSetMember: AddressSetMembers,
     FirewallPolicy: FirewallPolicies,
     PortSecurity: PortSecurities,
+    PeerNetwork: PeerNetworks,
     SourceNat: SourceNats,
     UnservedClient: UnservedClients,
 }

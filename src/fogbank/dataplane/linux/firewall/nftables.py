@@ -4,8 +4,8 @@ One table a namespace, and everything that there may be many of is an element of
 packet's cost does not grow with endpoints, and adding an endpoint is a handful of commands. A packet that a
 namespace forwards passes
 
-    screen     its device and source must be those of a PortSecurity (else ``spoofed``); before connection
-               tracking
+    screen     its device and source must be those of a PortSecurity or a PeerNetwork (else ``spoofed``);
+               before connection tracking
     arrivals   a new flow for an address that is translated both ways goes to the one inside
     forward    replies pass; by the uplink nothing else enters (``inbound``); the egress policy of the device
                where it came from; by the uplink only what will be translated leaves (``no-nat``); the ingress
@@ -31,6 +31,7 @@ from fogbank.network.topology import (
     AddressSetMember,
     DeviceName,
     NatTimeouts,
+    PeerNetwork,
     PortSecurity,
     SourceNat,
     StatefulFirewall,
@@ -94,13 +95,18 @@ def render_filter(element: StatefulFirewall) -> list[str]:
         f"add set {TABLE} homes {{ type ifname . ipv4_addr; }}",
         f"add set {TABLE} homes_nets {{ type ifname . ipv4_addr; flags interval; }}",
         f"add set {TABLE} forwarders {{ type ifname; }}",
+        f"add set {TABLE} peers {{ type ifname . ipv4_addr; flags interval; }}",
         f"add map {TABLE} ingress {{ type ifname : verdict; }}",
         f"add map {TABLE} egress {{ type ifname : verdict; }}",
         f"add chain {TABLE} screen {{ type filter hook prerouting priority raw; policy accept; }}",
         f"add chain {TABLE} forward {{ type filter hook forward priority filter; policy drop; }}",
         f"add chain {TABLE} arrive {{ type filter hook input priority filter; policy accept; }}",
         *(f"flush chain {TABLE} {chain}" for chain in ("screen", "forward", "arrive")),
-        _rule("screen", f"{_foreign('iifname', 'saddr')} iifname != {{ {trusted} }}", drop=SPOOFED),
+        _rule(
+            "screen",
+            f"{_foreign('iifname', 'saddr')} iifname . ip saddr != @peers iifname != {{ {trusted} }}",
+            drop=SPOOFED,
+        ),
         _rule("forward", "ct state established,related accept"),
         _rule("forward", "ct state invalid", drop=INVALID),
         # Where somebody listens, the kernel reports every change of every flow; few are wanted (render_hold).
@@ -128,6 +134,11 @@ def render_filter(element: StatefulFirewall) -> list[str]:
         lines.append(_rule("forward", "iifname vmap @egress"))
     return [
         *lines,
+        # What a peer's network is sent is filtered there; only endpoints may send it anything.
+        *(
+            _rule("forward", f"oifname . ip daddr @peers {own} accept")
+            for own in ("iifname . ip saddr @homes", "iifname . ip saddr @homes_nets", "iifname @forwarders")
+        ),
         _rule("forward", _foreign("oifname", "daddr"), drop=UNGUARDED),
         _rule("forward", "oifname vmap @ingress"),
         _rule("forward", "accept"),
@@ -182,6 +193,20 @@ def _port_security_entries(element: PortSecurity) -> list[tuple[str, str]]:
         *(("homes_nets", f"{device} . {each}") for each in element.ranges),
         *((("forwarders", device),) if element.forwards else ()),
     ]
+
+
+def render_peer(element: PeerNetwork) -> list[str]:
+    """Let the addresses of a peer in by its device, and packets for them out."""
+    return [f"add element {TABLE} peers {{ {_peer(element)} }}"] if element.ranges else []
+
+
+def render_no_peer(element: PeerNetwork) -> list[str]:
+    """Close the way to a peer."""
+    return [f"delete element {TABLE} peers {{ {_peer(element)} }}"] if element.ranges else []
+
+
+def _peer(element: PeerNetwork) -> str:
+    return ", ".join(f'"{element.device}" . {each}' for each in element.ranges)
 
 
 def render_nat_device(device: DeviceName) -> list[str]:

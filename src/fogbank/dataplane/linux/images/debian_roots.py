@@ -117,7 +117,7 @@ class DebianRoots:
                 "architecture": architecture(),
                 "os": "linux",
                 "created": "1970-01-01T00:00:00Z",
-                "config": {"WorkingDir": "/"},
+                "config": {"WorkingDir": "/", **({"User": image.user} if image.user else {})},
                 "rootfs": {"type": "layers", "diff_ids": layers},
             }
         )

@@ -43,6 +43,7 @@ _MODULES = (
     "fogbank.samples.hello",
     "fogbank.samples.job",
     "fogbank.samples.netcheck",
+    "fogbank.samples.postgres",
     "fogbank.samples.visitors",
     "ssl",
     "fcntl",

@@ -42,6 +42,7 @@ add counter ip fogbank drop_nat_allocation_failed_5c5efd24
 add set ip fogbank homes { type ifname . ipv4_addr; }
 add set ip fogbank homes_nets { type ifname . ipv4_addr; flags interval; }
 add set ip fogbank forwarders { type ifname; }
+add set ip fogbank peers { type ifname . ipv4_addr; flags interval; }
 add map ip fogbank ingress { type ifname : verdict; }
 add map ip fogbank egress { type ifname : verdict; }
 add chain ip fogbank screen { type filter hook prerouting priority raw; policy accept; }
@@ -50,7 +51,7 @@ add chain ip fogbank arrive { type filter hook input priority filter; policy acc
 flush chain ip fogbank screen
 flush chain ip fogbank forward
 flush chain ip fogbank arrive
-add rule ip fogbank screen iifname . ip saddr != @homes iifname . ip saddr != @homes_nets iifname != @forwarders iifname != { "lo", "ext" } counter name drop_spoofed drop
+add rule ip fogbank screen iifname . ip saddr != @homes iifname . ip saddr != @homes_nets iifname != @forwarders iifname . ip saddr != @peers iifname != { "lo", "ext" } counter name drop_spoofed drop
 add rule ip fogbank forward ct state established,related accept
 add rule ip fogbank forward ct state invalid counter name drop_invalid drop
 add rule ip fogbank forward ct event set 0x0
@@ -66,6 +67,9 @@ add rule ip fogbank forward oifname "ext" ip saddr @clients_ext_nets accept
 add rule ip fogbank forward oifname "ext" ip saddr @unserved_ext counter name drop_nat_allocation_failed_5c5efd24 drop
 add rule ip fogbank forward oifname "ext" ip saddr @unserved_ext_nets counter name drop_nat_allocation_failed_5c5efd24 drop
 add rule ip fogbank forward oifname "ext" counter name drop_no_nat_3be063ae drop
+add rule ip fogbank forward oifname . ip daddr @peers iifname . ip saddr @homes accept
+add rule ip fogbank forward oifname . ip daddr @peers iifname . ip saddr @homes_nets accept
+add rule ip fogbank forward oifname . ip daddr @peers iifname @forwarders accept
 add rule ip fogbank forward oifname . ip daddr != @homes oifname . ip daddr != @homes_nets oifname != @forwarders counter name drop_unguarded drop
 add rule ip fogbank forward oifname vmap @ingress
 add rule ip fogbank forward accept\

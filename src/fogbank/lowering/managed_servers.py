@@ -1,0 +1,97 @@
+"""Servers of managed services in a VPC network: a range behind a peering, with an interface for each server.
+
+Google has them in a network of its own that is peered with the user's. What that means for a packet is
+lowered here: the range is routed, clients' egress rules apply to what they send, no rule of the user's
+applies to the servers, Cloud NAT does not serve them, and they open connections to one another only
+(behaviour/private-services-access.md#data-path).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from fogbank.lowering.endpoints import Endpoint, region_mark
+from fogbank.lowering.feature import Interface, Membership, NetworkContext
+from fogbank.lowering.firewall import Direction, EffectiveRule
+from fogbank.lowering.netns_names import ETH1, instance_netns
+from fogbank.lowering.vpc import interface, ranges
+from fogbank.network.addressing import ANYWHERE, VPC_ROUTER
+from fogbank.network.topology import Element, Hop, NetworkNamespace, Route, Rule, Traffic
+from fogbank.resources.compute import PEERED, Subnetwork
+from fogbank.resources.names import ResourceName
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedServers:
+    """The servers of the resource ``name``, by the ids of their containers, with addresses in ``range``.
+
+    ``kind`` is the word for them in names (``redis``); ``mark`` is what rules choose them by. With
+    ``regional`` only endpoints of their own region reach them, else all of the network.
+    """
+
+    name: ResourceName
+    kind: str
+    network: ResourceName
+    region: str
+    range: IPv4Network
+    mark: str
+    servers: tuple[tuple[str, IPv4Address], ...]
+    regional: bool
+
+    def membership(self) -> Membership:
+        """Give the servers interfaces in the network."""
+        return Membership(
+            self.network,
+            subnetworks=(self._hidden(),),
+            interfaces=tuple(
+                Interface(
+                    instance_netns(server), self.region, frozenset({self.mark}), self.name, address=address
+                )
+                for server, address in self.servers
+            ),
+            rules=tuple(self._rules()),
+        )
+
+    def elements(self, network: NetworkContext, endpoints: tuple[Endpoint, ...]) -> Iterator[Element]:
+        """Lower the range and the servers' namespaces."""
+        yield from ranges(network.name, self.range[1], (self.range,))
+        for endpoint in endpoints:
+            yield NetworkNamespace(endpoint.netns)
+            yield from interface(endpoint, network.mtu)
+            yield Route(endpoint.netns, ANYWHERE, (Hop(ETH1, VPC_ROUTER),), endpoint.address)
+
+    def _hidden(self) -> Subnetwork:
+        """Make the producer's subnetwork."""
+        identifier = f"{self.kind}-{self.name.id}"
+        path = f"projects/{self.name.project}/regions/{self.region}/subnetworks/{identifier}"
+        return Subnetwork(
+            ResourceName("compute.subnetworks", path),
+            self.network,
+            self.region,
+            self.range,
+            self.range[1],
+            PEERED,
+        )
+
+    def _rules(self) -> Iterator[EffectiveRule]:
+        """Let endpoints reach the servers, and servers one another, before any rule of the user's."""
+        label = f"{self.kind}-{self.name.id}"
+        near = (region_mark(self.region),) if self.regional else ()
+        to_clients = Rule("allow", (Traffic(),), address_sets=near, label=label)
+        closed = Rule("deny", (Traffic(),), label=label)
+        among = Rule("allow", (Traffic(),), destinations=(self.range,), label=label)
+        ordered: tuple[tuple[Direction, Rule], ...] = (
+            ("INGRESS", to_clients),
+            ("INGRESS", closed),
+            ("EGRESS", among),
+            ("EGRESS", closed),
+        )
+        for order, (direction, rule) in enumerate(ordered):
+            yield EffectiveRule(
+                self.name,
+                self.network,
+                direction,
+                frozenset({self.mark}),
+                rule,
+                (order - 4, False, self.name.path),
+            )
