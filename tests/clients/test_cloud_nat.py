@@ -190,7 +190,7 @@ def test_logs_mapping_and_third_parties_agree_on_every_connection(region: Loaded
     update(region, "--enable-logging", "--log-filter=ALL", "--min-ports-per-vm=32")
     until(lambda: ports(region) == 32)
     region.fogbank("clock", "advance", "3m")
-    opened = connect(region, url, host="ifconfig.me", port=80, count=40, timeout=0.9)
+    opened = connect(region, url, host="ifconfig.me", port=80, count=40, timeout=5)
     assert opened["ok"] == 32, opened
     found: list[dict[str, Any]] = []
 
@@ -205,7 +205,8 @@ def test_logs_mapping_and_third_parties_agree_on_every_connection(region: Loaded
     until(logged)
     passed = [each for each in found if each["jsonPayload"]["allocation_status"] == "OK"]
     dropped = [each for each in found if each["jsonPayload"]["allocation_status"] == "DROPPED"]
-    assert (len(passed), len(dropped)) == (32, 8)
+    assert len(passed) == 32
+    assert len({each["jsonPayload"]["connection"]["src_port"] for each in dropped}) == 8
     (block,) = mapping(region)["natIpPortRanges"]
     address, _, range_ = block.partition(":")
     first, last = map(int, range_.split("-"))
