@@ -129,6 +129,11 @@ def render_filter(element: StatefulFirewall) -> list[str]:
                 for kind, _ in KINDS
             ),
             _rule("forward", f"oifname {own}", drop=NO_NAT),
+            # A translation may have gone since the packet passed the rules above: each chain sees the rules
+            # of its own moment.
+            f"add chain {TABLE} leave {{ type filter hook postrouting priority srcnat + 20; }}",
+            f"flush chain {TABLE} leave",
+            _rule("leave", f"oifname {own} ct status & (snat | dnat) == 0", drop=NO_NAT),
         ]
     else:
         lines.append(_rule("forward", "iifname vmap @egress"))
@@ -151,11 +156,15 @@ def _foreign(device: str, address: str) -> str:
     return f"{at} != @homes {at} != @homes_nets {device} != @forwarders"
 
 
+_CHAINS = ("screen", "forward", "arrive", "leave")
+
+
 def render_no_filter() -> list[str]:
     """Forward freely again."""
     return [
-        *(f"flush chain {TABLE} {chain}" for chain in ("screen", "forward", "arrive")),
-        *(f"delete chain {TABLE} {chain}" for chain in ("screen", "forward", "arrive")),
+        *(f"add chain {TABLE} {chain}" for chain in _CHAINS),
+        *(f"flush chain {TABLE} {chain}" for chain in _CHAINS),
+        *(f"delete chain {TABLE} {chain}" for chain in _CHAINS),
     ]
 
 
