@@ -67,6 +67,9 @@ add rule ip fogbank forward oifname "ext" ip saddr @clients_ext_nets accept
 add rule ip fogbank forward oifname "ext" ip saddr @unserved_ext counter name drop_nat_allocation_failed_5c5efd24 drop
 add rule ip fogbank forward oifname "ext" ip saddr @unserved_ext_nets counter name drop_nat_allocation_failed_5c5efd24 drop
 add rule ip fogbank forward oifname "ext" counter name drop_no_nat_3be063ae drop
+add chain ip fogbank leave { type filter hook postrouting priority srcnat + 20; }
+flush chain ip fogbank leave
+add rule ip fogbank leave oifname "ext" ct status & (snat | dnat) == 0 counter name drop_no_nat_3be063ae drop
 add rule ip fogbank forward oifname . ip daddr @peers iifname . ip saddr @homes accept
 add rule ip fogbank forward oifname . ip daddr @peers iifname . ip saddr @homes_nets accept
 add rule ip fogbank forward oifname . ip daddr @peers iifname @forwarders accept
