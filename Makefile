@@ -50,9 +50,9 @@ golden: setup-test ## rewrite the golden files from what the code says now; read
 generate: setup-test ## compile Google's discovery documents to the tables in the package
 	@$(BIN)/python tools/generate_discovery.py
 
-protos: setup-test ## compile Google's .proto files to the tables of gRPC: make protos PROTOS=FOLDER
+protos: setup-test ## compile .proto files to the tables of gRPC: make protos PROTOS="GOOGLEAPIS OPENTELEMETRY"
 	@$(BIN)/python -m pip install --quiet --group protos
-	@$(BIN)/python tools/generate_protos.py "$(PROTOS)"
+	@$(BIN)/python tools/generate_protos.py $(PROTOS)
 
 new-service: setup-test ## begin an API: make new-service NAME=redis
 	@$(BIN)/python tools/new_service.py "$(NAME)"

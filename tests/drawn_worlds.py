@@ -13,6 +13,7 @@ from tests.worlds import (
     direct,
     firewall,
     fleet,
+    machine,
     nat,
     nat_rule,
     network,
@@ -83,6 +84,8 @@ def draw_world(random: Random, port_counts: Sequence[int] = PORT_COUNTS) -> Draw
         *(site(host, ip, ports) for host, ip, ports in SITES),
         *revisions,
     ]
+    filled = {each.private.get("subnet", "").rpartition("/")[2] for each in connectors}
+    resources += _machines(random, [each for each in subnets if each[0] not in filled], tags)
     directly, homes = _direct_revisions(random, subnets)
     resources += directly
     random.shuffle(resources)
@@ -127,6 +130,30 @@ def _revisions(random, connectors):
         revision(f"web-0000{n}-abc", random.choice(names), random.choice(modes))
         for n in range(random.choice([1, 2, 2]))
     ]
+
+
+def _machines(random, subnets, tags):
+    """Draw virtual machines, one at most in a subnetwork, where routes may lead."""
+    made = []
+    for number, (name, cidr, of, region) in enumerate(subnets):
+        if random.random() < 0.5:
+            continue
+        within = IPv4Network(cidr)
+        made.append(
+            machine(
+                f"vm-{number}",
+                str(within[9]),
+                name,
+                of=of,
+                region=region,
+                gateway=str(within[1]),
+                external=f"203.0.113.{100 + number}" if random.random() < 0.5 else None,
+                tags=random.sample(tags, random.choice([0, 0, 1, 2])),
+                forwards=random.random() < 0.5,
+                status=random.choice(["RUNNING"] * 5 + ["TERMINATED"]),
+            )
+        )
+    return made
 
 
 def _direct_revisions(random, subnets):

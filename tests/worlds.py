@@ -178,6 +178,39 @@ def revision(name, connector=None, egress=None, service="web", region=R, *, inte
     return resource(revision_id(name, region), body)
 
 
+def machine(
+    name,
+    ip,
+    subnet,
+    *,
+    of="default",
+    region=R,
+    gateway,
+    external=None,
+    tags=(),
+    forwards=False,
+    status="RUNNING",
+):
+    """Make a virtual machine with one interface."""
+    zone = f"{region}-a"
+    interface = {
+        "name": "nic0",
+        "network": link(network_name(of)),
+        "subnetwork": link(regional("subnetworks", subnet, region)),
+        "networkIP": ip,
+        **({"accessConfigs": [{"natIP": external}]} if external else {}),
+    }
+    body = {
+        "status": status,
+        "machineType": f"{COMPUTE_PREFIX}projects/{P}/zones/{zone}/machineTypes/e2-micro",
+        "networkInterfaces": [interface],
+        "tags": {"items": list(tags)},
+        "canIpForward": forwards,
+    }
+    private = {"wanted": "RUNNING", "boot": 1, "booted": 1, "gateways": {"nic0": gateway}}
+    return resource(compute_name("instances", P, "zones", zone, name), body, **private)
+
+
 def site(host, ip, ports=()):
     name = ResourceName("fogbank.sites", f"sites/{host}")
     return resource(name, {"host": host, "address": ip, "ports": list(ports)})

@@ -23,7 +23,10 @@ from typing import Any
 Record = dict[str, Any]
 Problem = tuple[str, str]
 
-SERVICES = ("compute", "vpcaccess", "run", "serviceusage", "cloudresourcemanager", "iam")
+SERVICES = (
+    *("compute", "vpcaccess", "run", "serviceusage", "cloudresourcemanager", "iam"),
+    *("artifactregistry", "dns", "servicenetworking"),
+)
 COMPUTE = {"networks", "subnetworks", "routers", "addresses", "routes", "firewalls"}
 COMPUTE |= {"operations", "zones", "regions"}
 OTHERS = {
@@ -32,6 +35,9 @@ OTHERS = {
     "serviceusage": {"services", "operations"},
     "iam": {"serviceAccounts", "keys", "roles", "permissions"},
     "cloudresourcemanager": {"projects"},
+    "artifactregistry": {"repositories", "operations"},
+    "dns": {"managedZones", "rrsets", "changes"},
+    "servicenetworking": {"connections", "operations"},
 }
 _COMPUTE_PATH = re.compile(r"/projects/[^/]+(?:/(?:global|aggregated|(?:regions|zones)/[^/]+))?/([A-Za-z]+)")
 _ELSEWHERE = re.compile(r"/(folders|organizations|tag\w+|liens)\b")
@@ -166,6 +172,9 @@ class Judge:
         self.tags, self.known = Tags(), {**_preset(records), "projectId": project}
         first = {"url": f"https://compute.googleapis.com/compute/v1/projects/{project}"}
         self.call("", {**first, "method": "GET", "req_body": None}, self.kit.Env())
+        shown = {"url": f"https://cloudresourcemanager.googleapis.com/v1/projects/{project}"}
+        _, answer = self.call("", {**shown, "method": "GET", "req_body": None}, self.kit.Env())
+        self.known["projectNumber"] = answer["projectNumber"]
         played: list[tuple[Record, list[Problem]]] = self.kit.replay("", records)
         return played
 

@@ -40,6 +40,9 @@ KNOWN = (
 )
 """Documents that are there so that a refusal can name the method."""
 
+OWN = Path(__file__).parent / "documents"
+"""Descriptions of APIs of which Google publishes none, made from its reference."""
+
 ACCOUNTS = "oauth2.v2"
 """What describes the hosts of accounts, which belong to no API that a project enables."""
 
@@ -58,8 +61,10 @@ def built() -> list[str]:
 
 
 def load(name: str) -> dict[str, Any]:
-    """Read a document (``redis.v1``); FileNotFoundError when Google has none of this name."""
-    document: dict[str, Any] = json.loads((documents() / f"{name}.json").read_text())
+    """Read a document (``redis.v1``), Google's or ours; FileNotFoundError when neither is there."""
+    ours = OWN / f"{name}.json"
+    path = ours if ours.exists() else documents() / f"{name}.json"
+    document: dict[str, Any] = json.loads(path.read_text())
     return document
 
 

@@ -1,6 +1,7 @@
-"""Compile Google's .proto files to the tables of gRPC in the package: `make protos PROTOS=FOLDER`.
+"""Compile .proto files to the tables of gRPC in the package: `make protos PROTOS="FOLDER FOLDER"`.
 
-FOLDER is a checkout of github.com/googleapis/googleapis. Needs the dependency group `protos` (protoc).
+The folders are checkouts of github.com/googleapis/googleapis and of
+github.com/open-telemetry/opentelemetry-proto. Needs the dependency group `protos` (protoc).
 """
 
 import json
@@ -32,6 +33,12 @@ PACKAGES = (
     "google/longrunning",
     "google/monitoring/v3",
     "google/rpc",
+    "google/spanner/admin/database/v1",
+    "google/spanner/admin/instance/v1",
+    "google/spanner/v1",
+    "opentelemetry/proto/collector/logs/v1",
+    "opentelemetry/proto/collector/metrics/v1",
+    "opentelemetry/proto/collector/trace/v1",
 )
 """The folders whose services and messages are compiled; of what they import, what they use."""
 
@@ -39,7 +46,7 @@ _OWN = "google.protobuf."
 _REPEATED = 3
 
 
-def descriptors(root: Path) -> Any:
+def descriptors(roots: list[Path]) -> Any:
     """Compile the folders of PACKAGES and what they import; SystemExit when protoc is missing."""
     try:
         from google.api import annotations_pb2  # noqa: F401 - before parsing, or the rules are unknown fields
@@ -48,12 +55,22 @@ def descriptors(root: Path) -> Any:
     except ImportError:
         sys.exit("protoc is missing: pip install --group protos")
     files = [
-        str(path.relative_to(root)) for each in PACKAGES for path in sorted((root / each).glob("*.proto"))
+        str(path.relative_to(root))
+        for root in roots
+        for each in PACKAGES
+        for path in sorted((root / each).glob("*.proto"))
     ]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "set"
         own = Path(protoc.__file__).parent / "_proto"
-        command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{root}", f"-I{own}", "--include_imports"]
+        command = [
+            sys.executable,
+            "-m",
+            "grpc_tools.protoc",
+            *(f"-I{root}" for root in roots),
+            f"-I{own}",
+            "--include_imports",
+        ]
         subprocess.run([*command, f"--descriptor_set_out={out}", *files], check=True)
         compiled = descriptor_pb2.FileDescriptorSet()
         compiled.ParseFromString(out.read_bytes())
@@ -124,9 +141,9 @@ def used(wanted: Iterable[str], messages: dict[str, Any]) -> set[str]:
 
 def main() -> None:
     """Write all tables."""
-    if len(sys.argv) != 2:
-        sys.exit("make protos PROTOS=FOLDER, a checkout of github.com/googleapis/googleapis")
-    found = descriptors(Path(sys.argv[1]))
+    if len(sys.argv) != 3:
+        sys.exit('make protos PROTOS="GOOGLEAPIS OPENTELEMETRY", checkouts of the two repositories')
+    found = descriptors([Path(each) for each in sys.argv[1:]])
     messages = {name: m for file in found.file for name, m in messages_in(file.package, file)}
     enums = {name: e for file in found.file for name, e in enums_in(file.package, file)}
     package_of = {name: file.package for file in found.file for name, _ in messages_in(file.package, file)}

@@ -39,6 +39,7 @@ PREFIXES = frozenset(
         "servicenetworking",
         "serviceusage",
         "spanner",
+        "telemetry",
         "vpcaccess",
     }
 )

@@ -79,13 +79,17 @@ class CloudSql:
         connection = {"network": body["network"], "reservedPeeringRanges": [body["name"]]}
         self.call("POST", f"{NETWORKING}/connections", connection)
 
-    def service(self, name: str, network: str) -> None:
+    def service(self, name: str, network: str, sockets: tuple[str, ...] = ()) -> None:
         """Deploy netcheck with Direct VPC egress into a network."""
         interface = {"network": network, "subnetwork": network}
-        template = {
+        template: dict[str, Any] = {
             "containers": [{"image": "us-docker.pkg.dev/fogbank/samples/netcheck"}],
             "vpcAccess": {"networkInterfaces": [interface], "egress": "PRIVATE_RANGES_ONLY"},
         }
+        if sockets:
+            template["volumes"] = [{"name": "cloudsql", "cloudSqlInstance": {"instances": list(sockets)}}]
+            mounts = [{"name": "cloudsql", "mountPath": "/cloudsql"}]
+            template["containers"] = [{**template["containers"][0], "volumeMounts": mounts}]
         body = {"template": template, "invokerIamDisabled": True}
         operation = self.call("POST", f"{RUN}?serviceId={name}", body)
         self.urls[name] = operation["response"]["uri"]
@@ -114,10 +118,10 @@ class CloudSql:
         answer = json.loads(self.region.curl(f"{self.urls[service]}/postgres?{query}"))
         return answer["rows"] if answer["ok"] else answer["error"]
 
-    def eventually(self, host: str, sql: str) -> Any:
+    def eventually(self, host: str, sql: str, service: str = "near") -> Any:
         """Ask until there are rows: a server is starting."""
         until = time.monotonic() + SECONDS
-        while isinstance(answer := self.ask(host, sql), str):
+        while isinstance(answer := self.ask(host, sql, service=service), str):
             assert time.monotonic() < until, answer
         return answer
 
@@ -224,6 +228,20 @@ def test_data_survives_a_lost_server_a_stop_and_a_killed_region(sql: CloudSql) -
         assert time.monotonic() < until
 
 
+def test_a_service_reaches_an_instance_by_its_socket(sql: CloudSql, host: str) -> None:
+    connection = f"demo:{HERE}:db"
+    sql.service("socket", "app", (connection,))
+    folder = f"/cloudsql/{connection}"
+    assert sql.eventually(folder, "SELECT 1", service="socket") == [["1"]]
+    seen = sql.ask(folder, "SELECT host(inet_server_addr())", service="socket")
+    assert seen == [[host]]
+    # The packets went the service's own way.
+    (client,) = sql.ask(folder, "SELECT host(inet_client_addr())", service="socket")
+    assert client[0].startswith("10.8.0.")
+    logged = sql.region.fogbank("logs", "run/socket")
+    assert f"Cloud SQL connections: {connection}" in logged
+
+
 def test_an_instance_for_encrypted_connections_takes_no_other(sql: CloudSql) -> None:
     host = sql.create("sealed", ip={"sslMode": "ENCRYPTED_ONLY"})
     assert "no encryption" in sql.ask(host, "SELECT 1")
@@ -250,6 +268,17 @@ def test_gclouds_commands(sql: CloudSql, host: str, tmp_path_factory: pytest.Tem
         users = json.loads(region.gcloud("sql", "users", "list", "--instance=mine", "--format=json").stdout)
         assert [each["name"] for each in users] == ["bob", "postgres"]
         region.gcloud("sql", "instances", "restart", "mine", "--quiet")
+        region.gcloud(
+            *("run", "deploy", "by-gcloud", "--image=us-docker.pkg.dev/fogbank/samples/netcheck"),
+            *(f"--region={HERE}", "--network=app", "--subnet=app", "--allow-unauthenticated"),
+            "--add-cloudsql-instances=mine",
+        )
+        described = region.gcloud(
+            "run", "services", "describe", "by-gcloud", f"--region={HERE}", "--format=json"
+        )
+        sql.urls["by-gcloud"] = json.loads(described.stdout)["status"]["url"]
+        login = {"service": "by-gcloud", "password": "x"}
+        assert sql.ask(f"/cloudsql/demo:{HERE}:mine", "SELECT 2", **login) == [["2"]]
         kinds = region.gcloud("sql", "operations", "list", "--instance=mine", "--format=value(operationType)")
         assert set(kinds.stdout.split()) == {"CREATE", "CREATE_DATABASE", "CREATE_USER", "RESTART"}
         region.gcloud("sql", "instances", "delete", "mine", "--quiet")

@@ -1,8 +1,4 @@
-"""Cloud Scheduler with the real gcloud: the life of a job, and article 003's synchronisation.
-
-In the article Cloud Scheduler calls a private Cloud Run service, which fetches from a partner that admits one
-address: by Direct VPC egress through Cloud NAT. The partner's own record is the judge.
-"""
+"""Cloud Scheduler with the real gcloud: the life of a job, and who may call what."""
 
 import json
 import time
@@ -19,7 +15,6 @@ pytestmark = [pytest.mark.slow(25), pytest.mark.netns]
 AN1 = "asia-northeast1"
 IN, AT = f"--region={AN1}", f"--location={AN1}"
 JOBS = ("scheduler", "jobs")
-PARTNER = "data.partner.example"
 ACCOUNT = "syncer@demo.iam.gserviceaccount.com"
 
 
@@ -66,27 +61,14 @@ def test_the_life_of_a_job(region: LoadedRegion) -> None:
     assert "Job not found." in region.gcloud(*JOBS, "describe", "fam", AT, check=False).stderr
 
 
-def test_article_003_a_schedule_calls_a_private_service_which_fetches_from_a_partner(
-    region: LoadedRegion,
-) -> None:
-    region.gcloud("compute", "networks", "create", "vpc", "--subnet-mode=custom")
-    region.gcloud(
-        "compute", "networks", "subnets", "create", "run", "--network=vpc", "--range=10.214.0.0/20", IN
-    )
-    region.gcloud("compute", "addresses", "create", "fixed", IN)
-    address = region.gcloud_json("compute", "addresses", "describe", "fixed", IN)["address"]
-    region.gcloud("compute", "routers", "create", "router", "--network=vpc", IN)
-    region.gcloud("compute", "routers", "nats", "create", "nat", "--router=router", IN,
-                  "--nat-external-ip-pool=fixed", "--nat-all-subnet-ip-ranges")  # fmt: skip
-    region.fogbank("internet", "add", PARTNER, "--allow", f"{address}/32")
+def test_a_schedule_may_not_call_a_private_service_without_its_role(region: LoadedRegion) -> None:
     shown = region.gcloud_json(
         "run", "deploy", "sync", "--image=us-docker.pkg.dev/fogbank/samples/netcheck", IN,
-        "--ingress=internal", "--no-allow-unauthenticated", "--network=vpc", "--subnet=run",
-        "--vpc-egress=all-traffic",
+        "--ingress=internal", "--no-allow-unauthenticated",
     )  # fmt: skip
     url = shown["status"]["url"]
     region.gcloud("iam", "service-accounts", "create", "syncer")
-    target = (f"--uri={url}/egress?url=http://{PARTNER}/data", "--http-method=GET", AT)
+    target = (f"--uri={url}/info", "--http-method=GET", AT)
     token = (f"--oidc-service-account-email={ACCOUNT}", f"--oidc-token-audience={url}")
     region.gcloud(*JOBS, "create", "http", "sync", "--schedule=0 * * * *", *target, *token)
     assert attempted(region, "sync")["status"] == {"code": 7}, "its account may not invoke the service yet"
@@ -94,14 +76,14 @@ def test_article_003_a_schedule_calls_a_private_service_which_fetches_from_a_par
                   f"--member=serviceAccount:{ACCOUNT}")  # fmt: skip
     region.gcloud(*JOBS, "create", "http", "bare", "--schedule=0 0 1 1 *", *target)
     assert attempted(region, "bare")["status"] == {"code": 7}, "without a token"
-    assert region.site_access_log(PARTNER) == []
+    assert attempted(region, "sync")["status"] == {}
+    before = described(region, "sync")["lastAttemptTime"]
     region.fogbank("clock", "advance", "1h")
     deadline = time.monotonic() + 40
-    while not (seen := region.site_access_log(PARTNER)):
-        assert time.monotonic() < deadline, described(region, "sync")
-    assert {each["sourceIp"] for each in seen} == {address}
-    assert {each["status"] for each in seen} == {200}
-    body = json.loads(region.curl("-o", "/dev/null", "-w", '{"status": %{http_code}}', f"{url}/egress"))
+    while (shown := described(region, "sync"))["lastAttemptTime"] == before:
+        assert time.monotonic() < deadline, shown
+    assert shown["status"] == {}, "on schedule"
+    body = json.loads(region.curl("-o", "/dev/null", "-w", '{"status": %{http_code}}', f"{url}/info"))
     assert body["status"] == 404, "the service is internal"
 
 

@@ -1,6 +1,7 @@
 """Every method of every API refuses a stranger, tells and changes nothing, and lets an owner in."""
 
 from itertools import count
+from types import SimpleNamespace
 
 import pytest
 from tests.serving import NOW, OPERATOR
@@ -13,6 +14,7 @@ from fogbank.errors import ApiError
 from fogbank.frontend.api.invoke import Api, Invocation
 from fogbank.frontend.api.operation_methods import is_operation_method
 from fogbank.resources.authorization import Policies
+from fogbank.resources.consoles import Consoles
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import longrunning_operation
@@ -85,6 +87,10 @@ def named_in_body(method, project):
         return {"entries": [{"logName": f"projects/{project}/logs/it", "resource": {"type": "global"}}]}
     if method.api == "logging" and "{" not in method.path:
         return {"resourceNames": [f"projects/{project}"]}
+    if method.api == "telemetry":
+        attribute = {"key": "gcp.project_id", "value": {"stringValue": project}}
+        field = f"resource{'Spans' if method.name == 'traces.post' else method.name[:-5].capitalize()}"
+        return {field: [{"resource": {"attributes": [attribute]}}]}
     if method.api == "servicenetworking" and method.request:
         field = "consumerNetwork" if method.name.endswith("deleteConnection") else "network"
         return {field: f"projects/{project}/global/networks/it"}
@@ -127,6 +133,10 @@ class Answers:
             "monitoring": TimeSeries(),
             "cloudtrace": Spans(),
             "spanner": Emulator(),
+            "telemetry": SimpleNamespace(
+                spans=Spans(), log_entries=self.log_entries, time_series=TimeSeries()
+            ),
+            "compute": Consoles(),
         }
         self.api = Api(
             store=self.store,

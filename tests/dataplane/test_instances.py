@@ -1,11 +1,14 @@
 """Virtual machines as packets meet them: each flow is predicted, then sent, and both must agree."""
 
+import contextlib
+import subprocess
 import time
 from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.compute_calls import REGION, with_default_network
+from tests.compute_calls import NOW, REGION, with_default_network
 from tests.lowered import lower
 from tests.private_world import Lab, Server
 
@@ -26,6 +29,7 @@ from fogbank.resources.fleet import Fleet
 from fogbank.resources.instances import VirtualMachine
 from fogbank.resources.names import compute_name
 from fogbank.resources.sites import BUILTIN_SITES
+from fogbank.services.compute.instances.lifecycle import machine_started, machine_stopped
 
 pytestmark = pytest.mark.netns
 
@@ -75,6 +79,8 @@ class Cloud:
         tags = {"items": more.pop("tags", [])}
         operation = self("instances.insert", body | {"tags": tags} | more, zone=zone)
         assert operation.error is None, operation.error
+        found = compute_name("instances", "demo", "zones", zone, name)
+        self.compute.world = self.compute.world.after(machine_started(self.compute.world, found, 1, NOW))
         return instance_netns(self.read(name, zone).machine)
 
     def read(self, name: str, zone: str = ZONE) -> VirtualMachine:
@@ -94,6 +100,12 @@ class Cloud:
         assert not lowered.failures
         self.topology = Topology.of([*lowered.topology, *more])
         self.lab.build(*(each for each in self.topology if not isinstance(each, Workload | Listener)))
+
+    def stopped(self, name: str) -> None:
+        """Have the machine of an instance that is to stop do so."""
+        found = compute_name("instances", "demo", "zones", ZONE, name)
+        world = self.compute.world
+        self.compute.world = world.after(machine_stopped(world, found, NOW))
 
     def reaches(
         self, start: NetnsName, to: IPv4Address, port: int, *, source: IPv4Address | None = None
@@ -169,3 +181,69 @@ def test_alias_ranges_are_behind_their_machine_and_nobody_else_may_send_from_the
     with lab.listen(owner, cloud.address("owner"), 80):
         assert not cloud.reaches(other, cloud.address("owner"), 80, source=foreign.interface.ip)
         assert lab.driver.drops(NetnsName("vpc/demo/net")) == {"spoofed": 1}
+
+
+def test_the_hand_made_nat_instance_serves_whom_a_tagged_route_sends_there(lab: Lab) -> None:
+    cloud = Cloud(lab)
+    cloud.subnetwork("s", "10.0.1.0/24")
+    cloud.subnetwork("t", "10.0.2.0/24")
+    cloud.allow("inside", sourceRanges=["10.0.0.0/16"])
+    gateway = cloud.machine("gateway", external=True, canIpForward=True)
+    tagged, plain = cloud.machine("tagged", "t", tags=["no-ip"]), cloud.machine("plain", "t")
+    way = {"name": "no-ip", "network": "global/networks/net", "destRange": "0.0.0.0/0", "priority": 800}
+    hop = {"nextHopInstance": f"zones/{ZONE}/instances/gateway", "tags": ["no-ip"]}
+    cloud("routes.insert", way | hop)
+    cloud.build()
+    become_nat(lab, gateway)
+    with lab.listen(SITE, SITE_IP, 80) as server:
+        assert predict(cloud.topology, Flow(tagged, SITE_IP, 80)).verdicts == {"unknown"}
+        assert lab.reaches(tagged, SITE_IP, 80)
+        assert peers(server, 1) == {str(cloud.external("gateway"))}
+        assert not cloud.reaches(plain, SITE_IP, 80)
+    # Subnet routes win over any static route, and the gateway's own packets take the default one.
+    with lab.listen(tagged, cloud.address("tagged"), 80), lab.listen(plain, cloud.address("plain"), 80):
+        assert cloud.reaches(tagged, cloud.address("plain"), 80)
+        assert cloud.reaches(plain, cloud.address("tagged"), 80)
+    assert cloud.seen(gateway) == str(cloud.external("gateway"))
+    # A single machine is a single point of failure: nobody takes its place.
+    cloud("instances.stop", zone=ZONE, instance="gateway")
+    cloud.stopped("gateway")
+    cloud.build()
+    assert not cloud.reaches(tagged, SITE_IP, 80)
+    warnings = cloud("routes.get", route="no-ip")["warnings"]
+    assert [each["code"] for each in warnings] == ["NEXT_HOP_NOT_RUNNING"]
+
+
+def test_a_route_to_an_address_passes_over_a_machine_that_is_gone_to_the_next_best(lab: Lab) -> None:
+    cloud = Cloud(lab)
+    cloud.subnetwork("s", "10.0.1.0/24")
+    cloud.allow("all")
+    machine = cloud.machine("machine")
+    hops = {name: cloud.machine(name, canIpForward=True) for name in ("first", "second", "third")}
+    for name, priority in (("first", 100), ("second", 200), ("third", 200)):
+        way = {"name": name, "network": "global/networks/net", "destRange": "10.77.0.0/16"}
+        cloud("routes.insert", way | {"priority": priority, "nextHopIp": str(cloud.address(name))})
+    beyond = IPv4Address("10.77.0.1")
+    reached = [Address(Port(netns, DeviceName("lo")), IPv4Interface(beyond)) for netns in hops.values()]
+    cloud.build(*reached)
+    with contextlib.ExitStack() as listening:
+        servers = {
+            each: listening.enter_context(lab.listen(netns, beyond, 80)) for each, netns in hops.items()
+        }
+        assert cloud.reaches(machine, beyond, 80)
+        assert peers(servers["first"], 1) == {str(cloud.address("machine"))}
+    cloud("instances.stop", zone=ZONE, instance="first")
+    cloud.stopped("first")
+    cloud.build(*reached[1:])
+    branches = predict(cloud.topology, Flow(machine, beyond, 80)).branches
+    assert {branch.hops[-1].netns for branch in branches} == {hops["second"], hops["third"]}
+    with lab.listen(hops["second"], beyond, 80), lab.listen(hops["third"], beyond, 80):
+        assert cloud.reaches(machine, beyond, 80)
+
+
+def become_nat(lab: Lab, netns: NetnsName) -> None:
+    """Do in a machine what its owner would: forward, and masquerade what leaves."""
+    with lab.driver.namespaces.inside(netns):
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+        chain = 'type nat hook postrouting priority srcnat; oifname "ens4" masquerade;'
+        subprocess.run(["nft", f"table ip nat {{ chain out {{ {chain} }}; }}"], check=True)

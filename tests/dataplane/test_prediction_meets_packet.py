@@ -25,7 +25,7 @@ from tests.private_world import Lab
 
 from fogbank.network.addressing import EGRESS_POOL, EXTERNAL_ADDRESSES
 from fogbank.network.filtering import TCP, UDP
-from fogbank.network.topology import Key, Listener, NetnsName, Topology, Workload
+from fogbank.network.topology import Key, Listener, NetnsName, NetworkNamespace, Topology, Workload
 from fogbank.paths.compare import Observation, compare
 from fogbank.paths.explain import explain
 from fogbank.paths.predict import predict
@@ -59,6 +59,8 @@ DESTINATIONS = (
     ("172.16.3.2", 80, TCP),
     ("10.50.0.1", 80, TCP),
     ("203.0.113.2", 80, TCP),
+    ("203.0.113.100", 80, TCP),
+    ("203.0.113.101", 80, TCP),
     ("169.254.169.254", 80, TCP),
     ("169.254.16.3", 8080, TCP),
 )
@@ -164,7 +166,8 @@ def _complain(region: Region, flow: Flow, seen: Observation) -> str:
 
 def _check(lab: Lab, drawn: Drawn, tally: Counter[str]) -> None:
     region = _build(lab, drawn)
-    starts = [NetnsName(f"instance/{identifier}") for identifier in drawn[1].instances]
+    known = (netns.name for netns in region.topology.of_kind(NetworkNamespace))
+    starts = [netns for netns in known if netns.startswith(("instance/", "site/partner"))]
     flows = [
         Flow(start, IPv4Address(to), port, protocol)
         for start in starts

@@ -24,6 +24,7 @@ from fogbank.app.docker import DockerSocket
 from fogbank.app.features import features
 from fogbank.app.google_requests import GoogleRequests
 from fogbank.app.images import COLLECT_SECONDS, ImageSources
+from fogbank.app.machine_servers import MachineServers
 from fogbank.app.operator.clients import ClientsApi
 from fogbank.app.operator.clock import ClockApi
 from fogbank.app.operator.internet import InternetApi
@@ -67,6 +68,7 @@ from fogbank.frontend.iam.oauth import oauth_application
 from fogbank.frontend.ingress.application import VPC_PROJECT, Ingress
 from fogbank.frontend.ingress.exchange import RequestRecord
 from fogbank.frontend.pki.authority import open_authority
+from fogbank.frontend.tunnels.application import Tunnels
 from fogbank.lowering.compiler import Compiler
 from fogbank.lowering.netns_names import project_of_google_netns
 from fogbank.network.addressing import FABRIC_INSTANCES
@@ -85,7 +87,7 @@ from fogbank.resources.sites import find_site
 from fogbank.servers.access_log import AccessLog
 from fogbank.servers.dns import DnsServer, world_answers
 from fogbank.servers.listeners import ListenerServers, http_server
-from fogbank.servers.metadata import InstanceFacts, metadata_application
+from fogbank.servers.metadata import Asking, InstanceFacts, metadata_application
 from fogbank.servers.sites import Sites
 from fogbank.services.contract import catalogue_of
 from fogbank.services.run.controller import RunController
@@ -192,10 +194,16 @@ class Region:
             self._clock.now,
         )
         resolver = DnsServer(world_answers(lambda: self.store.world, self._network_of))
+        machines = MachineServers(
+            self.store,
+            self.identity,
+            metadata=http_server(metadata_application(self.identity, Asking(self._facts))),
+            resolver=resolver.serve,
+        )
         self.servers = ListenerServers(
             {
-                "metadata": http_server(metadata_application(self.identity, self._facts)),
-                "resolver": resolver.serve,
+                "metadata": machines.serve_metadata,
+                "resolver": machines.serve_names,
                 "site": internet.serve,
                 "front-end": self._serve_google,
             }
@@ -298,6 +306,7 @@ class Region:
             google_project=self.google_requests.project_of,
         )
         self.registry_server = self.images.serve(self.store, self.identity, self._clock.now, _new_id)
+        self.tunnels = Tunnels(lambda: self.store.world, self.identity, self.access, self.driver.open_socket)
         self.hosts = Hosts(
             {
                 "api": WithGrpc(ApiApplication(self.api, self.identity), self._make_grpc),
@@ -305,6 +314,7 @@ class Region:
                 "iamcredentials": WithGrpc(iamcredentials_application(self.identity), self._make_grpc),
                 "run": self.ingress,
                 "registry": self.registry_server,
+                "tunnel": self.tunnels,
             }
         )
         self.proxy = Proxy(Connections(self.hosts), lambda host: self.authority.tls_context(host, ALPN))
@@ -379,6 +389,7 @@ class Region:
         await self.ingress.close()
         await self.google_requests.close()
         self.registry_server.close()
+        self.tunnels.close()
         await self.loop.close()
         await asyncio.to_thread(self.driver.close)
         await self.store.close()

@@ -12,6 +12,7 @@ from fogbank.services.contract import Service
 
 APIS: tuple[str, ...] = (
     "artifactregistry",
+    "cloudbilling",
     "cloudresourcemanager",
     "cloudscheduler",
     "cloudtrace",
@@ -29,6 +30,7 @@ APIS: tuple[str, ...] = (
     "serviceusage",
     "spanner",
     "sqladmin",
+    "telemetry",
     "vpcaccess",
 )
 

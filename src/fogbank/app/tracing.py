@@ -19,7 +19,7 @@ from fogbank.paths.compare import Observation, compare, observation
 from fogbank.paths.explain import explain, to_json
 from fogbank.paths.predict import predict
 from fogbank.paths.remedies import Remedies
-from fogbank.paths.trace import Dropped, Flow, Trace
+from fogbank.paths.trace import Branch, Delivered, Dropped, Flow, HandedOver, Trace
 from fogbank.resources.dns import resolve
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import SERVICES
@@ -147,12 +147,18 @@ def _address_of(host: str, url: str, world: World, network: ResourceName | None)
 
 
 def disposition(trace: Trace) -> str:
-    """Say how a trace ends: DELIVERED, DROPPED with its causes, or both when its branches differ."""
-    ends = [
-        f"DROPPED: {branch.disposition.cause}" if isinstance(branch.disposition, Dropped) else "DELIVERED"
-        for branch in trace.branches
-    ]
-    return " or ".join(dict.fromkeys(ends))
+    """Say how a trace ends: DELIVERED, FORWARDED, DROPPED with its cause, or several of these."""
+    return " or ".join(dict.fromkeys(_ending(branch) for branch in trace.branches))
+
+
+def _ending(branch: Branch) -> str:
+    match branch.disposition:
+        case Dropped(cause=cause):
+            return f"DROPPED: {cause}"
+        case HandedOver():
+            return "FORWARDED"
+        case Delivered():
+            return "DELIVERED"
 
 
 def _probe_json(packet: ProbeResult, out_of_ports: NetnsName | None) -> Json:

@@ -23,6 +23,7 @@ from fogbank.network.topology import NetnsName
 from fogbank.paths.compare import Observation
 from fogbank.paths.trace import Trace
 from fogbank.resources.authorization import UNRESTRICTED, Access
+from fogbank.resources.consoles import Consoles
 from fogbank.resources.names import ResourceName
 from fogbank.store.log_entries import LogEntries
 from fogbank.store.spans import Spans
@@ -53,7 +54,8 @@ class Runtime:
     ``logbook`` what ``fogbank logs`` shows. ``access`` tells what service accounts may do. ``outgoing`` sends
     HTTP requests as Google's products do. ``time_series`` asks its sources for samples once a minute;
     ``spans`` takes what the trace API reads. ``trace_sources`` are those of all controllers, and ``observe``
-    sends one packet for a trace, as ``fogbank trace --probe`` does.
+    sends one packet for a trace, as ``fogbank trace --probe`` does. ``consoles`` has what virtual machines
+    write on serial ports.
     """
 
     store: Store
@@ -70,6 +72,7 @@ class Runtime:
     spans: Spans = field(default_factory=Spans)
     trace_sources: "Callable[[], Iterable[TraceSource]]" = tuple
     observe: "Observe" = _send_no_packet
+    consoles: Consoles = field(default_factory=Consoles)
 
 
 @dataclass(frozen=True, slots=True)

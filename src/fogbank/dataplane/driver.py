@@ -107,6 +107,12 @@ class InterfaceCounters:
     sent: int
 
 
+Message = Literal["changed", "freeze", "thaw", "kill"]
+"""What a machine can be told: its metadata has changed; nothing of it is to run; it is to go on; its power is
+cut.
+"""
+
+
 class Driver(Protocol):
     """Builds topologies. ``observe`` and ``apply`` block and are called from one worker thread."""
 
@@ -148,6 +154,10 @@ class Driver(Protocol):
 
         DriverError when there is no such namespace.
         """
+        ...
+
+    def tell(self, workload: str, message: Message) -> None:
+        """Have a machine hear of something; nothing when it does not run. Safe from any thread."""
         ...
 
     def diagnose(self, netns: NetnsName) -> str:

@@ -9,7 +9,15 @@ kernel drops with it: a link the addresses and routes on its ends, a namespace e
 import socket
 from collections.abc import Callable, Mapping, Sequence
 
-from fogbank.dataplane.driver import Event, FirstPacket, InterfaceCounters, Outcome, Report, TrackedFlow
+from fogbank.dataplane.driver import (
+    Event,
+    FirstPacket,
+    InterfaceCounters,
+    Message,
+    Outcome,
+    Report,
+    TrackedFlow,
+)
 from fogbank.errors import DriverError
 from fogbank.network.kinds import kind_of
 from fogbank.network.topology import (
@@ -37,7 +45,8 @@ class SimulatedDriver:
     """Keeps the contract of :class:`fogbank.dataplane.driver.Driver` in a dictionary.
 
     ``failure`` may be exchanged at any time; ``applied`` lists every action that was asked for; ``report``
-    gets what tests send with :meth:`happen`; ``traffic`` holds the counters of devices that carried any.
+    gets what tests send with :meth:`happen`; ``traffic`` holds the counters of devices that carried any;
+    ``told`` lists what machines were told.
     """
 
     def __init__(self, *, failure: Failure = never, report: Report | None = None) -> None:
@@ -45,6 +54,7 @@ class SimulatedDriver:
         self.applied: list[Action] = []
         self.traffic: dict[Port, InterfaceCounters] = {}
         self.aged = 0
+        self.told: list[tuple[str, Message]] = []
         self.closed = False
         self._report = report
         self._elements: dict[Key, Element] = {}
@@ -157,6 +167,11 @@ class SimulatedDriver:
         made = (port for element in self._elements.values() for port in made_by(element))
         ports = (port for port in made if port.netns == netns)
         return {port.device: self.traffic.get(port, InterfaceCounters(0, 0)) for port in ports}
+
+    def tell(self, workload: str, message: Message) -> None:
+        """Remember what a machine that runs was told."""
+        if ("workload", workload) in self.observe().elements:
+            self.told.append((workload, message))
 
     def diagnose(self, netns: NetnsName) -> str:
         """Print the elements of ``netns``."""

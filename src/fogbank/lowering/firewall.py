@@ -17,7 +17,15 @@ from immutables import Map
 from fogbank.lowering.endpoints import Endpoint, account_mark, tag_mark
 from fogbank.lowering.fragments import Fragment
 from fogbank.lowering.netns_names import device_to, vpc_netns
-from fogbank.network.topology import AddressSetMember, Element, FirewallPolicy, PortSecurity, Rule
+from fogbank.lowering.routes import Views
+from fogbank.network.topology import (
+    AddressSetMember,
+    Element,
+    FirewallPolicy,
+    PortSecurity,
+    RouteSelection,
+    Rule,
+)
 from fogbank.resources.compute import FirewallRule
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource
@@ -123,12 +131,12 @@ def effective_rule(resource: Resource) -> EffectiveRule | None:
     return EffectiveRule(read.name, read.network, read.direction, targets, rule, order)
 
 
-def port_security_fragment(rules: RuleSet, endpoints: Iterable[Endpoint]) -> Fragment:
-    """Lower the port security of ``endpoints`` and their places in the address sets that rules name."""
-    return Fragment.joined(Fragment.of(_port_security(rules, each), each.owner) for each in endpoints)
+def port_security_fragment(rules: RuleSet, endpoints: Iterable[Endpoint], views: Views) -> Fragment:
+    """Lower the port security of ``endpoints``, their places in address sets, and their view of routes."""
+    return Fragment.joined(Fragment.of(_port_security(rules, each, views), each.owner) for each in endpoints)
 
 
-def _port_security(rules: RuleSet, endpoint: Endpoint) -> Iterator[Element]:
+def _port_security(rules: RuleSet, endpoint: Endpoint, views: Views) -> Iterator[Element]:
     netns, profile = vpc_netns(endpoint.network), rules.profile(endpoint)
     yield PortSecurity(
         netns,
@@ -141,6 +149,8 @@ def _port_security(rules: RuleSet, endpoint: Endpoint) -> Iterator[Element]:
     )
     for address_set in sorted(endpoint.marks & rules.address_sets):
         yield AddressSetMember(netns, address_set, endpoint.address)
+    if (table := views.number(endpoint)) is not None:
+        yield RouteSelection(netns, device_to(endpoint.address), table)
 
 
 def applies(rule: EffectiveRule, profile: AbstractSet[str]) -> bool:

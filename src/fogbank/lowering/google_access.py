@@ -14,7 +14,14 @@ from fogbank.lowering.fragments import Fragment
 from fogbank.lowering.internet import FRONT_END_SERVICE
 from fogbank.lowering.netns_names import ETH0, GOOGLE, google_netns, vpc_netns
 from fogbank.lowering.routes import StaticRoutes
-from fogbank.network.addressing import ANYWHERE, FRONT_END, VPC_ROUTER, host
+from fogbank.network.addressing import (
+    ANYWHERE,
+    FRONT_END,
+    PRIVATE_GOOGLE,
+    RESTRICTED_GOOGLE,
+    VPC_ROUTER,
+    host,
+)
 from fogbank.network.topology import (
     Address,
     Element,
@@ -36,6 +43,7 @@ from fogbank.resources.sites import WEB_PORTS
 POLICY = "private-google-access"
 """The policy that says who may reach Google."""
 
+_ADDRESSES = (host(FRONT_END), RESTRICTED_GOOGLE, PRIVATE_GOOGLE)
 _CLOSED = "google-opens-nothing"
 
 
@@ -51,13 +59,13 @@ def google_access_fragment(
     gateway, or there is none.
     """
     having = [each for each in subnetworks if each.google_access]
-    towards = [each for each in table.static if FRONT_END in each]
-    if not having or not towards or not table.leads_out(max(towards, key=_length)):
+    reached = [each for each in _ADDRESSES if _leads_out(table, each)]
+    if not having or not reached:
         return None
     ranges = [part for each in having for part in each.ranges]
     nats = (nat for each in gateways for nat in each.router.nats)
     ranges += [part for nat in nats for each in subnetworks for part in nat.covers(each)]
-    elements = _elements(network, tuple(sorted(set(ranges))))
+    elements = _elements(network, tuple(sorted(set(ranges))), reached)
     return Fragment.of(elements, *(each.name for each in having))
 
 
@@ -65,15 +73,27 @@ def _length(network: IPv4Network) -> int:
     return network.prefixlen
 
 
-def _elements(network: ResourceName, ranges: tuple[IPv4Network, ...]) -> Iterator[Element]:
+def _leads_out(table: StaticRoutes, destination: IPv4Network) -> bool:
+    towards = [each for each in table.static if destination.subnet_of(each)]
+    return bool(towards) and table.leads_out(max(towards, key=_length))
+
+
+def _elements(
+    network: ResourceName, ranges: tuple[IPv4Network, ...], reached: Sequence[IPv4Network]
+) -> Iterator[Element]:
     vpc, google = vpc_netns(network), google_netns(network)
     yield NetworkNamespace(google)
     yield Link(Port(vpc, GOOGLE), Port(google, ETH0))
     yield Address(Port(google, ETH0), IPv4Interface(FRONT_END))
     yield Route(google, ANYWHERE, (Hop(ETH0, VPC_ROUTER),), FRONT_END)
-    yield Route(vpc, host(FRONT_END), (Hop(GOOGLE),))
+    virtual = tuple(each for each in reached if each != host(FRONT_END))
+    for address in (address for each in virtual for address in each):
+        yield Address(Port(google, ETH0), IPv4Interface(address))
+    for address in (address for each in reached for address in each):  # longer than any route that leads out
+        yield Route(vpc, host(address), (Hop(GOOGLE),))
     yield FirewallPolicy(vpc, POLICY, (Rule("allow", (Traffic(),), ranges),), "deny")
     yield FirewallPolicy(vpc, _CLOSED, (), "deny")
-    yield PortSecurity(vpc, GOOGLE, FRONT_END, POLICY, _CLOSED)
-    for port in WEB_PORTS:
-        yield Listener(google, FRONT_END, port, "tcp", FRONT_END_SERVICE)
+    yield PortSecurity(vpc, GOOGLE, FRONT_END, POLICY, _CLOSED, virtual)
+    for address in (FRONT_END, *(address for each in virtual for address in each)):
+        for port in WEB_PORTS:
+            yield Listener(google, address, port, "tcp", FRONT_END_SERVICE)

@@ -23,6 +23,9 @@ UPLINK = DeviceName("ext")
 GOOGLE = DeviceName("google")
 """Where a router's way to Google without the internet starts."""
 
+IAP = DeviceName("iap")
+"""Where a router's way to tunnels of IAP starts."""
+
 ETH0 = DeviceName("eth0")
 """An endpoint's first interface: an instance's or connector instance's is the serverless side."""
 
@@ -38,6 +41,19 @@ _PLAIN = re.compile(r"[a-z0-9.-]+")
 def vpc_netns(network: ResourceName) -> NetnsName:
     """Name the router of a VPC network."""
     return NetnsName(f"vpc/{network.project}/{network.id}")
+
+
+def iap_netns(network: ResourceName) -> NetnsName:
+    """Name where tunnels of IAP to a network's machines begin."""
+    return NetnsName(f"iap/{network.project}/{network.id}")
+
+
+def network_of_vpc_netns(netns: NetnsName) -> ResourceName | None:
+    """Tell whose router a namespace is; None when it is no VPC network's."""
+    kind, _, rest = netns.partition("/")
+    project, _, network = rest.rpartition("/")
+    path = f"projects/{project}/global/networks/{network}"
+    return ResourceName("compute.networks", path) if kind == "vpc" else None
 
 
 def google_netns(network: ResourceName) -> NetnsName:

@@ -1,12 +1,14 @@
-"""Routes: which destinations outside its subnetworks a VPC network's endpoints may reach.
+"""Routes: which destinations outside its subnetworks a VPC network's endpoints may reach, and how.
 
-The only next hop that leads anywhere is the default internet gateway; a next hop address that no endpoint
+A next hop is the default internet gateway, or the address of an endpoint that forwards; one that no endpoint
 has swallows its packets (Connectivity Tests: ROUTE_NEXT_HOP_IP_ADDRESS_NOT_RESOLVED). The surprising fact: a
-route with tags is not for everybody, but a router has one table. So the router gets every route that somebody
-may use, and the machine of an endpoint that sees it otherwise gets a table of its own, which drops what the
-endpoint may not send.
+route with tags is not for everybody, but a router has one main table. It has what endpoints without tags see,
+and beyond that every way out; what an endpoint sees otherwise is a table of its own in the router, which all
+endpoints with this view share. Machines of serverless products have their view in their own table too, so
+that a sender is not told by an error.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -14,14 +16,16 @@ from ipaddress import IPv4Address, IPv4Network
 
 from fogbank.lowering.endpoints import Endpoint, tag_mark
 from fogbank.lowering.fragments import Fragment
-from fogbank.lowering.netns_names import ETH1, LOOPBACK, UPLINK, vpc_netns
+from fogbank.lowering.netns_names import ETH1, LOOPBACK, UPLINK, device_to, vpc_netns
 from fogbank.lowering.peering import ImportedRange, effective_imports
-from fogbank.network.addressing import ANYWHERE, INTERNET_ROUTER, VPC_ROUTER
-from fogbank.network.topology import Hop, NetnsName, Route
+from fogbank.network.addressing import ANYWHERE, FRONT_END, INTERNET_ROUTER, VPC_ROUTER, host
+from fogbank.network.topology import Hop, Route, RoutingTable
 from fogbank.resources.compute import StaticRoute, Subnetwork
 from fogbank.resources.names import ResourceName
 
-_OUT = (Hop(UPLINK, INTERNET_ROUTER),)
+OUT = (Hop(UPLINK, INTERNET_ROUTER),)
+"""The default internet gateway."""
+FIRST_TABLE = 1000
 _TO_ROUTER = (Hop(ETH1, VPC_ROUTER),)
 _SILENCE = (Hop(LOOPBACK),)
 
@@ -34,18 +38,56 @@ class StaticRoutes:
     ranges: tuple[IPv4Network, ...]
     static: Mapping[IPv4Network, tuple[StaticRoute, ...]]
     imported: tuple[ImportedRange, ...] = ()
+    forwarders: frozenset[IPv4Address] = frozenset()
+    """The addresses of endpoints that forward, among those that routes lead to."""
 
     def leads_out(self, destination: IPv4Network) -> bool:
         """Return whether somebody may leave by a route for exactly ``destination``."""
         return any(route.to_internet for route in self.static[destination])
 
-    def choice(self, destination: IPv4Network, marks: AbstractSet[str]) -> StaticRoute | None:
-        """Choose the route for exactly ``destination`` of an endpoint with ``marks``.
+    def hops(self, destination: IPv4Network, marks: AbstractSet[str]) -> tuple[Hop, ...] | None:
+        """Return where an endpoint with ``marks`` sends what a route for exactly ``destination`` takes.
 
-        The lowest priority wins, of equals the one that leads somewhere (behaviour/vpc.md#routes).
+        The lowest priority wins among routes whose next hop is there, equal ones share the flows; none at all
+        when no next hop is, and None when no route is for it (behaviour/vpc.md#routes).
         """
-        mine = [route for route in self.static[destination] if _applies(route, marks)]
-        return min(mine, key=lambda route: (route.priority, not route.to_internet), default=None)
+        return self._best([route for route in self.static[destination] if _applies(route, marks)])
+
+    def common(self, destination: IPv4Network) -> tuple[Hop, ...]:
+        """Return the main table's next hops: those of endpoints without tags, else somebody's."""
+        plain = self.hops(destination, frozenset())
+        if plain is not None:
+            return plain
+        return OUT if self.leads_out(destination) else self._best(self.static[destination]) or ()
+
+    def view(self, marks: AbstractSet[str]) -> Mapping[IPv4Network, tuple[Hop, ...]] | None:
+        """Return the routes of an endpoint, by destination; None when they are those of the main table."""
+        own = {to: self.hops(to, marks) for to in self.static}
+        if all(hops == self.common(to) for to, hops in own.items()):
+            return None
+        return {to: hops for to, hops in own.items() if hops is not None}
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """The marks that some route chooses endpoints by."""
+        return frozenset(tag_mark(tag) for found in self.static.values() for r in found for tag in r.tags)
+
+    def _best(self, routes: Iterable[StaticRoute]) -> tuple[Hop, ...] | None:
+        known = list(routes)
+        if not known:
+            return None
+        working = [each for each in known if each.to_internet or each.via in self.forwarders]
+        if not working:
+            return ()
+        lowest = min(each.priority for each in working)
+        found = {hop for each in working if each.priority == lowest for hop in _next_hop(each)}
+        return tuple(sorted(found, key=lambda hop: (hop.device, str(hop.via))))
+
+
+def _next_hop(route: StaticRoute) -> tuple[Hop, ...]:
+    if route.via is None:
+        return OUT
+    return (Hop(device_to(route.via), route.via),)
 
 
 def _applies(route: StaticRoute, marks: AbstractSet[str]) -> bool:
@@ -57,6 +99,7 @@ def routes_of(
     routes: Iterable[StaticRoute],
     subnetworks: Iterable[Subnetwork],
     imported: Iterable[ImportedRange] = (),
+    forwarders: frozenset[IPv4Address] = frozenset(),
 ) -> StaticRoutes:
     """Read the routes of ``network``; ``subnetworks`` include hidden ones.
 
@@ -75,6 +118,7 @@ def routes_of(
         own,
         {to: tuple(found) for to, found in static.items()},
         effective_imports(offered, own, static),
+        forwarders,
     )
 
 
@@ -83,7 +127,7 @@ def route_fragment(table: StaticRoutes) -> Fragment:
     netns = vpc_netns(table.network)
     parts = [
         Fragment.of(
-            (Route(netns, destination, _OUT if table.leads_out(destination) else ()),),
+            (Route(netns, destination, table.common(destination)),),
             *(route.name for route in routes),
         )
         for destination, routes in table.static.items()
@@ -132,19 +176,70 @@ def _prefix_length(route: Route) -> int:
 
 def _view(table: StaticRoutes, endpoint: Endpoint) -> Iterator[Route]:
     """List the routes of an endpoint to which everything goes; one to anywhere is always among them."""
-    choices = {destination: table.choice(destination, endpoint.marks) for destination in table.static}
     netns, source = endpoint.netns, endpoint.address
-    if all(choice and choice.to_internet == table.leads_out(to) for to, choice in choices.items()):
+    own = table.view(endpoint.marks)
+    if own is None:
         yield Route(netns, ANYWHERE, _TO_ROUTER, source)
         return
-    yield from (Route(netns, own, _TO_ROUTER, source) for own in table.ranges)
+    yield from (Route(netns, each, _TO_ROUTER, source) for each in table.ranges)
     yield from (Route(netns, each.destination, _TO_ROUTER, source) for each in table.imported)
-    yield from (_own_view(netns, to, choice, source) for to, choice in choices.items() if choice)
-    if choices.get(ANYWHERE) is None:
+    for destination, hops in own.items():
+        yield Route(netns, destination, _TO_ROUTER if hops else (), source if hops else None)
+    if ANYWHERE not in own:
         yield Route(netns, ANYWHERE, ())
 
 
-def _own_view(netns: NetnsName, destination: IPv4Network, choice: StaticRoute, source: IPv4Address) -> Route:
-    if choice.to_internet:
-        return Route(netns, destination, _TO_ROUTER, source)
-    return Route(netns, destination, ())
+@dataclass(frozen=True, slots=True)
+class Views:
+    """How the endpoints of a network see its routes: ``numbers`` of tables by the marks that matter.
+
+    Endpoints whose marks are not among them see the main table.
+    """
+
+    tags: frozenset[str]
+    numbers: Mapping[frozenset[str], int]
+
+    def number(self, endpoint: Endpoint) -> int | None:
+        """Return the number of the table by which an endpoint's packets are routed; None for the main one."""
+        return self.numbers.get(endpoint.marks & self.tags)
+
+
+def views_of(table: StaticRoutes, endpoints: Iterable[Endpoint]) -> Views:
+    """Give numbers to the views that ``endpoints`` have of a network's routes."""
+    tags = table.tags
+    found = {each.marks & tags for each in endpoints} if tags else {frozenset[str]()}
+    numbered = {marks: _number(view) for marks in found if (view := table.view(marks)) is not None}
+    return Views(tags, numbered)
+
+
+def views_fragment(table: StaticRoutes, views: Views) -> Fragment | None:
+    """Lower the tables of views: what the network has itself is left to the main table."""
+    if not views.numbers:
+        return None
+    netns = vpc_netns(table.network)
+    known = {number: table.view(marks) or {} for marks, number in views.numbers.items()}
+    parts = []
+    for number, view in sorted(known.items()):
+        routes = {
+            each: Route(netns, each, (), table=number, falls_through=True) for each in _inside(table, view)
+        }
+        routes |= {to: Route(netns, to, hops, table=number) for to, hops in view.items()}
+        routes.setdefault(ANYWHERE, Route(netns, ANYWHERE, (), table=number))
+        owners = {route.name for to in view for route in table.static[to]}
+        parts.append(Fragment.of((RoutingTable(netns, number), *routes.values()), table.network, *owners))
+    return Fragment.joined(parts)
+
+
+def _inside(table: StaticRoutes, view: Mapping[IPv4Network, tuple[Hop, ...]]) -> Iterator[IPv4Network]:
+    """List what the main table has that static routes do not: own ranges, those of peers, private Google."""
+    yield from table.ranges
+    yield from (each.destination for each in table.imported if each.destination not in view)
+    around = max((to for to in view if FRONT_END in to), key=lambda to: to.prefixlen, default=None)
+    if around is not None and view[around] == OUT:
+        yield host(FRONT_END)
+
+
+def _number(view: Mapping[IPv4Network, tuple[Hop, ...]]) -> int:
+    """Return the number of a view's table, which follows from what is in it."""
+    text = "; ".join(f"{to} {hops}" for to, hops in sorted(view.items()))
+    return FIRST_TABLE + int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") // 2

@@ -6,6 +6,7 @@ lowered for the network as a whole, with the endpoints of all features.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
@@ -45,6 +46,7 @@ from fogbank.network.topology import (
 )
 from fogbank.resources.compute import Network, Router, StaticAddress, StaticRoute, Subnetwork
 from fogbank.resources.fleet import Instance
+from fogbank.resources.instances import interfaces_of
 from fogbank.resources.names import ResourceName
 from fogbank.resources.peering import ActivePeering, active_peerings, peerings_of
 from fogbank.resources.world import Resource
@@ -76,9 +78,7 @@ class Vpc(Feature):
                 own = Membership(subnetwork.network, subnetworks=(subnetwork,))
                 return _exported(own, find, partial(imported_subnetwork, subnetwork))
             case "compute.routes":
-                route = StaticRoute.of(source)
-                own = Membership(route.network, routes=(route,))
-                return _exported(own, find, partial(imported_route, route))
+                return _route(StaticRoute.of(source), find)
             case "compute.firewalls":
                 rule = effective_rule(source)
                 return Contribution((Membership(rule.network, rules=(rule,)),)) if rule else NOTHING
@@ -103,6 +103,17 @@ def _network(resource: Resource, find: Find) -> Contribution:
     active = (each.peer.name for each in active_peerings(resource, find))
     own = Membership(resource.name, itself=Network.of(resource), peers=tuple(active))
     return Contribution((own,), reads=tuple(each.network for each in peerings_of(resource)))
+
+
+def _route(route: StaticRoute, find: Find) -> Contribution:
+    """Read a route; one to an instance leads to the address that the instance has in the route's network."""
+    reads = (route.instance,) if route.instance else ()
+    if route.instance and (instance := find(route.instance)):
+        found = (each.address for each in interfaces_of(instance) if each.network == route.network)
+        route = replace(route, via=next(found, None))
+    own = Membership(route.network, routes=(route,))
+    added = _exported(own, find, partial(imported_route, route))
+    return replace(added, reads=(*added.reads, *reads))
 
 
 def _exported(

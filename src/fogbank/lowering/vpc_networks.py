@@ -26,7 +26,14 @@ from fogbank.lowering.google_access import google_access_fragment
 from fogbank.lowering.members import Members, SourceKey, added, values
 from fogbank.lowering.netns_names import device_to, vpc_netns
 from fogbank.lowering.peering import peering_fragment
-from fogbank.lowering.routes import StaticRoutes, route_fragment, routes_of
+from fogbank.lowering.routes import (
+    StaticRoutes,
+    Views,
+    route_fragment,
+    routes_of,
+    views_fragment,
+    views_of,
+)
 from fogbank.lowering.vpc import network_fragment
 from fogbank.network.address_manager import AddressManager
 from fogbank.network.addressing import usable
@@ -43,9 +50,18 @@ Inside = Callable[[SourceKey, NetworkContext, tuple[Endpoint, ...]], Fragment | 
 STAGE = 1
 """Networks come after what every region has, and before instances."""
 
-_NETWORK, _SUBNETWORKS, _ROUTES, _INTERFACES, _PORT_SECURITY, _POLICIES, _GATEWAYS, _GOOGLE, _PEERINGS = (
-    range(9)
-)
+(
+    _NETWORK,
+    _SUBNETWORKS,
+    _ROUTES,
+    _INTERFACES,
+    _PORT_SECURITY,
+    _POLICIES,
+    _GATEWAYS,
+    _GOOGLE,
+    _PEERINGS,
+    _VIEWS,
+) = range(10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +85,7 @@ class VpcNetwork:
     endpoints: Endpoints
     rules: RuleSet
     profiles: frozenset[Profile]
+    views: Views
 
     @property
     def keeps(self) -> bool:
@@ -91,12 +108,16 @@ def lower_network(
     endpoints = _endpoints(name, members, before, around)
     rules = _rules(name, members, before, changed, endpoints)
     profiles = _profiles(rules, endpoints, before)
-    made = VpcNetwork(members, _context(name, members, before), endpoints, rules, profiles)
+    context = _context(name, members, before, _forwarders(members, endpoints))
+    views = _views(context, endpoints, before)
+    made = VpcNetwork(members, context, endpoints, rules, profiles, views)
     changes: Changes = {}
     if before is None:
         changes[_unit(name, _NETWORK)] = network_fragment(name)
     if before is None or before.context.routes is not made.context.routes:
         changes[_unit(name, _ROUTES)] = route_fragment(made.context.routes)
+    if before is None or before.context.routes is not context.routes or before.views != views:
+        changes[_unit(name, _VIEWS)] = views_fragment(context.routes, views)
     moved = _moved(made, before)
     _attachments(made, before, changed | moved, around.inside, changes)
     _port_security(made, before, moved, changes)
@@ -119,7 +140,7 @@ def failed_network(name: ResourceName, before: VpcNetwork | None, failed: Fragme
 def _removed(name: ResourceName, before: VpcNetwork | None) -> Changes:
     if before is None:
         return {_unit(name, _NETWORK): None}
-    units = [_unit(name, _NETWORK), _unit(name, _ROUTES), _unit(name, _GOOGLE)]
+    units = [_unit(name, _NETWORK), _unit(name, _ROUTES), _unit(name, _GOOGLE), _unit(name, _VIEWS)]
     units += [_attachment_unit(name, source) for source in before.members.attached]
     units += [_unit(name, _PORT_SECURITY, _text(source)) for source in before.endpoints]
     units += [_policy_unit(name, profile, each) for profile in before.profiles for each in DIRECTIONS]
@@ -133,17 +154,43 @@ def _text(source: SourceKey) -> str:
     return f"{number:03} {collection} {path}"
 
 
-def _context(name: ResourceName, members: Members, before: VpcNetwork | None) -> NetworkContext:
-    mtu, table = next(values(members.itself)).mtu, _table(name, members, before)
+def _context(
+    name: ResourceName, members: Members, before: VpcNetwork | None, forwarders: frozenset[IPv4Address]
+) -> NetworkContext:
+    mtu, table = next(values(members.itself)).mtu, _table(name, members, before, forwarders)
     if before and before.context.mtu == mtu and before.context.routes is table:
         return before.context
     return NetworkContext(name, mtu, table)
 
 
-def _table(name: ResourceName, members: Members, before: VpcNetwork | None) -> StaticRoutes:
-    if before and _same_routes(members, before.members):
+def _forwarders(members: Members, endpoints: Endpoints) -> frozenset[IPv4Address]:
+    """List the addresses of endpoints that forward, among those that routes lead to."""
+    wanted = {each.via for each in values(members.routes) if each.via}
+    if not wanted:
+        return frozenset()
+    return frozenset(
+        each.address
+        for found in endpoints.values()
+        for each in found
+        if each.forwards and each.address in wanted
+    )
+
+
+def _views(context: NetworkContext, endpoints: Endpoints, before: VpcNetwork | None) -> Views:
+    if before and before.endpoints is endpoints and before.context.routes is context.routes:
+        return before.views
+    made = views_of(context.routes, (each for found in endpoints.values() for each in found))
+    return before.views if before and before.views == made else made
+
+
+def _table(
+    name: ResourceName, members: Members, before: VpcNetwork | None, forwarders: frozenset[IPv4Address]
+) -> StaticRoutes:
+    same = before is not None and before.context.routes.forwarders == forwarders
+    if before and same and _same_routes(members, before.members):
         return before.context.routes
-    read = routes_of(name, values(members.routes), values(members.subnetworks), values(members.imported))
+    lanes = (values(members.routes), values(members.subnetworks), values(members.imported))
+    read = routes_of(name, *lanes, forwarders)
     return before.context.routes if before and before.context.routes == read else read
 
 
@@ -293,11 +340,11 @@ def _port_security(
     made: VpcNetwork, before: VpcNetwork | None, moved: AbstractSet[SourceKey], changes: Changes
 ) -> None:
     name, rules = made.context.name, made.rules
-    same = before is not None and before.rules.marks == rules.marks
+    same = before is not None and before.rules.marks == rules.marks and before.views is made.views
     for source in moved if same else moved | made.endpoints.keys():
         endpoints = made.endpoints.get(source)
         unit = _unit(name, _PORT_SECURITY, _text(source))
-        changes[unit] = port_security_fragment(rules, endpoints) if endpoints else None
+        changes[unit] = port_security_fragment(rules, endpoints, made.views) if endpoints else None
 
 
 def _policies(

@@ -44,4 +44,5 @@ def _container(instance: Instance, container: Container) -> Workload:
         mounts=tuple(replace(each, volume=_volume_name(instance, each.volume)) for each in container.mounts),
         hosts=container.hosts,
         folder=container.folder,
+        machine=container.machine,
     )

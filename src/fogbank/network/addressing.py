@@ -24,18 +24,19 @@ EGRESS_POOL = IPv4Network("198.51.100.0/24")
 FRONT_END = IPv4Address("192.0.2.1")
 """Where Google's front end is on the internet: every name under run.app is there."""
 
+RESTRICTED_GOOGLE = IPv4Network("199.36.153.4/30")
+PRIVATE_GOOGLE = IPv4Network("199.36.153.8/30")
+"""What restricted.googleapis.com and private.googleapis.com are: nobody on the internet has a route there."""
+
 ANYWHERE = IPv4Network("0.0.0.0/0")
 
-PRIVATE_RANGES = tuple(
-    IPv4Network(text)
-    for text in (
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "100.64.0.0/10",
-        "199.36.153.4/30",
-        "199.36.153.8/30",
-    )
+PRIVATE_RANGES = (
+    IPv4Network("10.0.0.0/8"),
+    IPv4Network("172.16.0.0/12"),
+    IPv4Network("192.168.0.0/16"),
+    IPv4Network("100.64.0.0/10"),
+    RESTRICTED_GOOGLE,
+    PRIVATE_GOOGLE,
 )
 """What private-ranges-only sends to the VPC (behaviour/cloud-run.md#egress: the verified six)."""
 

@@ -52,10 +52,15 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class NetworkNamespace:
-    """A network namespace of its own; ``forwards`` makes it a router (flows hash over equal routes)."""
+    """A network namespace of its own; ``forwards`` makes it a router (flows hash over equal routes).
+
+    One that is ``delegated`` belongs to a user namespace of its own, whose root may change its links, routes,
+    rules and settings: a container that joins both is a machine with a network of its own.
+    """
 
     name: NetnsName
     forwards: bool = False
+    delegated: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -100,22 +105,60 @@ class Route:
     """Packets of ``netns`` for ``destination`` leave by one of ``hops``, flow-hashed.
 
     No hop at all discards them; a local socket is told so at once (EINVAL). The hop ``lo`` discards what
-    local sockets send silently. ``source`` is the address that local sockets take.
+    local sockets send silently. ``source`` is the address that local sockets take. With a ``table`` it only
+    counts for what a :class:`RouteSelection` sends there; one that ``falls_through`` leaves packets to the
+    main table.
     """
 
     netns: NetnsName
     destination: IpNetwork
     hops: tuple[Hop, ...]
     source: IpAddress | None = None
+    table: int = 0
+    falls_through: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
-        return ("route", self.netns, str(self.destination))
+        table = (str(self.table),) if self.table else ()
+        return ("route", self.netns, str(self.destination), *table)
 
     @property
     def discards(self) -> bool:
         """Whether nothing that it takes goes anywhere."""
-        return all(hop.device == "lo" for hop in self.hops)
+        return not self.falls_through and all(hop.device == "lo" for hop in self.hops)
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingTable:
+    """A table of ``netns`` beside the main one, which is asked when no route of this one takes a packet.
+
+    ``number`` is not that of a table that every namespace has: at least 1,000.
+    """
+
+    netns: NetnsName
+    number: int
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.key_of(self.netns, self.number)
+
+    @staticmethod
+    def key_of(netns: NetnsName, number: int) -> tuple[str, ...]:
+        """Return the key of table ``number`` of ``netns``."""
+        return ("routing-table", netns, str(number))
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSelection:
+    """Packets that ``netns`` forwards and that come in by ``device`` are routed by ``table`` first."""
+
+    netns: NetnsName
+    device: DeviceName
+    table: int
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("route-selection", self.netns, self.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,6 +476,18 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """What makes a container a virtual machine: an init, a disk, the rights to its own network.
+
+    ``disk`` is the data folder with what was changed on its disk, which may be one machine's at a time.
+    ``hostname`` is the kernel's.
+    """
+
+    disk: str
+    hostname: str
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """A container in ``netns``: ``image`` is a manifest digest in the region's store.
 
@@ -440,7 +495,8 @@ class Workload:
     ``port`` is where it should listen. ``data`` is what of it is kept. ``secrets`` are variables of the
     environment that are never shown. ``hosts`` are names that mean the container's own loopback.
     ``memory_bytes`` are for its files; ``memory_limit`` for them and its processes together: one that uses
-    more is ended. None for no such limit.
+    more is ended. None for no such limit. ``machine`` is there when it is a virtual machine: its files are
+    then on a disk, its namespace is a delegated one, and beyond its memory a process is ended and not all.
     """
 
     name: str
@@ -458,6 +514,7 @@ class Workload:
     mounts: tuple[Mount, ...] = ()
     hosts: tuple[str, ...] = ()
     folder: str = ""
+    machine: Machine | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -468,6 +525,7 @@ Element = (
     NetworkNamespace
     | Link
     | Address
+    | RoutingTable
     | Route
     | Shaper
     | SourceNat
@@ -476,6 +534,7 @@ Element = (
     | FirewallPolicy
     | AddressSetMember
     | PortSecurity
+    | RouteSelection
     | PeerNetwork
     | Listener
     | Volume

@@ -26,6 +26,8 @@ from fogbank.network.elements import (
     Port,
     PortSecurity,
     Route,
+    RouteSelection,
+    RoutingTable,
     Shaper,
     SourceNat,
     StatefulFirewall,
@@ -111,6 +113,14 @@ def _firewall_and_policies(element: PortSecurity) -> tuple[Key, ...]:
     return (StatefulFirewall(element.netns).key, *policies)
 
 
+def _table_of_route(route: Route) -> tuple[Key, ...]:
+    return (RoutingTable.key_of(route.netns, route.table),) if route.table else ()
+
+
+def _firewall_and_table(element: RouteSelection) -> tuple[Key, ...]:
+    return (StatefulFirewall(element.netns).key, RoutingTable.key_of(element.netns, element.table))
+
+
 def _firewall(element: _InNetns) -> tuple[Key, ...]:
     return (StatefulFirewall(element.netns).key,)
 
@@ -133,10 +143,12 @@ _TABLE = (
     Kind(NetworkNamespace, "netns", lambda netns: (netns.name,)),
     Kind(Link, "link", lambda link: (link.left.netns, link.right.netns), makes=_ends),
     Kind(Address, "address", _netns_of_port, configured_on=_port),
+    Kind(RoutingTable, "routing-table", _netns),
     Kind(
         Route,
         "route",
         _netns,
+        refers_to=_table_of_route,
         configured_on=_hops,
         local=lambda route: (route.source,) if route.source is not None else (),
     ),
@@ -145,6 +157,7 @@ _TABLE = (
     Kind(AddressSetMember, "address-set-member", _netns),
     Kind(FirewallPolicy, "firewall-policy", _netns),
     Kind(PortSecurity, "port-security", _netns, matches=_device, refers_to=_firewall_and_policies),
+    Kind(RouteSelection, "route-selection", _netns, matches=_device, refers_to=_firewall_and_table),
     Kind(PeerNetwork, "peer-network", _netns, matches=_device, refers_to=_firewall),
     Kind(SourceNat, "source-nat", _netns, matches=_device),
     Kind(UnservedClient, "unserved-client", _netns, matches=_device),

@@ -15,8 +15,10 @@ from fogbank.paths.trace import (
     Cause,
     Delivered,
     Dropped,
+    HandedOver,
     Judged,
     Obstacle,
+    Readdressed,
     Routed,
     Shaped,
     Step,
@@ -165,6 +167,8 @@ def _step(place: str, step: Step, owners: Owners) -> TraceStep:
         case Translated(before=before, after=after, ports=ports, key=key):
             ranged = f":{ports}" if ports else ""
             return TraceStep(place, "NAT", f"{before} becomes {after}{ranged}", _names(key, owners))
+        case Readdressed(before=before, after=after, key=key):
+            return TraceStep(place, "NAT", f"for {before} becomes for {after}", _names(key, owners))
         case Shaped(bits_per_second=rate, key=key):
             return TraceStep(place, "SHAPE", f"{rate / 1e6:g} Mbit/s", _names(key, owners))
         case Obstacle(dropped=dropped):
@@ -178,6 +182,8 @@ def _end(trace: Trace, branch: Branch, owners: Owners) -> TraceStep:
             to = f"{trace.flow.destination}:{trace.flow.port} from {branch.source}"
             refusal = "" if service else ", where nothing listens"
             return TraceStep(place, "DELIVER", f"{to}{refusal}")
+        case HandedOver():
+            return TraceStep(place, "FORWARD", "the machine may forward it; what it does is its own affair")
         case Dropped() as dropped:
             return _drop(place, dropped, owners)
 

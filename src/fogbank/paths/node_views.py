@@ -6,6 +6,7 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 
 from fogbank.lowering.netns_names import LOOPBACK
+from fogbank.network import topology
 from fogbank.network.routing import RoutingTable
 from fogbank.network.topology import (
     Address,
@@ -21,6 +22,7 @@ from fogbank.network.topology import (
     Port,
     PortSecurity,
     Route,
+    RouteSelection,
     Shaper,
     SourceNat,
     StatefulFirewall,
@@ -38,6 +40,7 @@ class NodeView:
     netns: NetnsName
     forwards: bool = False
     routes: list[Route] = field(default_factory=list)
+    selections: dict[DeviceName, int] = field(default_factory=dict)
     addresses: dict[IPv4Address, DeviceName] = field(default_factory=dict)
     local: list[IPv4Network] = field(default_factory=list)
     neighbours: dict[DeviceName, Port] = field(default_factory=dict)
@@ -56,10 +59,24 @@ class NodeView:
         """Return whether packets for ``address`` are its own: all of a prefix on the loopback are."""
         return address in self.addresses or any(address in each for each in self.local)
 
+    def route(self, by: DeviceName | None, destination: IPv4Address) -> Route | None:
+        """Find the route of a packet that came in by a device, None for one of its own sockets."""
+        chosen = self.selections.get(by) if by is not None else None
+        if chosen is not None:
+            found = self._tables[chosen].lookup(destination)
+            if found is not None and not found.falls_through:
+                return found
+        return self.table.lookup(destination)
+
+    @cached_property
+    def _tables(self) -> Mapping[int, RoutingTable]:
+        numbers = {route.table for route in self.routes if route.table} | {*self.selections.values()}
+        return {n: RoutingTable.of(each for each in self.routes if each.table == n) for n in numbers}
+
     @cached_property
     def table(self) -> RoutingTable:
         """The routes, ready to be asked."""
-        return RoutingTable.of(self.routes)
+        return RoutingTable.of(each for each in self.routes if not each.table)
 
     def source_for(self, route: Route) -> IPv4Address | None:
         """Choose the address of a local socket whose packets ``route`` takes, as the kernel does."""
@@ -86,10 +103,10 @@ class NodeView:
         return max(found, key=lambda each: each.inside.prefixlen, default=None)
 
 
-def node_views(topology: Topology) -> Mapping[NetnsName, NodeView]:
-    """Index every namespace of ``topology``."""
-    found = {netns.name: NodeView(netns.name, netns.forwards) for netns in topology.of_kind(NetworkNamespace)}
-    for element in topology:
+def node_views(whole: Topology) -> Mapping[NetnsName, NodeView]:
+    """Index every namespace of a topology."""
+    found = {netns.name: NodeView(netns.name, netns.forwards) for netns in whole.of_kind(NetworkNamespace)}
+    for element in whole:
         _place(found, element)
     return found
 
@@ -109,6 +126,10 @@ def _place(found: dict[NetnsName, NodeView], element: Element) -> None:
             found[port.netns].shapers[port.device] = element
         case Route(netns=netns):
             found[netns].routes.append(element)
+        case topology.RoutingTable():
+            pass
+        case RouteSelection(netns=netns, device=device, table=table):
+            found[netns].selections[device] = table
         case SourceNat(netns=netns):
             found[netns].translations.append(element)
         case UnservedClient(netns=netns):

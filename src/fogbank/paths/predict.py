@@ -23,8 +23,10 @@ from fogbank.paths.trace import (
     Disposition,
     Dropped,
     Flow,
+    HandedOver,
     Judged,
     Obstacle,
+    Readdressed,
     Routed,
     Shaped,
     Step,
@@ -68,6 +70,8 @@ class _At:
     behind: tuple[TraceHop, ...]
     past_obstacles: bool
     passed: tuple[Step, ...] = ()
+    to_guest: bool = False
+    """Whether the machine may forward, in ways that nobody declared."""
 
     def end(self, disposition: Disposition, *steps: Step, out: DeviceName | None = None) -> Branch:
         hop = TraceHop(self.node.netns, self.by, out, self.packet.source, (*self.passed, *steps))
@@ -83,9 +87,11 @@ def _walk(found: Mapping[NetnsName, NodeView], at: _At) -> Iterator[Branch]:
         yield at.end(refused)
     elif node.has(packet.destination):
         yield at.end(_arrival(node, packet))
+    elif at.to_guest:
+        yield at.end(HandedOver())
     elif at.by is not None and not node.forwards:
         yield at.end(Dropped(Cause.FOREIGN_IP_DISALLOWED))
-    elif (route := node.table.lookup(packet.destination)) is None:
+    elif (route := node.route(at.by, packet.destination)) is None:
         yield at.end(Dropped(Cause.NO_ROUTE))
     elif route.discards:
         yield at.end(Dropped(_black_hole(node, route, packet), route.key))
@@ -125,7 +131,7 @@ def _arrived(at: _At) -> _At:
     if nat is None:
         return at
     inside = nat.inside.network_address
-    step = Translated(packet.destination, inside, None, nat.key)
+    step = Readdressed(packet.destination, inside, nat.key)
     return replace(at, packet=replace(packet, destination=inside), passed=(step,))
 
 
@@ -191,7 +197,9 @@ def _cross(
         return
     here = TraceHop(node.netns, at.by, hop.device, at.packet.source, (*at.passed, *passed))
     ahead = _At(found[neighbour.netns], neighbour.device, packet, (*at.behind, here), at.past_obstacles)
-    yield from _walk(found, ahead)
+    guarded = node.port_security.get(hop.device)
+    to_guest = guarded is not None and guarded.forwards
+    yield from _walk(found, replace(ahead, to_guest=to_guest))
 
 
 def _pass(at: _At, out: DeviceName, passed: list[Step]) -> Iterator[Dropped]:

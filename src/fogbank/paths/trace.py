@@ -86,6 +86,15 @@ class Translated:
 
 
 @dataclass(frozen=True, slots=True)
+class Readdressed:
+    """The destination became ``after``: the packet came from the internet for an external address."""
+
+    before: IPv4Address
+    after: IPv4Address
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
 class Shaped:
     """The packet left through a token bucket."""
 
@@ -101,7 +110,7 @@ class Obstacle:
     packet: Packet
 
 
-Step = Routed | Judged | Translated | Shaped | Obstacle
+Step = Routed | Judged | Translated | Readdressed | Shaped | Obstacle
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +143,13 @@ class Dropped:
     key: Key | None = None
 
 
-Disposition = Delivered | Dropped
-Verdict = Literal["accepted", "refused", "dropped"]
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """The packet is for somebody else and reached a machine that forwards: what it does, its owner knows."""
+
+
+Disposition = Delivered | Dropped | HandedOver
+Verdict = Literal["accepted", "refused", "dropped", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +170,8 @@ class Branch:
                 return "accepted"
             case Dropped():
                 return "dropped"
+            case HandedOver():
+                return "unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from fogbank.network.topology import (
     PeerNetwork,
     PortSecurity,
     Route,
+    RouteSelection,
+    RoutingTable,
     Shaper,
     SourceNat,
     StatefulFirewall,
@@ -56,7 +58,7 @@ def action_json(action: Action) -> Json:
 def words(element: Element) -> str:
     """Say in one line what ``element`` is."""
     match element:
-        case NetworkNamespace(name, forwards):
+        case NetworkNamespace(name, forwards, _):
             return f"{'router' if forwards else 'namespace'} {name}"
         case Link(left, right, mtu):
             return f"link {left.netns} {left.device} — {right.netns} {right.device}, MTU {mtu}"
@@ -64,6 +66,10 @@ def words(element: Element) -> str:
             return f"address {interface.ip} on {port.device} of {port.netns}"
         case Route():
             return _route(element)
+        case RoutingTable(netns, number):
+            return f"routing table {number} of {netns}"
+        case RouteSelection(netns, device, table):
+            return f"selection of routing table {table} for what enters {netns} by {device}"
         case Shaper(port, rate):
             return f"limit of {rate / 1e6:g} Mbit/s on what leaves {port.netns} by {port.device}"
         case SourceNat():
@@ -91,8 +97,11 @@ def words(element: Element) -> str:
 
 
 def _route(route: Route) -> str:
+    beside = f", table {route.table}" if route.table else ""
+    if route.falls_through:
+        return f"route to {route.destination} in {route.netns}{beside}: left to the main table"
     ways = " or ".join(f"{hop.device} via {hop.via}" if hop.via else hop.device for hop in route.hops)
-    return f"route to {route.destination} in {route.netns}: {f'by {ways}' if ways else 'discarded'}"
+    return f"route to {route.destination} in {route.netns}{beside}: {f'by {ways}' if ways else 'discarded'}"
 
 
 def _source_nat(nat: SourceNat) -> str:

@@ -90,6 +90,9 @@ _OTHERS: Mapping[str, str] = {
 }
 """Name and title of Google's other APIs."""
 
+_PARTS: Mapping[str, str] = {"sql-component.googleapis.com": "sqladmin.googleapis.com"}
+"""Names without methods that clients want to have enabled beside the API that has them: gcloud does."""
+
 
 def api_name(project: str, api: str) -> ResourceName:
     """Name an API's use by a project."""
@@ -123,7 +126,7 @@ class Catalogue:
         found = world.find(api_name(project, api))
         if found is not None:
             return "ENABLED" if found.body["state"] == "ENABLED" else "DISABLED"
-        return "ENABLED" if api in self.implemented else "DISABLED"
+        return "ENABLED" if _PARTS.get(api, api) in self.implemented else "DISABLED"
 
     def check_enabled(self, world: World, project: str, api: str) -> None:
         """Refuse a call of ``api`` for a project that has disabled it (behaviour/api.md#enabling-apis)."""

@@ -234,8 +234,8 @@ def read_ports(text: str) -> PortRange:
 class StaticRoute:
     """A route that somebody made, or the default route of a new network.
 
-    Subnet routes are not among them: they follow from the subnetworks. Without ``via`` the next hop is the
-    default internet gateway.
+    Subnet routes are not among them: they follow from the subnetworks. Without ``via`` and ``instance`` the
+    next hop is the default internet gateway; ``via`` is then that of an instance when it is known.
     """
 
     name: ResourceName
@@ -244,12 +244,13 @@ class StaticRoute:
     priority: int
     tags: tuple[str, ...] = ()
     via: IPv4Address | None = None
+    instance: ResourceName | None = None
 
     @classmethod
     def of(cls, resource: Resource) -> "StaticRoute":
         """Read a ``compute.routes`` resource."""
         body = resource.body
-        via = body.get("nextHopIp")
+        via, instance = body.get("nextHopIp"), body.get("nextHopInstance")
         return cls(
             resource.name,
             refer(body["network"], "networks"),
@@ -257,12 +258,13 @@ class StaticRoute:
             body["priority"],
             tuple(body.get("tags", ())),
             IPv4Address(via) if via else None,
+            refer(instance, "instances", "zones") if instance else None,
         )
 
     @property
     def to_internet(self) -> bool:
         """Whether packets that it takes go to the internet gateway, and so may be translated."""
-        return self.via is None
+        return self.via is None and self.instance is None
 
 
 @dataclass(frozen=True, slots=True)

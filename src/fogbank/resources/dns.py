@@ -5,12 +5,13 @@ whatever the internet says (https://cloud.google.com/dns/docs/vpc-name-res-order
 and end with a dot.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import AddressValueError, IPv4Address
 
-from fogbank.network.addressing import FRONT_END
+from fogbank.network.addressing import FRONT_END, PRIVATE_GOOGLE, RESTRICTED_GOOGLE
 from fogbank.resources.indexes import Index
+from fogbank.resources.instances import instance_at, instance_named, interfaces_of, internal_name
 from fogbank.resources.names import ResourceName
 from fogbank.resources.sites import find_site
 from fogbank.resources.world import Resource, World
@@ -28,6 +29,14 @@ _TTL_SECONDS = 5
 
 _GOOGLES = (".run.app.", ".googleapis.com.")
 _ACCOUNTS = "accounts.google.com."
+_VIRTUAL = {
+    "private.googleapis.com.": PRIVATE_GOOGLE,
+    "restricted.googleapis.com.": RESTRICTED_GOOGLE,
+}
+"""Public names whose addresses only networks with Private Google Access reach."""
+_INTERNAL = ".internal."
+_REVERSE = ".in-addr.arpa."
+_INTERNAL_TTL_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +49,9 @@ class RecordSet:
     texts: tuple[str, ...]
 
 
-def address_record(name: str, address: IPv4Address, kind: str) -> tuple[RecordSet, ...]:
-    """Make the answer about a ``name`` that has one address and nothing else."""
-    return (RecordSet(name, "A", _TTL_SECONDS, (str(address),)),) if kind == "A" else ()
+def address_record(name: str, addresses: Iterable[IPv4Address], kind: str) -> tuple[RecordSet, ...]:
+    """Make the answer about a ``name`` that has addresses and nothing else."""
+    return (RecordSet(name, "A", _TTL_SECONDS, tuple(map(str, addresses))),) if kind == "A" else ()
 
 
 Answers = Callable[[IPv4Address, str, str], tuple[RecordSet, ...] | None]
@@ -96,10 +105,42 @@ def _resolve_once(
         if peer:  # the other network's view, without the zones that it is itself shown by peering
             return _in_peer(world, peer, name, kind)
         return _in_zone(world, private, name, kind)
+    if name in _VIRTUAL:
+        return address_record(name, _VIRTUAL[name], kind)
+    if network and (internal := _internal(world, network, name, kind)) is not None:
+        return internal
     if (known := _own_address(world, name)) is not None:
-        return address_record(name, known, kind)
+        return address_record(name, (known,), kind)
     public = _closest_zone(world, _INTERNET, name)
     return _in_zone(world, public, name, kind) if public else None
+
+
+def _internal(world: World, network: ResourceName, name: str, kind: str) -> tuple[RecordSet, ...] | None:
+    """Resolve the internal name of an instance, or the name of an internal address; None for other names.
+
+    Both mean something in the network of the instance's first interface only
+    (behaviour/compute-instances.md#internal-names).
+    """
+    if name.endswith(_REVERSE):
+        found = instance_at(world, network, address) if (address := _reversed(name)) else None
+        if found is None or kind != "PTR":
+            return None if found is None else ()
+        return (RecordSet(name, "PTR", _INTERNAL_TTL_SECONDS, (f"{internal_name(found.name)}.",)),)
+    if not name.endswith(_INTERNAL):
+        return None
+    found = instance_named(world, name.rstrip("."))
+    first = next(iter(interfaces_of(found)), None) if found else None
+    if first is None or first.network != network:
+        return None
+    return address_record(name, (first.address,), kind)
+
+
+def _reversed(name: str) -> IPv4Address | None:
+    """Read the address that a name of ``in-addr.arpa`` is about; None when it is none."""
+    try:
+        return IPv4Address(".".join(reversed(name.removesuffix(_REVERSE).split("."))))
+    except AddressValueError:
+        return None
 
 
 def _own_address(world: World, name: str) -> IPv4Address | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from fogbank.network.elements import DataFolder, Mount, VolumeFile
+from fogbank.network.elements import DataFolder, Machine, Mount, VolumeFile
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource
 
@@ -63,7 +63,7 @@ class Container:
     ``data`` are folders that outlive it. ``secrets`` are variables that are never shown, ``mounts`` name
     volumes of the instance, ``hosts`` are names of its loopback. An empty ``folder`` takes the image's.
     ``memory_bytes`` are for its files, ``memory_limit`` for them and its processes; None when these hold to
-    something by themselves.
+    something by themselves. ``machine`` makes it a virtual machine.
     """
 
     image: str
@@ -80,6 +80,7 @@ class Container:
     mounts: tuple[Mount, ...] = ()
     hosts: tuple[str, ...] = ()
     folder: str = ""
+    machine: Machine | None = None
 
 
 @dataclass(frozen=True, slots=True)

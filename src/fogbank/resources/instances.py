@@ -340,14 +340,11 @@ def instance_of_machine(world: World, machine: str) -> Resource | None:
     return next(world.by(_BY_MACHINE, machine), None)
 
 
-def _host_name(instance: Resource) -> tuple[str, ...]:
-    own = instance.body.get("hostname")
-    return (internal_name(instance.name), *((own,) if own else ()))
-
-
-_BY_HOST_NAME = Index(INSTANCES, _host_name)
-
-
 def instance_named(world: World, host: str) -> Resource | None:
-    """Find the instance that a DNS name inside VPC networks means; without a dot at the end."""
-    return next(world.by(_BY_HOST_NAME, host), None)
+    """Find the instance that an internal DNS name means; without a dot at the end."""
+    match host.split("."):
+        case [name, zone, "c", project, "internal"]:
+            path = f"projects/{project}/zones/{zone}/instances/{name}"
+            return world.find(ResourceName(INSTANCES, path))
+        case _:
+            return None

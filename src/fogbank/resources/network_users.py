@@ -64,7 +64,8 @@ class Peering:
 
     @property
     def network(self) -> ResourceName:
-        return ResourceName("compute.networks", f"projects/{self.project}/global/networks/{self.name}")
+        identifier = self.name.removesuffix("-googleapis-com")  # servicenetworking's, as recorded
+        return ResourceName("compute.networks", f"projects/{self.project}/global/networks/{identifier}")
 
 
 def network_peerings(world: World, network: ResourceName) -> tuple[Peering, ...]:

@@ -13,7 +13,13 @@ from functools import lru_cache
 from fogbank.resources.direct_vpc import DirectVpc, read_direct_vpc
 from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
-from fogbank.resources.run_containers import RunContainer, RunVolume, read_containers, read_volumes
+from fogbank.resources.run_containers import (
+    CLOUD_SQL_PROXY,
+    RunContainer,
+    RunVolume,
+    read_containers,
+    read_volumes,
+)
 from fogbank.resources.world import Json, Resource, World
 
 SERVICES = "run.services"
@@ -35,6 +41,9 @@ IAM_CHECK_OFF = "run.googleapis.com/invoker-iam-disabled"
 SESSION_AFFINITY = "run.googleapis.com/sessionAffinity"
 DEFAULT_URL_OFF = "run.googleapis.com/default-url-disabled"
 HEALTH_CHECK_OFF = "run.googleapis.com/health-check-disabled"
+
+HIDDEN_DIGESTS = "hiddenDigests"
+"""In a revision's private part: the images of containers that no user sees, by reference."""
 
 DEFAULT_PORT = 8080
 """Where a container listens that does not say (behaviour/cloud-run.md#container)."""
@@ -192,7 +201,7 @@ def read_revision(resource: Resource) -> Revision:
         readiness=ready_condition(resource.body),
         containers=containers,
         volumes=read_volumes(spec, annotations),
-        digests=_digests(containers, status),
+        digests=_digests(containers, status) | resource.private.get(HIDDEN_DIGESTS, {}),
         checks=annotations.get(HEALTH_CHECK_OFF) != "true",
         session_affinity=annotations.get(SESSION_AFFINITY, "").lower() == "true",
         min_instances=int(annotations.get(MIN_SCALE, 0)),
@@ -206,12 +215,13 @@ def read_revision(resource: Resource) -> Revision:
     )
 
 
-def _digests(containers: tuple[RunContainer, ...], status: Json) -> Mapping[str, str]:
+def _digests(containers: tuple[RunContainer, ...], status: Json) -> dict[str, str]:
     """Find the digests of images: one container has its in the status, several in statuses of their own."""
-    if len(containers) == 1:
-        return {containers[0].image: status["imageDigest"]} if "imageDigest" in status else {}
+    shown = [each for each in containers if each.image != CLOUD_SQL_PROXY]
+    if len(shown) == 1:
+        return {shown[0].image: status["imageDigest"]} if "imageDigest" in status else {}
     known = {each["name"]: each["imageDigest"] for each in status.get("containerStatuses", ())}
-    return {each.image: known[each.name] for each in containers if each.name in known}
+    return {each.image: known[each.name] for each in shown if each.name in known}
 
 
 def read_egress(annotations: Mapping[str, str]) -> Egress:

@@ -6,7 +6,7 @@ is in them is looked up when a container starts.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fogbank.resources.quantities import cpu_millis, memory_bytes
@@ -15,6 +15,14 @@ from fogbank.resources.world import Json
 
 DEPENDENCIES = "run.googleapis.com/container-dependencies"
 SECRET_ALIASES = "run.googleapis.com/secrets"  # noqa: S105 (an annotation's name)
+
+CLOUD_SQL = "run.googleapis.com/cloudsql-instances"
+CLOUD_SQL_PROXY = "us-docker.pkg.dev/fogbank/samples/cloudsql"
+"""The image of what keeps sockets of Cloud SQL instances (behaviour/cloud-run.md#cloud-sql-connections)."""
+CLOUD_SQL_FOLDER = "/cloudsql"
+_CLOUD_SQL_NAME = "cloud-sql-proxy"
+_CLOUD_SQL_BYTES = 1024 * 1024
+_CLOUD_SQL_MEMORY = 128 * 1024 * 1024
 
 DEFAULT_FILE_MODE = 0o444
 
@@ -105,9 +113,51 @@ def read_containers(spec: Json, annotations: Mapping[str, str]) -> tuple[RunCont
     """Read the containers of a revision, in their order."""
     aliases, dependencies = _aliases(annotations), read_dependencies(annotations)
     several = len(spec["containers"]) > 1
-    return tuple(
+    read = (
         _container(each, f"spec.template.spec.containers[{index}]", aliases, dependencies, several=several)
         for index, each in enumerate(spec["containers"])
+    )
+    if not (connections := cloud_sql_connections(spec, annotations)):
+        return tuple(read)
+    volume = _cloud_sql_volume(spec)
+    mount = (CLOUD_SQL_FOLDER, volume or _CLOUD_SQL_NAME)
+    mounted = read if volume else (replace(each, mounts=(*each.mounts, mount)) for each in read)
+    return (*mounted, _cloud_sql_proxy(connections, mount))
+
+
+def cloud_sql_connections(spec: Json, annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """List the Cloud SQL instances (``PROJECT:REGION:INSTANCE``) to which a revision has sockets."""
+    named = [each.strip() for each in annotations.get(CLOUD_SQL, "").split(",")]
+    for volume in spec.get("volumes", ()):
+        named += volume.get("cloudSqlInstance", {}).get("instances", ())
+    return tuple(dict.fromkeys(filter(None, named)))
+
+
+def _cloud_sql_volume(spec: Json) -> str:
+    """Name the user's volume for the sockets; empty when an annotation asks for them."""
+    found = (each["name"] for each in spec.get("volumes", ()) if "cloudSqlInstance" in each)
+    return str(next(found, ""))
+
+
+def _cloud_sql_proxy(connections: tuple[str, ...], mount: tuple[str, str]) -> RunContainer:
+    """Make the container that keeps the sockets, which no user sees."""
+    return RunContainer(
+        name=_CLOUD_SQL_NAME,
+        image=CLOUD_SQL_PROXY,
+        port=None,
+        http2=False,
+        command=(),
+        args=connections,
+        folder="",
+        environment={},
+        secrets={},
+        mounts=(mount,),
+        cpu_millis=100,
+        memory_bytes=_CLOUD_SQL_MEMORY,
+        startup_probe=None,
+        liveness_probe=None,
+        readiness_probe=None,
+        depends_on=(),
     )
 
 
@@ -162,11 +212,16 @@ def _secrets(
 def read_volumes(spec: Json, annotations: Mapping[str, str]) -> tuple[RunVolume, ...]:
     """Read the volumes of a revision."""
     aliases = _aliases(annotations)
-    return tuple(_volume(each, index, aliases) for index, each in enumerate(spec.get("volumes", ())))
+    read = tuple(_volume(each, index, aliases) for index, each in enumerate(spec.get("volumes", ())))
+    if not cloud_sql_connections(spec, annotations) or _cloud_sql_volume(spec):
+        return read
+    return (*read, MemoryVolume(_CLOUD_SQL_NAME, _CLOUD_SQL_BYTES))
 
 
 def _volume(volume: Json, index: int, aliases: Mapping[str, str]) -> RunVolume:
     name, source = volume["name"], volume.get("secret")
+    if "cloudSqlInstance" in volume:
+        return MemoryVolume(name, _CLOUD_SQL_BYTES)
     if source is None:
         limit = volume["emptyDir"].get("sizeLimit")
         return MemoryVolume(name, memory_bytes(limit) if limit else None)

@@ -66,5 +66,24 @@ POSTGRES = ServerImage(
 )
 """Cloud SQL's server; ``initdb`` runs programs by the shell."""
 
-SERVER_IMAGES: tuple[ServerImage, ...] = (DOCKER, POSTGRES, REDIS)
+MACHINE = ServerImage(
+    "machine",
+    (
+        *("base-files", "base-passwd", "bash", "busybox", "ca-certificates", "coreutils", "curl", "dash"),
+        *("diffutils", "findutils", "grep", "gzip", "hostname", "iproute2", "iptables", "iputils-ping"),
+        *("knot-dnsutils", "less", "libc-bin", "login", "mawk", "ncurses-base", "netcat-openbsd", "nftables"),
+        *("openssh-client", "openssh-server", "openssh-sftp-server", "passwd", "procps", "python3", "sed"),
+        *("sudo", "tar", "tcpdump", "traceroute", "util-linux"),
+    ),
+    assumed=(
+        *("adduser", "cdebconf", "debconf", "dpkg", "init-system-helpers", "libpam-runtime", "lsb-base"),
+        *("media-types", "perl-base", "readline-common", "runit-helper", "sysvinit-utils", "tzdata", "ucf"),
+        *("usr-is-merged", "usrmerge"),
+    ),
+)
+"""The root of virtual machines, whatever public image they boot; what Debian's scripts would set up is in
+`src/fogbank/dataplane/linux/machines/root`.
+"""
+
+SERVER_IMAGES: tuple[ServerImage, ...] = (DOCKER, MACHINE, POSTGRES, REDIS)
 """All of them: what `fogbank images fetch` fetches."""

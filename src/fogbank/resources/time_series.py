@@ -6,7 +6,7 @@ behaviour/monitoring.md#time-series.
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -19,30 +19,42 @@ BOUNDS = tuple(round(0.1 * 2 ** (step / 2), 3) for step in range(44))
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Values in buckets: ``counts`` has one for each of BOUNDS and one below the first."""
+    """Values in buckets: ``counts`` has one for each of ``bounds`` and one below the first."""
 
     count: int = 0
     mean: float = 0.0
     counts: tuple[int, ...] = (0,) * (len(BOUNDS) + 1)
+    bounds: tuple[float, ...] = BOUNDS
 
     def with_value(self, value: float) -> "Distribution":
         """Add a value."""
-        at = bisect_left(BOUNDS, value)
+        at = bisect_left(self.bounds, value)
         counts = (*self.counts[:at], self.counts[at] + 1, *self.counts[at + 1 :])
         count = self.count + 1
-        return Distribution(count, self.mean + (value - self.mean) / count, counts)
+        return Distribution(count, self.mean + (value - self.mean) / count, counts, self.bounds)
 
     def merged(self, other: "Distribution") -> "Distribution":
-        """Add the values of another one."""
+        """Add the values of another one; ValueError when its buckets are others."""
+        if self.bounds != other.bounds:
+            raise ValueError("the distributions have different buckets")
         count = self.count + other.count
         mean = (self.mean * self.count + other.mean * other.count) / count if count else 0.0
         both = zip(self.counts, other.counts, strict=True)
-        return Distribution(count, mean, tuple(one + two for one, two in both))
+        return Distribution(count, mean, tuple(one + two for one, two in both), self.bounds)
+
+    def since(self, before: "Distribution") -> "Distribution":
+        """Take the values of an earlier state of the same away; ValueError when its buckets are others."""
+        count = self.count - before.count
+        mean = (self.mean * self.count - before.mean * before.count) / count if count else 0.0
+        taken = replace(before, count=-before.count, counts=tuple(-each for each in before.counts))
+        return replace(self.merged(taken), count=count, mean=mean)
 
     def percentile(self, share: float) -> float:
         """Return about the value below which ``share`` (0 to 1) of all values are."""
         left = share * self.count
-        edges = (0.0, *BOUNDS, BOUNDS[-1] * 2)
+        if not self.bounds:
+            return self.mean
+        edges = (min(0.0, self.bounds[0]), *self.bounds, self.bounds[-1] * 2)
         for (low, high), count in zip(pairwise(edges), self.counts, strict=True):
             if count and left <= count:
                 return low + (high - low) * left / count

@@ -42,11 +42,11 @@ def connect(address: str, port: int, timeout: float) -> socket.socket:
 
 
 def fetch(
-    url: str, timeout: float, lookup: Callable[[str], list[str]], header: str = ""
+    url: str, timeout: float, lookup: Callable[[str], list[str]], header: str = "", body: bytes | None = None
 ) -> dict[str, object]:
     """Get ``url`` within ``timeout`` seconds; OSError when the network or the other side fails.
 
-    ``header`` is one more line of the request's head (``Name: value``).
+    ``header`` is one more line of the request's head (``Name: value``). With a ``body`` it is a POST.
     """
     scheme, host, port, path = split_url(url)
     deadline = time.monotonic() + timeout
@@ -57,16 +57,19 @@ def fetch(
             connection = _secured(connection, host)
         name = host if port in {80, 443} else f"{host}:{port}"
         more = f"{header}\r\n" if header else ""
+        if body is not None:
+            more += f"Content-Length: {len(body)}\r\n"
         connection.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: {name}\r\nUser-Agent: netcheck\r\n"
+            f"{'GET' if body is None else 'POST'} {path} HTTP/1.1\r\nHost: {name}\r\nUser-Agent: netcheck\r\n"
             f"Accept: */*\r\nConnection: close\r\n{more}\r\n".encode("latin-1")
+            + (body or b"")
         )
-        status, body = parse_answer(_read_all(connection, deadline))
+        status, text = parse_answer(_read_all(connection, deadline))
     finally:
         connection.close()
     return {
         "status": status,
-        "body": body,
+        "body": text,
         "localAddress": f"{local[0]}:{local[1]}",
         "peer": f"{peer[0]}:{peer[1]}",
     }

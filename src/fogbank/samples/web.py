@@ -14,18 +14,29 @@ from collections.abc import Callable
 from io import BufferedReader
 
 _LARGEST_HEAD = 64 * 1024
+_LARGEST_BODY = 4 * 1024 * 1024
 _GRACE_SECONDS = 9.0
 """Cloud Run waits 10 s between SIGTERM and SIGKILL (behaviour/cloud-run.md#scaling)."""
 
-_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 500: "Internal Server Error"}
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
 
 
 class SampleRequest:
-    """One request: ``path`` and ``query`` are decoded, header names are in lower case."""
+    """One request: ``path`` and ``query`` are decoded, header names are in lower case.
 
-    __slots__ = ("headers", "method", "path", "query")
+    ``body`` is what came with a Content-Length, up to 4 MiB of it.
+    """
 
-    def __init__(self, method: str, target: str, headers: dict[str, str]) -> None:
+    __slots__ = ("body", "headers", "method", "path", "query")
+
+    def __init__(self, method: str, target: str, headers: dict[str, str], body: bytes = b"") -> None:
+        self.body = body
         self.method = method
         path, _, query = target.partition("?")
         self.path = unquote(path)
@@ -122,7 +133,7 @@ class Server:
 
 
 def read_request(reader: BufferedReader) -> SampleRequest | None:
-    """Read one request and skip its body; None when the caller closed or speaks something else."""
+    """Read one request; None when the caller closed or speaks something else."""
     line = reader.readline(_LARGEST_HEAD)
     parts = line.decode("latin-1").split()
     if len(parts) != 3 or not parts[2].startswith("HTTP/"):
@@ -133,9 +144,11 @@ def read_request(reader: BufferedReader) -> SampleRequest | None:
         headers[name.strip().lower()] = value.strip()
     length = headers.get("content-length", "0")
     left = int(length) if length.isdigit() else 0
+    body = bytearray()
     while left > 0 and (chunk := reader.read(min(left, _LARGEST_HEAD))):
         left -= len(chunk)
-    return SampleRequest(parts[0], parts[1], headers)
+        body += chunk[: _LARGEST_BODY - len(body)]
+    return SampleRequest(parts[0], parts[1], headers, bytes(body))
 
 
 def render(response: SampleResponse, *, keep: bool, with_body: bool) -> bytes:

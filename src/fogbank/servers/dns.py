@@ -40,7 +40,7 @@ def world_answers(
 
     def answers(client: IPv4Address, name: str, kind: str) -> tuple[RecordSet, ...] | None:
         if name in METADATA_NAMES:
-            return address_record(name, METADATA_ADDRESS, kind)
+            return address_record(name, (METADATA_ADDRESS,), kind)
         return resolve(world(), network_of(client), name, kind)
 
     return answers

@@ -1,14 +1,17 @@
 """The metadata server: what an instance may know about itself, at http://169.254.169.254.
 
-A caller is known by the address that it comes from, which nobody else in the fabric can take. Values
+A caller is known by the address that it comes from, which nobody else in its network can take. Values
 are a tree; a path names a leaf or, with a slash at its end, a folder that is listed
 (behaviour/cloud-run.md#container).
 """
 
+import asyncio
+import hashlib
 import html
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from ipaddress import AddressValueError, IPv4Address
 from urllib.parse import quote
 
@@ -16,20 +19,29 @@ from fogbank.frontend.http.asgi import (
     Application,
     HttpRequest,
     HttpResponse,
-    application,
+    Receive,
+    Scope,
+    Send,
+    TooLargeError,
     html_answer,
+    read_request,
+    respond,
     text_answer,
 )
 from fogbank.frontend.iam.accounts import Account
 from fogbank.frontend.iam.identity import Identity
 from fogbank.frontend.iam.tokens import CLOUD_PLATFORM, LIFETIME_SECONDS
+from fogbank.servers.machine_metadata import MachineFacts, machine_tree
+from fogbank.servers.metadata_tree import Tree, find, flat, listing, text_of, value_of
 
 SCOPES = (CLOUD_PLATFORM, "https://www.googleapis.com/auth/userinfo.email")
 """What an instance's tokens are good for, unless it asks for less."""
 
 _ROOT = "/computeMetadata/v1/"
 _HEADERS = {"Metadata-Flavor": "Google", "Server": "Metadata Server for Serverless"}
+_MACHINE_HEADERS = {"Metadata-Flavor": "Google", "Server": "Metadata Server for VM"}
 _PLAIN = "application/text"
+_GUEST_ATTRIBUTE = re.compile(r"[A-Za-z0-9_-]+/[A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +54,82 @@ class InstanceFacts:
     region: str
     service_account: str
 
+    @property
+    def accounts(self) -> Mapping[str, tuple[str, ...]]:
+        """The scopes of its service account, by e-mail address."""
+        return {self.service_account: SCOPES}
 
-Leaf = str | tuple[str, ...]
-Tree = Mapping[str, "Leaf | Tree"]
+
+Facts = InstanceFacts | MachineFacts
+Publish = Callable[[MachineFacts, str, str | None], Awaitable[None]]
+"""Keeps a guest attribute of a machine (``NAMESPACE/KEY``), or removes it (None)."""
 
 
-def metadata_application(
-    identity: Identity, instance_of: Callable[[IPv4Address], InstanceFacts | None]
-) -> Application:
-    """Make the ASGI application; ``instance_of`` tells which instance has an address."""
-    return application(Metadata(identity, instance_of).answer)
+async def _keep_nothing(_facts: MachineFacts, _path: str, _value: str | None) -> None:
+    """Keep nothing: serverless instances have no guest attributes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who asks: ``facts`` tells which instance has an address; ``changed`` returns when something changed."""
+
+    facts: Callable[[IPv4Address], Facts | None]
+    changed: Callable[[], Awaitable[object]] = asyncio.Event().wait
+    publish: Publish = _keep_nothing
+
+
+def metadata_application(identity: Identity, asking: Asking) -> Application:
+    """Make the ASGI application; a request may wait for a change, and a machine may publish attributes."""
+    server = Metadata(identity, asking.facts)
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            request = await read_request(scope, receive)
+        except TooLargeError:
+            await respond(send, text_answer("The request is too large.\n", 413))
+            return
+        if request.method in {"PUT", "DELETE"}:
+            await respond(send, await server.write(request, asking.publish))
+            return
+        answer = server.answer(request)
+        if request.query.get("wait_for_change", "").lower() == "true" and answer.status == 200:
+            answer = await _changed(server, request, answer, asking.changed, receive)
+        await respond(send, answer)
+
+    return serve
+
+
+async def _changed(
+    server: "Metadata",
+    request: HttpRequest,
+    answer: HttpResponse,
+    changed: Callable[[], Awaitable[object]],
+    receive: Receive,
+) -> HttpResponse:
+    """Answer when there is something else than the client knows, or its time is over, or it has gone.
+
+    See behaviour/compute-machines.md#metadata.
+    """
+    last = request.query.get("last_etag") or answer.headers["ETag"]
+    seconds = request.query.get("timeout_sec", "")
+    deadline = asyncio.get_running_loop().time() + int(seconds) if seconds.isdecimal() else None
+    gone = asyncio.ensure_future(receive())
+    try:
+        while answer.headers.get("ETag") == last and not gone.done():
+            change = asyncio.ensure_future(changed())
+            left = None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
+            try:
+                done, _ = await asyncio.wait(
+                    {gone, change}, timeout=left, return_when=asyncio.FIRST_COMPLETED
+                )
+            finally:
+                change.cancel()
+            if not done:
+                break
+            answer = server.answer(request)
+    finally:
+        gone.cancel()
+    return answer
 
 
 def tree_of(facts: InstanceFacts) -> Tree:
@@ -72,62 +150,77 @@ def tree_of(facts: InstanceFacts) -> Tree:
 class Metadata:
     """The handlers."""
 
-    def __init__(
-        self, identity: Identity, instance_of: Callable[[IPv4Address], InstanceFacts | None]
-    ) -> None:
-        self._identity, self._instance_of = identity, instance_of
+    def __init__(self, identity: Identity, facts_of: Callable[[IPv4Address], Facts | None]) -> None:
+        self._identity, self._facts_of = identity, facts_of
 
     def answer(self, request: HttpRequest) -> HttpResponse:
-        """Answer one request."""
+        """Answer one request that reads."""
+        facts = self._facts(request.client)
+        headers = _MACHINE_HEADERS if isinstance(facts, MachineFacts) else _HEADERS
         if request.method not in {"GET", "HEAD"}:
             return _page(request, 405, "Method Not Allowed", "The request method is not allowed.")
         if request.path in _ABOVE:
-            return text_answer(_ABOVE[request.path], headers=_HEADERS)
+            return text_answer(_ABOVE[request.path], headers=headers)
         if not _allowed(request):
-            return _page(
-                request,
-                403,
-                "Forbidden",
-                "Your client does not have permission to get this URL from this server. "
-                "Missing Metadata-Flavor:Google header.",
-            )
-        facts = self._facts(request.client)
+            return _forbidden(request)
         if facts is None or not request.path.startswith(_ROOT):
             return _not_found(request)
-        return self._value(request, facts)
+        answer = self._value(request, facts, headers)
+        tag = hashlib.sha256(answer.body).hexdigest()[:16]
+        return replace(answer, headers={**answer.headers, "ETag": tag})
 
-    def _facts(self, client: str) -> InstanceFacts | None:
+    async def write(self, request: HttpRequest, publish: Publish) -> HttpResponse:
+        """Answer one request that writes or removes a guest attribute."""
+        facts = self._facts(request.client)
+        if not _allowed(request):
+            return _forbidden(request)
+        folder, _, path = request.path.partition(f"{_ROOT}instance/guest-attributes/")
+        if folder or not isinstance(facts, MachineFacts):
+            return _page(request, 405, "Method Not Allowed", "The request method is not allowed.")
+        if not facts.publishes:
+            return _page(request, 403, "Forbidden", "Guest attributes are not enabled.")
+        if not _GUEST_ATTRIBUTE.fullmatch(path):
+            return _not_found(request)
+        deleted = request.method == "DELETE"
+        await publish(facts, path, None if deleted else request.body.decode(errors="replace"))
+        return text_answer("", 200, _MACHINE_HEADERS)
+
+    def _facts(self, client: str) -> Facts | None:
         try:
-            return self._instance_of(IPv4Address(client))
+            return self._facts_of(IPv4Address(client))
         except AddressValueError:
             return None
 
-    def _value(self, request: HttpRequest, facts: InstanceFacts) -> HttpResponse:
-        parts = [part for part in request.path.removeprefix(_ROOT).split("/") if part]
+    def _value(self, request: HttpRequest, facts: Facts, headers: Mapping[str, str]) -> HttpResponse:
+        path = request.path.removeprefix(_ROOT)
+        parts = [part for part in path.split("/") if part]
         if len(parts) == 4 and parts[1] == "service-accounts" and parts[3] in {"token", "identity"}:
             return self._credential(request, facts, name=parts[2], what=parts[3])
-        node: Leaf | Tree | None = tree_of(facts)
-        for part in parts:
-            node = node.get(part) if isinstance(node, Mapping) else None
+        tree = machine_tree(facts) if isinstance(facts, MachineFacts) else tree_of(facts)
+        node = find(tree, path)
         if node is None:
             return _not_found(request)
         if isinstance(node, Mapping):
-            return _folder(request, node)
+            return _folder(request, node, headers)
         if request.path.endswith("/"):
             return _not_found(request)
         if request.query.get("alt") == "json":
-            return _json(_value_of(node))
-        return HttpResponse(200, _text(node).encode(), _PLAIN, _HEADERS)
+            return _json(value_of(node), headers)
+        return HttpResponse(200, text_of(node).encode(), _PLAIN, headers)
 
-    def _credential(self, request: HttpRequest, facts: InstanceFacts, name: str, what: str) -> HttpResponse:
-        account = self._identity.account(facts.service_account)
-        if account is None or account.disabled or name not in {"default", facts.service_account}:
+    def _credential(self, request: HttpRequest, facts: Facts, name: str, what: str) -> HttpResponse:
+        accounts = facts.accounts
+        email = next(iter(accounts), "") if name == "default" else name
+        account = self._identity.account(email) if email in accounts else None
+        if account is None or account.disabled:
             return _not_found(request)
-        return self._token(request, account) if what == "token" else self._id_token(request, account)
+        if what == "identity":
+            return self._id_token(request, account)
+        return self._token(request, account, accounts[email])
 
-    def _token(self, request: HttpRequest, account: Account) -> HttpResponse:
-        scopes = [s for s in request.query.get("scopes", "").replace(",", " ").split() if s] or SCOPES
-        token = self._identity.access_token(account.email, scopes)
+    def _token(self, request: HttpRequest, account: Account, scopes: tuple[str, ...]) -> HttpResponse:
+        wanted = tuple(s for s in request.query.get("scopes", "").replace(",", " ").split() if s)
+        token = self._identity.access_token(account.email, wanted or scopes)
         return _json({"access_token": token, "expires_in": LIFETIME_SECONDS - 1, "token_type": "Bearer"})
 
     def _id_token(self, request: HttpRequest, account: Account) -> HttpResponse:
@@ -142,58 +235,35 @@ class Metadata:
 _ABOVE = {"": "computeMetadata/\n", "/": "computeMetadata/\n", "/computeMetadata/": "v1/\n"}
 
 
+def _forbidden(request: HttpRequest) -> HttpResponse:
+    return _page(
+        request,
+        403,
+        "Forbidden",
+        "Your client does not have permission to get this URL from this server. "
+        "Missing Metadata-Flavor:Google header.",
+    )
+
+
 def _allowed(request: HttpRequest) -> bool:
     flavour = request.headers.get("metadata-flavor", "").lower() == "google"
     return flavour and "x-forwarded-for" not in request.headers
 
 
-def _folder(request: HttpRequest, tree: Tree) -> HttpResponse:
+def _folder(request: HttpRequest, tree: Tree, headers: Mapping[str, str]) -> HttpResponse:
     if request.query.get("recursive", "").lower() == "true":
         if request.query.get("alt") == "text":
-            return HttpResponse(200, _flat(tree).encode(), _PLAIN, _HEADERS)
-        return _json(_value_of(tree))
+            return HttpResponse(200, flat(tree).encode(), _PLAIN, headers)
+        return _json(value_of(tree), headers)
     if not request.path.endswith("/"):
         location = f"http://{request.host}{quote(request.path)}/"
-        return text_answer("", 301, {**_HEADERS, "Location": location})
-    names = [f"{name}/" if isinstance(value, Mapping) else name for name, value in tree.items()]
-    if "email" in tree:
-        names = sorted([*names, "identity", "token"])
-    return HttpResponse(200, "".join(f"{name}\n" for name in names).encode(), _PLAIN, _HEADERS)
+        return text_answer("", 301, {**headers, "Location": location})
+    return HttpResponse(200, listing(tree).encode(), _PLAIN, headers)
 
 
-def _flat(tree: Tree, prefix: str = "") -> str:
-    """Write a folder as lines of path and value."""
-    lines = []
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            lines.append(_flat(value, f"{prefix}{name}/"))
-        else:
-            lines += [f"{prefix}{name} {line}\n" for line in _text(value).splitlines()]
-    return "".join(lines)
-
-
-def _value_of(node: "Leaf | Tree") -> object:
-    """Turn a leaf or a folder into JSON, with names in camel case as the server prints them."""
-    if isinstance(node, Mapping):
-        return {_camel(name): _value_of(value) for name, value in node.items()}
-    return list(node) if isinstance(node, tuple) else node
-
-
-def _camel(name: str) -> str:
-    if "@" in name:
-        return name
-    first, *rest = name.split("-")
-    return first + "".join(word.capitalize() for word in rest)
-
-
-def _text(leaf: Leaf) -> str:
-    return leaf if isinstance(leaf, str) else "".join(f"{line}\n" for line in leaf)
-
-
-def _json(content: object) -> HttpResponse:
-    return HttpResponse(
-        200, json.dumps(content, separators=(",", ":")).encode(), "application/json", _HEADERS
-    )
+def _json(content: object, headers: Mapping[str, str] = _HEADERS) -> HttpResponse:
+    text = json.dumps(content, separators=(",", ":"))
+    return HttpResponse(200, text.encode(), "application/json", headers)
 
 
 def _not_found(request: HttpRequest) -> HttpResponse:

@@ -72,6 +72,11 @@ def test_every_aim_has_a_row():
     for scale in ("500 instances", "1000 firewall rules"):
         for measure in ("round trip", "connections"):
             assert bounds.pop(f"{scale}: {measure}") == (">=", 0.9)
+    for count in ("1 connection", "8 connections"):
+        assert bounds.pop(f"serving path to the program: {count}") == (">=", 0.3)
+        assert bounds.pop(f"serving path: {count}") == (">=", 0.7)
+    for share in ("p50", "p99"):
+        assert bounds.pop(f"added latency: {share}") == ("<=", 1)
     for count in ("1 connection", "4 connections"):
         assert bounds.pop(f"API insert, get, delete: {count}") == (">=", 5)
         assert bounds.pop(f"API get: {count}") == (">=", 0.3)

@@ -61,6 +61,22 @@ def test_with_the_access_google_is_reached_with_a_private_source():
     assert isinstance(branch(made, running, IPv4Address("192.0.2.40"), 80).disposition, Dropped)
 
 
+@pytest.mark.parametrize("virtual", ["199.36.153.4", "199.36.153.7", "199.36.153.8", "199.36.153.11"])
+def test_the_private_and_the_restricted_addresses_are_googles_too(virtual):
+    made, running = region(*GATEWAY)
+    found = branch(made, running, IPv4Address(virtual))
+    assert found.disposition == Delivered("front-end")
+    assert found.source in {IPv4Address("10.1.0.2"), IPv4Address("10.1.0.3")}
+    made, running = region(access=False)
+    assert isinstance(branch(made, running, IPv4Address(virtual)).disposition, Dropped)
+
+
+def test_a_route_to_the_private_addresses_is_enough_for_them():
+    made, running = region(routes=(route("google", "199.36.153.8/30"),))
+    assert branch(made, running, IPv4Address("199.36.153.9")).disposition == Delivered("front-end")
+    assert isinstance(branch(made, running).disposition, Dropped)
+
+
 def test_cloud_nat_does_not_translate_what_goes_to_google():
     assert branch(*region(*GATEWAY)).source in {IPv4Address("10.1.0.2"), IPv4Address("10.1.0.3")}
 

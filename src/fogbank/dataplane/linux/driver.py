@@ -12,7 +12,14 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 
-from fogbank.dataplane.driver import FirstPacket, InterfaceCounters, Outcome, Report, TrackedFlow
+from fogbank.dataplane.driver import (
+    FirstPacket,
+    InterfaceCounters,
+    Message,
+    Outcome,
+    Report,
+    TrackedFlow,
+)
 from fogbank.dataplane.linux.firewall import conntrack
 from fogbank.dataplane.linux.firewall.libnft import NftError
 from fogbank.dataplane.linux.firewall.rulesets import Rulesets
@@ -47,12 +54,13 @@ class LinuxDriver:
         self.namespaces = namespaces or NetworkNamespaces()
         self._links_and_routes = LinksAndRoutes(self.namespaces)
         self._rulesets = Rulesets(self.namespaces)
+        self._containers = containers or NoContainerRuntime()
         self._groups: tuple[ElementGroup, ...] = (
             NamespaceElements(self.namespaces, self._watch, self._forget),
             self._links_and_routes,
             self._rulesets,
             Listeners(self.namespaces, serve, unserve),
-            Workloads(containers or NoContainerRuntime()),
+            Workloads(self._containers),
         )
         self._group_of = {kind: group for group in self._groups for kind in group.kinds}
         self._refiller: threading.Thread | None = None
@@ -137,6 +145,10 @@ class LinuxDriver:
                 return self._links_and_routes.interface_counters(netns)
         except OSError as error:
             raise DriverError(f"the counters of {netns} cannot be read: {error}") from error
+
+    def tell(self, workload: str, message: Message) -> None:
+        """Have a machine hear of something; nothing when it does not run."""
+        self._containers.tell(workload, message)
 
     def diagnose(self, netns: NetnsName) -> str:
         """Print links, routes, ruleset and connections of ``netns`` for a person."""

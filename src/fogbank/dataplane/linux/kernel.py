@@ -145,6 +145,11 @@ def open_own_network() -> int:
     return put_high(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
 
 
+def open_namespace(process: int, kind: str) -> int:
+    """Open the namespace ``kind`` (``net``, ``user``) of a process; the caller closes the descriptor."""
+    return put_high(os.open(f"/proc/{process}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC))
+
+
 def put_high(descriptor: int) -> int:
     """Move a descriptor out of the first 1,024; give its new number.
 

@@ -45,7 +45,7 @@ class NamespaceElements:
         """Make a namespace; DriverError when it is there already."""
         if element.name in self._namespaces:
             raise DriverError(f"the namespace {element.name} is there already")
-        self._namespaces.create(element.name, forwards=element.forwards)
+        self._namespaces.create(element.name, forwards=element.forwards, delegated=element.delegated)
         try:
             self._tell_made(element.name)
         except OSError:
@@ -54,8 +54,9 @@ class NamespaceElements:
         self._built[element.key] = element
 
     def replace(self, old: NetworkNamespace, new: NetworkNamespace) -> None:
-        """Turn an endpoint into a router, or a router into an endpoint."""
-        del old
+        """Turn an endpoint into a router, or a router into an endpoint; DriverError for another owner."""
+        if old.delegated != new.delegated:
+            raise DriverError(f"the namespace {new.name} cannot get another owner while it is there")
         self._namespaces.set_forwarding(new.name, forwards=new.forwards)
         self._built[new.key] = new
 

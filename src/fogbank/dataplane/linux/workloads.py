@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from fogbank.dataplane.driver import Message
 from fogbank.dataplane.linux.groups import Errors, one_by_one
 from fogbank.errors import DriverError
 from fogbank.network.topology import Element, Key, NetnsName, Volume, Workload
@@ -18,6 +19,10 @@ class ContainerRuntime(Protocol):
 
     def stop(self, name: str) -> None:
         """End the workload ``name``; nothing when it does not run."""
+        ...
+
+    def tell(self, name: str, message: Message) -> None:
+        """Have the workload ``name`` hear of something; nothing when it does not run."""
         ...
 
     def running(self) -> Mapping[str, Workload]:
@@ -49,6 +54,9 @@ class NoContainerRuntime:
         raise DriverError(f"{workload.name} cannot run: this world has no containers")
 
     def stop(self, name: str) -> None:
+        """Do nothing: none runs."""
+
+    def tell(self, name: str, message: Message) -> None:
         """Do nothing: none runs."""
 
     def running(self) -> Mapping[str, Workload]:

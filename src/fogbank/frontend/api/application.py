@@ -22,8 +22,10 @@ from fogbank.frontend.api.error_envelopes import (
 from fogbank.frontend.api.field_masks import Mask, check_mask, parse_mask
 from fogbank.frontend.api.invoke import Api, Invocation
 from fogbank.frontend.api.messages import ApiRequest, Authenticator, Reply, json_reply
+from fogbank.frontend.api.protobuf import is_message, message_reply, read_message, status_reply
 from fogbank.frontend.api.query import bad_json, convert_query, parse_query, standard
 from fogbank.frontend.http.asgi import Receive, Scope, Send, TooLargeError, plain_host, read_body
+from fogbank.frontend.http.encodings import unpacked
 from fogbank.frontend.http.json_bodies import BadJsonError, parse_json
 from fogbank.resources.world import Json
 from fogbank.services.contract import ErrorDialect
@@ -65,8 +67,9 @@ class ApiApplication:
         if not has_body:
             return request
         known = self._knows(request)
+        limit = BODY_LIMIT if known else UNKNOWN_BODY_LIMIT
         try:
-            body = await read_body(receive, BODY_LIMIT if known else UNKNOWN_BODY_LIMIT)
+            body = unpacked(await read_body(receive, limit), request.encoding, limit)
         except TooLargeError:
             if known:
                 raise
@@ -89,8 +92,13 @@ class ApiApplication:
             principal = self._identity.authenticate(_authorization(request))
             if match is None:
                 raise self._unknown(request)  # noqa: TRY301 - one envelope
-            return json_reply(200, await self._dispatch(request, match, principal))
+            answer = await self._dispatch(request, match, principal)
+            if is_message(request.content_type, match.method):
+                return message_reply(match.method, answer)
+            return json_reply(200, answer)
         except ApiError as error:
+            if match is not None and is_message(request.content_type, match.method):
+                return status_reply(error)
             wanted = challenge(sent=_authorization(request) is not None) if error.code == 401 else ""
             return replace(json_reply(error.code, error_body(self._dialect(match), error)), challenge=wanted)
         except Exception:  # noqa: BLE001 - a bug answers 500 and keeps its traceback in the log
@@ -139,6 +147,8 @@ def _authorization(request: ApiRequest) -> str | None:
 
 
 def _body(request: ApiRequest, method: DiscoveryMethod) -> Json | None:
+    if is_message(request.content_type, method):
+        return read_message(method, request.body)
     if not request.body or not method.request:
         return None
     try:
@@ -152,7 +162,7 @@ def _body(request: ApiRequest, method: DiscoveryMethod) -> Json | None:
 
 def _read_head(scope: Scope) -> tuple[ApiRequest, bool]:
     """Read all but the body; tells also whether there is one."""
-    host = authorization = content_type = override = ""
+    host = authorization = content_type = override = encoding = ""
     has_body = False
     for name, value in scope["headers"]:
         if name == b"host":
@@ -161,6 +171,8 @@ def _read_head(scope: Scope) -> tuple[ApiRequest, bool]:
             authorization = value.decode("latin-1")
         elif name == b"content-type":
             content_type = value.decode("latin-1")
+        elif name == b"content-encoding":
+            encoding = value.decode("latin-1").lower()
         elif name == b"x-http-method-override":
             override = value.decode("latin-1")
         elif name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
@@ -175,5 +187,6 @@ def _read_head(scope: Scope) -> tuple[ApiRequest, bool]:
         scope.get("query_string", b""),
         authorization or None,
         content_type,
+        encoding=encoding,
     )
     return request, has_body

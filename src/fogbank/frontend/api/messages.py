@@ -12,7 +12,10 @@ JSON_TYPE = "application/json; charset=UTF-8"
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """A request to a Google API. ``path`` still has its escapes; ``host`` has no port."""
+    """A request to a Google API. ``path`` still has its escapes; ``host`` has no port.
+
+    ``encoding`` is how the body came; ``body`` is what it says, unpacked.
+    """
 
     verb: str
     host: str
@@ -21,6 +24,7 @@ class ApiRequest:
     authorization: str | None = None
     content_type: str = ""
     body: bytes = b""
+    encoding: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,9 @@ MIXINS: Mapping[str, Binding] = {
     "google.iam.v1.IAMPolicy/GetIamPolicy": Binding("GET", "{resource=**}:getIamPolicy", ""),
     "google.iam.v1.IAMPolicy/SetIamPolicy": Binding("POST", "{resource=**}:setIamPolicy", "*"),
     "google.iam.v1.IAMPolicy/TestIamPermissions": Binding("POST", "{resource=**}:testIamPermissions", "*"),
+    "opentelemetry.proto.collector.logs.v1.LogsService/Export": Binding("POST", "logs", "*"),
+    "opentelemetry.proto.collector.metrics.v1.MetricsService/Export": Binding("POST", "metrics", "*"),
+    "opentelemetry.proto.collector.trace.v1.TraceService/Export": Binding("POST", "traces", "*"),
 }
 """Methods that many APIs share under one name: which API is meant, the host says."""
 

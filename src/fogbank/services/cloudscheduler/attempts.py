@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from fogbank.resources.operations import rfc3339
 from fogbank.resources.world import Resource
-from fogbank.services.cloudscheduler.jobs import scheduled, seconds_of
+from fogbank.services.cloudscheduler.jobs import retry_config, scheduled, seconds_of
 from fogbank.services.cloudscheduler.schedule import catch_up
 
 _CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 10, 429: 8, 499: 1, 500: 13, 501: 12, 503: 14, 504: 4}
@@ -87,7 +87,7 @@ def _again(job: Resource, occasion: Occasion, now: datetime) -> datetime | None:
 
     With a count and a duration it is tried until both are used up.
     """
-    config = job.body["retryConfig"]
+    config = retry_config(job)
     count, limit = int(config.get("retryCount", 0)), seconds_of(config["maxRetryDuration"])
     by_count = occasion.count < count
     by_time = limit > 0 and now - occasion.first < timedelta(seconds=limit)
@@ -98,7 +98,7 @@ def _again(job: Resource, occasion: Occasion, now: datetime) -> datetime | None:
 
 def backoff(job: Resource, count: int) -> float:
     """Return the seconds before retry ``count`` (from 0): doubled, then linear, at most the maximum."""
-    config = job.body["retryConfig"]
+    config = retry_config(job)
     least, most = seconds_of(config["minBackoffDuration"]), seconds_of(config["maxBackoffDuration"])
     doublings = int(config["maxDoublings"])
     pause = least * 2 ** min(count, doublings)

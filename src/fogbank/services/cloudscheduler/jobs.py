@@ -92,7 +92,7 @@ def _fields(world: World, call: Call, body: Json, project: str) -> Json:
         "schedule": schedule,
         "timeZone": zone,
         "httpTarget": complete_target(world, call, body, project),
-        "retryConfig": _retries(body.get("retryConfig") or {}),
+        "retryConfig": _retries(body["retryConfig"]) if body.get("retryConfig") else None,
         "attemptDeadline": _deadline(body.get("attemptDeadline")),
         "userUpdateTime": rfc3339(call.now),
     }
@@ -106,6 +106,11 @@ def _deadline(given: Any) -> str:
     if not 15 <= seconds_of(deadline) <= 1800:
         raise bad_request("The attempt deadline must be between 15s and 1800s.", "job.attempt_deadline")
     return deadline
+
+
+def retry_config(job: Resource) -> Json:
+    """Return how a job is tried again; one that says nothing of it is shown so, and is not."""
+    return _RETRIES | (job.body.get("retryConfig") or {})
 
 
 def _retries(given: Json) -> Json:

@@ -20,6 +20,7 @@ from fogbank.lowering.feature import (
     Source,
 )
 from fogbank.lowering.fragments import Fragment
+from fogbank.lowering.iap import tunnels_of_iap
 from fogbank.lowering.netns_names import (
     INTERNET,
     LOOPBACK,
@@ -76,9 +77,10 @@ class Machines(Feature):
         if isinstance(source, Instance):
             return Fragment.of(containers(source), source.owner)
         machine = VirtualMachine.of(source)
-        if not machine.powered:
+        if not machine.powered and machine.status != "SUSPENDED":  # a suspended one's processes stay in it
             return None
-        return Fragment.of((NetworkNamespace(instance_netns(machine.machine)),), machine.name)
+        netns = NetworkNamespace(instance_netns(machine.machine), delegated=True)
+        return Fragment.of((netns,), machine.name)
 
     def inside(
         self, source: Source, network: NetworkContext, endpoints: tuple[Endpoint, ...]
@@ -98,14 +100,16 @@ class Machines(Feature):
     def shared(
         self, name: ResourceName, resource: Resource | None, endpoints: tuple[Endpoint, ...]
     ) -> Fragment:
-        """Lower the metadata server and the resolver of a network, which are always reached.
+        """Lower what all machines of a network have: the metadata server, the resolver, IAP.
 
-        See behaviour/vpc.md#firewall-rules.
+        The first two are always reached (behaviour/vpc.md#firewall-rules).
         """
         del resource, endpoints
-        netns = vpc_netns(ResourceName("compute.networks", name.path))
+        network = ResourceName("compute.networks", name.path)
+        netns = vpc_netns(network)
         return Fragment.of(
             (
+                *tunnels_of_iap(network),
                 Address(Port(netns, LOOPBACK), IPv4Interface(METADATA)),
                 Listener(netns, METADATA, 80, "tcp", METADATA_SERVICE),
                 Listener(netns, METADATA, 53, "udp", RESOLVER_SERVICE),

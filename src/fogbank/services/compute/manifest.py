@@ -2,7 +2,14 @@
 
 from fogbank.app.manifest import Manifest
 from fogbank.services.compute import SERVICE
+from fogbank.services.compute.controller import make_controller
 from fogbank.services.compute.controller.nat import make_controller as make_nat_controller
 from fogbank.services.compute.feature import FEATURES
 
-MANIFEST = Manifest(SERVICE, features=FEATURES, companions=(make_nat_controller,))
+MANIFEST = Manifest(
+    SERVICE,
+    features=FEATURES,
+    controller=make_controller,
+    companions=(make_nat_controller,),
+    backend=lambda runtime: runtime.consoles,
+)

@@ -22,9 +22,10 @@ from fogbank.resources.peering import (
     peerings_of,
     since,
 )
-from fogbank.resources.world import Json, Resource, World
+from fogbank.resources.private_services import CONNECTIONS, producers
+from fogbank.resources.world import Delete, Json, Resource, World
 from fogbank.services.compute.bodies import bad_request, one_of, without_nulls
-from fogbank.services.compute.decisions import failed, in_use, put
+from fogbank.services.compute.decisions import committed, failed, in_use, put
 from fogbank.services.compute.names import by_id, check_name, named, project_of
 from fogbank.services.compute.peering_overlaps import first_overlap
 from fogbank.services.compute.references import reference
@@ -66,8 +67,11 @@ def _details(moment: datetime, text: str) -> str:
 
 def _connection(network: Resource, entry: Json, active: ActivePeering | None) -> Json:
     """Say what both sides agreed on; CONSENSUS holds when both ask for it."""
-    if active is None or not (active.own.needs_consensus and active.other.needs_consensus):
+    if active is None:
         return {"updateStrategy": "INDEPENDENT"}
+    traffic = {"trafficConfiguration": _traffic(active.own, active.other)}
+    if not (active.own.needs_consensus and active.other.needs_consensus):
+        return {"updateStrategy": "INDEPENDENT", **traffic}
     status: Json = {}
     if entry["name"] in network.private.get(DELETE_REQUESTED, ()):
         status = {"deleteStatus": "LOCAL_DELETE_REQUESTED"}
@@ -75,7 +79,18 @@ def _connection(network: Resource, entry: Json, active: ActivePeering | None) ->
             status = {"deleteStatus": "DELETE_ACKNOWLEDGED"}
     elif active.other.name in active.peer.private.get(DELETE_REQUESTED, ()):
         status = {"deleteStatus": "PEER_DELETE_REQUESTED"}
-    return {"updateStrategy": CONSENSUS, "consensusState": {"updateStatus": "IN_SYNC", **status}}
+    return {"updateStrategy": CONSENSUS, "consensusState": {"updateStatus": "IN_SYNC", **status}, **traffic}
+
+
+def _traffic(own: Peering, other: Peering) -> Json:
+    """Say which further routes really cross: those that one side exports and the other imports (recorded)."""
+    return {
+        "exportCustomRoutesToPeer": own.exports_custom and other.imports_custom,
+        "importCustomRoutesFromPeer": own.imports_custom and other.exports_custom,
+        "exportSubnetRoutesWithPublicIpToPeer": own.exports_public and other.imports_public,
+        "importSubnetRoutesWithPublicIpFromPeer": own.imports_public and other.exports_public,
+        "stackType": "IPV4_ONLY",
+    }
 
 
 def _googles(world: World, network: Resource) -> Iterator[Json]:
@@ -93,8 +108,21 @@ def _googles(world: World, network: Resource) -> Iterator[Json]:
             "exportSubnetRoutesWithPublicIp": False,
             "importSubnetRoutesWithPublicIp": False,
             "stackType": "IPV4_ONLY",
+            "updateStrategy": "INDEPENDENT",
+            "connectionStatus": {
+                "updateStrategy": "INDEPENDENT",
+                "trafficConfiguration": {**dict.fromkeys(_NO_FURTHER, False), "stackType": "IPV4_ONLY"},
+            },
             "peerMtu": network.body.get("mtu", 1460),
         }
+
+
+_NO_FURTHER = (
+    "exportCustomRoutesToPeer",
+    "importCustomRoutesFromPeer",
+    "exportSubnetRoutesWithPublicIpToPeer",
+    "importSubnetRoutesWithPublicIpFromPeer",
+)
 
 
 def add(world: World, call: Call) -> Decision:
@@ -228,7 +256,7 @@ def remove(world: World, call: Call) -> Decision:
     name = _given_name(call)
     for user in peering_users(world, network.name):
         if user.private["peering"] == name:
-            return in_use(call, "removePeering", network, "network", user.name)
+            return _without_googles(world, call, network, user)
     entry = _found(network, name)
     for each in active_peerings(network, world.find):
         agreed = _connection(network, entry, each).get("consensusState", {}).get("deleteStatus")
@@ -241,6 +269,18 @@ def remove(world: World, call: Call) -> Decision:
     left = tuple(each for each in network.body["peerings"] if each is not entry)
     moments = {key: moment for key, moment in network.private[SINCE].items() if key != name}
     return put(call, "removePeering", _remembering(_with_peerings(network, left), moments))
+
+
+def _without_googles(world: World, call: Call, network: Resource, user: Resource) -> Decision:
+    """Take the peering of private services access away, with its connection; other peerings of Google's stay.
+
+    See behaviour/private-services-access.md#connections.
+    """
+    holders = [user.name] if user.name.collection != CONNECTIONS else []
+    holders += [each.name for each in producers(world, network.name)]
+    if holders:
+        return in_use(call, "removePeering", network, "network", holders[0])
+    return committed(call, "removePeering", network, (Delete(user.name),))
 
 
 def _given_name(call: Call) -> str:

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 from fogbank.errors import invalid_value, not_built, not_found, required_field
-from fogbank.resources.compute import DEFAULT_GATEWAY, Subnetwork, refer
+from fogbank.resources.compute import DEFAULT_GATEWAY, StaticRoute, Subnetwork, refer
 from fogbank.resources.compute_indexes import in_network
-from fogbank.resources.names import ResourceName
+from fogbank.resources.instances import instance_at, interfaces_of
+from fogbank.resources.names import ResourceName, parse_compute_reference
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.compute.bodies import bad_request, inputs, number, refuse_unbuilt
 from fogbank.services.compute.decisions import deleted, put
@@ -24,7 +25,7 @@ from fogbank.services.compute.references import find_referred, reference
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 
 _NEXT_HOPS = ("nextHopGateway", "nextHopIp", "nextHopInstance", "nextHopIlb", "nextHopVpnTunnel")
-_BUILT_NEXT_HOPS = ("nextHopGateway", "nextHopIp")
+_BUILT_NEXT_HOPS = ("nextHopGateway", "nextHopIp", "nextHopInstance")
 _OUTPUTS = (
     "nextHopNetwork",
     "nextHopPeering",
@@ -68,7 +69,7 @@ def get(world: World, call: Call) -> Json:
     name = named(world, call, "routes", call["route"])
     stored = world.find(name)
     if stored is not None:
-        return _show(stored)
+        return _show(world, stored)
     for route in _derived(world, name.project):
         if name.id in {route.name.id, str(route.id)}:
             return route.body
@@ -79,7 +80,7 @@ def list_routes(world: World, call: Call) -> Iterable[Json]:
     """List a project's routes, stored and derived."""
     project = project_of(world, call)
     stored = world.all("compute.routes", f"projects/{project}/")
-    return [_show(each) for each in sorted_by_name([*stored, *_derived(world, project)])]
+    return [_show(world, each) for each in sorted_by_name([*stored, *_derived(world, project)])]
 
 
 def _derived(world: World, project: str) -> Iterator[Resource]:
@@ -88,17 +89,39 @@ def _derived(world: World, project: str) -> Iterator[Resource]:
         yield from peering_routes(world, network)
 
 
-def _show(route: Resource) -> Json:
-    """Show a route; one to an address warns that no machine has it, which is true while there are none."""
-    if "nextHopIp" not in route.body:
-        return route.body
-    address = route.body["nextHopIp"]
-    warning = {
-        "code": "NEXT_HOP_ADDRESS_NOT_ASSIGNED",
-        "message": f"Next hop IP '{address}' is not assigned to an instance.",
-        "data": [{"key": "ip_address", "value": address}],
-    }
-    return route.body | {"warnings": [warning]}
+def _show(world: World, route: Resource) -> Json:
+    """Show a route, with what keeps its next hop from taking packets (behaviour/vpc.md#next-hops)."""
+    warning = _warning(world, StaticRoute.of(route))
+    return route.body | ({"warnings": [warning]} if warning else {})
+
+
+def _warning(world: World, route: StaticRoute) -> Json | None:
+    if route.instance is not None:
+        instance, path = world.find(route.instance), route.instance.path
+        if instance is None:
+            return _warn("NEXT_HOP_INSTANCE_NOT_FOUND", f"Next hop instance '{path}' not found.", path)
+        return _idle(instance)
+    if route.via is None:
+        return None
+    found = instance_at(world, route.network, route.via)
+    if found is None:
+        why = f"Next hop IP '{route.via}' is not assigned to an instance."
+        return _warn("NEXT_HOP_ADDRESS_NOT_ASSIGNED", why, str(route.via), "ip_address")
+    return _idle(found)
+
+
+def _idle(instance: Resource) -> Json | None:
+    """Warn of an instance that forwards nothing."""
+    path = instance.name.path
+    if not instance.body["canIpForward"]:
+        return _warn("NEXT_HOP_CANNOT_IP_FORWARD", f"Next hop instance '{path}' cannot forward.", path)
+    if instance.body["status"] != "RUNNING":
+        return _warn("NEXT_HOP_NOT_RUNNING", f"Next hop instance '{path}' is not running.", path)
+    return None
+
+
+def _warn(code: str, message: str, value: str, key: str = "instance") -> Json:
+    return {"code": code, "message": message, "data": [{"key": key, "value": value}]}
 
 
 def insert(world: World, call: Call) -> Decision:
@@ -166,6 +189,8 @@ def _next_hop(world: World, network: Resource, body: Json) -> Json:
         raise not_built(f"compute.routes with {hop}")
     if hop == "nextHopGateway":
         return {hop: _gateway(network.name.project, value)}
+    if hop == "nextHopInstance":
+        return {hop: _instance(world, network, value)}
     try:
         address = IPv4Address(str(value))
     except AddressValueError:
@@ -175,6 +200,24 @@ def _next_hop(world: World, network: Resource, body: Json) -> Json:
             "resource.nextHopIp", value, "The next hop must be in a subnetwork of the route's network."
         )
     return {hop: str(address)}
+
+
+def _instance(world: World, network: Resource, value: object) -> str:
+    """Find the instance that a route leads to; it must be in the network and be allowed to forward."""
+    field, project = "resource.nextHopInstance", network.name.project
+    try:
+        name = parse_compute_reference(str(value), "instances", project, "zones", "-")
+    except (ValueError, IndexError):
+        raise invalid_value(field, value, "The URL is malformed.") from None
+    if name.project != project:
+        raise invalid_value(field, name.path, "Cross project referencing is not allowed for this resource.")
+    instance = world.get(name)
+    if all(each.network != network.name for each in interfaces_of(instance)):
+        why = f"Instance is not on network '{network.name.path}'."
+        raise invalid_value(field, name.path, why)
+    if not instance.body["canIpForward"]:
+        raise invalid_value(field, name.path, "Instance does not have IP forwarding enabled.")
+    return name.self_link
 
 
 def _gateway(project: str, value: object) -> str:

@@ -12,7 +12,7 @@ from fogbank.resources.time_series import Key, Kind
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call, List, Live, Method, Read, Service
 from fogbank.services.monitoring.metrics import METRICS, RESOURCES, descriptor, resource_descriptor
-from fogbank.services.monitoring.time_series import create_series, list_series
+from fogbank.services.monitoring.time_series import create_series, create_service_series, list_series
 
 
 class Known(Protocol):
@@ -74,6 +74,7 @@ _DESCRIPTORS = "projects.monitoredResourceDescriptors"
 METHODS: dict[str, Method] = {
     "projects.timeSeries.list": Live(list_series, "monitoring.timeSeries.list"),
     "projects.timeSeries.create": Live(create_series, "monitoring.timeSeries.create"),
+    "projects.timeSeries.createService": Live(create_service_series, "monitoring.timeSeries.create"),
     "projects.metricDescriptors.list": Live(_list_metrics, "monitoring.metricDescriptors.list"),
     "projects.metricDescriptors.get": Read(_get_metric, "monitoring.metricDescriptors.get"),
     f"{_DESCRIPTORS}.list": List(

@@ -3,8 +3,10 @@
 See behaviour/monitoring.md#aggregation.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from itertools import pairwise
 
 from fogbank.errors import ApiError, not_built
 from fogbank.resources.time_series import Distribution, Key, Point, Series, Value, labels
@@ -65,7 +67,8 @@ def _aligned(series: Series, wanted: Aggregation, start: float, end: float) -> S
     if (end - start) / wanted.period > MOST_PERIODS:
         raise bad(f"The interval has more than {MOST_PERIODS} alignment periods.")
     windows: dict[int, list[Point]] = {}
-    for point in series.points:
+    rates = wanted.aligner in {"DELTA", "RATE"}
+    for point in _deltas(series.points) if rates and series.kind == "CUMULATIVE" else series.points:
         windows.setdefault(int((end - point.end) // wanted.period), []).append(point)
     gauge = wanted.aligner not in {"DELTA", "SUM"} or series.kind == "GAUGE"
     points = []
@@ -76,12 +79,40 @@ def _aligned(series: Series, wanted: Aggregation, start: float, end: float) -> S
     return Series(series.key, "GAUGE" if gauge else "DELTA", tuple(points))
 
 
+def _deltas(points: Sequence[Point]) -> Iterator[Point]:
+    """Say of points that count from a start what was added since the one before.
+
+    A point with a later start counts anew; of the first nobody knows what came before it.
+    """
+    for before, point in pairwise(points):
+        if point.start > before.start:
+            yield point
+        else:
+            yield Point(before.end, point.end, _difference(point.value, before.value))
+
+
+def _difference(value: Value, before: Value) -> Value:
+    if isinstance(value, Distribution) and isinstance(before, Distribution):
+        try:
+            return value.since(before)
+        except ValueError as error:
+            raise bad(f"The series cannot be aligned: {error}.") from error
+    if isinstance(value, (int, float)) and isinstance(before, (int, float)):
+        return value - before
+    raise bad("A series whose values are no numbers cannot be aligned by a delta or a rate.")
+
+
+def _whole(distributions: Sequence[Distribution]) -> Distribution:
+    try:
+        return reduce(Distribution.merged, distributions)
+    except ValueError as error:
+        raise bad(f"The series cannot be aligned or reduced: {error}.") from error
+
+
 def _align(wanted: Aggregation, values: list[Value]) -> Value:
     distributions = [each for each in values if isinstance(each, Distribution)]
     if distributions:
-        whole = distributions[0]
-        for each in distributions[1:]:
-            whole = whole.merged(each)
+        whole = _whole(distributions)
         if wanted.aligner in PERCENTILES:
             return whole.percentile(PERCENTILES[wanted.aligner])
         if wanted.aligner in {"DELTA", "SUM"}:
@@ -90,7 +121,11 @@ def _align(wanted: Aggregation, values: list[Value]) -> Value:
             return whole.mean
         raise not_built(f"ALIGN_{wanted.aligner} of distributions")
     numbers = [float(each) for each in values if isinstance(each, (bool, int, float))]
+    if len(numbers) < len(values) and wanted.aligner not in {"COUNT", "COUNT_TRUE"}:
+        raise bad(f"ALIGN_{wanted.aligner} is for numbers, and the series has strings.")
     match wanted.aligner:
+        case "COUNT":
+            return len(values)
         case "DELTA":
             value = sum(numbers)
         case "RATE":
@@ -130,9 +165,7 @@ def _reduced(key: Key, members: list[Series], reducer: str) -> Series:
 def _reduce(reducer: str, values: list[Value]) -> Value:
     distributions = [each for each in values if isinstance(each, Distribution)]
     if distributions:
-        whole = distributions[0]
-        for each in distributions[1:]:
-            whole = whole.merged(each)
+        whole = _whole(distributions)
         if reducer in PERCENTILES:
             return whole.percentile(PERCENTILES[reducer])
         if reducer == "SUM":
@@ -140,6 +173,10 @@ def _reduce(reducer: str, values: list[Value]) -> Value:
         raise not_built(f"REDUCE_{reducer} of distributions")
     if reducer not in REDUCERS:
         raise not_built(f"REDUCE_{reducer}")
+    if reducer == "COUNT":
+        return len(values)
     numbers = [float(each) for each in values if isinstance(each, (bool, int, float))]
+    if len(numbers) < len(values):
+        raise bad(f"REDUCE_{reducer} is for numbers, and the series have strings.")
     value = REDUCERS[reducer](numbers)
     return int(value) if reducer != "MEAN" and all(isinstance(each, int) for each in values) else value

@@ -7,10 +7,11 @@ from typing import Any, Protocol
 from fogbank.errors import not_built
 from fogbank.resources.log_entries import nanoseconds, time_of, time_text
 from fogbank.resources.projects import project_id
-from fogbank.resources.time_series import BOUNDS, Distribution, Key, Kind, Point, Series, Value, labels
+from fogbank.resources.time_series import Distribution, Key, Kind, Point, Series, Value, labels
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call
 from fogbank.services.monitoring.aggregation import Aggregation, aggregate, bad
+from fogbank.services.monitoring.distributions import read_distribution
 from fogbank.services.monitoring.filters import parse_filter
 from fogbank.services.monitoring.metrics import METRICS
 
@@ -130,7 +131,7 @@ def _value(value: Value) -> Json:
                 "distributionValue": {
                     "count": str(value.count),
                     "mean": value.mean,
-                    "bucketOptions": {"explicitBuckets": {"bounds": list(BOUNDS)}},
+                    "bucketOptions": {"explicitBuckets": {"bounds": list(value.bounds)}},
                     "bucketCounts": [str(each) for each in value.counts],
                 }
             }
@@ -138,11 +139,24 @@ def _value(value: Value) -> Json:
 
 async def create_series(measured: Measured, world: World, call: Call) -> Json:
     """Write one point to each of up to 200 series of the client's own metrics."""
+    return _create(measured, world, call, own=True)
+
+
+async def create_service_series(measured: Measured, world: World, call: Call) -> Json:
+    """Write one point to each of up to 200 series of a service of Google's, as its client libraries do.
+
+    Spanner's libraries report their latencies so, unasked.
+    """
+    return _create(measured, world, call, own=False)
+
+
+def _create(measured: Measured, world: World, call: Call, *, own: bool) -> Json:
     written = call.body.get("timeSeries") or ()
     if not 0 < len(written) <= MOST_WRITTEN:
         raise bad(f"Field timeSeries must have from 1 to {MOST_WRITTEN} elements.")
     project = project_id(world, call["name"].split("/")[1])
     for number, each in enumerate(written):
+        _check_type(str((each.get("metric") or {}).get("type", "")), own=own)
         key, kind, point = _written(project, call, each)
         try:
             measured.append(key, kind, point)
@@ -153,12 +167,17 @@ async def create_series(measured: Measured, world: World, call: Call) -> Json:
     return {}
 
 
+def _check_type(metric: str, *, own: bool) -> None:
+    if own and not metric.startswith(OWN):
+        raise bad(f"The metric type must start with one of {', '.join(OWN)}.")
+    if not own and (metric.startswith(OWN) or ".googleapis.com/" not in metric):
+        raise bad("The metric type must be one of a Google Cloud service.")
+
+
 def _written(project: str, call: Call, series: Json) -> tuple[Key, Kind, Point]:
     metric, resource = series.get("metric") or {}, series.get("resource") or {"type": "global"}
     kind: Kind = series.get("metricKind") or "GAUGE"
     points: list[Json] = list(series.get("points") or ())
-    if not str(metric.get("type", "")).startswith(OWN):
-        raise bad(f"The metric type must start with one of {', '.join(OWN)}.")
     if len(points) != 1:
         raise bad("Field timeSeries.points must have one element.")
     if kind not in {"GAUGE", "CUMULATIVE"}:
@@ -184,5 +203,10 @@ def _read_value(value: Json) -> Value:
             return float(number)
         case {"stringValue": str(text)}:
             return text
+        case {"distributionValue": distribution}:
+            return read_distribution(distribution)
         case _:
-            raise bad("Field timeSeries.points.value must be a bool, an int64, a double or a string.")
+            raise bad(
+                "Field timeSeries.points.value must be a bool, an int64, a double, a string or a "
+                "distribution."
+            )

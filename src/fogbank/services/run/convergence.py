@@ -15,7 +15,14 @@ from fogbank.resources.indexes import OPERATIONS, Index
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation, OperationError
 from fogbank.resources.projects import project_number, service_agent
-from fogbank.resources.run import Readiness, read_revision, ready_condition, revisions_with_connector
+from fogbank.resources.run import (
+    HIDDEN_DIGESTS,
+    Readiness,
+    read_revision,
+    ready_condition,
+    revisions_with_connector,
+)
+from fogbank.resources.run_containers import CLOUD_SQL_PROXY
 from fogbank.resources.world import Change, Json, Put, PutOperation, Resource, World
 from fogbank.services.run.connectors import connector_missing_message, has_connector
 from fogbank.services.run.objects import (
@@ -117,6 +124,7 @@ def images_resolved(
     statuses = [
         without_empty({"name": each.name, "imageDigest": with_digest(each.image, digests[each.image])})
         for each in read.containers
+        if each.image != CLOUD_SQL_PROXY  # nobody asked for that container
     ]
     body = _with_revision_status(
         found.body,
@@ -124,7 +132,10 @@ def images_resolved(
         imageDigest=pullable,
         containerStatuses=statuses,
     )
-    return (Put(replace(found, body=body)),)
+    private = dict(found.private)
+    if proxy := digests.get(CLOUD_SQL_PROXY):
+        private[HIDDEN_DIGESTS] = {CLOUD_SQL_PROXY: with_digest(CLOUD_SQL_PROXY, proxy)}
+    return (Put(replace(found, body=body, private=private)),)
 
 
 def with_digest(image: str, digest: str) -> str:

@@ -22,7 +22,7 @@ from fogbank.resources.run import (
     connector_name,
     read_egress,
 )
-from fogbank.resources.run_containers import SECRET_ALIASES
+from fogbank.resources.run_containers import SECRET_ALIASES, cloud_sql_connections
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call
 from fogbank.services.run.connectors import connector_missing_message, has_connector
@@ -31,7 +31,7 @@ from fogbank.services.run.direct_vpc import check_direct_vpc
 from fogbank.services.run.limits import check_all_limits
 from fogbank.services.run.objects import bad_request, without_empty
 from fogbank.services.run.secret_references import check_aliases
-from fogbank.services.run.volumes import check_mounts, check_volumes, complete_volumes
+from fogbank.services.run.volumes import check_cloud_sql, check_mounts, check_volumes, complete_volumes
 
 DEFAULT_CONCURRENCY = 80
 DEFAULT_TIMEOUT = 300
@@ -42,7 +42,6 @@ MAX_NAME = 63
 _REVISION = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _COUNT = re.compile(r"[0-9]{1,9}")
 _LATER_ANNOTATIONS = {
-    "run.googleapis.com/cloudsql-instances": "Cloud SQL connections",
     "run.googleapis.com/encryption-key": "customer-managed encryption keys",
 }
 _LATER_FIELDS = {
@@ -114,6 +113,7 @@ def check_environment(world: World, call: Call, owner: ResourceName, annotations
     """Refuse what nothing that Cloud Run starts for ``owner`` could have around its containers."""
     _check_vpc(world, call, owner, annotations)
     check_direct_vpc(world, call, owner, annotations)
+    check_cloud_sql(cloud_sql_connections(spec, annotations))
     for key, what in _LATER_ANNOTATIONS.items():
         if annotations.get(key):
             raise not_built(f"{what} of Cloud Run ({key})")

@@ -4,6 +4,7 @@ Secrets and memory are built; what lies outside the instance is refused by name.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from fogbank.errors import not_built
@@ -18,10 +19,10 @@ _LATER = {
     "gcs": "Cloud Storage volumes of Cloud Run",
     "nfs": "NFS volumes of Cloud Run",
     "filestore": "Filestore volumes of Cloud Run",
-    "cloudSqlInstance": "Cloud SQL connections of Cloud Run",
     "configMap": "config maps of Cloud Run",
 }
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_CONNECTION = re.compile(r"[a-z][a-z0-9.:-]*[a-z0-9]:[a-z0-9-]+:[a-z][a-z0-9-]*")
 _MOST_MODE = 0o777
 _KEPT_FREE = ("/", "/dev", "/proc", "/sys")
 
@@ -49,12 +50,23 @@ def check_volumes(volumes: list[Json]) -> None:
         for key, what in _LATER.items():
             if key in volume:
                 raise not_built(f"{what} (volumes.{key})")
-        if ("secret" in volume) == ("emptyDir" in volume):
+        if sum(source in volume for source in ("secret", "emptyDir", "cloudSqlInstance")) != 1:
             raise bad_request(f"{where}: must have exactly one source.")
-        if "secret" in volume:
+        if "cloudSqlInstance" in volume:
+            check_cloud_sql(volume["cloudSqlInstance"].get("instances") or ("",))
+        elif "secret" in volume:
             _check_secret_volume(volume["secret"], f"{where}.secret")
         else:
             _check_memory(volume["emptyDir"], f"{where}.empty_dir")
+
+
+def check_cloud_sql(connections: Iterable[str]) -> None:
+    """Refuse what is no connection name of a Cloud SQL instance."""
+    for each in connections:
+        if not _CONNECTION.fullmatch(each):
+            raise bad_request(
+                f"'{each}' is not a Cloud SQL connection name of the form PROJECT:REGION:INSTANCE."
+            )
 
 
 def _check_memory(source: Json, where: str) -> None:

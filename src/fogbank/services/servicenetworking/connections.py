@@ -5,7 +5,7 @@ the network in the body or in the query says whose it is
 (behaviour/private-services-access.md#connections).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from fogbank.errors import ApiError
@@ -46,26 +46,38 @@ def create(world: World, call: Call) -> Decision:
         same = sorted(found.body.get("reservedPeeringRanges", ())) == sorted(ranges)
         error = None if same else OperationError(400, "FAILED_PRECONDITION", _MODIFIES)
         return _answer(call, "CreateConnection", found, (), error)
+    made = _connection(world, call, network, ranges)
+    return _answer(call, "CreateConnection", made, (Put(made),))
+
+
+def _connection(world: World, call: Call, network: ResourceName, ranges: Sequence[str]) -> Resource:
     body = {
         "network": _numbered(world, network),
         "peering": PEERING,
         "reservedPeeringRanges": list(ranges),
         "service": f"services/{PRODUCER}",
     }
-    made = Resource(name, call.new_id(), call.now, body, {"network": network.path, "peering": PEERING})
-    return _answer(call, "CreateConnection", made, (Put(made),))
+    private = {"network": network.path, "peering": PEERING}
+    return Resource(connection_name(network), call.new_id(), call.now, body, private)
 
 
 def patch(world: World, call: Call) -> Decision:
-    """Change the ranges; with ``force`` some may go, which those who have addresses in them keep."""
+    """Change the ranges; with ``force`` some may go, which those who have addresses in them keep.
+
+    With ``force`` a network that has no connection gets one (recorded).
+    """
     network = _network(world, str(call.body.get("network") or ""))
     _check_producer(call)
-    found = _find(world, network)
+    force = bool(call.parameters.get("force"))
+    found = world.find(connection_name(network)) if force else _find(world, network)
     if set(mask_paths(call)) - {"reservedPeeringRanges"}:
         raise bad_request("Only reservedPeeringRanges of a connection can be changed.", "update_mask")
     ranges = _ranges(world, network, call.body)
+    if found is None:
+        made = _connection(world, call, network, ranges)
+        return _answer(call, "UpdateConnection", made, (Put(made),))
     gone = set(found.body.get("reservedPeeringRanges", ())) - set(ranges)
-    if gone and not call.parameters.get("force"):
+    if gone and not force:
         raise bad_request(
             f"Allocated ranges {', '.join(sorted(gone))} would be removed: that needs force.", "force"
         )

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fogbank.dataplane.linux.spanner_emulator import SpannerEmulator
 from fogbank.errors import ApiError, DriverError, not_built
@@ -14,19 +16,22 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
 _STATUS = {
-    3: "INVALID_ARGUMENT",
-    4: "DEADLINE_EXCEEDED",
-    5: "NOT_FOUND",
-    6: "ALREADY_EXISTS",
-    8: "RESOURCE_EXHAUSTED",
-    9: "FAILED_PRECONDITION",
-    10: "ABORTED",
-    11: "OUT_OF_RANGE",
+    3: (400, "INVALID_ARGUMENT"),
+    4: (504, "DEADLINE_EXCEEDED"),
+    5: (404, "NOT_FOUND"),
+    6: (409, "ALREADY_EXISTS"),
+    8: (429, "RESOURCE_EXHAUSTED"),
+    9: (400, "FAILED_PRECONDITION"),
+    10: (409, "ABORTED"),
+    11: (400, "OUT_OF_RANGE"),
 }
-"""Of gRPC's codes those that the emulator answers with (google/rpc/code.proto)."""
+"""Of gRPC's codes those that the emulator answers with (google/rpc/code.proto), with HTTP's beside them."""
 _UNIMPLEMENTED = 12
 _UNREADABLE = "failed to marshal error message"
 """What the emulator's HTTP gateway (1.5.37) writes in place of every error that names a missing resource."""
+_UNKNOWN_FIELD = re.compile(r'proto: .*unknown field "(\w+)"')
+"""What the gateway says of a field that is younger than it is; over gRPC the emulator does not mind."""
+_CLIENTS_OWN = frozenset({"params", "paramTypes"})
 _LONGEST_LINE = 64 * 1024 * 1024
 
 
@@ -37,6 +42,8 @@ class EmulatorClient:
         self._emulator = SpannerEmulator()
         self._starting = asyncio.Lock()
         self._session: ClientSession | None = None
+        self._unknown: set[str] = set()
+        """Fields that this emulator does not know: it gets requests without them."""
 
     async def call(self, verb: str, path: str, query: Json, body: Json) -> Json:
         """Send one request and return the answer; ApiError when the emulator refuses it."""
@@ -64,13 +71,19 @@ class EmulatorClient:
     async def _answer(self, verb: str, path: str, query: Json, body: Json) -> AsyncIterator["ClientResponse"]:
         session = await self._started()
         parameters = [(name, str(value)) for name, value in query.items()]
-        sent = json.dumps(body) if body else None
-        async with session.request(
-            verb, f"{self._emulator.url}{path}", params=parameters, data=sent
-        ) as answer:
-            if answer.status != 200:
-                raise _refusal(answer.status, _parsed(await answer.text()), path)
-            yield answer
+        while True:
+            sent = json.dumps(_without(body, self._unknown)) if body else None
+            async with session.request(
+                verb, f"{self._emulator.url}{path}", params=parameters, data=sent
+            ) as answer:
+                if answer.status == 200:
+                    yield answer
+                    return
+                error = _parsed(await answer.text())
+            unknown = _UNKNOWN_FIELD.match(str(error.get("message")))
+            if unknown is None or unknown[1] in self._unknown:
+                raise _refusal(answer.status, error, path)
+            self._unknown.add(unknown[1])
 
     async def _started(self) -> "ClientSession":
         async with self._starting:
@@ -111,12 +124,29 @@ async def _lines(answer: "ClientResponse") -> AsyncIterator[bytes]:
         yield b"".join(rest)
 
 
+def _without(value: Any, names: AbstractSet[str]) -> Any:
+    """Leave out fields, however deep; what the parameters of a query are called is the client's."""
+    if not names:
+        return value
+    if isinstance(value, dict):
+        return {
+            key: each if key in _CLIENTS_OWN else _without(each, names)
+            for key, each in value.items()
+            if key not in names
+        }
+    return [_without(each, names) for each in value] if isinstance(value, list) else value
+
+
 def _parsed(text: str) -> Mapping[str, object]:
+    """Read an error: of a call, or of a stream, where it is one deeper."""
     try:
         found = json.loads(text)
     except ValueError:
         return {"message": text.strip()}
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    inner = found.get("error")
+    return inner if isinstance(inner, dict) else found
 
 
 def _refusal(status: int, error: Mapping[str, object], path: str) -> ApiError:
@@ -124,6 +154,7 @@ def _refusal(status: int, error: Mapping[str, object], path: str) -> ApiError:
     if code == _UNIMPLEMENTED:
         return not_built(f"what Google's Spanner emulator does not ({message})")
     if message == _UNREADABLE:
-        return ApiError(404, f"Resource not found: {path.removeprefix('/v1/')}", "NOT_FOUND", "notFound")
-    name = _STATUS.get(code if isinstance(code, int) else 0, "INTERNAL")
+        name = path.removeprefix("/v1/").removesuffix("/ddl").partition(":")[0]
+        return ApiError(404, f"Resource not found: {name}", "NOT_FOUND", "notFound")
+    status, name = _STATUS.get(code if isinstance(code, int) else 0, (status, "INTERNAL"))
     return ApiError(status, message, name, name.lower())

@@ -104,6 +104,14 @@ def test_public_ranges_are_exchanged_when_both_sides_want_it(compute):
     assert ("8.8.0.0/24", True) in exchanged(compute)
 
 
+def test_a_peering_shows_which_further_routes_really_cross(compute):
+    both(compute, {"importCustomRoutes": True}, {"importCustomRoutes": True, "exportCustomRoutes": True})
+    mine = peering(compute)["connectionStatus"]["trafficConfiguration"]
+    theirs = peering(compute, "peer")["connectionStatus"]["trafficConfiguration"]
+    assert (mine["importCustomRoutesFromPeer"], mine["exportCustomRoutesToPeer"]) == (True, False)
+    assert (theirs["importCustomRoutesFromPeer"], theirs["exportCustomRoutesToPeer"]) == (False, True)
+
+
 def update(compute, network="net", name="to-peer", **chosen):
     return compute("networks.updatePeering", {"networkPeering": {"name": name} | chosen}, network=network)
 

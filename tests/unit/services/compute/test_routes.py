@@ -97,8 +97,27 @@ def test_the_gateway_of_a_route_is_at_google(compute):
     assert "The URL is malformed" in compute.refused("routes.insert", body).message
 
 
-@pytest.mark.parametrize("hop", ["nextHopInstance", "nextHopIlb", "nextHopVpnTunnel"])
+@pytest.mark.parametrize("hop", ["nextHopIlb", "nextHopVpnTunnel"])
 def test_next_hops_that_are_not_built_are_refused_by_name(compute, hop):
     refusal = refused(compute, **{hop: "x"})
     assert refusal.status == "UNIMPLEMENTED"
     assert hop in refusal.message
+
+
+def test_a_route_to_an_instance_wants_one_of_its_network_that_forwards(compute):
+    zone = f"{REGION}-a"
+    nic = {"subnetwork": f"regions/{REGION}/subnetworks/s"}
+    disks = [{"boot": True, "initializeParams": {"sourceImage": "debian-cloud/debian-12"}}]
+    for name, forwards in (("plain", False), ("gateway", True)):
+        body = {"name": name, "machineType": "e2-micro", "disks": disks, "networkInterfaces": [nic]}
+        compute("instances.insert", body | {"canIpForward": forwards}, zone=zone)
+    hop = {"nextHopInstance": f"zones/{zone}/instances/plain"}
+    assert "does not have IP forwarding enabled" in refused(compute, **hop).message
+    compute.network("other")
+    hop = {"nextHopInstance": f"zones/{zone}/instances/gateway"}
+    assert "is not on network" in refused(compute, **hop, network="other").message
+    assert refused(compute, nextHopInstance=f"zones/{zone}/instances/nobody").code == 404
+    insert(compute, **hop)
+    shown = compute("routes.get", route="r")
+    assert shown["nextHopInstance"] == f"{LINK}/zones/{zone}/instances/gateway"
+    assert [each["code"] for each in shown["warnings"]] == ["NEXT_HOP_NOT_RUNNING"]

@@ -261,3 +261,76 @@ def test_distributions_add_up(first, second):
     about = whole.percentile(0.5)
     assert about <= max(BOUNDS[0], middle * 1.5) * (1 + 1e-9)
     assert about >= 0
+
+
+def counted(value, at, *, start=-600, **more):
+    """A point of a series that counts, seconds from now."""
+    interval = {"startTime": time_text(int((END + start) * 1e9)), "endTime": time_text(int((END + at) * 1e9))}
+    metric = {"type": "custom.googleapis.com/total"}
+    return {
+        "metric": metric,
+        "metricKind": "CUMULATIVE",
+        "points": [{"interval": interval, "value": value}],
+        **more,
+    }
+
+
+async def test_a_delta_of_a_count_is_what_was_added_and_a_new_start_counts_anew(monitoring):
+    for total, at in ((100, -240), (103, -170), (110, -110)):
+        await monitoring.create(counted({"int64Value": str(total)}, at))
+    await monitoring.create(counted({"int64Value": "4"}, -50, start=-100))
+    filter_ = 'metric.type="custom.googleapis.com/total"'
+    (series,) = await monitoring.list(filter_, aligner="ALIGN_DELTA", period="60s")
+    assert numbers(series) == ["4", "7", "3"]
+    (series,) = await monitoring.list(filter_, aligner="ALIGN_RATE", period="60s")
+    assert numbers(series) == [4 / 60, 7 / 60, 3 / 60]
+
+
+async def test_texts_can_be_counted_and_nothing_else(monitoring):
+    metric = {"type": "custom.googleapis.com/word"}
+    point = {"interval": {"endTime": time_text(int(END * 1e9))}, "value": {"stringValue": "x"}}
+    await monitoring.create({"metric": metric, "points": [point]})
+    filter_ = 'metric.type="custom.googleapis.com/word"'
+    (series,) = await monitoring.list(filter_, aligner="ALIGN_COUNT", period="60s")
+    assert numbers(series) == ["1"]
+    for aligner in ("ALIGN_MAX", "ALIGN_MEAN", "ALIGN_NEXT_OLDER"):
+        with pytest.raises(ApiError, match="is for numbers"):
+            await monitoring.list(filter_, aligner=aligner, period="60s")
+
+
+@pytest.mark.parametrize(
+    ("options", "bounds"),
+    [
+        ({"explicitBuckets": {"bounds": [1, 5]}}, [1, 5]),
+        ({"linearBuckets": {"numFiniteBuckets": 2, "width": 3, "offset": 1}}, [1, 4, 7]),
+        ({"exponentialBuckets": {"numFiniteBuckets": 2, "growthFactor": 2, "scale": 3}}, [3, 6, 12]),
+    ],
+)
+async def test_distributions_keep_their_own_buckets(monitoring, options, bounds):
+    filter_ = 'metric.type="custom.googleapis.com/total"'
+    for count, at in ((1, -240), (3, -170)):
+        value = {
+            "count": str(count),
+            "mean": 2.0,
+            "bucketOptions": options,
+            "bucketCounts": ["0", str(count)],
+        }
+        await monitoring.create(counted({"distributionValue": value}, at))
+    (series,) = await monitoring.list(filter_)
+    shown = series["points"][0]["value"]["distributionValue"]
+    assert shown["bucketOptions"]["explicitBuckets"]["bounds"] == bounds
+    assert shown["bucketCounts"] == ["0", "3", *["0"] * (len(bounds) - 1)]
+    (series,) = await monitoring.list(filter_, aligner="ALIGN_DELTA", period="60s")
+    assert series["points"][0]["value"]["distributionValue"]["count"] == "2"
+
+
+async def test_libraries_write_the_series_of_services_which_clients_may_not(monitoring):
+    series = counted({"int64Value": "1"}, 0)
+    service = {**series, "metric": {"type": "spanner.googleapis.com/internal/client/operation_count"}}
+    where, method = {"name": "projects/demo"}, f"{METHOD}timeSeries.createService"
+    invoke = monitoring.region.calls.invoke
+    assert await invoke(OPERATOR, method, where, {"timeSeries": [service]}) == {}
+    with pytest.raises(ApiError, match="one of a Google Cloud service"):
+        await invoke(OPERATOR, method, where, {"timeSeries": [series]})
+    with pytest.raises(ApiError, match=r"must start with one of custom\.googleapis\.com/"):
+        await monitoring.create(service)

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.cloud_calls import ME, PLACE, PROJECT, REGION
-from tests.unit.services.run.knative import Run, knative
+from tests.unit.services.run.knative import NAMESPACE, Run, knative
 
 from fogbank.resources.projects import usual_number
 from fogbank.resources.run import read_service, service_name
@@ -443,3 +443,22 @@ def test_a_tag_and_a_name_fit_into_one_host_label(cloud):
         "Combined traffic tag and service name cannot exceed 46 characters."
     )
     create(cloud, tagged(41))
+
+
+def test_the_default_policy_of_binary_authorization_may_be_asked_for_and_no_other(cloud):
+    """Nobody can change it here, and Google's allows every image."""
+    asked = {"useDefault": True, "breakglassJustification": "an incident"}
+    create(cloud, service(binaryAuthorization=asked))
+    assert get(cloud)["binaryAuthorization"] == asked
+    annotations = cloud.get()["metadata"]["annotations"]
+    assert annotations["run.googleapis.com/binary-authorization"] == "default"
+    body = service(binaryAuthorization={"useDefault": False})
+    cloud(f"{SERVICES}.patch", body, name=NAME)
+    assert "binaryAuthorization" not in get(cloud)
+    body = service(binaryAuthorization={"policy": f"projects/{PROJECT}/platforms/cloudRun/policies/p"})
+    refused = cloud.refused(f"{SERVICES}.patch", body, name=NAME)
+    assert (refused.code, refused.status) == (400, "UNIMPLEMENTED")
+    own = knative()
+    own["metadata"]["annotations"] = {"run.googleapis.com/binary-authorization": "mine"}
+    named = {"name": f"{NAMESPACE}/services/hello", "location": REGION}
+    assert cloud.refused("run.v1.namespaces.services.replaceService", own, **named).code == 400

@@ -66,7 +66,19 @@ def test_a_connection_is_there_at_once_and_the_network_shows_its_peering(cloud):
         }
     ]
     network = cloud("compute.v1.networks.get", project=PROJECT, network="default")
-    assert [each["name"] for each in network["peerings"]] == ["servicenetworking-googleapis-com"]
+    (peering,) = network["peerings"]
+    assert peering["name"] == "servicenetworking-googleapis-com"
+    assert peering["network"].endswith("-tp/global/networks/servicenetworking")
+    assert peering["connectionStatus"] == {
+        "updateStrategy": "INDEPENDENT",
+        "trafficConfiguration": {
+            "exportCustomRoutesToPeer": False,
+            "importCustomRoutesFromPeer": False,
+            "exportSubnetRoutesWithPublicIpToPeer": False,
+            "importSubnetRoutesWithPublicIpFromPeer": False,
+            "stackType": "IPV4_ONLY",
+        },
+    }
 
 
 def test_connecting_again_needs_the_same_ranges(cloud):
@@ -156,3 +168,26 @@ def test_a_network_with_a_connection_cannot_be_deleted(cloud):
     connect(cloud)
     operation = cloud("compute.v1.networks.delete", project=PROJECT, network="default")
     assert "servicenetworking-googleapis-com" in operation.error.message
+
+
+def test_an_update_by_force_makes_the_connection_that_is_missing(cloud):
+    name = f"{SERVICE}/connections/-"
+    body = {"network": numbered(cloud), "reservedPeeringRanges": ["psa"]}
+    assert cloud.refused(PATCH, body, name=name, updateMask="reservedPeeringRanges").code == 404
+    operation = cloud(PATCH, body, name=name, updateMask="reservedPeeringRanges", force=True)
+    assert operation.error is None
+    assert [each["reservedPeeringRanges"] for each in shown(cloud)] == [["psa"]]
+    assert connect(cloud).error is None
+
+
+def test_compute_takes_an_unused_connection_away_with_its_peering(cloud):
+    connect(cloud)
+    redis(cloud)
+    where = {"project": PROJECT, "network": "default"}
+    asked = {"name": "servicenetworking-googleapis-com"}
+    refused = cloud("compute.v1.networks.removePeering", asked, **where)
+    assert "instances/cache" in refused.error.message
+    cloud(f"{REDIS}.delete", name=f"{PLACE}/instances/cache")
+    assert cloud("compute.v1.networks.removePeering", asked, **where).error is None
+    assert shown(cloud) == []
+    assert "peerings" not in cloud("compute.v1.networks.get", **where)

@@ -21,7 +21,7 @@ def enabled(cloud):
 
 
 def test_a_project_starts_with_what_the_region_implements(cloud):
-    assert enabled(cloud) == set(APIS.implemented)
+    assert enabled(cloud) == {*APIS.implemented, "sql-component.googleapis.com"}
     shown = cloud("serviceusage.v1.services.get", name=f"{PARENT}/services/run.googleapis.com")
     assert (shown["name"], shown["state"]) == (f"{NUMBERED}/services/run.googleapis.com", "ENABLED")
 

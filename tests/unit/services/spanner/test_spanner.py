@@ -26,12 +26,18 @@ class StandIn:
         return {}
 
 
+bodies: list[str] = []
+"""What the stand-in was sent."""
+
+
 @pytest.fixture
 async def emulator(monkeypatch):
     """Answer on a port what the test puts into ``answers``, in place of the emulator."""
     answers: list[tuple[int, str]] = []
+    bodies.clear()
 
     async def answer(request):
+        bodies.append(await request.text())
         status, text = answers.pop(0)
         return web.Response(status=status, text=text, content_type="application/json")
 
@@ -116,6 +122,25 @@ async def test_answers_that_stream_come_one_by_one(emulator):
     answers.append((200, "\n".join(map(json.dumps, lines)) + "\n\n"))
     got = [each async for each in client.stream("POST", "/v1/x", {}, {"sql": "SELECT 1"})]
     assert got == [each["result"] for each in lines]
+
+
+async def test_a_field_that_the_emulator_is_too_old_for_is_left_out(emulator):
+    client, answers = emulator
+    unknown = {"code": 3, "message": 'proto: (line 1:32): unknown field "mutationKey"'}
+    answers += [(400, json.dumps(unknown)), (200, "{}"), (200, "{}")]
+    body = {"options": {"readWrite": {}, "mutationKey": {}}, "params": {"mutationKey": "x"}}
+    for _ in range(2):
+        assert await client.call("POST", "/v1/x:beginTransaction", {}, body) == {}
+    kept = {"options": {"readWrite": {}}, "params": {"mutationKey": "x"}}
+    assert [json.loads(each) for each in bodies] == [body, kept, kept]
+
+
+async def test_an_error_before_a_stream_is_what_the_query_did_wrong(emulator):
+    client, answers = emulator
+    answers.append((500, json.dumps({"error": {"code": 3, "message": "Unrecognized name: nope"}})))
+    with pytest.raises(ApiError, match="Unrecognized name: nope") as caught:
+        _ = [each async for each in client.stream("POST", "/v1/x", {}, {"sql": "SELECT nope"})]
+    assert (caught.value.code, caught.value.status) == (400, "INVALID_ARGUMENT")
 
 
 async def test_a_line_of_the_stream_may_be_longer_than_a_buffer(emulator):

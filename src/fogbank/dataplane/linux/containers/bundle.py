@@ -9,16 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from fogbank.dataplane.linux.containers.profiles import SERVER, Profile
 from fogbank.dataplane.linux.containers.seccomp import profile
 from fogbank.dataplane.linux.containers.user_namespace import IdRange, UserNamespace
 from fogbank.dataplane.linux.images.store import ImageConfig
 from fogbank.network.topology import Workload
-
-_CAPABILITIES = tuple(
-    f"CAP_{name}"
-    for name in ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID")
-)
-"""Enough to serve and to change users; not for raw sockets, mounts, devices or the network's settings."""
 
 _MASKED = (
     "acpi",
@@ -32,7 +27,6 @@ _MASKED = (
     "timer_list",
     "timer_stats",
 )
-_READ_ONLY = ("bus", "fs", "irq", "sys", "sysrq-trigger")
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 FILES_LIMIT = 25_000
@@ -78,19 +72,22 @@ def render_bundle(
     volumes: tuple[VolumeMount, ...] = (),
     ids: UserNamespace,
     compiled_filter: str = "",
+    may: Profile = SERVER,
+    users: str = "",
 ) -> dict[str, object]:
     """Render the configuration: ``root`` and ``network`` are paths, ``open_files`` this machine's limit.
 
     ``data`` says which folder of ours the container sees at which path.
 
     ``compiled_filter`` is the filter of system calls as a program in base64; without it crun makes one.
+    ``may`` is what it may do; ``users`` the path of the user namespace that it joins: by default a new one.
     """
     limits = {"RLIMIT_NOFILE": min(FILES_LIMIT, open_files), "RLIMIT_CORE": 0}
     if ids.ranges:
         limits["RLIMIT_NPROC"] = PROCESSES_LIMIT
     return {
         "ociVersion": "1.0.2",
-        "hostname": "localhost",
+        "hostname": workload.machine.hostname if workload.machine else "localhost",
         "root": {"path": root, "readonly": False},
         "process": {
             "terminal": False,
@@ -98,13 +95,14 @@ def render_bundle(
             "args": list(command_line(workload, image)),
             "env": [f"{name}={value}" for name, value in environment(workload, image, user).items()],
             "cwd": workload.folder or image.folder,
-            "noNewPrivileges": True,
+            "noNewPrivileges": not may.setuid,
             "oomScoreAdj": 500,
-            "capabilities": _capabilities(user),
+            "capabilities": _capabilities(user, may),
             "rlimits": [{"type": name, "hard": most, "soft": most} for name, most in limits.items()],
         },
         "mounts": [
             *_MOUNTS,
+            *(_MACHINE_MOUNTS if workload.machine else ()),
             *(_bind(path, folder) for path, folder in data.items()),
             *(_bind(each.path, each.place, writable=each.writable) for each in volumes),
         ],
@@ -116,13 +114,13 @@ def render_bundle(
                 {"type": "ipc"},
                 {"type": "uts"},
                 {"type": "network", "path": network},
-                *([{"type": "user"}] if ids.ranges else []),
+                *_user_namespace(ids, users),
             ],
-            "uidMappings": _mappings(ids.including(user.uid)),
-            "gidMappings": _mappings(ids.including(user.gid)),
-            "seccomp": profile(),
+            "uidMappings": [] if users else _mappings(ids.including(user.uid)),
+            "gidMappings": [] if users else _mappings(ids.including(user.gid)),
+            "seccomp": profile(raw=True) if may.raw else profile(),
             "maskedPaths": [f"/proc/{name}" for name in _MASKED],
-            "readonlyPaths": [f"/proc/{name}" for name in _READ_ONLY],
+            "readonlyPaths": [f"/proc/{name}" for name in may.read_only],
         },
     }
 
@@ -131,9 +129,15 @@ def _mappings(ranges: tuple[IdRange, ...]) -> list[dict[str, int]]:
     return [{"containerID": each.inside, "hostID": each.outside, "size": each.size} for each in ranges]
 
 
-def _capabilities(user: User) -> dict[str, list[str]]:
-    """Return root the few; another user starts with none and cannot get any."""
-    given = list(_CAPABILITIES)
+def _user_namespace(ids: UserNamespace, joined: str) -> list[dict[str, str]]:
+    if joined:
+        return [{"type": "user", "path": joined}]
+    return [{"type": "user"}] if ids.ranges else []
+
+
+def _capabilities(user: User, may: Profile) -> dict[str, list[str]]:
+    """Return root the few; another user starts with none and cannot get any, unless by a program's owner."""
+    given = list(may.capabilities)
     own = given if user.uid == 0 else []
     return {"bounding": given, "effective": own, "permitted": own, "inheritable": [], "ambient": []}
 
@@ -153,6 +157,9 @@ _MOUNTS = (
     _mount("/dev/pts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"),
     _mount("/dev/shm", "tmpfs", "nosuid", "noexec", "nodev", "mode=1777", "size=64m"),  # noqa: S108
 )
+
+_MACHINE_MOUNTS = (_mount("/run", "tmpfs", "nosuid", "nodev", "mode=755", "size=64m"),)
+"""A disk keeps what is written elsewhere; what belongs to one boot is in memory, as systemd has it."""
 
 
 def command_line(workload: Workload, image: ImageConfig) -> tuple[str, ...]:

@@ -14,15 +14,17 @@ GROWTH = 512 * 1024 * 1024
 """Bytes that a program is thought to take in a second at most; one that is faster is found a little late."""
 SOONEST, LATEST = 0.05, 1.0
 """Seconds between two looks."""
+LATEST_FOR_MACHINES = 15.0
+"""The same for virtual machines: there may be a thousand, and they have gigabytes."""
 
 _QUICK = (b"RssAnon", b"RssShmem", b"VmSwap")
 _OWN, _SHARED = (b"Pss_Anon", b"SwapPss"), (b"Pss_Shmem",)
 _KIB = 1024
 
 
-def seconds_to_next_look(limit: int, used: int) -> float:
+def seconds_to_next_look(limit: int, used: int, latest: float = LATEST) -> float:
     """Return how long a container that uses ``used`` of ``limit`` bytes need not be looked at."""
-    return min(max((limit - used) / GROWTH, SOONEST), LATEST)
+    return min(max((limit - used) / GROWTH, SOONEST), latest)
 
 
 def used_bytes(first: int, files: Path, limit: int) -> int:
@@ -39,6 +41,11 @@ def used_bytes(first: int, files: Path, limit: int) -> int:
     rollups = [each / "smaps_rollup" for each in _processes(first)]
     shared = sum(_fields(each, _SHARED) for each in rollups)
     return max(held, shared) + sum(_fields(each, _OWN) for each in rollups)
+
+
+def own_bytes(process: int) -> int:
+    """Return what a process uses for itself; 0 when it has ended."""
+    return _fields(Path(f"/proc/{process}/status"), _QUICK)
 
 
 def _bytes_of_files(folder: Path) -> int:

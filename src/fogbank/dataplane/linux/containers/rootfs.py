@@ -1,17 +1,23 @@
 """The writable root of one container: an overlay of memory over the image, which all containers share.
 
+A virtual machine's is an overlay of a folder on the region's disk, which stays when the machine stops.
+
 Between the two lies one more shared layer: the resolver's files and the certificates that the region
 trusts. So starting a container costs two mounts and no copy. There is room for as many bytes as the container
 may have of memory: files count against it (https://cloud.google.com/run/docs/container-contract#filesystem).
 """
 
+import errno
 import logging
 import os
 import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from fogbank.dataplane.linux import kernel
+from fogbank.dataplane.linux.containers.user_namespace import is_machines_root
+from fogbank.dataplane.linux.machines.layer import write_layer
 
 _log = logging.getLogger(__name__)
 
@@ -21,6 +27,9 @@ _TRUST_FILES = (
     "etc/pki/tls/certs/ca-bundle.crt",  # Fedora and its family
 )
 
+
+_COPY = "root"
+"""Where a disk has a machine's whole root, when the machine's file system is none for an overlay."""
 
 _BYTES_PER_FILE = 4096
 _LEAST_FILES = 1024
@@ -97,6 +106,47 @@ class Roots:
         self._write(root, files or {})
         return root
 
+    def make_on_disk(self, image: Path, folder: Path, disk: Path) -> Path:
+        """Make in ``folder`` the root of a machine over ``image``, whose changes are kept in ``disk``.
+
+        Nothing below ``disk`` is written once it is a machine's: its root may have put links there.
+        OSError when refused.
+        """
+        layer = self._shared.with_name("machines")
+        if not layer.exists():
+            write_layer(layer, self._owner)
+        root = folder / "root"
+        root.mkdir()
+        if not (disk / _COPY).exists():
+            try:
+                self._mount_disk(f"{_escaped(layer)}:{_escaped(self._shared)}:{_escaped(image)}", disk, root)
+            except OSError as error:
+                _log.warning("no overlay on the disk (%s); a machine gets a copy of its image", error)
+                self._copy_to_disk((image, self._shared, layer), disk)
+            else:
+                return root
+        kernel.bind(str(disk / _COPY), str(root))
+        return root
+
+    def _mount_disk(self, lower: str, disk: Path, root: Path) -> None:
+        upper, work = disk / "upper", disk / "work"
+        if not upper.exists():
+            upper.mkdir()
+            self._hand_over(upper, 0o755)
+        work.mkdir(exist_ok=True)
+        options = f"lowerdir={lower},upperdir={_escaped(upper)},workdir={_escaped(work)}"
+        if not is_machines_root():
+            options += ",userxattr"  # a user namespace has no other attributes to mark what was deleted
+        kernel.mount("overlay", str(root), "overlay", kernel.MS_NODEV, options)
+
+    def _copy_to_disk(self, layers: tuple[Path, ...], disk: Path) -> None:
+        """Copy ``layers``, the lowest first; the copy is there when it is whole."""
+        unfinished = disk / f"{_COPY}.new"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        for layer in layers:
+            self._add_layer(layer, unfinished)
+        unfinished.rename(disk / _COPY)
+
     def _write(self, root: Path, files: Mapping[str, str]) -> None:
         for name, content in files.items():
             path = root / name
@@ -117,6 +167,13 @@ class Roots:
         self._hand_over(root, 0o755)
         memory.chmod(0o711)
         return root
+
+    def _add_layer(self, layer: Path, root: Path) -> None:
+        """Copy a layer over ``root`` with its owners and modes, which are the machine's own there."""
+        command = ["cp", "--archive", "--no-target-directory", "--remove-destination", str(layer), str(root)]
+        done = subprocess.run(command, capture_output=True, check=False)
+        if done.returncode:
+            raise OSError(errno.EIO, done.stderr.decode(errors="replace").strip())
 
     def remove(self, folder: Path) -> None:
         """Take away what :meth:`make` made in ``folder``, and the folder."""

@@ -6,19 +6,21 @@ processor is not enforced (decision 0190).
 """
 
 import base64
+import contextlib
 import itertools
 import json
 import logging
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from fogbank.dataplane.driver import Report, WorkloadExited, WorkloadWrote
+from fogbank.dataplane.driver import Message, Report, WorkloadExited, WorkloadWrote
 from fogbank.dataplane.linux.containers.bundle import (
     User,
     VolumeMount,
@@ -28,6 +30,8 @@ from fogbank.dataplane.linux.containers.bundle import (
     resolver_files,
 )
 from fogbank.dataplane.linux.containers.libseccomp import compile_filter
+from fogbank.dataplane.linux.containers.processes import freeze, thaw
+from fogbank.dataplane.linux.containers.profiles import profile_of
 from fogbank.dataplane.linux.containers.rootfs import Roots, keep_in_memory
 from fogbank.dataplane.linux.containers.sealed_program import sealed_copy
 from fogbank.dataplane.linux.containers.seccomp import profile
@@ -44,6 +48,8 @@ _log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 10.0
 """Between SIGTERM and SIGKILL (behaviour/cloud-run.md#scaling)."""
+MACHINE_GRACE_SECONDS = 90.0
+"""The same for virtual machines (behaviour/compute-machines.md#stopping)."""
 _NAMESERVER = "169.254.169.254"
 
 
@@ -78,10 +84,11 @@ class CrunRuntime:
         self._leaving: set[RunningContainer] = set()
         self._crun = shutil.which("crun")
         self._sealed_crun: int | None = None
-        self._compiled_filter = ""
+        self._compiled_filters: dict[bool, str] = {}
         keep_in_memory(folder)
         (folder / "images").mkdir()
         self._ids, self._image_roots = enter_images(images.folder, folder / "images")
+        namespaces.delegate_to(tuple((each.inside, each.outside, each.size) for each in self._ids.ranges))
         self._roots = Roots(
             folder / "shared", dict(resolver_files(_NAMESERVER)), trusted, owner=self._ids.root
         )
@@ -91,7 +98,7 @@ class CrunRuntime:
 
     def warm(self) -> None:
         """Make what every start uses and crun would otherwise make each time; OSError when that cannot be."""
-        self._compiled_filter = base64.b64encode(compile_filter(profile())).decode()
+        self._compiled_filters[False] = base64.b64encode(compile_filter(profile())).decode()
         if self._crun and self._sealed_crun is None:
             self._sealed_crun = sealed_copy(Path(self._crun))
 
@@ -108,15 +115,18 @@ class CrunRuntime:
         identifier = f"c{next(self._numbers)}"
         folder = self._folder / identifier
         network = self._namespaces.hold(workload.netns)
+        users = self._namespaces.hold_owner(workload.netns) if workload.machine else None
         try:
-            process = self._spawn(identifier, folder, workload, image, network)
+            process = self._spawn(identifier, folder, workload, image, (network, users))
         except Exception as error:
-            os.close(network)
+            for descriptor in (network, users):
+                if descriptor is not None:
+                    os.close(descriptor)
             self._roots.remove(folder)
             if not isinstance(error, OSError):
                 raise
             raise DriverError(f"The container {workload.name} cannot be started: {error}") from error
-        running = RunningContainer(identifier, workload, process, folder, network)
+        running = RunningContainer(identifier, workload, process, folder, network, users)
         with self._lock:
             self._running[workload.name] = running
         self._watcher.add(running)
@@ -128,7 +138,25 @@ class CrunRuntime:
             if running is None:
                 return
             self._leaving.add(running)
-        self._watcher.stop(running, GRACE_SECONDS)
+        self._watcher.stop(running, MACHINE_GRACE_SECONDS if running.workload.machine else GRACE_SECONDS)
+
+    def tell(self, name: str, message: Message) -> None:
+        """Have a workload hear of something; nothing when it does not run."""
+        with self._lock:
+            running = self._running.get(name)
+        program = running.program if running else None
+        if running is None or program is None:
+            return
+        match message:
+            case "changed":
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(program, signal.SIGHUP)
+            case "kill":
+                running.send(signal.SIGKILL)
+            case "freeze":
+                freeze(program)
+            case "thaw":
+                thaw(program)
 
     def running(self) -> Mapping[str, Workload]:
         """List the workloads that run, without those that were told to stop."""
@@ -164,12 +192,18 @@ class CrunRuntime:
             self._sealed_crun = None
 
     def _spawn(
-        self, identifier: str, folder: Path, workload: Workload, image: Image, network: int
+        self,
+        identifier: str,
+        folder: Path,
+        workload: Workload,
+        image: Image,
+        held: tuple[int, int | None],
     ) -> subprocess.Popen[bytes]:
+        network, users = held
         folder.mkdir()
         folder.chmod(0o711)
-        files = hosts_file(workload.hosts)
-        root = self._roots.make(self._image_roots / image.root.name, folder, workload.memory_bytes, files)
+        root = self._make_root(folder, workload, self._image_roots / image.root.name)
+        may = profile_of(workload, delegated=users is not None)
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         bundle = render_bundle(
             workload,
@@ -181,7 +215,9 @@ class CrunRuntime:
             data=self._folders_of(workload, _user(image)),
             volumes=(*self._mounted(workload), *self._trusted(image)),
             ids=self._ids,
-            compiled_filter=self._compiled_filter,
+            compiled_filter=self._filter(raw=may.raw),
+            may=may,
+            users="" if users is None else f"/proc/{os.getpid()}/fd/{users}",
         )
         (folder / "config.json").write_text(json.dumps(bundle))
         process = subprocess.Popen(
@@ -200,6 +236,20 @@ class CrunRuntime:
         if process.stdin:
             process.stdin.close()
         return process
+
+    def _make_root(self, folder: Path, workload: Workload, image: Path) -> Path:
+        if workload.machine is None:
+            return self._roots.make(image, folder, workload.memory_bytes, hosts_file(workload.hosts))
+        if self._data is None:
+            raise DriverError(f"{workload.name} cannot have a disk: this world has no folder for it")
+        disk = self._data.open(workload.machine.disk, self._ids.root)
+        return self._roots.make_on_disk(image, folder, disk)
+
+    def _filter(self, *, raw: bool) -> str:
+        """Return the filter of system calls as a program, once warm; machines' is made on first use."""
+        if raw and not self._compiled_filters.get(True) and self._compiled_filters:
+            self._compiled_filters[True] = base64.b64encode(compile_filter(profile(raw=True))).decode()
+        return self._compiled_filters.get(raw, "")
 
     def _trusted(self, image: Image) -> Iterator[VolumeMount]:
         """Put the region's certificates in place of those that libraries of the image bring along."""
@@ -244,6 +294,8 @@ class CrunRuntime:
             if done.returncode:
                 _log.warning("crun could not clean up after %s: %s", running.id, done.stderr.decode())
         os.close(running.network)
+        if running.users is not None:
+            os.close(running.users)
         self._roots.remove(running.folder)
 
 

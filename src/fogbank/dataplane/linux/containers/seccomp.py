@@ -80,6 +80,9 @@ REFUSED = tuple(
 FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
 """The kinds of sockets. Not AF_VSOCK: it leads to the machine's hypervisor from any network namespace."""
 
+RAW_FAMILIES = (*FAMILIES, socket.AF_PACKET)
+"""Those of a machine, whose root may see every packet of its own network."""
+
 _NAMESPACE_FLAGS = (0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000)
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET; NEWTIME is not a flag of clone."""
 _PERSONALITIES = (0x0, 0x8, 0x2_0000, 0x2_0008, 0xFFFF_FFFF)
@@ -87,14 +90,20 @@ _PERSONALITIES = (0x0, 0x8, 0x2_0000, 0x2_0008, 0xFFFF_FFFF)
 
 
 @functools.cache
-def profile() -> Mapping[str, object]:
-    """Render the ``linux.seccomp`` object of a container's configuration."""
+def profile(*, raw: bool = False) -> Mapping[str, object]:
+    """Render the ``linux.seccomp`` object of a container's configuration.
+
+    ``raw`` is for virtual machines: packet sockets, and the chroot in which sshd talks to strangers.
+    """
+    families = RAW_FAMILIES if raw else FAMILIES
+    allowed = (*ALLOWED, "chroot") if raw else ALLOWED
+    refused = tuple(name for name in REFUSED if name not in allowed)
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": errno.ENOSYS,
         "syscalls": [
-            _allow(ALLOWED),
-            _refuse(REFUSED, errno.EPERM),
+            _allow(allowed),
+            _refuse(refused, errno.EPERM),
             *(_allow(["personality"], _argument(0, known, "SCMP_CMP_EQ")) for known in _PERSONALITIES),
             # clone3 is in no list: its flags are in memory, out of a filter's reach. On ENOSYS, C libraries
             # use clone.
@@ -103,13 +112,13 @@ def profile() -> Mapping[str, object]:
                 _refuse(["clone"], errno.EPERM, _argument(0, flag, "SCMP_CMP_MASKED_EQ", flag))
                 for flag in _NAMESPACE_FLAGS
             ),
-            *(_allow(["socket"], _argument(0, family, "SCMP_CMP_EQ")) for family in FAMILIES),
+            *(_allow(["socket"], _argument(0, family, "SCMP_CMP_EQ")) for family in families),
             *(
                 _refuse(["socket"], errno.EAFNOSUPPORT, _argument(0, family, "SCMP_CMP_EQ"))
-                for family in range(max(FAMILIES))
-                if family not in FAMILIES
+                for family in range(max(families))
+                if family not in families
             ),
-            _refuse(["socket"], errno.EAFNOSUPPORT, _argument(0, max(FAMILIES), "SCMP_CMP_GT")),
+            _refuse(["socket"], errno.EAFNOSUPPORT, _argument(0, max(families), "SCMP_CMP_GT")),
         ],
     }
 

@@ -16,7 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fogbank.dataplane.driver import MemoryExceeded
-from fogbank.dataplane.linux.containers.memory import SOONEST, seconds_to_next_look, used_bytes
+from fogbank.dataplane.linux.containers.memory import (
+    LATEST,
+    LATEST_FOR_MACHINES,
+    SOONEST,
+    seconds_to_next_look,
+    used_bytes,
+)
+from fogbank.dataplane.linux.containers.processes import largest
 from fogbank.network.topology import Workload
 
 _log = logging.getLogger(__name__)
@@ -39,6 +46,8 @@ class RunningContainer:
     process: subprocess.Popen[bytes]
     folder: Path
     network: int
+    users: int | None = None
+    """The user namespace that it joined, kept like its network."""
     deadline: float | None = None
     """When SIGKILL follows, once it should stop."""
     requested: bool = False
@@ -206,11 +215,22 @@ class Watcher:
         for running in [each for each in self._limited if each.next_look <= now]:
             pid, limit = running.program, running.workload.memory_limit or 0
             used = 0 if pid is None else used_bytes(pid, running.folder / "memory", limit)
-            running.next_look = now + seconds_to_next_look(limit, used)
-            if used > limit:
+            latest = LATEST_FOR_MACHINES if running.workload.machine else LATEST
+            running.next_look = now + seconds_to_next_look(limit, used, latest)
+            if pid is not None and used > limit and running.workload.machine:
+                self._end_largest(running, pid)
+            elif used > limit:
                 running.exceeded = MemoryExceeded(limit, used)
                 running.send(signal.SIGKILL)
                 self._limited.discard(running)
+
+    def _end_largest(self, running: RunningContainer, first: int) -> None:
+        """End the largest process of a machine, as its kernel would, and tell its console."""
+        found = largest(first)
+        if found is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(found[0], signal.SIGKILL)
+            self._wrote(running, "stdout", f"Out of memory: Killed process ({found[1]})")
 
     def _resume(self) -> None:
         """Listen again to those who wrote too much, a second after they began to."""

@@ -24,6 +24,7 @@ from fogbank.network.topology import (
     PeerNetwork,
     PortBlock,
     PortSecurity,
+    RouteSelection,
     SourceNat,
     StatefulFirewall,
     UnservedClient,
@@ -202,6 +203,19 @@ class PortSecurities(RuleKind[PortSecurity]):
         return [nftables.render_no_port_security(element)]
 
 
+class RouteSelections(RuleKind[RouteSelection]):
+    """Devices whose packets are marked for a routing table."""
+
+    def create(self, element: RouteSelection) -> list[Group]:
+        return [nftables.render_route_selection(element)]
+
+    def replace(self, old: RouteSelection, new: RouteSelection) -> list[Group]:
+        return [nftables.render_no_route_selection(old) + nftables.render_route_selection(new)]
+
+    def remove(self, element: RouteSelection) -> list[Group]:
+        return [nftables.render_no_route_selection(element)]
+
+
 class PeerNetworks(RuleKind[PeerNetwork]):
     """Ranges of peered networks, by the device that leads there."""
 
@@ -360,6 +374,7 @@ RULE_KINDS: Mapping[type, Callable[[Rules], RuleKind[Any]]] = {
     AddressSetMember: AddressSetMembers,
     FirewallPolicy: FirewallPolicies,
     PortSecurity: PortSecurities,
+    RouteSelection: RouteSelections,
     PeerNetwork: PeerNetworks,
     SourceNat: SourceNats,
     UnservedClient: UnservedClients,

@@ -5,7 +5,7 @@ packet's cost does not grow with endpoints, and adding an endpoint is a handful 
 namespace forwards passes
 
     screen     its device and source must be those of a PortSecurity or a PeerNetwork (else ``spoofed``);
-               before connection tracking
+               before connection tracking. A device may choose a routing table, whose number is then the mark
     arrivals   a new flow for an address that is translated both ways goes to the one inside
     forward    replies pass; by the uplink nothing else enters (``inbound``); the egress policy of the device
                where it came from; by the uplink only what will be translated leaves (``no-nat``); the ingress
@@ -33,6 +33,7 @@ from fogbank.network.topology import (
     NatTimeouts,
     PeerNetwork,
     PortSecurity,
+    RouteSelection,
     SourceNat,
     StatefulFirewall,
     UnservedClient,
@@ -95,6 +96,7 @@ def render_filter(element: StatefulFirewall) -> list[str]:
         f"add set {TABLE} homes {{ type ifname . ipv4_addr; }}",
         f"add set {TABLE} homes_nets {{ type ifname . ipv4_addr; flags interval; }}",
         f"add set {TABLE} forwarders {{ type ifname; }}",
+        f"add map {TABLE} views {{ type ifname : mark; }}",
         f"add set {TABLE} peers {{ type ifname . ipv4_addr; flags interval; }}",
         f"add map {TABLE} ingress {{ type ifname : verdict; }}",
         f"add map {TABLE} egress {{ type ifname : verdict; }}",
@@ -107,6 +109,7 @@ def render_filter(element: StatefulFirewall) -> list[str]:
             f"{_foreign('iifname', 'saddr')} iifname . ip saddr != @peers iifname != {{ {trusted} }}",
             drop=SPOOFED,
         ),
+        _rule("screen", "meta mark set iifname map @views"),
         _rule("forward", "ct state established,related accept"),
         _rule("forward", "ct state invalid", drop=INVALID),
         # Where somebody listens, the kernel reports every change of every flow; few are wanted (render_hold).
@@ -202,6 +205,16 @@ def _port_security_entries(element: PortSecurity) -> list[tuple[str, str]]:
         *(("homes_nets", f"{device} . {each}") for each in element.ranges),
         *((("forwarders", device),) if element.forwards else ()),
     ]
+
+
+def render_route_selection(element: RouteSelection) -> list[str]:
+    """Mark what comes in by a device with the number of its routing table."""
+    return [f'add element {TABLE} views {{ "{element.device}" : {element.table} }}']
+
+
+def render_no_route_selection(element: RouteSelection) -> list[str]:
+    """Mark it no more."""
+    return [f'delete element {TABLE} views {{ "{element.device}" : {element.table} }}']
 
 
 def render_peer(element: PeerNetwork) -> list[str]:

@@ -29,13 +29,17 @@ from fogbank.dataplane.linux.images.store import (
 from fogbank.dataplane.linux.images.unpacked import UnpackedImages
 from fogbank.errors import DriverError
 from fogbank.resources.images import parse_image
+from fogbank.resources.run_containers import CLOUD_SQL_PROXY
 
 _log = logging.getLogger(__name__)
 
 _BUILT_IN = {
+    "cloudsql": (CLOUD_SQL_PROXY,),
+    "collector": ("us-docker.pkg.dev/fogbank/samples/collector",),
     "hello": ("us-docker.pkg.dev/cloudrun/container/hello", "gcr.io/cloudrun/hello"),
     "job": ("us-docker.pkg.dev/cloudrun/container/job", "gcr.io/cloudrun/job"),
     "netcheck": ("us-docker.pkg.dev/fogbank/samples/netcheck",),
+    "sync": ("us-docker.pkg.dev/fogbank/samples/sync",),
     "visitors": ("us-docker.pkg.dev/fogbank/samples/visitors",),
 }
 """The references of each sample."""

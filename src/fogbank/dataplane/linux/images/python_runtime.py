@@ -40,9 +40,12 @@ print(json.dumps({{
 
 # The samples, what they import late, and codecs that the interpreter finds by name.
 _MODULES = (
+    "fogbank.samples.cloudsql",
+    "fogbank.samples.collector",
     "fogbank.samples.hello",
     "fogbank.samples.job",
     "fogbank.samples.netcheck",
+    "fogbank.samples.sync",
     "fogbank.samples.postgres",
     "fogbank.samples.visitors",
     "ssl",

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
 from fogbank.dataplane.linux.net.netlink import CREATE, REPLACE, Message, attribute, nested, u32
-from fogbank.dataplane.linux.net.rtnetlink import ONLINK, Way, put_group_route, put_route
+from fogbank.dataplane.linux.net.rtnetlink import ONLINK, Place, Way, put_group_route, put_route
 from fogbank.network.topology import Key, NetnsName
 
 NEWNEXTHOP = 104
@@ -50,19 +50,19 @@ class NexthopGroups:
         self,
         key: Key,
         netns: NetnsName,
-        destination: IPv4Network,
+        place: Place | IPv4Network,
         ways: tuple[Way, ...],
         source: IPv4Address | None,
     ) -> list[Message]:
         """Create or replace the route called ``key``, in order."""
         if len(ways) < 2 or not self._resilient:
-            return [put_route(destination, ways, source)]
+            return [put_route(place, ways, source)]
         group = self._groups.setdefault(key, _Group(netns, self._number()))
         group.members = {way: group.members.get(way) or self._number() for way in ways}
         return [
             *(_put_hop(number, way) for way, number in group.members.items()),
             _put_group(group.number, tuple(group.members.values())),
-            put_group_route(destination, group.number, source, routed=any(way.via for way in ways)),
+            put_group_route(place, group.number, source, routed=any(way.via for way in ways)),
         ]
 
     def forget(self, netns: NetnsName) -> None:

@@ -1,4 +1,4 @@
-"""What one namespace's kernel tables hold: links, addresses, routes and token buckets, read in four dumps."""
+"""What one namespace's kernel tables hold: links, addresses, routes and token buckets, read in five dumps."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -16,7 +16,8 @@ class KernelTables:
         self.links = {each.index: each for each in read(link, rtnetlink.list_links(), rtnetlink.parse_link)}
         self.addresses = set(read(link, rtnetlink.list_addresses(), rtnetlink.parse_address))
         routes = read(link, rtnetlink.list_routes(), rtnetlink.parse_route)
-        self.routes = {route.destination: route for route in routes if route}
+        self.routes = {(route.table, route.destination): route for route in routes if route}
+        self.tables = set(read(link, rtnetlink.list_rules(), rtnetlink.parse_rule))
         self.rates = dict(filter(None, read(link, rtnetlink.list_qdiscs(), rtnetlink.parse_bucket)))
 
 

@@ -17,7 +17,7 @@ from fogbank.dataplane.linux.net.kernel_tables import KernelTables
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
 from fogbank.dataplane.linux.net.netlink import Message
 from fogbank.errors import DriverError
-from fogbank.network.topology import Address, Link, NetnsName, Port, Route, Shaper
+from fogbank.network.topology import Address, Link, NetnsName, Port, Route, RoutingTable, Shaper
 
 E_contra = TypeVar("E_contra", contravariant=True)
 
@@ -102,8 +102,28 @@ class Addresses:
         return (self._devices.find(element.port), element.interface) in seen.addresses
 
 
+class RoutingTables:
+    """Tables beside the main one: each is a rule that sends marked packets there."""
+
+    def __init__(self, net: Net) -> None:
+        del net
+
+    def create(self, element: RoutingTable) -> list[Step]:
+        return [(element.netns, [rtnetlink.add_rule(element.number)])]
+
+    def replace(self, old: RoutingTable, new: RoutingTable) -> list[Step]:
+        return [*self.remove(old), *self.create(new)]
+
+    def remove(self, element: RoutingTable) -> list[Step]:
+        return [(element.netns, [rtnetlink.delete_rule(element.number)])]
+
+    def stands(self, element: RoutingTable, netns: NetnsName, seen: KernelTables) -> bool:
+        del netns
+        return element.number in seen.tables
+
+
 class Routes:
-    """Routes of the main table, with groups of next hops behind those that have several."""
+    """Routes, with groups of next hops behind those that have several."""
 
     def __init__(self, net: Net) -> None:
         self._devices, self._groups = net.devices, net.nexthop_groups
@@ -113,7 +133,7 @@ class Routes:
             rtnetlink.Way(self._devices.index(Port(element.netns, hop.device)), hop.via)
             for hop in element.hops
         )
-        messages = self._groups.put(element.key, element.netns, element.destination, ways, element.source)
+        messages = self._groups.put(element.key, element.netns, _place(element), ways, element.source)
         return [(element.netns, messages)]
 
     def replace(self, old: Route, new: Route) -> list[Step]:
@@ -121,16 +141,21 @@ class Routes:
         return self.create(new)
 
     def remove(self, element: Route) -> list[Step]:
-        return [(element.netns, [rtnetlink.delete_route(element.destination)])]
+        return [(element.netns, [rtnetlink.delete_route(_place(element))])]
 
     def stands(self, element: Route, netns: NetnsName, seen: KernelTables) -> bool:
-        found = seen.routes.get(element.destination)
+        found = seen.routes.get((element.table or rtnetlink.MAIN_TABLE, element.destination))
         ways = {(self._devices.find(Port(netns, hop.device)), hop.via) for hop in element.hops}
         return (
             found is not None
             and {(way.index, way.via) for way in found.ways} == ways
             and found.source == element.source
+            and found.throws == element.falls_through
         )
+
+
+def _place(route: Route) -> rtnetlink.Place:
+    return rtnetlink.Place(route.destination, route.table or rtnetlink.MAIN_TABLE, route.falls_through)
 
 
 class Shapers:
@@ -159,6 +184,7 @@ class Shapers:
 NET_KINDS: Mapping[type, Callable[[Net], NetKind[Any]]] = {
     Link: Links,
     Address: Addresses,
+    RoutingTable: RoutingTables,
     Route: Routes,
     Shaper: Shapers,
 }

@@ -34,8 +34,8 @@ from fogbank.network.topology import (
 )
 from fogbank.planning.plan import Action, Create, Remove, Replace, element_of
 
-_GROUPS = 0x1 | 0x8 | 0x10 | 0x40
-"""Notifications about links, queueing disciplines, IPv4 addresses and IPv4 routes."""
+_GROUPS = 0x1 | 0x8 | 0x10 | 0x40 | 0x80
+"""Notifications about links, queueing disciplines, IPv4 addresses, routes and rules."""
 
 
 class LinksAndRoutes:

@@ -7,7 +7,9 @@ one is the slowest part of a new instance.
 """
 
 import os
+import shutil
 import socket
+import subprocess
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -61,25 +63,43 @@ class NetworkNamespaces:
     def __init__(self, pool_size: int = POOL_SIZE) -> None:
         self.home = kernel.open_own_network()
         self._networks: dict[NetnsName, int] = {}
+        self._owners: dict[NetnsName, int] = {}
+        """The user namespaces of those that are delegated."""
+        self._ids: tuple[tuple[int, int, int], ...] = ()
         self._routes: dict[NetnsName, Netlink] = {}
         self._pool: deque[int] = deque()
         self._pool_size = pool_size
         self._pool_lock = threading.Lock()
 
-    def create(self, name: NetnsName, *, forwards: bool) -> None:
-        """Make the namespace ``name``, with its loopback up."""
-        with self._pool_lock:
-            network = self._pool.popleft() if self._pool else -1
-        if network < 0:
-            network = self._fresh()
+    def delegate_to(self, ids: tuple[tuple[int, int, int], ...]) -> None:
+        """Say which ids users of delegated namespaces have: rows as in /proc/self/uid_map, or none."""
+        self._ids = ids
+
+    def create(self, name: NetnsName, *, forwards: bool, delegated: bool = False) -> None:
+        """Make the namespace ``name``, with its loopback up.
+
+        One that is ``delegated`` belongs to a user namespace of its own, where such can be had.
+        """
+        owner = -1
+        if delegated and self._ids:
+            owner, network = self._delegated()
+        else:
+            with self._pool_lock:
+                network = self._pool.popleft() if self._pool else -1
+            if network < 0:
+                network = self._fresh()
         try:
             if forwards:
                 with kernel.inside(network, home=self.home):
                     write_settings(_ROUTER)
         except OSError:
             os.close(network)
+            if owner >= 0:
+                os.close(owner)
             raise
         self._networks[name] = network
+        if owner >= 0:
+            self._owners[name] = owner
 
     def set_forwarding(self, name: NetnsName, *, forwards: bool) -> None:
         """Turn a namespace into a router, or a router into an endpoint."""
@@ -91,9 +111,9 @@ class NetworkNamespaces:
         routes = self._routes.pop(name, None)
         if routes is not None:
             routes.close()
-        network = self._networks.pop(name, None)
-        if network is not None:
-            os.close(network)
+        for descriptor in (self._networks.pop(name, None), self._owners.pop(name, None)):
+            if descriptor is not None:
+                os.close(descriptor)
 
     def close(self) -> None:
         """Let everything go."""
@@ -122,6 +142,14 @@ class NetworkNamespaces:
         The namespace's own descriptor may be closed, and its number mean another one, at any time.
         """
         return os.dup(self.network(name))
+
+    def hold_owner(self, name: NetnsName) -> int | None:
+        """Return a descriptor of the user namespace that owns ``name``, which the caller closes.
+
+        None when it is not delegated.
+        """
+        owner = self._owners.get(name)
+        return None if owner is None else os.dup(owner)
 
     def path(self, name: NetnsName) -> str:
         """Return a path to the namespace for programs of this world (crun, nsenter, ``ip``)."""
@@ -171,6 +199,39 @@ class NetworkNamespaces:
         finally:
             kernel.setns(self.home, kernel.CLONE_NEWNET)
         return network
+
+    def _delegated(self) -> tuple[int, int]:
+        """Make a user namespace and a network namespace that it owns, ready for links.
+
+        A process with threads cannot enter a user namespace, so a small program does, and waits until we hold
+        both.
+        """
+        program = shutil.which("unshare")
+        if program is None:
+            raise DriverError("unshare is not installed. See: fogbank doctor")
+        command = [program, "--user", "--net", "cat"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as child:
+            if child.stdin is None or child.stdout is None:
+                raise ValueError("it has pipes")
+            child.stdin.write(b"\n")
+            if not child.stdout.read(1):
+                raise DriverError("a user namespace cannot be made; the machine's log may say why")
+            lines = "".join(f"{inside} {outside} {size}\n" for inside, outside, size in self._ids)
+            for name in ("uid_map", "gid_map"):
+                Path(f"/proc/{child.pid}/{name}").write_text(lines)
+            held: list[int] = []
+            try:
+                for name in ("user", "net"):
+                    held.append(kernel.open_namespace(child.pid, name))  # noqa: PERF401 - some may be open
+                with kernel.inside(held[1], home=self.home):
+                    write_settings(_COMMON)
+                    raise_loopback()
+            except OSError:
+                for descriptor in held:
+                    os.close(descriptor)
+                raise
+            child.stdin.close()
+        return held[0], held[1]
 
 
 def raise_loopback() -> None:

@@ -26,27 +26,31 @@ from fogbank.dataplane.linux.net.netlink import (
 NEWLINK, DELLINK, GETLINK, SETLINK = 16, 17, 18, 19
 NEWADDR, DELADDR, GETADDR = 20, 21, 22
 NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
+NEWRULE, DELRULE, GETRULE = 32, 33, 34
 NEWQDISC, DELQDISC, GETQDISC = 36, 37, 38
 GETSTATS = 94
 
 LOOPBACK = 1
 _UP = 0x1
 _ROOT = 0xFFFF_FFFF
-_MAIN_TABLE = 254
+MAIN_TABLE = 254
+_LOCAL_TABLE = 255
+_RULE_PRIORITY = 1000
+"""Before the main table's rule."""
 _STATIC = 4
 ONLINK = 4
-_UNICAST, _BLACKHOLE = 1, 6
+_UNICAST, _BLACKHOLE, _THROW = 1, 6, 9
 _UNIVERSE, _LINK_SCOPE = 0, 253
 _NOPREFIXROUTE = 0x200
-_LOOPBACK = 1
-"""The index of every namespace\'s loopback."""
 
 _IFLA_MTU, _IFLA_IFNAME, _IFLA_OPERSTATE, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 4, 3, 16, 18, 28
 _IFLA_EXT_MASK, _SKIP_STATISTICS = 29, 0x8
 OPER_UP = 6
 """RFC 2863's operational state "up": queues are attached and packets leave (IF_OPER_UP)."""
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC, _RTA_MULTIPATH = 1, 4, 5, 7, 9
-_RTA_NH_ID = 30
+_RTA_TABLE, _RTA_NH_ID = 15, 30
+_FRA_PRIORITY, _FRA_FWMARK, _FRA_TABLE, _FRA_FWMASK = 6, 10, 15, 16
+_TO_TABLE = 1
 
 _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBi")
@@ -92,11 +96,13 @@ class LinkSeen:
 
 @dataclass(frozen=True, slots=True)
 class RouteSeen:
-    """A route of the main table as the kernel reports it; no ways is a blackhole."""
+    """A route as the kernel reports it; no ways is a blackhole, unless it ``throws``."""
 
     destination: IPv4Network
     ways: tuple[Way, ...]
     source: IPv4Address | None
+    table: int = MAIN_TABLE
+    throws: bool = False
 
 
 def add_link(left: End, right: End, mtu: int) -> Message:
@@ -136,7 +142,7 @@ def add_address(index: int, interface: IPv4Interface) -> Message:
 
     On the loopback the whole network becomes local.
     """
-    flags = 0 if index == _LOOPBACK else _NOPREFIXROUTE
+    flags = 0 if index == LOOPBACK else _NOPREFIXROUTE
     return Message(NEWADDR, CREATE | REPLACE, _address(index, interface) + u32(8, flags))
 
 
@@ -151,24 +157,40 @@ def _address(index: int, interface: IPv4Interface) -> bytes:
     return head + attribute(2, raw) + attribute(1, raw)
 
 
-def put_route(destination: IPv4Network, ways: tuple[Way, ...], source: IPv4Address | None) -> Message:
-    """Create or replace a route; without ways it discards silently."""
-    return Message(NEWROUTE, CREATE | REPLACE, _route(destination, ways, source))
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a route stands: its destination and its table. One that ``throws`` leaves packets to others."""
+
+    destination: IPv4Network
+    table: int = MAIN_TABLE
+    throws: bool = False
 
 
-def delete_route(destination: IPv4Network) -> Message:
-    """Take the main table's route to exactly ``destination`` away."""
-    head = _ROUTE.pack(socket.AF_INET, destination.prefixlen, 0, 0, _MAIN_TABLE, 0, 255, 0, 0)
-    return Message(DELROUTE, 0, head + attribute(_RTA_DST, destination.network_address.packed))
+def put_route(place: Place | IPv4Network, ways: tuple[Way, ...], source: IPv4Address | None) -> Message:
+    """Create or replace a route, of the main table without a place; without ways it discards silently."""
+    where = place if isinstance(place, Place) else Place(place)
+    return Message(NEWROUTE, CREATE | REPLACE, _route(where, ways, source))
 
 
-def _route(destination: IPv4Network, ways: tuple[Way, ...], source: IPv4Address | None) -> bytes:
-    kind = _UNICAST if ways else _BLACKHOLE
+def delete_route(place: Place | IPv4Network) -> Message:
+    """Take a table's route to exactly a destination away; the main table's without a place."""
+    where = place if isinstance(place, Place) else Place(place)
+    return Message(DELROUTE, 0, _route_head(where, 0, 255, 0, 0))
+
+
+def _route_head(place: Place, protocol: int, scope: int, kind: int, flags: int) -> bytes:
+    """Begin a route's message: its table in an attribute, for numbers that one byte does not hold."""
+    destination = place.destination
+    head = _ROUTE.pack(socket.AF_INET, destination.prefixlen, 0, 0, 0, protocol, scope, kind, flags)
+    return head + attribute(_RTA_DST, destination.network_address.packed) + u32(_RTA_TABLE, place.table)
+
+
+def _route(place: Place, ways: tuple[Way, ...], source: IPv4Address | None) -> bytes:
+    kind = _UNICAST if ways else _THROW if place.throws else _BLACKHOLE
     routed = not ways or any(way.via for way in ways)
     scope = _UNIVERSE if routed else _LINK_SCOPE
     flags = ONLINK if len(ways) == 1 and ways[0].via else 0
-    head = _ROUTE.pack(socket.AF_INET, destination.prefixlen, 0, 0, _MAIN_TABLE, _STATIC, scope, kind, flags)
-    parts = [attribute(_RTA_DST, destination.network_address.packed)]
+    parts = [_route_head(place, _STATIC, scope, kind, flags)]
     if source is not None:
         parts.append(attribute(_RTA_PREFSRC, source.packed))
     if len(ways) == 1:
@@ -177,19 +199,54 @@ def _route(destination: IPv4Network, ways: tuple[Way, ...], source: IPv4Address 
             parts.append(attribute(_RTA_GATEWAY, ways[0].via.packed))
     elif ways:
         parts.append(attribute(_RTA_MULTIPATH, b"".join(_hop(way) for way in ways)))
-    return head + b"".join(parts)
+    return b"".join(parts)
 
 
 def put_group_route(
-    destination: IPv4Network, group: int, source: IPv4Address | None, *, routed: bool
+    place: Place | IPv4Network, group: int, source: IPv4Address | None, *, routed: bool
 ) -> Message:
     """Create or replace a route by a group of next hops, ``routed`` when these are gateways."""
+    where = place if isinstance(place, Place) else Place(place)
     scope = _UNIVERSE if routed else _LINK_SCOPE
-    head = _ROUTE.pack(socket.AF_INET, destination.prefixlen, 0, 0, _MAIN_TABLE, _STATIC, scope, _UNICAST, 0)
-    parts = [attribute(_RTA_DST, destination.network_address.packed), u32(_RTA_NH_ID, group)]
+    parts = [_route_head(where, _STATIC, scope, _UNICAST, 0), u32(_RTA_NH_ID, group)]
     if source is not None:
         parts.append(attribute(_RTA_PREFSRC, source.packed))
-    return Message(NEWROUTE, CREATE | REPLACE, head + b"".join(parts))
+    return Message(NEWROUTE, CREATE | REPLACE, b"".join(parts))
+
+
+def add_rule(table: int) -> Message:
+    """Have packets that are marked with a table's number routed by it, before the main table."""
+    return Message(NEWRULE, CREATE | EXCL, _rule(table))
+
+
+def delete_rule(table: int) -> Message:
+    """Take the rule of a table away."""
+    return Message(DELRULE, 0, _rule(table))
+
+
+def _rule(table: int) -> bytes:
+    head = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, _TO_TABLE, 0)
+    return (
+        head
+        + u32(_FRA_PRIORITY, _RULE_PRIORITY)
+        + u32(_FRA_FWMARK, table)
+        + u32(_FRA_FWMASK, 0xFFFF_FFFF)
+        + u32(_FRA_TABLE, table)
+    )
+
+
+def list_rules() -> Message:
+    """Ask for all IPv4 rules."""
+    return Message(GETRULE, 0, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0))
+
+
+def parse_rule(payload: bytes) -> int | None:
+    """Read the table of a rule for marked packets; other rules give None."""
+    found = attributes(payload, _ROUTE.size)
+    if _FRA_FWMARK not in found:
+        return None
+    mark, table = (int(struct.unpack("=I", found[each])[0]) for each in (_FRA_FWMARK, _FRA_TABLE))
+    return table if mark == table else None
 
 
 def _hop(way: Way) -> bytes:
@@ -272,19 +329,21 @@ def parse_address(payload: bytes) -> tuple[int, IPv4Interface]:
 
 
 def parse_route(payload: bytes) -> RouteSeen | None:
-    """Read one route of the main table; others (the kernel's local table) give None."""
-    _, prefix, _, _, table, _, _, kind, _ = _ROUTE.unpack_from(payload)
-    if table != _MAIN_TABLE or kind not in (_UNICAST, _BLACKHOLE):
-        return None
+    """Read one route; those of the kernel's local table, and of kinds that we do not make, give None."""
+    _, prefix, _, _, _, _, _, kind, _ = _ROUTE.unpack_from(payload)
     found = attributes(payload, _ROUTE.size)
+    table = int(struct.unpack("=I", found[_RTA_TABLE])[0])
+    if table == _LOCAL_TABLE or kind not in (_UNICAST, _BLACKHOLE, _THROW):
+        return None
     destination = IPv4Network((found.get(_RTA_DST, b"\0\0\0\0"), prefix))
     source = IPv4Address(found[_RTA_PREFSRC]) if _RTA_PREFSRC in found else None
-    if kind == _BLACKHOLE:
-        return RouteSeen(destination, (), source)
+    if kind != _UNICAST:
+        return RouteSeen(destination, (), source, table, kind == _THROW)
     if _RTA_MULTIPATH in found:
-        return RouteSeen(destination, tuple(_parse_hops(found[_RTA_MULTIPATH])), source)
+        return RouteSeen(destination, tuple(_parse_hops(found[_RTA_MULTIPATH])), source, table)
     via = IPv4Address(found[_RTA_GATEWAY]) if _RTA_GATEWAY in found else None
-    return RouteSeen(destination, (Way(struct.unpack("=i", found[_RTA_OIF])[0], via),), source)
+    way = Way(struct.unpack("=i", found[_RTA_OIF])[0], via)
+    return RouteSeen(destination, (way,), source, table)
 
 
 def _parse_hops(data: bytes) -> list[Way]:

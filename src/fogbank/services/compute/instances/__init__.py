@@ -11,9 +11,11 @@ from fogbank.services.access import iam_methods
 from fogbank.services.compute.decisions import policy_name
 from fogbank.services.compute.handlers import readers
 from fogbank.services.compute.instances import access_configs, changes, power
+from fogbank.services.compute.instances.guest_attributes import get_guest_attributes
 from fogbank.services.compute.instances.insertion import bulk_insert, insert, show
+from fogbank.services.compute.instances.serial_ports import get_serial_port_output
 from fogbank.services.compute.names import named
-from fogbank.services.contract import Call, List, Method, Read, Write
+from fogbank.services.contract import Call, List, Live, Method, Read, Write
 
 
 def effective_firewalls(world: World, call: Call) -> Json:
@@ -91,6 +93,8 @@ METHODS: dict[str, Method] = {
         access_configs.update_interface, "compute.instances.updateNetworkInterface"
     ),
     "instances.getEffectiveFirewalls": Read(effective_firewalls, "compute.instances.getEffectiveFirewalls"),
+    "instances.getGuestAttributes": Read(get_guest_attributes, "compute.instances.getGuestAttributes"),
+    "instances.getSerialPortOutput": Live(get_serial_port_output, "compute.instances.getSerialPortOutput"),
     "instances.listReferrers": List(referrers, permission="compute.instances.listReferrers"),
     **iam_methods("instances.", _policy, "compute.instances"),
 }

@@ -11,15 +11,15 @@ from datetime import datetime
 
 from fogbank.resources.instances import IN_CHANGE, INSTANCES, Wanted
 from fogbank.resources.names import ResourceName
-from fogbank.resources.operations import Operation
+from fogbank.resources.operations import Operation, OperationError
 from fogbank.resources.world import Change, Delete, Json, Put, PutOperation, Resource, World
 from fogbank.services.compute.decisions import policy_name
 from fogbank.services.compute.factories import timestamp
 from fogbank.services.compute.instances.attached_disks import deleted_with
 from fogbank.services.compute.instances.interfaces import regained, released
 
-MACHINES_BY_NETWORK = True
-"""While no controller runs machines: one is on when its network is built."""
+MACHINES_BY_NETWORK = False
+"""For worlds in which nobody runs machines: one is on when its network is built."""
 
 
 def machine_started(world: World, name: ResourceName, boot: int, now: datetime) -> tuple[Change, ...]:
@@ -82,6 +82,27 @@ def machine_powered_off(world: World, name: ResourceName, now: datetime) -> tupl
     if instance.private["wanted"] != "RUNNING":
         return machine_stopped(world, name, now)
     return (Put(_stopped(world, _with(instance, wanted="TERMINATED"), now)), *_ended(world, name, now))
+
+
+def machine_failed(world: World, name: ResourceName, why: str, now: datetime) -> tuple[Change, ...]:
+    """Note that this region cannot run a machine: who waits for it is told why.
+
+    An instance that never ran goes with its disks, as one whose creation fails at Google; another one is
+    TERMINATED.
+    """
+    instance = world.find(name)
+    if instance is None or instance.private["wanted"] != "RUNNING":
+        return ()
+    error = OperationError(400, "FAILED_PRECONDITION", why)
+    ended = [PutOperation(each.done(now, error=error)) for each in _waiting(world, name)]
+    if instance.private.get("booted"):
+        return (Put(_stopped(world, _with(instance, wanted="TERMINATED"), now)), *ended)
+    disks = tuple(deleted_with(instance))
+    return (*map(Delete, (*disks, *map(policy_name, disks), policy_name(name), name)), *ended)
+
+
+def _waiting(world: World, name: ResourceName) -> Iterator[Operation]:
+    return (each for each in world.running.values() if each.target == name)
 
 
 def _stopped(world: World, instance: Resource, now: datetime) -> Resource:
@@ -157,6 +178,5 @@ def _arrived(world: World, instance: Resource, now: datetime) -> tuple[Change, .
 
 def _ended(world: World, name: ResourceName, now: datetime) -> Iterator[Change]:
     """End the operations that wait for the machine of an instance."""
-    for operation in world.running.values():
-        if operation.target == name:
-            yield PutOperation(operation.done(now))
+    for operation in _waiting(world, name):
+        yield PutOperation(operation.done(now))

@@ -17,7 +17,9 @@ from fogbank.paths.trace import (
     Cause,
     Delivered,
     Dropped,
+    HandedOver,
     Judged,
+    Readdressed,
     Routed,
     Step,
     Trace,
@@ -51,7 +53,16 @@ def reachability_details(shown: Shown, found: Trace | NotTraceableError, ends: E
     if isinstance(found, NotTraceableError) or ends is None:
         return {"reachabilityDetails": _aborted(shown, found), "probingDetails": None}
     ended = {isinstance(branch.disposition, Delivered) for branch in found.branches}
-    result = "AMBIGUOUS" if len(ended) > 1 else "REACHABLE" if True in ended else "UNREACHABLE"
+    forwarded = any(isinstance(branch.disposition, HandedOver) for branch in found.branches)
+    result = (
+        "UNDETERMINED"
+        if forwarded
+        else "AMBIGUOUS"
+        if len(ended) > 1
+        else "REACHABLE"
+        if True in ended
+        else "UNREACHABLE"
+    )
     traces = [
         {
             "endpointInfo": _endpoint_info(found, branch, ends),
@@ -203,6 +214,8 @@ def _passage(shown: Shown, hop: TraceHop, step: Step, trace: Trace) -> Iterator[
             yield _route(shown, hop.netns, step)
         case Translated():
             yield _nat(shown, hop.netns, step, trace)
+        case Readdressed():
+            yield _external_address(hop.netns, step, trace)
         case _:
             return
 
@@ -281,6 +294,19 @@ def _nat(shown: Shown, netns: NetnsName, step: Translated, trace: Trace) -> Json
     return {"state": "NAT", "description": f"The source {step.before} becomes {step.after}.", "nat": info}
 
 
+def _external_address(netns: NetnsName, step: Readdressed, trace: Trace) -> Json:
+    """Write how a packet for an external address finds its instance."""
+    flow, source = trace.flow, trace.branches[0].source
+    info = {
+        "type": "EXTERNAL_TO_INTERNAL", "protocol": {1: "ICMP", 6: "TCP", 17: "UDP"}[flow.protocol],
+        "networkUri": _network_of(netns),
+        "oldSourceIp": str(source), "newSourceIp": str(source),
+        "oldDestinationIp": str(step.before), "newDestinationIp": str(step.after),
+        "oldDestinationPort": flow.port, "newDestinationPort": flow.port,
+    }  # fmt: skip
+    return {"state": "NAT", "description": f"For {step.before} becomes for {step.after}.", "nat": info}
+
+
 def _gateway(world: World, router: ResourceName | None, address: IPv4Address) -> str:
     """Name the gateway of ``router`` that has ``address``."""
     found = world.find(router) if router else None
@@ -303,6 +329,9 @@ def _end(shown: Shown, trace: Trace, branch: Branch, rule: str) -> Json:
             )
             info = {"target": target, "ipAddress": str(flow.destination)}
             return {"state": "DELIVER", "description": f"Delivered to {flow.destination}.", "deliver": info}
+        case HandedOver():
+            text = "Handed over to an instance that may forward it."
+            return {"state": "FORWARD", "description": text, "forward": {"target": "INSTANCE"}}
         case Dropped(cause=cause, key=key):
             owners = sorted(name.path for name in shown.owners.get(key, ())) if key else []
             by = rule if cause is Cause.FIREWALL_RULE else owners[0] if len(owners) == 1 else ""

@@ -12,7 +12,7 @@ from fogbank.services.run.v2.parse import (
     parse_container,
     parse_seconds,
     refuse_others,
-    without_default_stage,
+    without_defaults,
 )
 from fogbank.services.run.v2.volumes import Aliases, parse_variable
 from fogbank.services.run.v2.words import parse_words, refuse_system_words
@@ -27,7 +27,7 @@ _OUTPUT = frozenset(
 WRITABLE = frozenset(
     {
         "labels", "annotations", "client", "clientVersion", "launchStage", "template",
-        "startExecutionToken", "runExecutionToken",
+        "startExecutionToken", "runExecutionToken", "binaryAuthorization",
     }
 )  # fmt: skip
 _TEMPLATE = frozenset(
@@ -58,7 +58,7 @@ def parse_job(body: Json) -> tuple[Json, Json]:
     tokens = {key: body.get(key) for key in ("startExecutionToken", "runExecutionToken")}
     metadata = {
         "labels": own["labels"],
-        "annotations": own["annotations"] | parse_words(words.JOB, without_default_stage(body)),
+        "annotations": own["annotations"] | parse_words(words.JOB, without_defaults(body)),
     }
     return metadata, without_empty(tokens) | {
         "template": {

@@ -5,7 +5,7 @@ from fogbank.services.run.v2.words import Word
 
 _OF_TASKS = ("vpcAccess", "executionEnvironment", "encryptionKey")
 _OF_EXECUTIONS = ("client", "clientVersion")
-_OF_JOBS = ("launchStage", "client", "clientVersion")
+_OF_JOBS = ("launchStage", "client", "clientVersion", "binaryAuthorization")
 
 
 def _about(table: tuple[Word, ...], fields: tuple[str, ...]) -> tuple[Word, ...]:

@@ -25,6 +25,7 @@ WRITABLE = frozenset(
     {
         "description", "labels", "annotations", "client", "clientVersion", "ingress", "launchStage",
         "template", "traffic", "scaling", "invokerIamDisabled", "defaultUriDisabled", "customAudiences",
+        "binaryAuthorization",
     }
 )  # fmt: skip
 _TEMPLATE = frozenset(
@@ -50,7 +51,7 @@ def parse_service(body: Json) -> tuple[Json, Json]:
     words.refuse_system_words(annotations, "Annotation")
     metadata = {
         "labels": labels,
-        "annotations": annotations | words.parse_words(words.SERVICE, without_default_stage(body)),
+        "annotations": annotations | words.parse_words(words.SERVICE, without_defaults(body)),
     }
     spec = {
         "template": _template(body.get("template") or {}),
@@ -59,9 +60,13 @@ def parse_service(body: Json) -> tuple[Json, Json]:
     return metadata, spec
 
 
-def without_default_stage(body: Json) -> Json:
-    """Leave out the launch stage that goes without saying."""
-    return {key: value for key, value in body.items() if (key, value) != ("launchStage", "GA")}
+def without_defaults(body: Json) -> Json:
+    """Leave out what goes without saying: the launch stage GA, and not to use a policy."""
+    said = {key: value for key, value in body.items() if (key, value) != ("launchStage", "GA")}
+    authorization = {key: value for key, value in (body.get("binaryAuthorization") or {}).items() if value}
+    if "policy" in authorization:
+        raise not_built("policies of Binary Authorization (binaryAuthorization.policy)")
+    return {**said, "binaryAuthorization": authorization}
 
 
 def refuse_others(fields: Json, known: frozenset[str], where: str, kind: str = "services") -> None:

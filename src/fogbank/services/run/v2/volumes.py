@@ -98,6 +98,8 @@ def render_volume(volume: Json, aliases: Aliases) -> Json:
         shown["secret"] = without_empty(fields)
     if (empty := volume.get("emptyDir")) is not None:
         shown["emptyDir"] = {**empty, "medium": empty.get("medium", "Memory").upper()}
+    if (sockets := volume.get("cloudSqlInstance")) is not None:
+        shown["cloudSqlInstance"] = sockets
     return shown
 
 

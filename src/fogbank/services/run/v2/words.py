@@ -73,6 +73,13 @@ def _choice(annotation: str, path: str | tuple[str, ...], choices: Mapping[str, 
     )
 
 
+def _default_policy(text: str) -> bool:
+    """Read the one policy there is: the project's default, which allows every image."""
+    if text != "default":
+        raise ValueError("a policy of one's own")
+    return True
+
+
 TEMPLATE: tuple[Word, ...] = (
     _number(run.MIN_SCALE, "scaling", "minInstanceCount"),
     _number(run.MAX_SCALE, "scaling", "maxInstanceCount"),
@@ -125,6 +132,17 @@ SERVICE: tuple[Word, ...] = (
         run.SCALING_MODE,
         ("scaling", "scalingMode"),
         {"automatic": "AUTOMATIC", "manual": "MANUAL"},
+    ),
+    Word(
+        "run.googleapis.com/binary-authorization",
+        ("binaryAuthorization", "useDefault"),
+        _default_policy,
+        lambda _value: "default",
+    ),
+    _text(
+        "run.googleapis.com/binary-authorization-breakglass",
+        "binaryAuthorization",
+        "breakglassJustification",
     ),
     _text("run.googleapis.com/client-name", "client"),
     _text("run.googleapis.com/client-version", "clientVersion"),

@@ -42,6 +42,7 @@ add counter ip fogbank drop_nat_allocation_failed_5c5efd24
 add set ip fogbank homes { type ifname . ipv4_addr; }
 add set ip fogbank homes_nets { type ifname . ipv4_addr; flags interval; }
 add set ip fogbank forwarders { type ifname; }
+add map ip fogbank views { type ifname : mark; }
 add set ip fogbank peers { type ifname . ipv4_addr; flags interval; }
 add map ip fogbank ingress { type ifname : verdict; }
 add map ip fogbank egress { type ifname : verdict; }
@@ -52,6 +53,7 @@ flush chain ip fogbank screen
 flush chain ip fogbank forward
 flush chain ip fogbank arrive
 add rule ip fogbank screen iifname . ip saddr != @homes iifname . ip saddr != @homes_nets iifname != @forwarders iifname . ip saddr != @peers iifname != { "lo", "ext" } counter name drop_spoofed drop
+add rule ip fogbank screen meta mark set iifname map @views
 add rule ip fogbank forward ct state established,related accept
 add rule ip fogbank forward ct state invalid counter name drop_invalid drop
 add rule ip fogbank forward ct event set 0x0
