@@ -10,30 +10,34 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from fogbank.network.basics import (
+    DeviceName,
+    IpAddress,
+    NetnsName,
+    Port,
+)
 from fogbank.network.elements import (
     Address,
     AddressSetMember,
-    DeviceName,
     Element,
     FirewallPolicy,
-    IpAddress,
     Key,
     Link,
     Listener,
-    NetnsName,
     NetworkNamespace,
     PeerNetwork,
-    Port,
     PortSecurity,
     Route,
     RouteSelection,
     RoutingTable,
     Shaper,
-    SourceNat,
     StatefulFirewall,
-    UnservedClient,
     Volume,
     Workload,
+)
+from fogbank.network.translation import (
+    SourceNat,
+    UnservedClient,
 )
 
 E = TypeVar("E")

@@ -14,11 +14,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
+from fogbank.network.basics import (
+    DeviceName,
+    NetnsName,
+    Port,
+    PortRange,
+)
 from fogbank.network.elements import (
-    SEARCHED_PORTS,
     Address,
     AddressSetMember,
-    DeviceName,
     Element,
     FirewallPolicy,
     Hop,
@@ -26,29 +30,29 @@ from fogbank.network.elements import (
     Link,
     Listener,
     Mount,
-    NatTimeouts,
-    NetnsName,
     NetworkNamespace,
     PeerNetwork,
-    Port,
-    PortBlock,
-    PortRange,
     PortSecurity,
     Route,
     RouteSelection,
     RoutingTable,
     Rule,
     Shaper,
-    SourceNat,
     StatefulFirewall,
     Traffic,
-    TranslationRule,
-    UnservedClient,
     Volume,
     VolumeFile,
     Workload,
 )
 from fogbank.network.kinds import BUILD_ORDER, made_by, namespaces_of, ports_of
+from fogbank.network.translation import (
+    SEARCHED_PORTS,
+    NatTimeouts,
+    PortBlock,
+    SourceNat,
+    TranslationRule,
+    UnservedClient,
+)
 
 __all__ = [
     "BUILD_ORDER",
