@@ -2,8 +2,9 @@
 
 A rule can give a new flow one range of ports, and gives up when that is full. Clients with several ranges, or
 whose flows must keep one outside port, are in a set: the first packet of each of their flows is handed to the
-program and goes no further. It sends the packet again with a mark for the range that it chose, as often as
-needed (:mod:`first_packets`). Packets of known flows never leave the kernel.
+program and goes no further. It sends the packet again with the number of the range that it chose as its
+priority, as often as needed (:mod:`first_packets`); the packet's mark chooses its routing table. Packets of
+known flows never leave the kernel.
 """
 
 from collections.abc import Iterable
@@ -21,10 +22,10 @@ from fogbank.network.topology import SEARCHED_PORTS, DeviceName, PortBlock, Port
 LOG_GROUP = 9
 """The kernel's log group by which packets are handed over; each namespace has its own."""
 
-MARK, MARK_MASK = 0x4E00_0000, 0xFF00_0000
-"""What the marks of ranges begin with; the rest is a number that the range has in its namespace."""
+FIRST_NUMBER, NUMBER_MASK = 0x4E00_0000, 0xFF00_0000
+"""What the numbers of ranges begin with; the kernel gives a packet that it forwards a priority below 16."""
 
-LAST_RANGE = MARK_MASK ^ 0xFFFF_FFFF
+RANGES = NUMBER_MASK ^ 0xFFFF_FFFF
 
 
 def parts_of(block: PortBlock) -> tuple[PortBlock, ...]:
@@ -39,21 +40,21 @@ def parts_of(block: PortBlock) -> tuple[PortBlock, ...]:
 def render_handover(device: DeviceName) -> list[str]:
     """Prepare what takes first packets out and lets them in again; the device's chains must be there."""
     name, out = slug(device), f'oifname "{device}"'
-    unmarked = f"meta mark & {MARK_MASK:#010x} != {MARK:#010x}"
+    unnumbered = f"meta priority & {_priority(NUMBER_MASK)} != {_priority(FIRST_NUMBER)}"
     new = f"{out} ct state new ct status & confirmed == 0"
     take = f"log group {LOG_GROUP} snaplen 65535 queue-threshold 1 drop"
     lose = f"counter name {drop_counter(PORTS_EXHAUSTED)} drop"
     lines = [
-        f"add map {TABLE} parts_{name} {{ type mark : interval ipv4_addr . inet_service; }}",
-        f"add map {TABLE} sources_{name} {{ type mark : ipv4_addr; }}",
-        f"insert rule {TABLE} translate_{name} {out} snat ip to meta mark map @sources_{name}",
-        f"insert rule {TABLE} translate_{name} {out} {PORTED} snat ip to meta mark map @parts_{name}",
+        f"add map {TABLE} parts_{name} {{ type classid : interval ipv4_addr . inet_service; }}",
+        f"add map {TABLE} sources_{name} {{ type classid : ipv4_addr; }}",
+        f"insert rule {TABLE} translate_{name} {out} snat ip to meta priority map @sources_{name}",
+        f"insert rule {TABLE} translate_{name} {out} {PORTED} snat ip to meta priority map @parts_{name}",
     ]
     for kind, flags in KINDS:
         first = f"ip saddr @first_{name}{kind}"
         lines += [
             f"add set {TABLE} first_{name}{kind} {{ type ipv4_addr;{flags} }}",
-            f"insert rule {TABLE} leaving_{name} {new} {first} {unmarked} {take}",
+            f"insert rule {TABLE} leaving_{name} {new} {first} {unnumbered} {take}",
             # What no range took must not leave as it is.
             f"insert rule {TABLE} gone_{name} {new} {first} {lose}",
         ]
@@ -61,12 +62,12 @@ def render_handover(device: DeviceName) -> list[str]:
 
 
 def render_parts(device: DeviceName, parts: Iterable[tuple[int, PortBlock]]) -> list[str]:
-    """Give ranges their marks."""
+    """Give ranges their numbers."""
     return [f"add element {TABLE} {name} {{ {entry} }}" for name, entry in _entries(device, parts)]
 
 
 def render_no_parts(device: DeviceName, parts: Iterable[tuple[int, PortBlock]]) -> list[str]:
-    """Take the marks of ranges away."""
+    """Take the numbers of ranges away."""
     return [f"delete element {TABLE} {name} {{ {entry} }}" for name, entry in _entries(device, parts)]
 
 
@@ -74,9 +75,14 @@ def _entries(device: DeviceName, parts: Iterable[tuple[int, PortBlock]]) -> list
     name = slug(device)
     return [
         entry
-        for mark, part in parts
+        for number, part in parts
         for entry in (
-            (f"parts_{name}", f"{mark} : {part.outside} . {part.ports}"),
-            (f"sources_{name}", f"{mark} : {part.outside}"),
+            (f"parts_{name}", f"{_priority(number)} : {part.outside} . {part.ports}"),
+            (f"sources_{name}", f"{_priority(number)} : {part.outside}"),
         )
     ]
+
+
+def _priority(number: int) -> str:
+    """Write a priority as nft does: two halves."""
+    return f"{number >> 16:x}:{number & 0xFFFF:x}"

@@ -1,7 +1,7 @@
 """First packets: which range of ports a new flow gets, where a rule cannot say.
 
 One thread takes the first packet of every flow of the clients that need it (:mod:`first_packet_rules`) and
-sends it again, marked for one range after another, until the kernel accepts it: its table alone knows which
+sends it again, for one range after another, until the kernel accepts it: its table alone knows which
 ports are free, and a packet whose flow finds none is refused at once (EPERM). So the number of flows is exact
 for any number of ranges and addresses, and each outcome is known with its flow, which nothing else tells.
 
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 _PACKET, _CONFIGURE = 4 << 8, (4 << 8) | 1
 _COMMAND, _MODE, _THRESHOLD = 1, 2, 5
 _BIND, _COPY_PACKETS = 1, 2
-_PAYLOAD = 9
+_MARK, _PAYLOAD = 2, 9
 _LONGEST = 0xFFFF
 _RECEIVE_BYTES = 1024 * 1024
 _KEPT_RECORDS = 20_000
@@ -52,7 +52,7 @@ _CHECKSUMS = {TCP: 16, UDP: 6}
 """Where in a segment its checksum is."""
 
 Ranges = tuple[tuple[int, PortBlock], ...]
-"""Ranges of ports with their marks."""
+"""Ranges of ports with their numbers."""
 
 
 @dataclass(slots=True)
@@ -60,13 +60,13 @@ class _Client:
     """A client as it is served: its ranges, and from which of them the last flow got its port."""
 
     nat: SourceNat
-    marks: Mapping[PortBlock, Ranges]
+    numbers: Mapping[PortBlock, Ranges]
     last: int = 0
 
     def ranges(self, destination: IPv4Address) -> Ranges:
         """Return the ranges of a flow to ``destination``, the one that was used last first."""
-        found = tuple(part for block in self.nat.blocks_for(destination) for part in self.marks[block])
-        place = next((place for place, (mark, _) in enumerate(found) if mark == self.last), 0)
+        found = tuple(part for block in self.nat.blocks_for(destination) for part in self.numbers[block])
+        place = next((place for place, (number, _) in enumerate(found) if number == self.last), 0)
         return found[place:] + found[:place]
 
 
@@ -132,10 +132,10 @@ class FirstPackets:
             self._thread = threading.Thread(target=self._run, name="first-packets", daemon=True)
             self._thread.start()
 
-    def serve(self, nat: SourceNat, marks: Mapping[PortBlock, Ranges]) -> None:
+    def serve(self, nat: SourceNat, numbers: Mapping[PortBlock, Ranges]) -> None:
         """Decide for the client of ``nat`` from now on."""
         place = self._served[nat.netns]
-        client = _Client(nat, marks)
+        client = _Client(nat, numbers)
         with self._lock:
             if nat.inside.prefixlen == nat.inside.max_prefixlen:
                 place.clients[nat.inside.network_address] = client
@@ -229,8 +229,9 @@ def _receive(netns: NetnsName, place: _Namespace) -> None:
         _log.warning("%s opens flows faster than they can be decided; some must send again", netns)
         return
     for kind, _, _, payload in messages(data):
-        if kind == _PACKET and (packet := attributes(payload, 4).get(_PAYLOAD)):
-            _decide(netns, place, packet)
+        if kind == _PACKET and (packet := attributes(payload, 4)).get(_PAYLOAD):
+            mark = int.from_bytes(packet.get(_MARK, b""), "big")
+            _decide(netns, place, _Packet(with_checksum(packet[_PAYLOAD]), mark))
 
 
 def flow_of(packet: bytes) -> FlowTuple:
@@ -260,22 +261,30 @@ def with_checksum(packet: bytes) -> bytes:
     return packet[:head] + bytes(segment)
 
 
-def _decide(netns: NetnsName, place: _Namespace, packet: bytes) -> None:
-    flow = flow_of(packet)
+@dataclass(frozen=True, slots=True)
+class _Packet:
+    """A packet that is complete, and the mark that chooses its routing table."""
+
+    data: bytes
+    mark: int
+
+
+def _decide(netns: NetnsName, place: _Namespace, packet: _Packet) -> None:
+    flow = flow_of(packet.data)
     client = place.client(flow.source)
     if client is None:  # it went meanwhile
         return
-    nat, whole = client.nat, with_checksum(packet)
+    nat = client.nat
     ranges = client.ranges(flow.destination)
     refused: NatRefusal | None = OUT_OF_RESOURCES
     if (nat.endpoint_independent or nat.logged) and conntrack.find(place.asking, flow) is not None:
-        _send(place, nat.device, whole, flow, ranges[:1])  # two came before the first was sent
+        _send(place, nat.device, packet, flow, ranges[:1])  # two came before the first was sent
         return
     if nat.endpoint_independent:
         ranges, refused = _mapped(place, flow, ranges)
-    mark = _send(place, nat.device, whole, flow, ranges)
-    if mark is not None:
-        client.last, refused = mark, None
+    number = _send(place, nat.device, packet, flow, ranges)
+    if number is not None:
+        client.last, refused = number, None
     elif refused is not None:
         place.refused += 1
     _record(netns, place, client, flow, refused)
@@ -289,7 +298,7 @@ def _mapped(place: _Namespace, flow: FlowTuple, ranges: Ranges) -> tuple[Ranges,
         return ranges, OUT_OF_RESOURCES
     outside, port = known
     back = FlowTuple(flow.protocol, flow.destination, flow.destination_port, outside, port)
-    own = tuple((mark, each) for mark, each in ranges if each.outside == outside and port in each.ports)
+    own = tuple((number, each) for number, each in ranges if each.outside == outside and port in each.ports)
     if own and conntrack.find(place.asking, back, reply=True) is None:
         return own, "ENDPOINT_INDEPENDENCE_CONFLICT"
     if _lives(place, key):
@@ -308,7 +317,7 @@ def _lives(place: _Namespace, key: tuple[int, IPv4Address, int]) -> bool:
 def _send(
     place: _Namespace,
     device: DeviceName,
-    packet: bytes,
+    packet: _Packet,
     flow: FlowTuple,
     ranges: Sequence[tuple[int, PortBlock]],
 ) -> int | None:
@@ -316,17 +325,18 @@ def _send(
     raw, to = place.raw[device], (str(flow.destination), 0)
     # Just before a range is full the kernel may look at ports of ended connections first; the second time it
     # finds the free ones.
-    for mark, _ in (*ranges, *ranges[:_AGAIN]):
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, packet.mark)
+    for number, _ in (*ranges, *ranges[:_AGAIN]):
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, number)
         try:
-            raw.sendto(packet, to)
+            raw.sendto(packet.data, to)
         except PermissionError:
             place.tried += 1
         except OSError as error:
             _log.debug("a first packet to %s could not be sent: %s", flow.destination, error)
             return None
         else:
-            return mark
+            return number
     return None
 
 

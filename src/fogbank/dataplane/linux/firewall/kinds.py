@@ -234,7 +234,7 @@ class SourceNats(RuleKind[SourceNat]):
     """Translations, and what must be prepared for the first one of a device."""
 
     def create(self, element: SourceNat) -> list[Group]:
-        parts = self._mark(element)
+        parts = self._number(element)
         return [
             *self._prepare(element),
             *_chunks(first_packet_rules.render_parts(element.device, parts)),
@@ -243,8 +243,8 @@ class SourceNats(RuleKind[SourceNat]):
 
     def replace(self, old: SourceNat, new: SourceNat) -> list[Group]:
         before, after = _parts(old), _parts(new)
-        come = self._mark(new, known=before)
-        gone = [(self._table.marks[part], part) for part in before if part not in set(after)]
+        come = self._number(new, known=before)
+        gone = [(self._table.numbers[part], part) for part in before if part not in set(after)]
         swap = nftables.render_no_source_nat(old) + nftables.render_source_nat(new)
         return [
             *self._prepare(new),
@@ -254,7 +254,7 @@ class SourceNats(RuleKind[SourceNat]):
         ]
 
     def remove(self, element: SourceNat) -> list[Group]:
-        parts = [(self._table.marks[part], part) for part in _parts(element)]
+        parts = [(self._table.numbers[part], part) for part in _parts(element)]
         return [
             nftables.render_no_source_nat(element),
             *_chunks(first_packet_rules.render_no_parts(element.device, parts)),
@@ -267,11 +267,11 @@ class SourceNats(RuleKind[SourceNat]):
         first_packets = self._rules.first_packets
         if element.hands_over:
             first_packets.listen(element.netns, element.device)
-            marks = self._table.marks
+            numbers = self._table.numbers
             first_packets.serve(
                 element,
                 {
-                    block: tuple((marks[part], part) for part in first_packet_rules.parts_of(block))
+                    block: tuple((numbers[part], part) for part in first_packet_rules.parts_of(block))
                     for block in element.all_blocks
                 },
             )
@@ -293,15 +293,15 @@ class SourceNats(RuleKind[SourceNat]):
         held_on = old.device if old.ports is not None else None
         return EndedFlows(old.inside, frozenset(ended), held_on, kept) if ended else None
 
-    def _mark(self, element: SourceNat, known: tuple[PortBlock, ...] = ()) -> list[tuple[int, PortBlock]]:
-        """Give the ranges of ``element`` that are not ``known`` marks that are not used again soon."""
+    def _number(self, element: SourceNat, known: tuple[PortBlock, ...] = ()) -> list[tuple[int, PortBlock]]:
+        """Give the ranges of ``element`` that are not ``known`` numbers that are not used again soon."""
         table = self._table
         numbered = []
         for part in _parts(element):
             if part not in known:
-                table.numbered = table.numbered % first_packet_rules.LAST_RANGE + 1
-                table.marks[part] = first_packet_rules.MARK | table.numbered
-                numbered.append((table.marks[part], part))
+                table.numbered = table.numbered % first_packet_rules.RANGES + 1
+                table.numbers[part] = first_packet_rules.FIRST_NUMBER | table.numbered
+                numbered.append((table.numbers[part], part))
         return numbered
 
     def _prepare(self, element: SourceNat) -> list[Group]:

@@ -119,7 +119,7 @@ class Rulesets:
         table.unprepare()
         table.bodies.clear()
         table.abandoned.clear()
-        table.marks.clear()
+        table.numbers.clear()
 
     def _clear_abandoned(self, table: TableState) -> None:
         """Delete removed policies, except those that port security names until the plan replaces it."""

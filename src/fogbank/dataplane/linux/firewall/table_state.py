@@ -30,7 +30,7 @@ class TableState:
     timers: set[NatTimeouts] = field(default_factory=set)
     holds: set[tuple[DeviceName, int]] = field(default_factory=set)
     handovers: set[DeviceName] = field(default_factory=set)
-    marks: dict[PortBlock, int] = field(default_factory=dict)
+    numbers: dict[PortBlock, int] = field(default_factory=dict)
     numbered: int = 0
     bodies: dict[str, policy_chains.Body] = field(default_factory=dict)
     abandoned: dict[str, policy_chains.Body] = field(default_factory=dict)

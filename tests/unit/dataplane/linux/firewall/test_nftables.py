@@ -233,24 +233,24 @@ def test_any_label_gives_an_identifier() -> None:
 def test_what_hands_first_packets_over() -> None:
     block = PortBlock(IPv4Address("203.0.113.7"), PortRange(1024, 1279))
     element = SourceNat(VPC, EXT, IPv4Network(ALICE), block.outside, block.ports, NatTimeouts())
-    parts = tuple(enumerate(first_packet_rules.parts_of(block), first_packet_rules.MARK + 1))
+    parts = tuple(enumerate(first_packet_rules.parts_of(block), first_packet_rules.FIRST_NUMBER + 1))
     assert text(first_packet_rules.render_handover(EXT)) == snapshot("""\
-add map ip fogbank parts_ext { type mark : interval ipv4_addr . inet_service; }
-add map ip fogbank sources_ext { type mark : ipv4_addr; }
-insert rule ip fogbank translate_ext oifname "ext" snat ip to meta mark map @sources_ext
-insert rule ip fogbank translate_ext oifname "ext" meta l4proto { tcp, udp } snat ip to meta mark map @parts_ext
+add map ip fogbank parts_ext { type classid : interval ipv4_addr . inet_service; }
+add map ip fogbank sources_ext { type classid : ipv4_addr; }
+insert rule ip fogbank translate_ext oifname "ext" snat ip to meta priority map @sources_ext
+insert rule ip fogbank translate_ext oifname "ext" meta l4proto { tcp, udp } snat ip to meta priority map @parts_ext
 add set ip fogbank first_ext { type ipv4_addr; }
-insert rule ip fogbank leaving_ext oifname "ext" ct state new ct status & confirmed == 0 ip saddr @first_ext meta mark & 0xff000000 != 0x4e000000 log group 9 snaplen 65535 queue-threshold 1 drop
+insert rule ip fogbank leaving_ext oifname "ext" ct state new ct status & confirmed == 0 ip saddr @first_ext meta priority & ff00:0 != 4e00:0 log group 9 snaplen 65535 queue-threshold 1 drop
 insert rule ip fogbank gone_ext oifname "ext" ct state new ct status & confirmed == 0 ip saddr @first_ext counter name drop_ports_exhausted_0dc29d0e drop
 add set ip fogbank first_ext_nets { type ipv4_addr; flags interval; }
-insert rule ip fogbank leaving_ext oifname "ext" ct state new ct status & confirmed == 0 ip saddr @first_ext_nets meta mark & 0xff000000 != 0x4e000000 log group 9 snaplen 65535 queue-threshold 1 drop
+insert rule ip fogbank leaving_ext oifname "ext" ct state new ct status & confirmed == 0 ip saddr @first_ext_nets meta priority & ff00:0 != 4e00:0 log group 9 snaplen 65535 queue-threshold 1 drop
 insert rule ip fogbank gone_ext oifname "ext" ct state new ct status & confirmed == 0 ip saddr @first_ext_nets counter name drop_ports_exhausted_0dc29d0e drop\
 """)
     assert text(first_packet_rules.render_parts(EXT, parts)) == snapshot("""\
-add element ip fogbank parts_ext { 1308622849 : 203.0.113.7 . 1024-1151 }
-add element ip fogbank sources_ext { 1308622849 : 203.0.113.7 }
-add element ip fogbank parts_ext { 1308622850 : 203.0.113.7 . 1152-1279 }
-add element ip fogbank sources_ext { 1308622850 : 203.0.113.7 }\
+add element ip fogbank parts_ext { 4e00:1 : 203.0.113.7 . 1024-1151 }
+add element ip fogbank sources_ext { 4e00:1 : 203.0.113.7 }
+add element ip fogbank parts_ext { 4e00:2 : 203.0.113.7 . 1152-1279 }
+add element ip fogbank sources_ext { 4e00:2 : 203.0.113.7 }\
 """)
     assert text(nftables.render_source_nat(element)) == snapshot("""\
 add element ip fogbank clients_ext { 10.8.0.2 }
