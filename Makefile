@@ -12,7 +12,7 @@ ARGS ?=
 NAME ?=
 PROTOS ?=
 
-.PHONY: help demo test quick check netns attack articles bench golden generate protos new-service docs pins wheel clean setup-run setup-test setup-bench
+.PHONY: help demo test quick check netns attack articles soak bench golden generate protos new-service docs pins wheel clean setup-run setup-test setup-bench
 
 help: ## show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ netns: setup-test ## the tests that make network namespaces
 
 attack: setup-test ## every attack on a region, with figures
 	@FOGBANK_ATTACKS=all $(PYTEST) -n0 -q -p no:randomly tests/attacks $(ARGS)
+
+soak: setup-test ## ten minutes of everything at once in one region; what goes wrong and what is left
+	@$(BIN)/python -m tests.attacks.soak $(ARGS)
 
 articles: setup-test ## the articles, word for word, with real clients
 	@$(PYTEST) tests/articles $(ARGS)

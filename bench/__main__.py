@@ -19,6 +19,7 @@ from bench.control_plane import CONTROL_AIMS, measure_control_plane
 from bench.paths import PATH_AIMS, SCALE_AIMS, measure_paths, measure_scales
 from bench.populated import POPULATED_AIMS, measure_populated
 from bench.registry import REGISTRY_AIMS, measure_registry
+from bench.services import SERVICE_AIMS, measure_services
 from bench.serving import SERVING_AIMS, measure_serving
 from bench.starting import START_AIMS, measure_starting
 from bench.table import Aim, Row, render, render_json
@@ -32,6 +33,7 @@ AIMS = (
     *POPULATED_AIMS,
     *COMPILE_AIMS,
     *SERVING_AIMS,
+    *SERVICE_AIMS,
     *START_AIMS,
     *CONTROL_AIMS,
     *REGISTRY_AIMS,
@@ -82,6 +84,7 @@ def _measure(wanted: Sequence[Aim]) -> Iterator[Row]:
         (API_AIMS, partial(_in_region, measure_api)),
         (REGISTRY_AIMS, partial(_in_region, measure_registry)),
         (SERVING_AIMS, partial(_in_region, measure_serving)),
+        (SERVICE_AIMS, partial(_in_region, measure_services)),
         (COMPILE_AIMS, measure_compiling),
         (POPULATED_AIMS, measure_populated),
         (START_AIMS, measure_starting),

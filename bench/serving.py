@@ -22,7 +22,7 @@ from bench.talk import Script, Server, calls_per_second
 from fogbank.frontend.pki import certificates
 from fogbank.testing import RunningRegion
 
-ROUNDS = 3
+ROUNDS = 5
 SECONDS = 0.5
 ENVOY, ALONE = "bare Envoy, TLS, same program", "the container's program alone"
 COUNTS = {"1 connection": 1, "8 connections": 8}

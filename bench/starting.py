@@ -1,6 +1,7 @@
 """Starting: a region from nothing, its idle memory, an instance's network, a container's cold start."""
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -76,14 +77,14 @@ def _ups() -> tuple[list[float], list[float]]:
         seconds.append(time.perf_counter() - started)
         try:
             time.sleep(1.5)
-            megabytes.append(sum(map(_pss, _processes(region.home))) / 1e6)
+            megabytes.append(sum(map(pss, processes(region.home))) / 1e6)
         finally:
             end_region(region)
             del os.environ["XDG_CACHE_HOME"]
     return seconds, megabytes
 
 
-def _processes(home: Path) -> list[Path]:
+def processes(home: Path) -> list[Path]:
     """Find the region's own processes: each carries its folder in its command line."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -95,7 +96,7 @@ def _processes(home: Path) -> list[Path]:
     return found
 
 
-def _pss(process: Path) -> int:
+def pss(process: Path) -> int:
     for line in process.joinpath("smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
@@ -139,8 +140,16 @@ def _networks() -> list[float]:
     return times
 
 
-def _starts(folder: Path) -> tuple[list[float], list[float]]:
-    """Milliseconds from nothing to a listening netcheck: in a region's network, and by crun alone."""
+def bare_starts(folder: Path, count: int) -> list[float]:
+    """Milliseconds from ``crun run`` of netcheck until it listens, ``count`` times."""
+    with _machine(folder) as (driver, bare, _):
+        _check(driver.apply(plan(driver.observe(), Topology())))
+        return [bare.start() for _ in range(count)]
+
+
+@contextlib.contextmanager
+def _machine(folder: Path) -> Iterator[tuple[LinuxDriver, "Bare", str]]:
+    """Give a driver with containers, the baseline beside it, and netcheck's digest."""
     trusted = folder / "bundle.pem"
     trusted.write_text("the region's certificates")
     registry, images = open_store(folder / "registry", folder / "cache")
@@ -156,18 +165,25 @@ def _starts(folder: Path) -> tuple[list[float], list[float]]:
     )
     namespaces.refill()
     containers.warm()
-    bare = Bare(driver, folder / "bare", image, trusted)
+    try:
+        yield driver, Bare(driver, folder / "bare", image, trusted), digest
+    finally:
+        driver.close()
+
+
+def _starts(folder: Path) -> tuple[list[float], list[float]]:
+    """Milliseconds from nothing to a listening netcheck: in a region's network, and by crun alone."""
     subjects, baselines = [], []
-    for topology, instance in _instances(STARTS, digest):
-        actions = plan(driver.observe(), topology)
-        if instance is None:
-            _check(driver.apply(actions))
-            continue
-        subjects.append(_region_start(driver, actions, instance.fabric.index))
-        # It goes on: one that was stopped would be started again, beside the next.
-        baselines.append(bare.start())
-        time.sleep(0.05)
-    driver.close()
+    with _machine(folder) as (driver, bare, digest):
+        for topology, instance in _instances(STARTS, digest):
+            actions = plan(driver.observe(), topology)
+            if instance is None:
+                _check(driver.apply(actions))
+                continue
+            subjects.append(_region_start(driver, actions, instance.fabric.index))
+            # It goes on: one that was stopped would be started again, beside the next.
+            baselines.append(bare.start())
+            time.sleep(0.05)
     return subjects, baselines
 
 

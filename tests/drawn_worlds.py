@@ -12,11 +12,13 @@ from tests.worlds import (
     default_route,
     direct,
     firewall,
+    firewall_policy,
     fleet,
     machine,
     nat,
     nat_rule,
     network,
+    policy_rule,
     revision,
     route,
     router,
@@ -79,6 +81,7 @@ def draw_world(random: Random, port_counts: Sequence[int] = PORT_COUNTS) -> Draw
         ),
         *connectors,
         *(_firewall(random, n, networks, tags) for n in range(random.randint(0, 4))),
+        *_policies(random, networks),
         *(_route(random, n, networks, tags) for n in range(random.randint(0, 3))),
         *_gateways(random, networks, subnets, port_counts),
         *(site(host, ip, ports) for host, ip, ports in SITES),
@@ -100,6 +103,7 @@ def _networks(random, networks):
         network(
             each,
             mtu=random.choice([1460, 1460, 1500]),
+            order=random.choice(["AFTER", "BEFORE"]),
             peers=[(networks[1 - place], flags[place])] if place in sides else (),
         )
         for place, each in enumerate(networks)
@@ -198,6 +202,27 @@ def _firewall(random, number, networks, tags):
         disabled=random.random() < 0.15,
         **{verb: random.choice(PROTOCOLS)},
         **where,
+    )
+
+
+def _policies(random, networks):
+    """Draw network firewall policies: a global one for some networks, and one of a region."""
+    made = []
+    for name, region in (("p", None), ("r", R), ("o", OTHER_REGION)):
+        if random.random() < 0.4:
+            rules = [_policy_rule(random, priority) for priority in range(random.randint(1, 4))]
+            made.append(firewall_policy(name, rules, random.sample(networks, 1), region))
+    return made
+
+
+def _policy_rule(random, priority):
+    direction = random.choice(["INGRESS", "EGRESS"])
+    return policy_rule(
+        priority,
+        random.choice(["allow", "deny", "goto_next"]),
+        direction,
+        ranges=random.choice(PEERS),
+        traffic=random.choice(PROTOCOLS),
     )
 
 

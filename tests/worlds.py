@@ -43,14 +43,14 @@ def resource(name, body, **private):
     return Resource(name, next(_ids), NOW, body, private)
 
 
-def network(name="default", mtu=1460, peers=()):
+def network(name="default", mtu=1460, peers=(), order="AFTER"):
     """Make a network; ``peers`` are the names of networks, or pairs of one and what its peering chooses."""
     body = {
         "name": name,
         "autoCreateSubnetworks": False,
         "mtu": mtu,
         "routingConfig": {"routingMode": "REGIONAL"},
-        "networkFirewallPolicyEnforcementOrder": "AFTER_CLASSIC_FIREWALL",
+        "networkFirewallPolicyEnforcementOrder": f"{order}_CLASSIC_FIREWALL",
     }
     pairs = [(each, {}) if isinstance(each, str) else each for each in peers]
     if pairs:
@@ -102,6 +102,30 @@ def firewall(name, direction="INGRESS", *, of="default", priority=1000, allowed=
     rules = {"denied": denied} if denied else {"allowed": allowed or [{"IPProtocol": "all"}]}
     body = {"network": link(network_name(of)), "direction": direction, "priority": priority, **rules, **more}
     return resource(compute_name("firewalls", P, "global", None, name), body)
+
+
+def policy_rule(
+    priority, action="allow", direction="INGRESS", *, ranges=("0.0.0.0/0",), traffic=(), accounts=()
+):
+    side = "srcIpRanges" if direction == "INGRESS" else "destIpRanges"
+    layer4 = [
+        {"ipProtocol": each["IPProtocol"]} | ({"ports": each["ports"]} if "ports" in each else {})
+        for each in traffic or [{"IPProtocol": "all"}]
+    ]
+    return {
+        "priority": priority,
+        "action": action,
+        "direction": direction,
+        "match": {side: list(ranges), "layer4Configs": layer4},
+        **({"targetServiceAccounts": list(accounts)} if accounts else {}),
+    }
+
+
+def firewall_policy(name, rules, networks=("default",), region=None):
+    """Make a network firewall policy, global without ``region``, of ``networks``."""
+    place = compute_name("firewallPolicies", P, "regions" if region else "global", region, name)
+    associated = [{"name": each, "attachmentTarget": link(network_name(each))} for each in networks]
+    return resource(place, {"name": name, "rules": list(rules), "associations": associated})
 
 
 def address(name, ip, region=R):

@@ -228,6 +228,27 @@ def test_data_survives_a_lost_server_a_stop_and_a_killed_region(sql: CloudSql) -
         assert time.monotonic() < until
 
 
+def test_an_instance_that_begins_stopped_has_its_password_and_a_bad_setting_can_be_taken_back(
+    sql: CloudSql,
+) -> None:
+    host = sql.create("late", activationPolicy="NEVER")
+    assert sql.ask(host, "SELECT 1", timeout="1") in {"refused", "timeout"}
+    bad = [{"name": "timezone", "value": "Mars/Phobos"}]
+    always = {"settings": {"activationPolicy": "ALWAYS", "databaseFlags": bad}}
+    status, operation = sql.region.api("PATCH", f"{SQL}/instances/late", always)
+    assert status == 200, operation
+    until = time.monotonic() + SECONDS
+    while operation["status"] != "DONE":
+        assert time.monotonic() < until, operation
+        _, operation = sql.region.api("GET", f"{SQL}/operations/{operation['name']}")
+    assert "does not start with these settings" in operation["error"]["errors"][0]["message"]
+    assert sql.get("late")["state"] == "FAILED"
+    sql.call("PATCH", f"{SQL}/instances/late", {"settings": {"databaseFlags": []}})
+    assert sql.get("late")["state"] == "RUNNABLE"
+    assert sql.ask(host, "SELECT 1") == [["1"]]
+    sql.call("DELETE", f"{SQL}/instances/late")
+
+
 def test_a_service_reaches_an_instance_by_its_socket(sql: CloudSql, host: str) -> None:
     connection = f"demo:{HERE}:db"
     sql.service("socket", "app", (connection,))

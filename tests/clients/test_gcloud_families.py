@@ -87,6 +87,41 @@ def test_network_peerings(region: RunningRegion) -> None:
         region.gcloud(*networks, "delete", f"fam-peer{number}")
 
 
+def test_network_firewall_policies(region: RunningRegion) -> None:
+    policies = ("compute", "network-firewall-policies")
+    region.gcloud("compute", "networks", "create", "fam-policies", "--subnet-mode=custom")
+    for scope, where in (("--global", "--global-firewall-policy"), (IN3, f"--firewall-policy-region={AN3}")):
+        rule = ("--firewall-policy=fam", where)
+        region.gcloud(*policies, "create", "fam", scope, "--description=first")
+        region.gcloud(
+            *policies, "rules", "create", "100", *rule, "--action=deny", "--direction=EGRESS",
+            "--layer4-configs=tcp:25,udp", "--dest-ip-ranges=0.0.0.0/0", "--enable-logging",
+        )  # fmt: skip
+        region.gcloud(*policies, "rules", "update", "100", *rule, "--action=goto_next", "--new-priority=90")
+        (changed,) = region.gcloud_json(*policies, "rules", "describe", "90", *rule)
+        assert changed["action"] == "goto_next"
+        assert changed["match"]["layer4Configs"] == [
+            {"ipProtocol": "tcp", "ports": ["25"]},
+            {"ipProtocol": "udp"},
+        ]
+        association = (*policies, "associations", "create", *rule, "--network=fam-policies", "--name=fam")
+        region.gcloud(*association)
+        assert "already being used by" in refused(region, *policies, "delete", "fam", scope)
+        region.gcloud(*policies, "update", "fam", scope, "--description=second")
+        shown = region.gcloud_json(*policies, "describe", "fam", scope)
+        shown = shown[0] if isinstance(shown, list) else shown
+        assert (shown["description"], shown["associations"][0]["name"]) == ("second", "fam")
+    effective = region.gcloud_json("compute", "networks", "get-effective-firewalls", "fam-policies")
+    assert [each["type"] for each in effective["firewallPolicys"]] == ["NETWORK"]
+    effective = region.gcloud_json(*policies, "get-effective-firewalls", "--network=fam-policies", IN3)
+    assert {each["type"] for each in effective["firewallPolicys"]} == {"NETWORK", "NETWORK_REGIONAL"}
+    assert len(values(region, *policies, "list", "--format=value(name)", "--filter=name=fam")) == 2
+    for scope, where in (("--global", "--global-firewall-policy"), (IN3, f"--firewall-policy-region={AN3}")):
+        region.gcloud(*policies, "associations", "delete", "--name=fam", "--firewall-policy=fam", where)
+        region.gcloud(*policies, "delete", "fam", scope)
+    region.gcloud("compute", "networks", "delete", "fam-policies")
+
+
 def test_subnets(region: RunningRegion) -> None:
     subnets, table = ("compute", "networks", "subnets"), "--format=value(name,ipCidrRange)"
     region.gcloud("compute", "networks", "create", "fam-subnets", "--subnet-mode=custom")
@@ -340,6 +375,34 @@ def test_projects_and_services(region: RunningRegion) -> None:
     assert ["redis.googleapis.com"] not in values(region, *enabled, project)
     region.gcloud("projects", "delete", "fam-project")
     assert region.gcloud_json("projects", "describe", "fam-project")["lifecycleState"] == "DELETE_REQUESTED"
+
+
+def test_a_condition_on_names_lets_an_account_read_some_secrets_alone(
+    region: RunningRegion, tmp_path: Path
+) -> None:
+    content, email = tmp_path / "content", "fam-reader@demo.iam.gserviceaccount.com"
+    content.write_text("hush")
+    for name in ("fam-dev", "fam-prod"):
+        region.gcloud("secrets", "create", name, f"--data-file={content}")
+    region.gcloud("iam", "service-accounts", "create", "fam-reader")
+    me = "--member=serviceAccount:fogbank@demo.iam.gserviceaccount.com"
+    impersonate = ("iam", "service-accounts", "add-iam-policy-binding", email, me)
+    region.gcloud(*impersonate, "--role=roles/iam.serviceAccountTokenCreator")
+    condition = (
+        "--condition=title=development,expression=resource.name.extract('/secrets/{name}/') == 'fam-dev'"
+    )
+    grant = ("demo", f"--member=serviceAccount:{email}", "--role=roles/secretmanager.secretAccessor")
+    bound = region.gcloud_json("projects", "add-iam-policy-binding", *grant, condition)
+    assert bound["version"] == 3
+    read = ("secrets", "versions", "access", "latest", f"--impersonate-service-account={email}")
+    assert region.gcloud(*read, "--secret=fam-dev").stdout == "hush"
+    assert "secretmanager.versions.access" in refused(region, *read, "--secret=fam-prod")
+    wrong = "--condition=title=development,expression=resource.nam == 'fam-dev'"
+    why = refused(region, "projects", "add-iam-policy-binding", *grant, wrong)
+    assert "undeclared reference to 'resource.nam'" in why
+    left = region.gcloud_json("projects", "remove-iam-policy-binding", *grant, condition)
+    assert left["version"] == 1
+    assert "secretmanager.versions.access" in refused(region, *read, "--secret=fam-dev")
 
 
 def test_service_accounts_and_their_keys(region: RunningRegion, tmp_path: Path) -> None:

@@ -88,6 +88,33 @@ def test_the_life_of_a_job(region: LoadedRegion, tmp_path: Path) -> None:
     assert "Cannot find job [fam-job]" in missing.stderr
 
 
+def test_secrets_are_in_the_environment_and_in_files_of_a_task(region: LoadedRegion, tmp_path: Path) -> None:
+    def version(secret: str, verb: tuple[str, ...], text: str) -> None:
+        content = tmp_path / secret
+        content.write_text(text)
+        region.gcloud("secrets", *verb, secret, f"--data-file={content}")
+
+    version("job-rate", ("create",), "0")
+    version("job-config", ("create",), "blue")
+    region.gcloud(
+        *JOBS, "create", "fam-secret", IMAGE, PLACE, "--max-retries=0", "--args=file:///etc/app/config",
+        "--set-secrets=FAIL_RATE=job-rate:latest,/etc/app/config=job-config:latest",
+    )  # fmt: skip
+    execute = (*JOBS, "execute", "fam-secret", PLACE, "--wait")
+    assert region.gcloud(*execute, check=False).returncode != 0
+    shown = region.gcloud_json(*EXECUTIONS, "describe", newest(region, "fam-secret"), PLACE)
+    (completed,) = (each for each in shown["status"]["conditions"] if each["type"] == "Completed")
+    assert "Permission denied on secret: " in completed["message"]
+    account = shown["spec"]["template"]["spec"]["serviceAccountName"]
+    for secret in ("job-rate", "job-config"):
+        region.gcloud("secrets", "add-iam-policy-binding", secret, f"--member=serviceAccount:{account}",
+                      "--role=roles/secretmanager.secretAccessor")  # fmt: skip
+    assert "has successfully completed" in region.gcloud(*execute).stderr
+    assert "/etc/app/config: blue" in region.fogbank("logs", "job/fam-secret")
+    version("job-rate", ("versions", "add"), "1")
+    assert region.gcloud(*execute, check=False).returncode != 0, "the newest version makes it fail"
+
+
 def test_a_cancelled_execution_ends_its_containers_with_sigterm(region: LoadedRegion) -> None:
     region.gcloud(*JOBS, "create", "fam-long", IMAGE, PLACE, "--set-env-vars=SLEEP_MS=600000")
     region.gcloud(*JOBS, "execute", "fam-long", PLACE)

@@ -17,7 +17,7 @@ def instances(region: RunningRegion) -> list[str]:
     return [i["state"] for i in status["instances"] if "/revisions/crowded-" in i["revision"]]
 
 
-def test_three_requests_at_once_get_three_instances_of_which_one_stays(
+def test_three_requests_at_once_get_three_instances_and_later_none_is_left(
     new_region: Callable[..., RunningRegion],
 ) -> None:
     region = new_region("--ephemeral")
@@ -34,6 +34,8 @@ def test_three_requests_at_once_get_three_instances_of_which_one_stays(
     assert len(answers) == 3
     assert instances(region) == ["ready"] * 3
     region.fogbank("clock", "advance", "20m")
+    assert instances(region) == []
+    assert "service crowded" in region.curl(url)
     assert instances(region) == ["ready"]
     region.gcloud("run", "services", "delete", "crowded", "--quiet")
     assert instances(region) == []

@@ -16,6 +16,25 @@ from fogbank.services.contract import NO_PERMISSION, Write, catalogue_of
 PERMISSION = re.compile(r"[a-z]+(\.[a-zA-Z]+){2}")
 VERBS = {"insert": "create", "patch": "update", "aggregatedList": "list", "listUsable": "list"}
 OTHER_NAMES = {
+    **{
+        f"compute.{collection}.{verb}": f"compute.{kind}.{permission}"
+        for collection, kind in (
+            ("networkFirewallPolicies", "firewallPolicies"),
+            ("regionNetworkFirewallPolicies", "regionFirewallPolicies"),
+        )
+        for permission, verbs in {
+            "create": ("insert",),
+            "get": ("get", "getRule", "getAssociation", "getEffectiveFirewalls"),
+            "list": ("list", "aggregatedList"),
+            "update": ("patch", "addRule", "patchRule", "removeRule"),
+            "use": ("addAssociation", "removeAssociation"),
+            "delete": ("delete",),
+            "cloneRules": ("cloneRules",),
+            "getIamPolicy": ("getIamPolicy",),
+            "setIamPolicy": ("setIamPolicy",),
+        }.items()
+        for verb in verbs
+    },
     "compute.imageFamilyViews.get": "compute.images.getFromFamily",
     "compute.instances.bulkInsert": "compute.instances.create",
     "compute.networks.requestRemovePeering": "compute.networks.removePeering",
@@ -121,7 +140,8 @@ def test_the_roles_of_the_articles_have_what_google_says():
 def test_no_query_parameter_says_what_a_call_is_about(name, method):
     # What is authorized is what the path names; a handler must not be told otherwise beside it.
     # There it only chooses among what the path names.
-    if name in {"dns.resourceRecordSets.list", "sqladmin.sql.users.delete", "sqladmin.sql.users.update"}:
+    chosen = {"dns.resourceRecordSets.list", "sqladmin.sql.users.delete", "sqladmin.sql.users.update"}
+    if name in chosen or name.endswith("Association"):
         return
     api, _, rest = name.partition(".")
     for document in documents().values():

@@ -64,6 +64,24 @@ def test_the_first_rule_that_matches_decides(lab: Lab) -> None:
         assert lab.reaches(ALICE, BOB_IP, 81)
 
 
+@pytest.mark.parametrize("rest", [(), tuple(range(9000, 9020))])
+def test_a_rule_that_goes_on_leaves_its_stage_and_no_other(lab: Lab, rest: tuple[int, ...]) -> None:
+    """In short stages, which are lists, and in long ones, which are trees."""
+    padding = tuple(deny(port, label="padding") for port in rest)
+    skip = replace(deny(80, 81, 82), action="next")
+    first = (skip, deny(80), allow(83), deny(84), *padding)
+    second = tuple(
+        replace(each, stage=1) for each in (allow(80), replace(allow(81), action="next"), allow(81), *padding)
+    )
+    third = tuple(replace(each, stage=2) for each in (deny(80), deny(81), allow(82), allow(84), *padding))
+    lab.build(*guarded(*first, *second, *third))
+    ports = (80, 81, 82, 83, 84, 85)
+    with contextlib.ExitStack() as listening:
+        for port in ports:
+            listening.enter_context(lab.listen(BOB, BOB_IP, port))
+        assert {port for port in ports if lab.reaches(ALICE, BOB_IP, port, timeout=0.3)} == {80, 82, 83}
+
+
 def test_replies_pass_although_nothing_may_leave(lab: Lab) -> None:
     lab.build(*guarded(allow(80), egress="closed"))
     with lab.listen(BOB, BOB_IP, 80), lab.listen(ALICE, ALICE_IP, 80):

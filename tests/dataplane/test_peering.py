@@ -133,3 +133,20 @@ def test_a_subnetwork_that_grows_is_reached_whole(lab: Lab) -> None:
     lab.build(*topology)
     assert _arrives(lab, topology, "a", "b")
     assert _arrives(lab, topology, "b", "a")
+
+
+def test_a_default_route_to_an_address_is_exchanged_like_any_other(lab: Lab) -> None:
+    """It leads into the peer, where nobody has the next hop: dropped there, and not before."""
+    out = worlds.route("out", of="b", via="10.2.0.9")
+    peers: dict[str, Sequence[Any]] = {
+        "a": [("b", {"imports": True})],
+        "b": [("a", {"exports": True}), "c"],
+        "c": ["b"],
+    }
+    topology = stand(lab, *OPEN, out, peers=peers)
+    assert _arrives(lab, topology, "a", "b")
+    (branch,) = predict(topology, Flow(MACHINES["a"], IPv4Address("192.0.2.40"), 80)).branches
+    assert branch.hops[-1].netns == "vpc/demo/b"
+    assert not lab.reaches(MACHINES["a"], "192.0.2.40", 80, timeout=0.3)
+    (branch,) = predict(topology, Flow(MACHINES["c"], IPv4Address("192.0.2.40"), 80)).branches
+    assert branch.hops[-1].netns == "vpc/demo/c", "nothing is exported to c"

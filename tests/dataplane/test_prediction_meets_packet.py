@@ -143,6 +143,7 @@ def _build(lab: Lab, drawn: Drawn) -> Region:
     world, fleet = drawn
     observed = lab.driver.observe()
     lowered = lower(world, fleet, observed)
+    assert not lowered.failures
     elements = [e for e in lowered.topology if not isinstance(e, Workload)]
     desired = Topology.of([*elements, QUESTIONS])
     outcomes = lab.driver.apply(plan(observed, desired))

@@ -75,9 +75,22 @@ COMMON = {
     "destRange": "8.8.0.0/16",
     "autoCreateSubnetworks": False,
     "allowed": [{"IPProtocol": "tcp"}],
+    "action": "deny",
+    "direction": "EGRESS",
+    "priority": 7,
+    "match": {"destIpRanges": ["10.0.0.0/8"], "layer4Configs": [{"ipProtocol": "udp"}]},
+    "attachmentTarget": "global/networks/default",
     "nextHopGateway": "global/gateways/default-internet-gateway",
 }
 """Fields without which nearly everything is refused at once; the rest is drawn, a few fields at a time."""
+
+
+POLICY_RULE = {
+    "priority": 100,
+    "action": "allow",
+    "direction": "INGRESS",
+    "match": {"srcIpRanges": ["10.0.0.0/8"], "layer4Configs": [{"ipProtocol": "tcp"}]},
+}
 
 
 @cache
@@ -88,6 +101,12 @@ def beginning() -> Compute:
     compute.router(network="default", nats=[auto_nat()])
     compute.address("a")
     compute("firewalls.insert", {"name": "f", "allowed": [{"IPProtocol": "tcp"}]})
+    for collection, place in (
+        ("networkFirewallPolicies", {}),
+        ("regionNetworkFirewallPolicies", {"region": REGION}),
+    ):
+        compute(f"{collection}.insert", {"name": "p"}, **place)
+        compute(f"{collection}.addRule", POLICY_RULE, firewallPolicy="p", **place)
     return compute
 
 
@@ -109,11 +128,13 @@ def test_a_body_that_fits_the_schema_is_answered_or_refused(method, data):
     if "fingerprint" in fields:
         body["fingerprint"] = compute("subnetworks.get", region=REGION, subnetwork="s")["fingerprint"]
     where = {"network": "default", "firewall": "f", "subnetwork": "s", "router": "router", "resource": "a"}
+    where |= {"firewallPolicy": "p", "priority": "100"}
     path = methods("compute.v1")[method].path
     if "regions/" in path:
         where["region"] = REGION
-    if "{resource" in path and "subnetworks" in path:
-        where["resource"] = "s"
+    for kind, resource in (("subnetworks", "s"), ("firewallPolicies", "p")):
+        if "{resource" in path and kind in path:
+            where["resource"] = resource
     try:
         compute(method, convert_request("compute.v1", request, body).body, **where)
     except ApiError:

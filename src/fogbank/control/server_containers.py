@@ -116,7 +116,10 @@ class ServerContainers:
         Servers that are ``stopped`` (by their folders' names) do not run and lose nothing.
         """
         self._stopped = frozenset(stopped)
-        self._wanted = {each.id: each for each in servers}
+        before, self._wanted = self._wanted, {each.id: each for each in servers}
+        for each in self._wanted.values():
+            if each.id in before and not before[each.id].runs_as(each):
+                self._restarts.came_up(each.owner)  # what died is another: this one is tried at once
         images = {each.container.image for each in self._wanted.values()}
         refused = self._images.refused  # what nobody wants any more is asked for anew when somebody does
         self._images.refused = {image: why for image, why in refused.items() if image in images}

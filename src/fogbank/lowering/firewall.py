@@ -35,12 +35,21 @@ DIRECTIONS: tuple[Direction, ...] = ("INGRESS", "EGRESS")
 CLOSED = "closed"
 """In a profile: the endpoint is no target of ingress rules. Marks of tags and accounts look different."""
 
+OWN_RULES, GLOBAL_BEFORE, REGIONAL_BEFORE, CLASSIC, GLOBAL_AFTER, REGIONAL_AFTER = range(6)
+"""Stages: rules of Google's own services, policies that come before firewall rules, these, policies after.
+
+The implied rules come last (behaviour/vpc.md#firewall-policies).
+"""
+
 _IMPLIED: Mapping[Direction, Literal["allow", "deny"]] = {"INGRESS": "deny", "EGRESS": "allow"}
 
 
 @dataclass(frozen=True, slots=True)
 class EffectiveRule:
-    """A rule ready for use: ``targets`` are the marks that it chooses endpoints by, none chooses all."""
+    """A rule ready for use: ``targets`` are the marks that it chooses endpoints by, none chooses all.
+
+    Endpoints must have the mark ``required`` besides, unless it is empty. ``order`` is that within its stage.
+    """
 
     name: ResourceName
     network: ResourceName
@@ -48,6 +57,12 @@ class EffectiveRule:
     targets: frozenset[str]
     rule: Rule
     order: tuple[int, bool, str]
+    required: str = ""
+
+    @property
+    def place(self) -> tuple[int, tuple[int, bool, str]]:
+        """Where it stands among all rules of a network."""
+        return self.rule.stage, self.order
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +85,7 @@ class RuleSet:
         for step, changes in ((-1, gone), (1, come)):
             for rule in changes:
                 found = rules.setdefault(rule.direction, list(self.rules.get(rule.direction, ())))
-                place = bisect_left(found, rule.order, key=_order)
+                place = bisect_left(found, rule.place, key=_place)
                 found[place : place + (step < 0)] = [rule] if step > 0 else []
                 for use in _uses(rule):
                     uses[use] = uses.get(use, 0) + step
@@ -94,12 +109,14 @@ class RuleSet:
         return chosen | {CLOSED} if endpoint.closed else chosen
 
 
-def _order(rule: EffectiveRule) -> tuple[int, bool, str]:
-    return rule.order
+def _place(rule: EffectiveRule) -> tuple[int, tuple[int, bool, str]]:
+    return rule.place
 
 
 def _uses(rule: EffectiveRule) -> Iterator[tuple[str, str]]:
     yield from (("target", mark) for mark in rule.targets)
+    if rule.required:
+        yield "target", rule.required
     yield from (("address set", mark) for mark in rule.rule.address_sets)
 
 
@@ -125,6 +142,7 @@ def effective_rule(resource: Resource) -> EffectiveRule | None:
         address_sets=(*map(tag_mark, read.source_tags), *map(account_mark, read.source_accounts)),
         destinations=read.destinations,
         label=read.name.id,
+        stage=CLASSIC,
     )
     targets = frozenset((*map(tag_mark, read.target_tags), *map(account_mark, read.target_accounts)))
     order = (read.priority, read.action == "allow", read.name.id)
@@ -156,6 +174,8 @@ def _port_security(rules: RuleSet, endpoint: Endpoint, views: Views) -> Iterator
 def applies(rule: EffectiveRule, profile: AbstractSet[str]) -> bool:
     """Return whether ``rule`` chooses endpoints with ``profile``; no ingress rule chooses a closed one."""
     if CLOSED in profile and rule.direction == "INGRESS":
+        return False
+    if rule.required and rule.required not in profile:
         return False
     return not rule.targets or not rule.targets.isdisjoint(profile)
 

@@ -12,7 +12,7 @@ from ipaddress import IPv4Interface, IPv4Network, collapse_addresses
 
 from fogbank.lowering.fragments import Fragment
 from fogbank.lowering.netns_names import LOOPBACK, peering_device, peering_netns, vpc_netns
-from fogbank.network.addressing import ANYWHERE, LINK_LOCAL, PEERING_ROUTER, VPC_ROUTER
+from fogbank.network.addressing import LINK_LOCAL, PEERING_ROUTER, VPC_ROUTER
 from fogbank.network.topology import (
     Address,
     Element,
@@ -101,7 +101,6 @@ def _router(between: NetnsName) -> Iterator[Element]:
     yield NetworkNamespace(between, forwards=True)
     yield Address(Port(between, LOOPBACK), IPv4Interface(PEERING_ROUTER))
     yield Route(between, LINK_LOCAL, ())
-    yield Route(between, ANYWHERE, ())
 
 
 def _ways(near: NetnsName, between: NetnsName, imported: ImportedRange) -> Iterator[Element]:

@@ -45,6 +45,11 @@ class StaticRoutes:
         """Return whether somebody may leave by a route for exactly ``destination``."""
         return any(route.to_internet for route in self.static[destination])
 
+    @property
+    def imports_default(self) -> bool:
+        """Whether a peer's route leads to everything else."""
+        return any(each.destination == ANYWHERE for each in self.imported)
+
     def hops(self, destination: IPv4Network, marks: AbstractSet[str]) -> tuple[Hop, ...] | None:
         """Return where an endpoint with ``marks`` sends what a route for exactly ``destination`` takes.
 
@@ -132,7 +137,7 @@ def route_fragment(table: StaticRoutes) -> Fragment:
         )
         for destination, routes in table.static.items()
     ]
-    if ANYWHERE not in table.static:
+    if ANYWHERE not in table.static and not table.imports_default:
         parts.append(Fragment.of((Route(netns, ANYWHERE, ()),), table.network))
     return Fragment.joined(parts)
 
@@ -185,7 +190,7 @@ def _view(table: StaticRoutes, endpoint: Endpoint) -> Iterator[Route]:
     yield from (Route(netns, each.destination, _TO_ROUTER, source) for each in table.imported)
     for destination, hops in own.items():
         yield Route(netns, destination, _TO_ROUTER if hops else (), source if hops else None)
-    if ANYWHERE not in own:
+    if ANYWHERE not in own and not table.imports_default:
         yield Route(netns, ANYWHERE, ())
 
 

@@ -22,6 +22,7 @@ from fogbank.lowering.feature import (
     Source,
 )
 from fogbank.lowering.firewall import effective_rule
+from fogbank.lowering.firewall_policies import policy_contribution
 from fogbank.lowering.fragments import Fragment
 from fogbank.lowering.netns_names import (
     ETH1,
@@ -61,6 +62,7 @@ class Vpc(Feature):
             "compute.subnetworks",
             "compute.routes",
             "compute.firewalls",
+            "compute.firewallPolicies",
             "compute.routers",
             "compute.addresses",
         }
@@ -82,6 +84,8 @@ class Vpc(Feature):
             case "compute.firewalls":
                 rule = effective_rule(source)
                 return Contribution((Membership(rule.network, rules=(rule,)),)) if rule else NOTHING
+            case "compute.firewallPolicies":
+                return policy_contribution(source, find)
             case "compute.routers":
                 return _gateways(Router.of(source), find)
             case _:

@@ -205,9 +205,15 @@ def _endpoints(
 ) -> Endpoints:
     if before and not around.reobserved and _same_places(members, before.members):
         return before.endpoints
-    addresses = _addresses(name, members, around.observed)
+    asking = any(each.address is None for each in values(members.interfaces))
+    addresses = _addresses(name, members, around.observed) if asking else {}
+    previous = dict(before.members.interfaces) if before else {}
     found: dict[SourceKey, tuple[Endpoint, ...]] = {}
     for source, interfaces in members.interfaces:
+        fixed = all(each.address is not None for each in interfaces)
+        if before and fixed and previous.get(source) is interfaces:
+            found[source] = before.endpoints[source]
+            continue
         made = tuple(
             Endpoint(
                 each.netns,
@@ -222,7 +228,7 @@ def _endpoints(
                 each.forwards,
             )
             for each in interfaces
-            if (address := addresses.get(each.netns))
+            if (address := each.address or addresses.get(each.netns))
         )
         known = before.endpoints.get(source) if before else None
         found[source] = known if known is not None and known == made else made

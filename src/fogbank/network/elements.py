@@ -172,19 +172,21 @@ class Rule:
     """One line of a policy.
 
     Empty ``sources`` and ``address_sets`` together mean any source; empty ``destinations`` any destination.
+    The action ``next`` leaves the rules of the same ``stage`` that follow, and goes on with the next stage.
     """
 
-    action: Literal["allow", "deny"]
+    action: Literal["allow", "deny", "next"]
     traffic: tuple[Traffic, ...]
     sources: tuple[IpNetwork, ...] = ()
     address_sets: tuple[str, ...] = ()
     destinations: tuple[IpNetwork, ...] = ()
     label: str = ""
+    stage: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class FirewallPolicy:
-    """``rules`` in order: the first that matches a new flow decides; without a match ``default`` does."""
+    """``rules`` in the order of their stages: the first that matches a new flow decides, else ``default``."""
 
     netns: NetnsName
     name: str

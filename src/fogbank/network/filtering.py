@@ -38,10 +38,14 @@ class Ruling:
 
 
 def decide(policy: FirewallPolicy, packet: Packet, address_sets: AddressSets) -> Ruling:
-    """Find the first rule of ``policy`` that matches ``packet``; else its default decides."""
+    """Find the first rule of ``policy`` that matches ``packet`` and decides; else its default does."""
+    left: int | None = None
     for rule in policy.rules:
-        if matches(rule, packet, address_sets):
+        if rule.stage == left or not matches(rule, packet, address_sets):
+            continue
+        if rule.action != "next":
             return Ruling(rule.action, rule)
+        left = rule.stage
     return Ruling(policy.default, None)
 
 

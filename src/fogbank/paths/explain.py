@@ -198,4 +198,4 @@ def _names(key: Key, owners: Owners) -> tuple[str, ...]:
 
 
 def _rule_names(key: Key, label: str, owners: Owners) -> tuple[str, ...]:
-    return tuple(sorted(n.path for n in owners.get(key, ()) if n.id == label))
+    return tuple(sorted(n.path for n in owners.get(key, ()) if n.id in {label, label.partition("/")[0]}))

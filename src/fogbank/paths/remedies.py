@@ -16,6 +16,7 @@ from fogbank.paths.explain import Owners, place_of
 from fogbank.paths.trace import Cause, Judged
 from fogbank.resources.compute import FirewallRule, NatGateway, Router, Subnetwork
 from fogbank.resources.compute_indexes import in_network
+from fogbank.resources.firewall_policies import all_policies_of
 from fogbank.resources.names import ResourceName
 from fogbank.resources.network_users import network_users
 from fogbank.resources.run import SERVICES
@@ -97,6 +98,8 @@ class Remedies:
 
     def _rule(self, judged: Judged, packet: Packet, network: ResourceName) -> tuple[str, str, str]:
         direction, traffic = judged.direction, _traffic(packet)
+        if policy := self._policy(judged, network):
+            return _before_policy_rule(judged, policy, packet)
         found = self._firewall_rule(judged, network)
         if found is None:
             setting = f"the implied {direction} rule of {network.path}"
@@ -108,6 +111,12 @@ class Remedies:
         # Nothing comes before priority 0, where a denial wins.
         command = _gcloud("compute firewall-rules update", found.name, disabled="")
         return text, found.name.path, command
+
+    def _policy(self, judged: Judged, network: ResourceName) -> ResourceName | None:
+        """Find the network firewall policy whose rule decided."""
+        label = judged.rule.label if judged.rule else ""
+        policies = all_policies_of(self.world, network) if "/" in label else ()
+        return next((each.name for each in policies if each.name.id == label.partition("/")[0]), None)
 
     def _firewall_rule(self, judged: Judged, network: ResourceName) -> FirewallRule | None:
         label = judged.rule.label if judged.rule else ""
@@ -217,6 +226,22 @@ def _allow(network: ResourceName, direction: str, packet: Packet, priority: int)
         **ranges,
         priority=str(priority),
     )
+
+
+def _before_policy_rule(judged: Judged, policy: ResourceName, packet: Packet) -> tuple[str, str, str]:
+    """Let this flow through by a rule that comes before the one of ``policy`` that denied it."""
+    priority = int(judged.rule.label.rpartition("/")[2]) if judged.rule else 0
+    text = f"Rule {priority} of the network firewall policy {policy.id} denies {_traffic(packet)}."
+    ranges = f"--src-ip-ranges={packet.source}/32"
+    if judged.direction == "egress":
+        ranges = f"--dest-ip-ranges={packet.destination}/32"
+    scope = f"--firewall-policy-region={policy.region}" if policy.region else "--global-firewall-policy"
+    command = (
+        f"gcloud compute network-firewall-policies rules create {max(priority - 1, 0)} "
+        f"--project={policy.project} --firewall-policy={policy.id} {scope} "
+        f"--direction={judged.direction.upper()} --action=allow --layer4-configs={_traffic(packet)} {ranges}"
+    )
+    return text, policy.path, command if priority else ""
 
 
 def _serve(

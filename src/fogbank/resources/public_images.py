@@ -1,7 +1,8 @@
 """Public images: the families that instances may boot from, as their projects list them.
 
 All of them are the same small Debian root, which the region assembles itself; the description says so. Their
-names and dates are fixed, so that a region that is made anew has the same ones.
+names and dates are fixed, so that a region that is made anew has the same ones. The first image of a family
+is its newest.
 """
 
 from collections.abc import Mapping
@@ -36,6 +37,13 @@ _ALL = (
         "debian-cloud",
         "debian-11",
         "debian-11-bullseye-v20260610",
+        "Debian 11 (bullseye)",
+        "debian-11-bullseye",
+    ),
+    PublicImage(
+        "debian-cloud",
+        "debian-11",
+        "debian-11-bullseye-v20220719",
         "Debian 11 (bullseye)",
         "debian-11-bullseye",
     ),

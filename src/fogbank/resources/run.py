@@ -137,8 +137,9 @@ class RunService:
     """What the front end and the control loop know of a service.
 
     ``traffic`` is what serves now (the status), ``latest_created`` and ``latest_ready`` are revision ids,
-    ``urls`` all addresses of the service, the shown one first. ``manual_instances`` is how many instances it
-    has whatever the load, None when it scales by itself.
+    ``urls`` all addresses of the service, the shown one first. ``max_instances`` is the most of all its
+    revisions together, None when only theirs count. ``manual_instances`` is how many it has whatever the
+    load, None when it scales by itself.
     """
 
     name: ResourceName
@@ -149,6 +150,7 @@ class RunService:
     latest_created: str | None
     latest_ready: str | None
     min_instances: int
+    max_instances: int | None
     manual_instances: int | None
     ingress: str
     iam_check: bool
@@ -245,6 +247,7 @@ def read_service(resource: Resource) -> RunService:
         latest_created=status.get("latestCreatedRevisionName"),
         latest_ready=status.get("latestReadyRevisionName"),
         min_instances=int(annotations.get(SERVICE_MIN_SCALE, 0)),
+        max_instances=int(annotations[SERVICE_MAX_SCALE]) if SERVICE_MAX_SCALE in annotations else None,
         manual_instances=int(annotations.get(MANUAL_COUNT, 0)) if is_manual(annotations) else None,
         ingress=annotations.get(INGRESS, "all"),
         iam_check=annotations.get(IAM_CHECK_OFF) != "true",

@@ -5,7 +5,7 @@ one container in it. A task's resource exists from its first start on. The surpr
 not run the image that its job names, but the digest that the name stood for when it began.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -14,7 +14,14 @@ from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
 from fogbank.resources.quantities import cpu_millis, memory_bytes
 from fogbank.resources.run import CONNECTOR, Egress, connector_name, read_egress
-from fogbank.resources.run_containers import ContainerProbe, read_probe
+from fogbank.resources.run_containers import (
+    ContainerProbe,
+    RunContainer,
+    RunVolume,
+    read_containers,
+    read_probe,
+    read_volumes,
+)
 from fogbank.resources.world import Json, Resource, World
 
 JOBS = "run.jobs"
@@ -53,7 +60,6 @@ class Execution:
     digest: str | None
     command: tuple[str, ...]
     args: tuple[str, ...]
-    environment: Mapping[str, str]
     cpu_millis: int
     memory_bytes: int
     service_account: str
@@ -65,6 +71,8 @@ class Execution:
     max_retries: int
     timeout: int
     startup_probe: ContainerProbe | None
+    containers: tuple[RunContainer, ...]
+    volumes: tuple[RunVolume, ...]
     cancelled: bool
     over: bool
 
@@ -117,7 +125,6 @@ def read_execution(resource: Resource) -> Execution:
         digest=resource.private.get("digest"),
         command=tuple(container.get("command", ())),
         args=tuple(container.get("args", ())),
-        environment={each["name"]: each.get("value", "") for each in container.get("env", ())},
         cpu_millis=cpu_millis(limits["cpu"]),
         memory_bytes=memory_bytes(limits["memory"]),
         service_account=task["serviceAccountName"],
@@ -129,6 +136,8 @@ def read_execution(resource: Resource) -> Execution:
         max_retries=int(task["maxRetries"]),
         timeout=int(task["timeoutSeconds"]),
         startup_probe=read_probe(container, "startupProbe"),
+        containers=read_containers(task, annotations),
+        volumes=read_volumes(task, annotations),
         cancelled=bool(resource.private.get("cancelled")),
         over=is_over(resource.body),
     )

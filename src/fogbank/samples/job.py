@@ -1,7 +1,8 @@
 """The job image: works for a while, fetches what it is given, and ends.
 
 ``SLEEP_MS`` is how long it works and ``FAIL_RATE`` (0 to 1) how often it fails, as in Google's sample job.
-Arguments are URLs to fetch: what they answer is printed, and one that does not answer is a failure.
+Arguments are URLs to fetch, http, https or file: what they answer is printed, and one that does not answer is
+a failure.
 """
 
 import os
@@ -32,6 +33,8 @@ def main() -> None:
 
 
 def _fetch(url: str) -> bool:
+    if url.startswith("file://"):
+        return _show(url.removeprefix("file://"))
     try:
         found = fetch(url, FETCH_SECONDS, lookup)
     except (OSError, ValueError) as error:
@@ -39,6 +42,16 @@ def _fetch(url: str) -> bool:
         return False
     say(f"{url}: {found['status']} {str(found['body']).strip()}")
     return found["status"] == 200
+
+
+def _show(path: str) -> bool:
+    try:
+        with open(path) as file:  # noqa: PTH123 - pathlib takes longer to import than a task to start
+            say(f"{path}: {file.read().strip()}")
+    except OSError as error:
+        say(f"{path}: {error}")
+        return False
+    return True
 
 
 def _end(_signal: int, _frame: object) -> None:

@@ -73,6 +73,11 @@ class BlobStore:
         """Return the file that holds (or would hold) a blob; BadDigestError for what is no digest."""
         return self._blobs / _hex(digest)
 
+    def free_bytes(self) -> int:
+        """Return how much room the disk has for whoever is not root."""
+        found = os.statvfs(self._uploads)
+        return found.f_bavail * found.f_frsize
+
     def sweep_uploads(self) -> None:
         """Remove every upload: those of a region that has ended."""
         for each in self._uploads.iterdir():

@@ -96,4 +96,8 @@ def test_every_aim_has_a_row():
         "the 257th service": ("<=", 2),
         "a write's stall at 100,000 elements": ("<=", 1),
         "article 000": ("<=", 2),
+        "a request to a service at zero": ("<=", 1.2),
+        "deploy to ready": ("<=", 1),
+        "200 idle services: processes more": ("<=", 0),
+        "an idle service among 200: memory": ("<=", 1),
     }

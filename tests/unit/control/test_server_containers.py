@@ -141,6 +141,17 @@ async def test_a_changed_server_is_started_when_the_old_one_is_gone(region: Regi
     assert region.data.names() == {SERVER.id}
 
 
+async def test_a_server_that_died_is_tried_at_once_with_other_settings(region: Region) -> None:
+    region.start()
+    region.servers.want([SERVER])
+    await region.until_runs()
+    region.servers.exited(WorkloadExited(SERVER.id, 1))
+    assert len(list(region.servers.explain())) == 1
+    other = replace(SERVER, container=replace(SERVER.container, command=("other",)))
+    region.servers.want([other])
+    assert (region.servers.phase(SERVER.id), list(region.servers.explain())) == ("starting", [])
+
+
 async def test_a_resource_that_changed_otherwise_keeps_its_process(region: Region) -> None:
     region.start()
     region.servers.want([SERVER])

@@ -67,6 +67,24 @@ def bad_digest(message: str) -> RegistryError:
     return RegistryError(HTTPStatus.BAD_REQUEST, "DIGEST_INVALID", message)
 
 
+def too_large(most: int) -> RegistryError:
+    """Refuse a blob that has more than ``most`` bytes."""
+    return RegistryError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "SIZE_INVALID",
+        f"A blob has at most {most} bytes here. Split the layer.",
+    )
+
+
+def disk_full(free: int) -> RegistryError:
+    """Refuse an upload for which the machine's disk has no room."""
+    return RegistryError(
+        HTTPStatus.INSUFFICIENT_STORAGE,
+        "UNKNOWN",
+        f"The disk with the region's registry has only {free} bytes left. Make room, or delete images.",
+    )
+
+
 def bad_name(name: str) -> RegistryError:
     """Refuse what names no image."""
     return RegistryError(

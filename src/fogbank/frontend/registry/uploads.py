@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from fogbank.frontend.http.asgi import Receive
-from fogbank.frontend.registry.errors import RegistryError
+from fogbank.frontend.http.asgi import Message, Receive
+from fogbank.frontend.registry.errors import RegistryError, disk_full, too_large
 from fogbank.store.blobs import BlobStore, Upload
 
 PIECE = 1024 * 1024
@@ -27,6 +27,15 @@ IDLE_SECONDS = 3600.0
 
 MOST_SESSIONS = 256
 """Sessions at a time; one more ends the one that has waited longest."""
+
+LARGEST_BLOB = 16 * 1024**3
+"""Bytes of one blob (ours): several times the layers that people push."""
+
+SPARE_BYTES = 256 * 1024**2
+"""Bytes that uploads leave free on the disk: the World is written there, too."""
+
+LOOK_BYTES = 16 * 1024**2
+"""How much of a body is taken before the disk is looked at again."""
 
 _RANGE = re.compile(r"(?:bytes )?(\d{1,18})-(\d{1,18})(?:/.*)?")
 
@@ -51,8 +60,16 @@ class Session:
 class Uploads:
     """The sessions of a registry. ``clock`` gives seconds. Must be used in the event loop."""
 
-    def __init__(self, blobs: BlobStore, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        blobs: BlobStore,
+        clock: Callable[[], float],
+        *,
+        largest: int = LARGEST_BLOB,
+        spare: int = SPARE_BYTES,
+    ) -> None:
         self._blobs, self._clock = blobs, clock
+        self._largest, self._spare = largest, spare
         self._sessions: dict[str, Session] = {}
 
     def __len__(self) -> int:
@@ -88,11 +105,34 @@ class Uploads:
         """Add a request's body; when that fails in any way, the session has ended."""
         session.busy = True
         try:
-            await _copy(session.upload, receive)
+            await _copy(session.upload, self._bounded(session.upload.size, receive))
         except BaseException:
             self.drop(session)
             raise
         session.busy, session.used = False, self._clock()
+
+    def _bounded(self, size: int, receive: Receive) -> Receive:
+        """Read a body to which ``size`` bytes are there already; RegistryError when it becomes too much."""
+        checked = size
+
+        async def bounded() -> Message:
+            nonlocal size, checked
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > self._largest:
+                raise too_large(self._largest)
+            if size - checked > LOOK_BYTES:
+                checked = size
+                self._check_disk()
+            return message
+
+        self._check_disk()
+        return bounded
+
+    def _check_disk(self) -> None:
+        free = self._blobs.free_bytes()
+        if free < self._spare:
+            raise disk_full(free)
 
     async def finish(self, session: Session, digest: str) -> None:
         """Make a blob of a session; BadDigestError when it is another one. The session has ended."""

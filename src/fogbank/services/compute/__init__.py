@@ -6,6 +6,7 @@ One module for each collection, each with the methods that it answers. Load bala
 from fogbank.services.compute import (
     addresses,
     disks,
+    firewall_policies,
     firewalls,
     images,
     instances,
@@ -37,6 +38,7 @@ SERVICE = Service(
         **nat_status.METHODS,
         **addresses.METHODS,
         **firewalls.METHODS,
+        **firewall_policies.METHODS,
         **routes.METHODS,
         **places.METHODS,
         **projects.METHODS,
@@ -53,6 +55,7 @@ SERVICE = Service(
         "compute.addresses.use",
         "compute.addresses.useInternal",
         "compute.networks.access",
+        "compute.networks.setFirewallPolicy",
         "compute.networks.updatePolicy",
         "compute.networks.use",
         "compute.subnetworks.use",

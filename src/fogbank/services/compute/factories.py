@@ -21,6 +21,7 @@ KINDS = {
     "globalAddresses": "compute#address",
     "firewalls": "compute#firewall",
     "routes": "compute#route",
+    "firewallPolicies": "compute#firewallPolicy",
     "instances": "compute#instance",
     "disks": "compute#disk",
     "images": "compute#image",

@@ -95,21 +95,20 @@ def _traffic(body: Json) -> Json:
         where = f"resource.{field}[{index}]"
         if not entry.get("IPProtocol"):
             raise required_field(f"{where}.IPProtocol")
-        entries.append(_entry(where, entry))
+        entries.append(check_traffic(where, "IPProtocol", entry))
     return {field: entries}
 
 
-def _entry(where: str, entry: Json) -> Json:
-    protocol = str(entry["IPProtocol"]).lower()
+def check_traffic(where: str, field: str, entry: Json) -> Json:
+    """Check a protocol, which stands in ``field``, and its ports; gives them as a firewall rule has them."""
+    protocol = str(entry[field]).lower()
     ports = [str(each) for each in entry.get("ports") or ()]
     try:
         found = read_traffic({"IPProtocol": protocol})
     except ValueError:
         found = None
     if found is None or not 0 <= (found.protocol or 0) <= 255:
-        raise invalid_value(
-            f"{where}.IPProtocol", protocol, "Must be a protocol's name, its number or 'all'."
-        )
+        raise invalid_value(f"{where}.{field}", protocol, "Must be a protocol's name, its number or 'all'.")
     if ports and found.protocol not in PORT_PROTOCOLS:
         raise invalid_value(f"{where}.ports[0]", ports[0], "Ports may only go with tcp, udp and sctp.")
     for index, port in enumerate(ports):

@@ -37,7 +37,7 @@ DISK_TYPES: Mapping[str, DiskType] = {
     for each in (
         DiskType("hyperdisk-balanced", "Hyperdisk Balanced Persistent Disk", 100, 4),
         DiskType("pd-balanced", "Balanced Persistent Disk", 100),
-        DiskType("pd-extreme", "Extreme Persistent Disk", 1000, 500),
+        DiskType("pd-extreme", "Extreme Persistent Disk", 1000, 1),
         DiskType("pd-ssd", "SSD Persistent Disk", 100),
         DiskType("pd-standard", "Standard Persistent Disk", 500),
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from fogbank.errors import invalid_value, not_built
 from fogbank.resources.compute import Network
 from fogbank.resources.compute_indexes import in_network
+from fogbank.resources.firewall_policies import all_policies_of, policies_of
 from fogbank.resources.names import COMPUTE_PREFIX, ResourceName
 from fogbank.resources.network_users import network_users, peering_users
 from fogbank.resources.peering import peerings_of
@@ -24,6 +25,7 @@ from fogbank.services.compute.bodies import (
 )
 from fogbank.services.compute.decisions import committed, deleted, in_use, policy_name, put
 from fogbank.services.compute.factories import check_free, made
+from fogbank.services.compute.firewall_policies import effective_policies
 from fogbank.services.compute.handlers import getter, in_place
 from fogbank.services.compute.names import gateway_link, named, new_identifier
 from fogbank.services.compute.peering_routes import peering_routes
@@ -46,12 +48,14 @@ _UNBUILT: dict[str, tuple[object, ...]] = {
 
 
 def show(world: World, resource: Resource) -> Json:
-    """Show a network with its subnetworks and its peerings."""
+    """Show a network with its subnetworks, its peerings and its global firewall policy."""
+    policy = next(policies_of(world, resource.name), None)
     links, peerings = _links(world, resource), shown_peerings(world, resource)
     return {
         **resource.body,
         **({"subnetworks": links} if links else {}),
         **({"peerings": peerings} if peerings else {}),
+        **({"firewallPolicy": policy.name.self_link} if policy else {}),
     }
 
 
@@ -197,6 +201,7 @@ def _users(world: World, network: Resource) -> Iterator[ResourceName]:
     yield from (each.name for each in peering_users(world, network.name))
     yield from (each.name for each in peering_routes(world, network))
     yield from (each.network for each in peerings_of(network))
+    yield from (each.name for each in all_policies_of(world, network.name))
     for kind in ("firewalls", "routers", "routes", "globalAddresses"):
         for each in in_network(world, kind, network.name):
             if not each.private.get("generated"):
@@ -208,9 +213,12 @@ def _users(world: World, network: Resource) -> Iterator[ResourceName]:
 
 
 def effective_firewalls(world: World, call: Call) -> Json:
-    """Gather the firewall rules of a network; there are no firewall policies."""
+    """Gather the firewall rules of a network, and its global firewall policy."""
     network = world.get(named(world, call, "networks", call["network"])).name
-    return {"firewalls": [each.body for each in in_network(world, "firewalls", network)]}
+    policies = effective_policies(world, network)
+    return {"firewalls": [each.body for each in in_network(world, "firewalls", network)]} | (
+        {"firewallPolicys": policies} if policies else {}
+    )
 
 
 METHODS: dict[str, Method] = {

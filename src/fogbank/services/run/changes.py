@@ -199,6 +199,7 @@ def _check_words(annotations: Json) -> None:
             f"Annotation {INGRESS} must be one of {', '.join(_INGRESSES)}, not '{annotations[INGRESS]}'."
         )
     words.check_words(words.SERVICE, "GoogleCloudRunV2Service", annotations)
+    words.check_authorization(annotations)
     template.check_scale(annotations, SERVICE_MIN_SCALE, SERVICE_MAX_SCALE)
     if is_manual(annotations) and not _COUNT.fullmatch(annotations.get(MANUAL_COUNT, "")):
         raise bad_request(

@@ -92,18 +92,13 @@ def check_containers(containers: list[Json], annotations: Mapping[str, str]) -> 
     _check_dependencies(annotations, [each.get("name", "") for each in containers])
 
 
-def only_container(containers: list[Json], volumes: list[Json]) -> Json:
-    """Return the one container of a task: sidecars, volumes and secrets of jobs are not built yet."""
+def only_container(containers: list[Json]) -> Json:
+    """Return the one container of a task: sidecars of jobs are not built yet."""
     if not containers:
         raise bad_request("Revision template should have at least one container.")
     if len(containers) > 1:
         raise not_built("sidecar containers of Cloud Run jobs")
-    container = containers[0]
-    if volumes or container.get("volumeMounts"):
-        raise not_built("volumes of Cloud Run jobs")
-    if any(each.get("valueFrom") for each in container.get("env", ())):
-        raise not_built("secrets in the environment of Cloud Run jobs")
-    return container
+    return containers[0]
 
 
 def check_container(container: Json, where: str, reserved: AbstractSet[str] = RESERVED) -> None:

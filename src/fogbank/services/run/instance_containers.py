@@ -11,7 +11,7 @@ from fogbank.network.topology import Mount, VolumeFile
 from fogbank.resources.fleet import Container, InstanceVolume
 from fogbank.resources.run import Revision
 from fogbank.resources.run_containers import MemoryVolume, RunContainer, RunVolume, SecretVolume
-from fogbank.services.run.secrets import Values
+from fogbank.services.run.secrets import Holder, Values
 
 _SECRETS_BYTES = 4 * 1024 * 1024
 """Room for the files of a volume of secrets, and for each a second time while it is replaced (Fogbank)."""
@@ -35,7 +35,6 @@ def _container(
     }
     if container.port is not None:
         given = {"PORT": str(container.port), **given}
-    hidden = {name: secrets[each].decode(errors="replace") for name, each in container.secrets.items()}
     return Container(
         image=revision.digests[container.image].rpartition("@")[2],
         ports=(container.port,) if container.port is not None else (),
@@ -46,14 +45,24 @@ def _container(
         cpu_millis=container.cpu_millis,
         memory_bytes=container.memory_bytes,
         memory_limit=container.memory_bytes,
-        secrets=tuple(hidden.items()),
-        mounts=tuple(Mount(volume, path) for path, volume in container.mounts),
+        secrets=hidden_variables(container, secrets),
+        mounts=mounts_of(container),
         hosts=names,
         folder=container.folder,
     )
 
 
-def volumes_of(revision: Revision, secrets: Values) -> tuple[InstanceVolume, ...]:
+def hidden_variables(container: RunContainer, secrets: Values) -> tuple[tuple[str, str], ...]:
+    """List the variables of a container that have secrets in them."""
+    return tuple((name, secrets[each].decode(errors="replace")) for name, each in container.secrets.items())
+
+
+def mounts_of(container: RunContainer) -> tuple[Mount, ...]:
+    """List where a container has its volumes."""
+    return tuple(Mount(volume, path) for path, volume in container.mounts)
+
+
+def volumes_of(revision: Holder, secrets: Values) -> tuple[InstanceVolume, ...]:
     """List the volumes of an instance; one may take no more memory than its containers have.
 
     See behaviour/cloud-run.md#volumes.

@@ -22,7 +22,12 @@ from fogbank.resources.run import Egress, Revision, read_revision
 from fogbank.resources.run_jobs import EXECUTIONS, Execution, read_execution
 from fogbank.resources.vpcaccess import read_connector
 from fogbank.resources.world import Resource, World
-from fogbank.services.run.instance_containers import containers_of, volumes_of
+from fogbank.services.run.instance_containers import (
+    containers_of,
+    hidden_variables,
+    mounts_of,
+    volumes_of,
+)
 from fogbank.services.run.secrets import Values
 
 _NO_SECRETS: Values = MappingProxyType({})
@@ -57,7 +62,15 @@ def instance_of(
     )
 
 
-def task_instance(identifier: str, execution: Resource, task: TaskPlace, index: int, pool: int) -> Instance:
+def task_instance(
+    identifier: str,
+    execution: Resource,
+    task: TaskPlace,
+    index: int,
+    pool: int,
+    *,
+    secrets: Values = _NO_SECRETS,
+) -> Instance:
     """Make an instance that runs one attempt of a task at place ``index`` of the fabric."""
     read = read_execution(execution)
     return Instance(
@@ -65,7 +78,8 @@ def task_instance(identifier: str, execution: Resource, task: TaskPlace, index: 
         execution.name,
         execution,
         _attachments(read, index, pool),
-        _task_containers(read, _given_to_task(read, task)),
+        _task_containers(read, _given_to_task(read, task), secrets),
+        volumes=volumes_of(read, secrets),
     )
 
 
@@ -143,17 +157,21 @@ def _given_to_task(execution: Execution, task: TaskPlace) -> dict[str, str]:
     }
 
 
-def _task_containers(runs: Execution, given: dict[str, str]) -> tuple[Container, ...]:
+def _task_containers(runs: Execution, given: dict[str, str], secrets: Values) -> tuple[Container, ...]:
     """List the containers of a task; none until its image is resolved."""
     if runs.digest is None:
         return ()
+    (only,) = runs.containers
     return (
         Container(
             image=runs.digest.rpartition("@")[2],
             ports=(),
             command=runs.command,
             arguments=runs.args,
-            environment=tuple((dict(runs.environment) | given).items()),
+            environment=tuple((dict(only.environment) | given).items()),
+            secrets=hidden_variables(only, secrets),
+            mounts=mounts_of(only),
+            folder=only.folder,
             cpu_millis=runs.cpu_millis,
             memory_bytes=runs.memory_bytes,
             memory_limit=runs.memory_bytes,

@@ -5,11 +5,12 @@ See behaviour/cloud-run.md#secrets.
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from typing import Protocol
 
 from fogbank.resources.authorization import Access
+from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import project_number
-from fogbank.resources.run import Revision
-from fogbank.resources.run_containers import SecretReference, SecretVolume
+from fogbank.resources.run_containers import RunContainer, RunVolume, SecretReference, SecretVolume
 from fogbank.resources.secrets import (
     ACCESS,
     ENABLED,
@@ -28,7 +29,31 @@ class SecretsRefusedError(Exception):
     """Some secrets of a revision are not there or may not be read; the message says which, as Google does."""
 
 
-def references_of(revision: Revision) -> Iterator[SecretReference]:
+class Holder(Protocol):
+    """What has secrets: a revision or an execution."""
+
+    @property
+    def name(self) -> ResourceName:
+        """Whose secrets are meant when a reference names no project."""
+        ...
+
+    @property
+    def service_account(self) -> str:
+        """Who reads them."""
+        ...
+
+    @property
+    def containers(self) -> tuple[RunContainer, ...]:
+        """Containers with secrets in their environment."""
+        ...
+
+    @property
+    def volumes(self) -> tuple[RunVolume, ...]:
+        """Volumes whose files are secrets."""
+        ...
+
+
+def references_of(revision: Holder) -> Iterator[SecretReference]:
     """List every place in a revision that names a secret."""
     for container in revision.containers:
         yield from container.secrets.values()
@@ -37,7 +62,7 @@ def references_of(revision: Revision) -> Iterator[SecretReference]:
             yield from (each.source for each in volume.files)
 
 
-def read_secrets(world: World, access: Access, revision: Revision, now: datetime) -> Values:
+def read_secrets(world: World, access: Access, revision: Holder, now: datetime) -> Values:
     """Read all secrets of ``revision``; SecretsRefusedError when any cannot be read."""
     values: dict[SecretReference, bytes] = {}
     refusals: list[str] = []
@@ -53,7 +78,7 @@ def read_secrets(world: World, access: Access, revision: Revision, now: datetime
 
 
 def _read(
-    world: World, access: Access, revision: Revision, reference: SecretReference, now: datetime
+    world: World, access: Access, revision: Holder, reference: SecretReference, now: datetime
 ) -> bytes | str:
     """Return a payload, or Google's sentence about why there is none."""
     name = parse_secret(world, reference.secret, revision.name.project)

@@ -1,15 +1,20 @@
-"""Databases and users of an instance: each change is work for its server."""
+"""Databases and users of an instance: each change is work for its server.
+
+The lists say what the server has: what it refuses to make, or has dropped, leaves them when it has answered
+(`src/fogbank/services/sqladmin/work.py`).
+"""
 
 from collections.abc import Iterable
 
 from fogbank.errors import ApiError, not_built
 from fogbank.resources.names import ResourceName
-from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
+from fogbank.resources.world import Change, Json, Put, Resource, World
 from fogbank.services.contract import Call, Decision
-from fogbank.services.sqladmin.instances import DEFAULT_DATABASE, database, find, user, with_work
+from fogbank.services.sqladmin.instances import DEFAULT_DATABASE, database, find, user
 from fogbank.services.sqladmin.model import DATABASES, USERS
 from fogbank.services.sqladmin.operations import opened
 from fogbank.services.sqladmin.validation import check_word, invalid
+from fogbank.services.sqladmin.work import with_work
 
 ENCODINGS = {"", "UTF8"}
 
@@ -38,7 +43,7 @@ def delete_database(world: World, call: Call) -> Decision:
     if found.name.id == DEFAULT_DATABASE:
         raise invalid("Invalid request: failed to delete database postgres: it is a system database.")
     work = {"do": "drop database", "name": found.name.id}
-    return _queued(call, instance, "DELETE_DATABASE", work, (Delete(found.name),))
+    return _queued(call, instance, "DELETE_DATABASE", work)
 
 
 def get_database(world: World, call: Call) -> Json:
@@ -80,7 +85,7 @@ def update_user(world: World, call: Call) -> Decision:
     instance = _running(world, call)
     found = _user(world, call, instance)
     work = {"do": "set password", "name": found.name.id, "password": _password(call)}
-    return _queued(call, instance, "UPDATE_USER", work, ())
+    return _queued(call, instance, "UPDATE_USER", work)
 
 
 def delete_user(world: World, call: Call) -> Decision:
@@ -88,7 +93,7 @@ def delete_user(world: World, call: Call) -> Decision:
     instance = _running(world, call)
     found = _user(world, call, instance)
     work = {"do": "drop user", "name": found.name.id}
-    return _queued(call, instance, "DELETE_USER", work, (Delete(found.name),))
+    return _queued(call, instance, "DELETE_USER", work)
 
 
 def get_user(world: World, call: Call) -> Json:
@@ -119,12 +124,16 @@ def _password(call: Call) -> str:
 def _running(world: World, call: Call) -> Resource:
     """Find an instance whose server can be told something."""
     instance = find(world, call)
-    if instance.body["settings"]["activationPolicy"] == "NEVER":
+    stopped = instance.body["settings"]["activationPolicy"] == "NEVER"
+    if stopped or instance.body["state"] == "FAILED":
         raise invalid("Invalid request: Invalid request since instance is not running.")
     return instance
 
 
-def _queued(call: Call, instance: Resource, kind: str, work: Json, changes: tuple[Change, ...]) -> Decision:
+def _queued(
+    call: Call, instance: Resource, kind: str, work: Json, changes: tuple[Change, ...] = ()
+) -> Decision:
+    """Leave ``work`` for the server. What it drops is listed until it is gone."""
     operation = opened(call, kind, instance.name)
     return Decision(
         (Put(with_work(instance, operation, work)), *changes, Put(operation)), answer=operation.body

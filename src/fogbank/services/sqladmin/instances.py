@@ -15,6 +15,7 @@ from fogbank.resources.private_services import PEERING, NoAllocatedRange, free_a
 from fogbank.resources.projects import project_id, project_number
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.contract import Call, Decision
+from fogbank.services.sqladmin.flags import listed_flags
 from fogbank.services.sqladmin.model import (
     DATABASES,
     INSTANCES,
@@ -24,9 +25,9 @@ from fogbank.services.sqladmin.model import (
     server_address,
 )
 from fogbank.services.sqladmin.operations import end, link, opened
-from fogbank.services.sqladmin.validation import FLAGS, VERSIONS, check_identity, complete_settings, invalid
+from fogbank.services.sqladmin.validation import VERSIONS, check_identity, complete_settings, invalid
+from fogbank.services.sqladmin.work import IN_CHANGE, with_work
 
-IN_CHANGE = frozenset({"PENDING_CREATE", "MAINTENANCE"})
 DEFAULT_DATABASE, DEFAULT_USER = "postgres", "postgres"
 PREFIX_LENGTH = 29
 
@@ -70,6 +71,8 @@ def insert(world: World, call: Call) -> Decision:
     }
     password = str(call.body.get("rootPassword") or "")
     work = [{"do": "set up", "password": password, "operation": operation.name.path}]
+    if settings["activationPolicy"] == "NEVER":  # its server is told the password, and stops then
+        work.append({"do": "configure", "operation": operation.name.path})
     private = {**network_use(network, within, None), "peering": PEERING, "work": work}
     made = Resource(name, call.new_id(), call.now, body, private)
     return Decision((Put(made), *_defaults(made, call), Put(operation)), answer=operation.body)
@@ -174,6 +177,8 @@ def _changed(world: World, call: Call, found: Resource, asked: Json) -> Decision
     network = settings["ipConfiguration"]["privateNetwork"]
     if network != found.private["network"]:
         raise not_built("moving a Cloud SQL instance to another network")
+    if int(settings["dataDiskSizeGb"]) < int(found.body["settings"]["dataDiskSizeGb"]):
+        raise invalid("Invalid request: Disk shrink is not supported.")
     operation = opened(call, "UPDATE", found.name)
     settings["settingsVersion"] = str(current + 1)
     changed = found.with_body(settings=settings, state="MAINTENANCE", etag=f"{call.new_id():x}")
@@ -231,12 +236,6 @@ def _with_work(instance: Resource, operation: Resource, work: Json) -> Decision:
     return Decision((Put(with_work(instance, operation, work)), Put(operation)), answer=operation.body)
 
 
-def with_work(instance: Resource, operation: Resource, work: Json) -> Resource:
-    """Have the controller do ``work`` after what it has to do already, and end ``operation`` then."""
-    queue = [*instance.private.get("work", ()), {**work, "operation": operation.name.path}]
-    return replace(instance, private=instance.private | {"work": queue})
-
-
 def connect_settings(world: World, call: Call) -> Json:
     """Tell clients where an instance is and which authority it has."""
     found = find(world, call).body
@@ -258,5 +257,4 @@ def tiers(_world: World, _call: Call) -> Iterable[Json]:
 
 def flags(_world: World, _call: Call) -> Iterable[Json]:
     """List the flags that are passed on."""
-    for name in sorted(FLAGS):
-        yield {"kind": "sql#flag", "name": name, "appliesTo": list(VERSIONS), "type": "STRING"}
+    return listed_flags(VERSIONS)

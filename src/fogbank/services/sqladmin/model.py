@@ -19,6 +19,8 @@ INSTANCES, DATABASES, USERS, OPERATIONS = (
 )
 
 PORT = 5432
+OF_THE_INSTANCE = frozenset({"set up", "configure"})
+"""Work that the state of an instance waits for; the rest is on its databases and users."""
 MIB = 1024**2
 
 TIERS: Mapping[str, tuple[int, int]] = {
@@ -33,7 +35,8 @@ TIERS: Mapping[str, tuple[int, int]] = {
 class SqlInstance:
     """A PostgreSQL of ``memory_bytes`` at ``address`` in ``network``; ``server`` is its container's id.
 
-    ``wanted`` says whether it should run. ``work`` is what it is to be told yet, in order.
+    ``wanted`` says whether it should run: one that is to stop does first what calls have left for it.
+    ``work`` is what it is to be told yet, in order.
     """
 
     name: ResourceName
@@ -70,12 +73,18 @@ def read_instance(resource: Resource) -> SqlInstance:
         memory_bytes=memory_of(settings["tier"]) * MIB,
         flags=tuple((each["name"], each["value"]) for each in settings.get("databaseFlags", ())),
         encrypted_only=settings["ipConfiguration"].get("sslMode") == "ENCRYPTED_ONLY",
-        wanted=settings["activationPolicy"] == "ALWAYS" and not private.get("deleting"),
+        wanted=not private.get("deleting")
+        and (settings["activationPolicy"] == "ALWAYS" or _has_more(private)),
         restarts=int(private.get("restarts", 0)),
         state=body["state"],
         server=f"sqladmin-{resource.id:x}",
         work=tuple(private.get("work", ())),
     )
+
+
+def _has_more(private: Json) -> bool:
+    """Return whether a server must still be told something before it may stop."""
+    return any(each["do"] != "configure" for each in private.get("work", ()))
 
 
 def server_address(within: IPv4Network) -> IPv4Address:

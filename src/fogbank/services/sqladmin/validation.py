@@ -9,6 +9,7 @@ from fogbank.resources.names import ResourceName, parse_compute_reference
 from fogbank.resources.places import REGIONS
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call
+from fogbank.services.sqladmin.flags import check_flags
 from fogbank.services.sqladmin.model import memory_of
 
 VERSIONS = tuple(f"POSTGRES_{number}" for number in (12, 13, 14, 15, 16, 17, 18))
@@ -24,17 +25,6 @@ _UNBUILT_FIELDS = (
     "masterInstanceName", "replicaConfiguration", "diskEncryptionConfiguration", "onPremisesConfiguration",
     "failoverReplica", "clone",
 )  # fmt: skip
-
-FLAGS = frozenset(
-    (
-        "autovacuum", "deadlock_timeout", "default_statistics_target", "effective_cache_size",
-        "idle_in_transaction_session_timeout", "lock_timeout", "log_connections", "log_disconnections",
-        "log_duration", "log_lock_waits", "log_min_duration_statement", "log_statement",
-        "maintenance_work_mem", "max_connections", "max_locks_per_transaction", "random_page_cost",
-        "shared_buffers", "statement_timeout", "temp_file_limit", "timezone", "work_mem",
-    )
-)  # fmt: skip
-"""The flags that are passed on to PostgreSQL (behaviour/cloud-sql.md#flags)."""
 
 
 def invalid(message: str) -> ApiError:
@@ -99,7 +89,7 @@ def complete_settings(world: World, call: Call, given: Json, project: str, regio
         "locationPreference": {"kind": "sql#locationPreference", "zone": zone},
         "backupConfiguration": _no_backups(backup),
         "ipConfiguration": _ip(world, call, given.get("ipConfiguration") or {}, project),
-        **({"databaseFlags": _flags(given["databaseFlags"])} if given.get("databaseFlags") else {}),
+        **({"databaseFlags": check_flags(given["databaseFlags"])} if given.get("databaseFlags") else {}),
     }
 
 
@@ -146,15 +136,6 @@ def _ip(world: World, call: Call, given: Json, project: str) -> Json:
     }
 
 
-def _flags(given: list[Json]) -> list[Json]:
-    for each in given:
-        if each.get("name") not in FLAGS:
-            raise invalid(f"Invalid request: Invalid flag name {each.get('name')}.")
-        if not re.fullmatch(r"[A-Za-z0-9_./ -]{1,100}", str(each.get("value", ""))):
-            raise invalid(f"Invalid request: Invalid value {each.get('value')!r} of flag {each['name']}.")
-    return [{"name": each["name"], "value": str(each["value"])} for each in given]
-
-
 def private_network(world: World, call: Call, reference: str, project: str) -> ResourceName:
     """Find the network that reaches an instance."""
     try:
@@ -170,9 +151,18 @@ def private_network(world: World, call: Call, reference: str, project: str) -> R
     return name
 
 
+RESERVED = {
+    "user": re.compile(r"(pg_|cloudsql).*|public|none"),
+    "database": re.compile(r"template[01]|cloudsqladmin"),
+}
+"""Roles and databases of PostgreSQL's and of Cloud SQL's own (behaviour/cloud-sql.md#instances)."""
+
+
 def check_word(value: Any, what: str) -> str:
-    """Check the name of a database or a user."""
+    """Check the name of a ``user`` or a ``database``."""
     text = str(value or "")
     if not text or len(text.encode()) > 63 or any(each in text for each in "\0\"'\\\n\r"):
         raise invalid(f"Invalid request: Invalid {what} name ({text[:70]}).")
+    if RESERVED[what].fullmatch(text):
+        raise invalid(f"Invalid request: The {what} name ({text}) is reserved.")
     return text

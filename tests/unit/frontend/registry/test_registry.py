@@ -11,10 +11,12 @@ from tests.registry import HOST, NAME, REPOSITORY, digest_of, image, layer, part
 from tests.worlds import NOW
 
 from fogbank.frontend.iam.accounts import Account, key_document
-from fogbank.frontend.registry.uploads import MOST_SESSIONS, PIECE
+from fogbank.frontend.registry.errors import RegistryError
+from fogbank.frontend.registry.uploads import MOST_SESSIONS, PIECE, Uploads
 from fogbank.resources import artifactregistry as ar
 from fogbank.resources.manifests import LONGEST, OCI_INDEX
 from fogbank.services.artifactregistry.repositories import new_repository
+from fogbank.store.blobs import BlobStore
 
 UPLOADS = f"/v2/{NAME}/blobs/uploads/"
 MANIFESTS = f"/v2/{NAME}/manifests"
@@ -100,6 +102,34 @@ async def test_uploads_do_not_pile_up(server):
         await server.ask("POST", UPLOADS)
     assert (await server.ask("GET", first)).status == 404
     assert len(server.files()[1]) == MOST_SESSIONS
+
+
+@pytest.mark.parametrize(
+    ("bounds", "status"), [({"largest": 5}, 413), ({"spare": 2**62}, 507), ({"largest": 6}, None)]
+)
+async def test_an_upload_has_a_limit_and_leaves_room_on_the_disk(tmp_path, bounds, status):
+    blobs = BlobStore(tmp_path / "bounded")
+    uploads = Uploads(blobs, lambda: 0.0, **bounds)
+    session = uploads.begin("repository")
+    session.upload.append(b"abc")
+    messages = [
+        {"type": "http.request", "body": b"de", "more_body": True},
+        {"type": "http.request", "body": b"f"},
+    ]
+
+    async def receive():
+        return messages.pop(0)
+
+    if status is None:
+        await uploads.fill(session, receive)
+        assert session.upload.size == 6
+        uploads.close()
+    else:
+        with pytest.raises(RegistryError) as refused:
+            await uploads.fill(session, receive)
+        assert refused.value.status == status
+    assert list((tmp_path / "bounded" / "uploads").iterdir()) == []
+    assert len(uploads) == 0
 
 
 async def test_a_manifest_needs_its_parts_in_its_own_repository(server):

@@ -4,10 +4,12 @@ from itertools import islice
 
 import pytest
 from tests import worlds
-from tests.compute_calls import REGION, Compute
+from tests.compute_calls import NOW, REGION, Compute
 
 from fogbank.resources.compute_indexes import in_network
+from fogbank.resources.names import compute_name
 from fogbank.resources.world import Put, Resource
+from fogbank.services.compute.instances.lifecycle import machine_stopped
 
 OTHERS = 300
 
@@ -35,9 +37,18 @@ def compute():
         for each in (
             worlds.firewall(f"rule-{number:03}", of="crowded"),
             worlds.subnetwork(f"subnet-{number:03}", f"10.{number // 256}.{number % 256}.0/24", of="crowded"),
+            worlds.machine(
+                f"vm-{number:03}",
+                f"10.{number // 256}.{number % 256}.9",
+                f"subnet-{number:03}",
+                of="crowded",
+                gateway=f"10.{number // 256}.{number % 256}.1",
+            ),
         )
     ]
-    watched = [Resource(r.name, 10**6 + n, r.created, WatchedBody(r.body)) for n, r in enumerate(others)]
+    watched = [
+        Resource(r.name, 10**6 + n, r.created, WatchedBody(r.body), r.private) for n, r in enumerate(others)
+    ]
     compute = Compute(*map(Put, [worlds.network("crowded"), *watched]))
     compute("networks.insert", {"name": "quiet", "autoCreateSubnetworks": False})
     return compute
@@ -63,7 +74,27 @@ def _network(compute):
     compute("networks.delete", network="another")
 
 
+def _instance(compute):
+    zone = f"{REGION}-a"
+    subnet = {"name": "s", "network": "global/networks/quiet", "ipCidrRange": "10.0.0.0/24"}
+    compute("subnetworks.insert", subnet, region=REGION)
+    body = {
+        "name": "vm",
+        "machineType": "e2-micro",
+        "disks": [{"boot": True, "initializeParams": {"sourceImage": "debian-cloud/debian-12"}}],
+        "networkInterfaces": [{"subnetwork": f"regions/{REGION}/subnetworks/s", "accessConfigs": [{}]}],
+    }
+    compute("instances.insert", body, zone=zone)
+    compute("disks.get", zone=zone, disk="vm")
+    compute("instances.delete", zone=zone, instance="vm")
+    gone = compute_name("instances", "demo", "zones", zone, "vm")
+    compute.world = compute.world.after(machine_stopped(compute.world, gone, NOW))
+    compute("disks.delete", zone=zone, disk="vm")
+    compute("subnetworks.delete", region=REGION, subnetwork="s")
+
+
 CALLS = {
+    "an instance comes and goes": _instance,
     "a rule comes, changes and goes": _rule,
     "a network comes and goes": _network,
     "a subnetwork comes and goes": _subnetwork,

@@ -445,8 +445,8 @@ def test_a_tag_and_a_name_fit_into_one_host_label(cloud):
     create(cloud, tagged(41))
 
 
-def test_the_default_policy_of_binary_authorization_may_be_asked_for_and_no_other(cloud):
-    """Nobody can change it here, and Google's allows every image."""
+def test_binary_authorization_is_asked_for_where_it_allows_every_image(cloud):
+    """Nobody can change the default policy here, and break-glass goes past any other."""
     asked = {"useDefault": True, "breakglassJustification": "an incident"}
     create(cloud, service(binaryAuthorization=asked))
     assert get(cloud)["binaryAuthorization"] == asked
@@ -455,9 +455,12 @@ def test_the_default_policy_of_binary_authorization_may_be_asked_for_and_no_othe
     body = service(binaryAuthorization={"useDefault": False})
     cloud(f"{SERVICES}.patch", body, name=NAME)
     assert "binaryAuthorization" not in get(cloud)
-    body = service(binaryAuthorization={"policy": f"projects/{PROJECT}/platforms/cloudRun/policies/p"})
-    refused = cloud.refused(f"{SERVICES}.patch", body, name=NAME)
+    policy = {"policy": f"projects/{PROJECT}/platforms/cloudRun/policies/p"}
+    refused = cloud.refused(f"{SERVICES}.patch", service(binaryAuthorization=policy), name=NAME)
     assert (refused.code, refused.status) == (400, "UNIMPLEMENTED")
+    broken = policy | {"breakglassJustification": "an incident"}
+    cloud(f"{SERVICES}.patch", service(binaryAuthorization=broken), name=NAME)
+    assert get(cloud)["binaryAuthorization"] == broken
     own = knative()
     own["metadata"]["annotations"] = {"run.googleapis.com/binary-authorization": "mine"}
     named = {"name": f"{NAMESPACE}/services/hello", "location": REGION}

@@ -8,6 +8,7 @@ the old policy or the new one, never a half. Long policies become trees of chain
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
+from itertools import groupby
 
 from fogbank.dataplane.linux.firewall.decision_tree import (
     SHORT,
@@ -29,7 +30,7 @@ from fogbank.dataplane.linux.firewall.nftables import (
     policy_chain,
     slug,
 )
-from fogbank.network.topology import FirewallPolicy
+from fogbank.network.topology import FirewallPolicy, Rule
 
 DEFAULT_DENY = "default-deny"
 
@@ -71,11 +72,19 @@ def render_body(policy: FirewallPolicy, version: int) -> Body:
             for address_set in address_sets
         ),
     ]
-    lines = tuple(lines_of(policy.rules))
     writer = _Writer(f"{slug(policy.name)}_{version}", _verdict(policy.default, DEFAULT_DENY))
-    writer.chain(decide_by(lines) if len(lines) > SHORT else Leaf(lines))
-    chains = tuple(reversed(writer.chains))
+    entry = ""
+    for stage in reversed(_stages(policy)):
+        lines = tuple(lines_of(stage))
+        entry = writer.chain(decide_by(lines) if len(lines) > SHORT else Leaf(lines))
+        writer.default = f"goto {entry}"
+    chains = (entry, *(each for each in reversed(writer.chains) if each != entry))
     return Body((*prepared, *writer.commands), chains, tuple(writer.maps))
+
+
+def _stages(policy: FirewallPolicy) -> list[tuple[Rule, ...]]:
+    """Divide the rules by their stages; there is always one, be it empty."""
+    return [tuple(rules) for _, rules in groupby(policy.rules, lambda rule: rule.stage)] or [()]
 
 
 def render_swing(policy: FirewallPolicy, body: Body) -> list[str]:
@@ -104,7 +113,10 @@ def render_no_policy(name: str) -> list[str]:
 
 @dataclass(slots=True)
 class _Writer:
-    """Writes a tree's chains, leaves first: a chain must exist before another goes there."""
+    """Writes trees' chains, leaves first: a chain must exist before another goes there.
+
+    ``default`` is what a rule of the next tree does without a match, or to go on with the next stage.
+    """
 
     stem: str
     default: str
@@ -127,9 +139,17 @@ class _Writer:
         return name
 
     def _leaf(self, leaf: Leaf) -> list[str]:
-        rules = [_rule(line) for line in leaf.lines]
+        rules = [self._rule(line) for line in leaf.lines]
         closed = bool(leaf.lines) and leaf.lines[-1].unconditional
         return rules if closed else [*rules, self.default]
+
+    def _rule(self, line: Line) -> str:
+        verdict = (
+            self.default
+            if line.rule.action == "next"
+            else _verdict(line.rule.action, line.rule.label or DEFAULT_DENY)
+        )
+        return " ".join(word for word in (*_conditions(line), verdict) if word)
 
     def _split(self, split: Split) -> list[str]:
         key, kind = _KEYS[split.dimension]
@@ -157,15 +177,13 @@ class _Writer:
         return name
 
 
-def _rule(line: Line) -> str:
-    words = (
+def _conditions(line: Line) -> tuple[str, ...]:
+    return (
         f"ip saddr @{address_set_name(line.address_set)}" if line.address_set is not None else "",
         _match("source", line.source),
         _match("destination", line.destination),
         _match_traffic(line),
-        _verdict(line.rule.action, line.rule.label or DEFAULT_DENY),
     )
-    return " ".join(word for word in words if word)
 
 
 def _verdict(action: str, reason: str) -> str:

@@ -92,7 +92,6 @@ def build(
         **settings.labels_of(labels),
     }
     fields.setdefault("shieldedInstanceIntegrityPolicy", {"updateAutoLearnPolicy": True})
-    fields.setdefault("keyRevocationActionType", "NONE")
     instance = made(call, name, fields, new_private(interfaces.gateways(world, nics)))
     return instance, (*(Put(_attached_at(each, call.now)) for each in disks.made), Put(instance))
 

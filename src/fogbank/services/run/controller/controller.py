@@ -75,7 +75,7 @@ class RunController(Controller):
 
     def at(self, place: int) -> Occupant | None:
         """Find who has a place in the fabric, also when it is about to end."""
-        return self.instances.at(place) or self.tasks.at(place)
+        return self.instances.roster.at(place) or self.tasks.at(place)
 
     def status(self) -> Mapping[str, list[dict[str, Any]]]:
         """List the instances that should run, and the subnetworks that they have addresses in."""
@@ -105,7 +105,7 @@ class RunController(Controller):
         if (attempt := self.tasks.find(event.name)) is not None:
             self._handle_task(event, attempt)
             return True
-        instance = self.instances.find(event.name.partition(".")[0])
+        instance = self.instances.roster.find(event.name.partition(".")[0])
         if instance is None:
             return False
         match event:

@@ -8,9 +8,9 @@ that instance exits or never listens: Google's rule, with Google's words from `s
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from ipaddress import IPv4Address
 from typing import Any
@@ -20,7 +20,6 @@ from fogbank.control.controller import Runtime
 from fogbank.control.fleet_share import FleetShare
 from fogbank.control.periodic import every, in_slices
 from fogbank.control.progress import Failure
-from fogbank.control.restarts import Restarts
 from fogbank.dataplane.driver import WorkloadExited
 from fogbank.frontend.ingress.sessions import Session
 from fogbank.frontend.ingress.upstreams import InstancePort
@@ -30,22 +29,23 @@ from fogbank.network.topology import NetnsName
 from fogbank.resources.fleet import Instance
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import SERVICES, Readiness, Revision
-from fogbank.resources.vpcaccess import CONNECTORS
-from fogbank.resources.world import Change, Delete, Put, Resource
+from fogbank.resources.world import Change, Resource
+from fogbank.services.run.controller import egress_pool
 from fogbank.services.run.controller.addresses import Addresses, Refusal
 from fogbank.services.run.controller.container_probes import ContainerProbes, Verdicts
-from fogbank.services.run.controller.failures import without_network
 from fogbank.services.run.controller.instance_state import InstanceState
 from fogbank.services.run.controller.log_entries import RunLog
+from fogbank.services.run.controller.obstacles import Obstacles
 from fogbank.services.run.controller.places import Places
 from fogbank.services.run.controller.request_queue import RequestQueue
-from fogbank.services.run.controller.revision_instances import RevisionInstances
-from fogbank.services.run.controller.revision_reports import RevisionReports
+from fogbank.services.run.controller.revision_reports import RevisionReports, connectors_in
+from fogbank.services.run.controller.roster import Roster
 from fogbank.services.run.controller.scaling import Limits, Load, desired_instances, required_instances
 from fogbank.services.run.controller.secret_values import SecretValues, about_secrets
 from fogbank.services.run.controller.serving import ServingRevisions
+from fogbank.services.run.controller.standby import Standby
 from fogbank.services.run.instance_containers import startable
-from fogbank.services.run.instances import instance_of, subnetworks_of, with_pool
+from fogbank.services.run.instances import instance_of, subnetworks_of
 from fogbank.services.run.secrets import SecretsRefusedError, Values
 
 log = logging.getLogger(__name__)
@@ -53,16 +53,10 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 FULL_PASS_TICKS = 60
 """So often everything is looked at again, not only what changed or has instances."""
-POOL_SECONDS = 300.0
-"""How long an idle instance keeps its address of the default egress pool (behaviour/cloud-run.md#egress)."""
-POOL_SIZE = 250
 
 
 class Instances:
-    """All instances and their life.
-
-    ``running`` are those that should run, by id; ``ending`` were told to end and have not yet.
-    """
+    """All instances and their life; ``roster`` lists them."""
 
     def __init__(
         self,
@@ -78,17 +72,14 @@ class Instances:
         self._store, self._loop, self._clock = runtime.store, runtime.loop, runtime.clock
         self._address_of, self._fabric = address_of, fabric
         self.log = RunLog(runtime.log_entries, runtime.clock)
-        self.running: dict[str, InstanceState] = {}
-        self.ending: dict[str, InstanceState] = {}
-        self._by_place: dict[int, InstanceState] = {}
-        self._by_revision: dict[ResourceName, RevisionInstances] = {}
+        self.roster = Roster()
+        self.running, self.ending = self.roster.running, self.roster.ending
         self._share = FleetShare(name, self._loop)
         self._places = places or Places(FABRIC_INSTANCES.num_addresses - 1)
-        self._restarts = Restarts(self._clock)
+        self._obstacles = Obstacles(self._clock, len(self._places))
+        self._standby = Standby(self._clock)
         self._serving = ServingRevisions()
-        self._request_queue = RequestQueue(self._clock, self._by_revision, self._scale_out)
-        self._crowded_out: dict[ResourceName, datetime] = {}
-        """The revisions for whose next instance there is no place in the fabric, and since when."""
+        self._request_queue = RequestQueue(self._clock, self.roster.by_revision, self._scale_out)
         self._started = 0
         self._ticks = 0
         self._tasks = BackgroundTasks("work on an instance")
@@ -103,7 +94,6 @@ class Instances:
             verdicts=Verdicts(self._started_container, self._failed, self._died, self._readiness_changed),
         )
         self._addresses = addresses or Addresses(runtime, self._tasks)
-        self._without_address = Restarts(self._clock)
         self._store.watch_changes(self._world_changed)
         self._loop.after_pass(self._note_built)
 
@@ -129,38 +119,44 @@ class Instances:
             services = {resource.name for resource in self._store.world.all(SERVICES)}
             for service in services | self._serving.services():
                 self._update(service)
+                self._scale_all(service)
                 yield
             self._addresses.look()
         self._addresses.retry()
-        for revision in [name for name in self._by_revision if name not in self._serving]:
-            self._retire_idle(revision)
-            yield
+        for revision in self.roster.revisions():
+            if revision not in self._serving:
+                self._retire_idle(revision)
+                yield
         for revision in tuple(self._serving):
             self._scale(revision)
-            self._redraw_pool(self._of(revision))
+            self._redraw_pool(self.roster.of(revision))
             yield
         self._share.publish()
 
     def _world_changed(self, changes: Sequence[Change]) -> None:
         for service in self._serving.touched(changes):
-            self._update(service)
+            for revision in self._update(service):
+                self._standby.keep(revision)
+            self._scale_all(service)
         if about_secrets(changes):
             self._refresh_secrets()
-        for connector in _connectors_in(changes):
+        for connector in connectors_in(changes):
             self._reports.connector_changed(connector)
         self._share.publish()
 
-    def _update(self, service: ResourceName) -> None:
-        """Look at one service again."""
+    def _update(self, service: ResourceName) -> AbstractSet[ResourceName]:
+        """Look at one service again; return which revisions begin to serve."""
         shift = self._serving.update(self._store.world, service)
         for revision in shift.begun:
             self._reports.serving(revision)
         for revision in shift.ended:
             self._reports.retired(revision)
-            self._restarts.came_up(revision)
-            self._without_address.came_up(revision)
-            self._crowded_out.pop(revision, None)
+            self._obstacles.forget(revision)
+            self._standby.drop(revision)
             self._retire_idle(revision)
+        return shift.begun
+
+    def _scale_all(self, service: ResourceName) -> None:
         for revision in self._serving.of(service):
             self._scale(revision)
 
@@ -176,6 +172,7 @@ class Instances:
         if instance is None or event.requested:  # told though it should run: it is being replaced
             return
         instance.died = True
+        self._standby.keep(instance.revision.name, since=instance.idle_since)
         starting = instance.phase == "starting"
         if self._share.ended(identifier, container):
             self._remove(instance)
@@ -186,28 +183,13 @@ class Instances:
         named = f" '{container}'" if container else ""
         early = " before it listened" if starting else ""
         why = f"The container{named} exited with status {event.status}{early}."
-        self._restarts.died(instance.revision.name, why)
+        self._obstacles.deaths.died(instance.revision.name, why)
         if starting:
             self._tasks.spawn(self._failed_to_start(instance, why, probed=False))
 
     def explain(self) -> list[tuple[ResourceName, Failure]]:
         """List the serving revisions whose instances die again and again, or lack a place or a network."""
-        failures = [
-            *self._restarts.failures("its containers"),
-            *self._without_place(),
-            *self._without_address.failures("an address in its subnetwork"),
-            *without_network(self._store.world, self._serving.revisions(), self._clock.now()),
-        ]
-        return [(name, failure) for name, failure in failures if self._is_promised(name)]
-
-    def _without_place(self) -> Iterator[tuple[ResourceName, Failure]]:
-        why = f"All {len(self._places)} addresses of the serverless fabric are in use."
-        for name, since in self._crowded_out.items():
-            yield name, Failure("an instance", why, 1, since, frozenset({name}))
-
-    def _is_promised(self, name: ResourceName) -> bool:
-        found = self._serving.find(name)
-        return found is not None and found[1].readiness is not Readiness.FAILED
+        return self._obstacles.explain(self._store.world, self._serving)
 
     @asynccontextmanager
     async def lease(
@@ -228,21 +210,13 @@ class Instances:
         """List the subnetworks that instances have addresses in, as ``fogbank status`` shows them."""
         return self._addresses.status()
 
-    def at(self, place: int) -> InstanceState | None:
-        """Find who has a place in the fabric, also when it is about to end."""
-        return self._by_place.get(place)
-
-    def find(self, identifier: str) -> InstanceState | None:
-        """Find an instance, also when it is about to end."""
-        return self.running.get(identifier) or self.ending.get(identifier)
-
     def _scale_out(self, name: ResourceName) -> None:
         """Start what a request needs that has to wait; it costs the same however many instances there are."""
         found = self._serving.find(name)
         if found is None or found[1].readiness is Readiness.UNKNOWN:
             return
         wanted = required_instances(self._in_flight(name), self._limits(found[1]))
-        self._start(*found, wanted - len(self._of(name)), scaled=True)
+        self._start(*found, wanted - len(self.roster.of(name)), scaled=True)
         self._share.publish()
 
     def _scale(self, name: ResourceName) -> None:
@@ -254,55 +228,50 @@ class Instances:
         if revision.unresolved:
             self._reports.resolve_images(revision)
             return
-        instances, now = self._of(name), self._clock.seconds()
-        idle = tuple(
-            0.0 if each.in_flight or each.phase == "starting" else now - each.idle_since for each in instances
-        )
-        wanted = desired_instances(Load(self._in_flight(name), idle), self._limits(revision), serves=True)
+        instances = self.roster.of(name)
+        load = Load(self._in_flight(name), instances.idle_seconds(self._clock.seconds()))
+        wanted = desired_instances(load, self._limits(revision), serves=True)
         if revision.readiness is Readiness.UNKNOWN:
             wanted = 1
             if any(each.phase == "ready" for each in instances):  # the disk may have refused to say so
                 self._tasks.spawn(self._reports.ready(revision))
         self._start(resource, revision, wanted - len(instances), scaled=bool(self._in_flight(name)))
-        self._retire_surplus(instances, len(instances) - wanted)
+        for instance in instances.idlest(len(instances) - wanted):
+            self._retire(instance)
 
     def _limits(self, revision: Revision) -> Limits:
+        own = Limits(revision.min_instances, revision.max_instances, revision.concurrency)
         portion = self._serving.portion(revision.name)
-        minimum = max(revision.min_instances, portion.minimum)
-        return Limits(minimum, revision.max_instances, revision.concurrency, portion.manual)
-
-    def _of(self, name: ResourceName) -> RevisionInstances:
-        return self._by_revision.get(name) or RevisionInstances()
+        return portion.within(own, standby=self._standby.minimum(revision.name))
 
     def _in_flight(self, name: ResourceName) -> int:
-        return self._of(name).in_flight + self._request_queue.waiting(name)
+        return self.roster.of(name).in_flight + self._request_queue.waiting(name)
 
     def _start(self, resource: Resource, revision: Revision, count: int, *, scaled: bool) -> None:
         """Start ``count`` instances, or as many as may be."""
         if count <= 0 or (values := self._read_secrets(revision)) is None:
             return
         for _ in range(count):
-            if not all(each.may_start(revision.name) for each in (self._restarts, self._without_address)):
+            if not self._obstacles.may_start(revision.name):
                 return
             place = self._places.take()
             if place is None:
-                self._crowded_out.setdefault(revision.name, self._clock.now())
+                self._obstacles.crowded_out(revision.name)
                 return
-            self._crowded_out.pop(revision.name, None)
+            self._obstacles.placed(revision.name)
             self.log.started(self._start_at(place, resource, revision, values), scaled=scaled)
 
     def _start_at(self, place: int, resource: Resource, revision: Revision, values: Values) -> InstanceState:
         self._started += 1
         now = self._clock.seconds()
         identifier = f"{revision.name.id}-{secrets.token_hex(4)}"
-        spec = instance_of(identifier, resource, place, secrets.randbelow(POOL_SIZE), values)
+        spec = instance_of(identifier, resource, place, egress_pool.draw(), values)
         planned = spec.containers
         spec = replace(spec, containers=startable(revision, planned, set()))
         instance = InstanceState(
             spec, revision, place, self._started, now, idle_since=now, pool_drawn=now, planned=planned
         )
-        self.running[identifier] = self._by_place[place] = instance
-        self._by_revision.setdefault(revision.name, RevisionInstances()).add(instance)
+        self.roster.add(instance)
         if revision.direct_vpc is None:
             self._share.put(spec)
         else:
@@ -314,8 +283,8 @@ class Instances:
         try:
             return self._secrets.read(revision)
         except SecretsRefusedError as error:
-            if self._restarts.may_start(revision.name):
-                self._restarts.died(revision.name, str(error))
+            if self._obstacles.deaths.may_start(revision.name):
+                self._obstacles.deaths.died(revision.name, str(error))
             if revision.readiness is Readiness.UNKNOWN:
                 self._tasks.spawn(self._reports.secrets_refused(revision, str(error)))
             return None
@@ -334,12 +303,12 @@ class Instances:
         if isinstance(answer, Refusal):
             if instance.id in self.running:
                 self._remove(instance)
-            self._without_address.died(revision.name, answer.message)
+            self._obstacles.addresses.died(revision.name, answer.message)
             self.log.not_started(instance, answer.message)
             self._tasks.spawn(self._reports.without_address(instance.id, revision, answer))
         else:
             instance.spec = answer
-            self._without_address.came_up(revision.name)
+            self._obstacles.addresses.came_up(revision.name)
         if instance.id in self.running:
             self._share.put(instance.spec)
         else:
@@ -347,16 +316,7 @@ class Instances:
         self._share.publish()
 
     def _retire_idle(self, revision: ResourceName) -> None:
-        for instance in tuple(self._of(revision)):
-            if not instance.in_flight:
-                self._retire(instance)
-
-    def _retire_surplus(self, instances: Iterable[InstanceState], surplus: int) -> None:
-        """Retire the ones that have been idle for the longest time; none that serves a request."""
-        if surplus <= 0:
-            return
-        by_use = sorted(instances, key=lambda each: (each.in_flight, each.idle_since))
-        for instance in by_use[:surplus]:
+        for instance in tuple(self.roster.of(revision)):
             if not instance.in_flight:
                 self._retire(instance)
 
@@ -370,11 +330,7 @@ class Instances:
 
     def _remove(self, instance: InstanceState) -> None:
         """Have no more requests assigned to an instance."""
-        del self.running[instance.id]
-        siblings = self._by_revision[instance.revision.name]
-        siblings.remove(instance)
-        if not siblings:
-            del self._by_revision[instance.revision.name]
+        self.roster.remove(instance)
         self._probes.stop(instance)
 
     def _gone(self, instance: InstanceState) -> None:
@@ -382,17 +338,13 @@ class Instances:
         self._share.drop(instance.id)
         for subnetwork in subnetworks_of(instance.spec):
             self._addresses.ended(instance.id, subnetwork, successor=instance.died)
-        del self._by_place[instance.place]
+        self.roster.vacate(instance)
         self._places.give_back(instance.place)
 
     def _redraw_pool(self, instances: Iterable[InstanceState]) -> None:
-        now = self._clock.seconds()
         for instance in instances:
-            busy = instance.in_flight or instance.id in self._addresses
-            if now - instance.pool_drawn > POOL_SECONDS and not busy:
-                instance.pool_drawn = now
-                instance.spec = with_pool(instance.spec, secrets.randbelow(POOL_SIZE))
-                self._share.put(instance.spec)
+            if instance.id not in self._addresses and (spec := egress_pool.redrawn(instance, self._clock)):
+                self._share.put(spec)
 
     def _note_built(self) -> None:
         """Probe the containers that a pass has started, and let go of those that will never be."""
@@ -414,7 +366,7 @@ class Instances:
             self._share.put(instance.spec)
             self._share.publish()
             return
-        self._restarts.came_up(instance.revision.name)
+        self._obstacles.deaths.came_up(instance.revision.name)
         self._probes.watch(instance)
         if instance.unready:
             instance.phase = "unready"
@@ -426,7 +378,7 @@ class Instances:
         """Let requests have an instance."""
         first = instance.phase == "starting" or not instance.served
         instance.idle_since, instance.served = self._clock.seconds(), True
-        self._by_revision[instance.revision.name].became_ready(instance)
+        self.roster.by_revision[instance.revision.name].became_ready(instance)
         if first:
             self._request_queue.started(instance)
         else:
@@ -438,14 +390,15 @@ class Instances:
             self._serve(instance)
         elif not ready and instance.phase == "ready":
             log.warning("instance %s fails its readiness probe", instance.id)
-            self._by_revision[instance.revision.name].became_unready(instance)
+            self.roster.by_revision[instance.revision.name].became_unready(instance)
 
     def _died(self, instance: InstanceState, why: str) -> None:
         """Replace an instance that fails its liveness probe (behaviour/cloud-run.md#deployment)."""
         log.warning("instance %s: %s", instance.id, why)
         instance.died = True
+        self._standby.keep(instance.revision.name, since=instance.idle_since)
         self._retire(instance)
-        self._restarts.died(instance.revision.name, why)
+        self._obstacles.deaths.died(instance.revision.name, why)
         self._share.publish()
 
     def _failed(self, instance: InstanceState, why: str) -> None:
@@ -458,14 +411,3 @@ class Instances:
     async def _failed_to_start(self, instance: InstanceState, why: str, *, probed: bool) -> None:
         log.warning("instance %s failed to start: %s", instance.id, why)
         await self._reports.failed_to_start(instance.revision, probed=probed)
-
-
-def _connectors_in(changes: Iterable[Change]) -> Iterator[ResourceName]:
-    for change in changes:
-        match change:
-            case Put(resource) if resource.name.collection == CONNECTORS:
-                yield resource.name
-            case Delete(name) if name.collection == CONNECTORS:
-                yield name
-            case _:
-                continue

@@ -28,6 +28,17 @@ class RevisionInstances:
     def __iter__(self) -> Iterator[InstanceState]:
         return iter(self._instances.values())
 
+    def idle_seconds(self, now: float) -> tuple[float, ...]:
+        """Return for how long each has been idle; those that are busy or start have not."""
+        return tuple(
+            0.0 if each.in_flight or each.phase == "starting" else now - each.idle_since for each in self
+        )
+
+    def idlest(self, count: int) -> list[InstanceState]:
+        """Return the ``count`` that have been idle for the longest time, but none that serves a request."""
+        by_use = sorted(self, key=lambda each: (each.in_flight, each.idle_since))
+        return [each for each in by_use[: max(count, 0)] if not each.in_flight]
+
     def add(self, instance: InstanceState) -> None:
         """Take in an instance that has just been started."""
         self._instances[instance.id] = instance

@@ -1,12 +1,16 @@
 """How many instances a revision should have: pure rules over the load.
 
-Simple and honest for now: enough instances that requests in flight fill 60 % of their concurrency, never
-fewer than the minimum, never more than the maximum, and one that is kept for a revision that serves
-(behaviour/cloud-run.md#scaling). An instance that is not needed stays until it has been idle for a while.
+Enough instances that requests in flight fill 60 % of their concurrency, never fewer than the minimum, never
+more than the maximum (behaviour/cloud-run.md#scaling). An instance that is not needed stays until it has
+been idle for a while; a revision without requests and without a minimum then has none.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 TARGET_UTILISATION = 0.6
 """The share of its concurrency that an instance should carry (behaviour/cloud-run.md#scaling, unverified)."""
@@ -37,6 +41,13 @@ class Portion:
 
     minimum: int = 0
     manual: int | None = None
+    maximum: int | None = None
+
+    def within(self, own: Limits, *, standby: int = 0) -> Limits:
+        """Give the limits of a revision that has its ``own`` and keeps ``standby`` instances besides."""
+        minimum = max(own.minimum, self.minimum, standby)
+        maximum = own.maximum if self.maximum is None else min(own.maximum, self.maximum)
+        return Limits(minimum, maximum, own.concurrency, self.manual)
 
 
 def portion_of(percent: int, minimum: int, manual: int | None) -> Portion:
@@ -47,6 +58,22 @@ def portion_of(percent: int, minimum: int, manual: int | None) -> Portion:
     """
     shared = math.ceil(minimum * percent / 100)
     return Portion(shared, math.ceil(manual * percent / 100) if manual is not None and percent else None)
+
+
+def deal_maximum(percents: Mapping[T, int], maximum: int) -> dict[T, int]:
+    """Deal a service's ``maximum`` out to its revisions by their shares of traffic, in percent.
+
+    The parts add up to the maximum, but a revision with traffic has at least one. One without traffic may
+    have as many as the service.
+    """
+    parts, reached = {}, 0
+    for revision, percent in percents.items():
+        before, reached = reached, reached + percent
+        if percent:
+            parts[revision] = max(1, maximum * reached // 100 - maximum * before // 100)
+    for _ in range(sum(parts.values()) - max(maximum, len(parts))):
+        parts[max(parts, key=lambda revision: parts[revision])] -= 1
+    return {revision: parts.get(revision, maximum) for revision in percents}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +102,7 @@ def required_instances(in_flight: int, limits: Limits) -> int:
     """
     if limits.manual is not None:
         return limits.manual
-    floor = max(1, limits.minimum)
-    return min(max(floor, _needed(in_flight, limits)), max(limits.maximum, 1))
+    return min(max(limits.minimum, _needed(in_flight, limits)), max(limits.maximum, 1))
 
 
 def _needed(in_flight: int, limits: Limits) -> int:

@@ -9,22 +9,22 @@ from dataclasses import replace
 
 from fogbank.control.controller import Runtime
 from fogbank.resources.fleet import Instance
-from fogbank.resources.run import Revision, read_revision
+from fogbank.resources.run import read_revision
 from fogbank.resources.run_containers import SecretVolume
 from fogbank.resources.secrets import SECRETS, VERSIONS
 from fogbank.resources.world import Change, Put
 from fogbank.services.run.instance_containers import volumes_of
-from fogbank.services.run.secrets import SecretsRefusedError, Values, read_secrets
+from fogbank.services.run.secrets import Holder, SecretsRefusedError, Values, read_secrets
 
 
 class SecretValues:
-    """Reads secrets for revisions."""
+    """Reads secrets for revisions and executions."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._store, self._access, self._clock = runtime.store, runtime.access, runtime.clock
 
-    def read(self, revision: Revision) -> Values:
-        """Read the secrets of ``revision``; SecretsRefusedError when it may not have one."""
+    def read(self, revision: Holder) -> Values:
+        """Read the secrets of a revision or an execution; SecretsRefusedError when it may not have one."""
         return read_secrets(self._store.world, self._access, revision, self._clock.now())
 
     def refreshed(self, instance: Instance) -> Instance | None:

@@ -7,7 +7,7 @@ for is read once for each version of it.
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import (
@@ -22,7 +22,7 @@ from fogbank.resources.run import (
     service_name,
 )
 from fogbank.resources.world import Change, Delete, Put, Resource, World
-from fogbank.services.run.controller.scaling import Portion, portion_of
+from fogbank.services.run.controller.scaling import Portion, deal_maximum, portion_of
 
 _NONE: frozenset[ResourceName] = frozenset()
 
@@ -129,4 +129,8 @@ def _serving(world: World, name: ResourceName) -> dict[ResourceName, Portion]:
         if latest and ready_condition(latest.body) is not Readiness.FAILED:
             names.add(latest.name)
     counts = service.min_instances, service.manual_instances
-    return {each: portion_of(percents[each], *counts) for each in names}
+    portions = {each: portion_of(percents[each], *counts) for each in sorted(names)}
+    if service.max_instances is None:
+        return portions
+    most = deal_maximum({each: percents[each] for each in portions}, service.max_instances)
+    return {each: replace(portion, maximum=most[each]) for each, portion in portions.items()}

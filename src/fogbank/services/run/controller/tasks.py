@@ -40,8 +40,10 @@ from fogbank.services.run.controller.addresses import Addresses, Refusal
 from fogbank.services.run.controller.execution_reports import ExecutionReports
 from fogbank.services.run.controller.execution_run import ExecutionRun
 from fogbank.services.run.controller.places import Places
+from fogbank.services.run.controller.secret_values import SecretValues
 from fogbank.services.run.instances import TaskPlace, subnetworks_of, task_instance
 from fogbank.services.run.jobs.task_steps import EXITED, TIMED_OUT, Ended, Started
+from fogbank.services.run.secrets import SecretsRefusedError
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +99,7 @@ class Tasks:
         self._crowded_out: dict[ResourceName, datetime] = {}
         """The executions for whose next task there is no place in the fabric, and since when."""
         self._share = FleetShare(name, runtime.loop)
+        self._secrets = SecretValues(runtime)
         self._tasks = BackgroundTasks("work on a task")
         self._reports = ExecutionReports(runtime, self._tasks, self._noted)
         self._store.watch_changes(self._world_changed)
@@ -209,15 +212,27 @@ class Tasks:
         self._crowded_out.pop(name, None)
 
     def _start_at(self, place: int, view: Execution, task: TaskPlace) -> None:
+        try:
+            values = self._secrets.read(view)
+        except SecretsRefusedError as error:
+            self._refuse(place, view, task, str(error))
+            return
         identifier = f"{view.task(task.index).id}-{secrets.token_hex(4)}"
         definition = self._store.world.get(view.name)
-        spec = task_instance(identifier, definition, task, place, secrets.randbelow(POOL_SIZE))
+        pool = secrets.randbelow(POOL_SIZE)
+        spec = task_instance(identifier, definition, task, place, pool, secrets=values)
         attempt = Attempt(spec, view, task, place)
         self.attempts[identifier] = self._by_place[place] = attempt
         if view.direct_vpc is None:
             self._share.put(spec)
         else:
             self._addresses.ask(spec, view.direct_vpc.subnetwork, partial(self._addressed, attempt))
+
+    def _refuse(self, place: int, view: Execution, task: TaskPlace, why: str) -> None:
+        """Let an attempt fail that may not have its secrets; it never had a container."""
+        self._places.give_back(place)
+        self._reports.report(view.name, Started(task.index, secrets.randbits(62) | 1 << 61))
+        self._reports.report(view.name, Ended(task.index, why=why))
 
     def _addressed(self, attempt: Attempt, answer: Instance | Refusal) -> None:
         """Build an attempt with Direct VPC egress, now that it has its address; or let it fail."""

@@ -4,7 +4,9 @@
 controller looks, and `convergence` notes what it saw.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from fogbank.errors import ApiError
 from fogbank.resources.authorization import denied
@@ -34,7 +36,10 @@ from fogbank.services.run.objects import (
     with_conditions,
     without_empty,
 )
-from fogbank.services.run.v2.words import check_words
+from fogbank.services.run.v2.words import check_authorization, check_words
+
+KEPT, KEPT_FOR = 1000, timedelta(days=7)
+"""Executions of a job that stay in any case, and for how long the others do."""
 
 _TOKENS = ("startExecutionToken", "runExecutionToken")
 
@@ -97,6 +102,7 @@ def _write(world: World, call: Call, job: Resource) -> Written:
     metadata, spec = job.body["metadata"], job.body["spec"]
     check_labels(metadata["labels"])
     check_words(words.JOB, "GoogleCloudRunV2Job", metadata["annotations"])
+    check_authorization(metadata["annotations"])
     check_words(
         words.TASK,
         "GoogleCloudRunV2TaskTemplate",
@@ -173,7 +179,20 @@ def _execute(world: World, call: Call, job: Resource, changed: Json, identifier:
         status=status
         | {"executionCount": status.get("executionCount", 0) + 1, "latestCreatedExecution": reference}
     )
-    return Written(job, (Put(Resource(name, number, call.now, body)),))
+    forgotten = _forgotten(world, call, job) if job.body["status"]["executionCount"] > KEPT else ()
+    return Written(job, (Put(Resource(name, number, call.now, body)), *forgotten))
+
+
+def _forgotten(world: World, call: Call, job: Resource) -> Iterator[Change]:
+    """Take away executions that are over and too old, when one more begins.
+
+    The newest KEPT stay, and those of the last seven days (behaviour/cloud-run-jobs.md#executions).
+    """
+    newest_first = sorted(executions_of(world, job.name), key=lambda each: each.created, reverse=True)
+    for each in newest_first[KEPT - 1 :]:
+        if is_over(each.body) and each.created < call.now - KEPT_FOR:
+            yield from (Delete(task.name) for task in tasks_of(world, each.name))
+            yield Delete(each.name)
 
 
 def _check_may_override(world: World, call: Call, job: Resource) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from fogbank.errors import ApiError, not_built
 from fogbank.resources.authorization import check_acts_as
 from fogbank.resources.names import ResourceName
+from fogbank.resources.run_containers import SECRET_ALIASES
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call
 from fogbank.services.labels import check_labels
@@ -18,7 +19,9 @@ from fogbank.services.run.containers import check_container, complete_resources,
 from fogbank.services.run.limits import check_all_limits
 from fogbank.services.run.objects import bad_request, without_empty
 from fogbank.services.run.probes import complete_probe, probe_in
+from fogbank.services.run.secret_references import check_aliases
 from fogbank.services.run.template import check_environment
+from fogbank.services.run.volumes import check_mounts, check_volumes, complete_volumes
 
 DEFAULT_RETRIES = 3
 DEFAULT_TIMEOUT = 600
@@ -51,6 +54,7 @@ def complete(template: Json, account: str) -> Json:
             "taskCount": 1 if spec.get("taskCount") is None else spec["taskCount"],
             "template": {
                 "spec": without_empty(task)
+                | without_empty({"volumes": complete_volumes(task.get("volumes") or [])})
                 | {
                     "containers": [_complete_container(each) for each in task.get("containers") or ()],
                     "maxRetries": DEFAULT_RETRIES if retries is None else retries,
@@ -87,10 +91,13 @@ def check_runnable(world: World, call: Call, job: ResourceName, template: Json) 
     with _fields_of_a_job():
         annotations = template["metadata"].get("annotations", {})
         check_environment(world, call, job, annotations, task)
-        container = only_container(task["containers"], task.get("volumes", []))
+        container, volumes = only_container(task["containers"]), task.get("volumes", [])
         if "livenessProbe" in container:
             raise bad_request("spec.template.spec.containers[0].livenessProbe: a job has no liveness probe.")
         check_container(container, "spec.template.spec.containers[0]", RESERVED)
+        check_volumes(volumes)
+        check_mounts([container], volumes)
+        check_aliases(annotations.get(SECRET_ALIASES, ""))
         check_all_limits([container["resources"]["limits"]], concurrency=1)
     if spec.get("delayExecution"):
         raise not_built("delayed executions of Cloud Run (delayExecution)")

@@ -14,7 +14,7 @@ from fogbank.services.run.v2.parse import (
     refuse_others,
     without_defaults,
 )
-from fogbank.services.run.v2.volumes import Aliases, parse_variable
+from fogbank.services.run.v2.volumes import Aliases, parse_variable, parse_volume
 from fogbank.services.run.v2.words import parse_words, refuse_system_words
 
 _OUTPUT = frozenset(
@@ -49,11 +49,13 @@ def parse_job(body: Json) -> tuple[Json, Json]:
     task: Json = template.get("template") or {}
     refuse_others(task, _TASK, "template.template.", "jobs")
     own, written = _texts(body), _texts(template)
-    found = parse_words(words.EXECUTION, template) | parse_words(words.TASK, task)
+    aliases = Aliases()
+    parsed = _parse_task(task, aliases)
+    found = parse_words(words.EXECUTION, template) | parse_words(words.TASK, task) | aliases.annotations()
     spec = {
         "parallelism": template.get("parallelism"),
         "taskCount": template.get("taskCount") or None,
-        "template": {"spec": _parse_task(task)},
+        "template": {"spec": parsed},
     }
     tokens = {key: body.get(key) for key in ("startExecutionToken", "runExecutionToken")}
     metadata = {
@@ -75,11 +77,11 @@ def _texts(fields: Json) -> Json:
     return {"labels": labels, "annotations": annotations}
 
 
-def _parse_task(task: Json) -> Json:
+def _parse_task(task: Json, aliases: Aliases) -> Json:
     return without_empty(
         {
-            "containers": [parse_container(each, Aliases()) for each in task.get("containers") or ()],
-            "volumes": task.get("volumes"),
+            "containers": [parse_container(each, aliases) for each in task.get("containers") or ()],
+            "volumes": [parse_volume(each, aliases) for each in task.get("volumes") or ()],
             "maxRetries": task.get("maxRetries"),
             "timeoutSeconds": parse_seconds(task.get("timeout")),
             "serviceAccountName": task.get("serviceAccount"),

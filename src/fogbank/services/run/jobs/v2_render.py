@@ -1,13 +1,14 @@
 """Jobs, executions and tasks as the v2 API shows them."""
 
 from fogbank.resources.names import ResourceName
+from fogbank.resources.run_containers import SECRET_ALIASES
 from fogbank.resources.run_jobs import EXECUTION_LABEL, JOB_LABEL, is_over, job_name
 from fogbank.resources.world import Json, Resource
 from fogbank.services.run.jobs import words
 from fogbank.services.run.jobs.objects import CREATOR, MODIFIER
 from fogbank.services.run.objects import find_condition, without_empty
 from fogbank.services.run.v2.render import etag_of, render_condition, render_container, render_placed
-from fogbank.services.run.v2.volumes import Aliases
+from fogbank.services.run.v2.volumes import Aliases, render_volume
 from fogbank.services.run.v2.words import own_words, render_words
 
 JOB_TYPE = "google.cloud.run.v2.Job"
@@ -100,10 +101,12 @@ def _render_template(template: Json, place: ResourceName) -> Json:
 
 
 def _render_task_template(task: Json, annotations: Json, place: ResourceName) -> Json:
+    aliases = Aliases(annotations.get(SECRET_ALIASES, ""))
     return {"executionEnvironment": "EXECUTION_ENVIRONMENT_GEN2"} | without_empty(
         {
             **render_placed(words.TASK, annotations, place),
-            "containers": [render_container(each, {}, Aliases()) for each in task["containers"]],
+            "containers": [render_container(each, {}, aliases) for each in task["containers"]],
+            "volumes": [render_volume(each, aliases) for each in task.get("volumes", ())],
             "timeout": f"{task['timeoutSeconds']}s",
             "serviceAccount": task["serviceAccountName"],
             "maxRetries": task["maxRetries"],

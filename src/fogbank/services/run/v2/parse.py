@@ -64,8 +64,6 @@ def without_defaults(body: Json) -> Json:
     """Leave out what goes without saying: the launch stage GA, and not to use a policy."""
     said = {key: value for key, value in body.items() if (key, value) != ("launchStage", "GA")}
     authorization = {key: value for key, value in (body.get("binaryAuthorization") or {}).items() if value}
-    if "policy" in authorization:
-        raise not_built("policies of Binary Authorization (binaryAuthorization.policy)")
     return {**said, "binaryAuthorization": authorization}
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fogbank.discovery.schemas import check_response
-from fogbank.errors import ApiError
+from fogbank.errors import ApiError, not_built
 from fogbank.resources import run
 from fogbank.resources.direct_vpc import NETWORK_INTERFACES
 from fogbank.services.run.objects import bad_request
@@ -73,11 +73,18 @@ def _choice(annotation: str, path: str | tuple[str, ...], choices: Mapping[str, 
     )
 
 
-def _default_policy(text: str) -> bool:
-    """Read the one policy there is: the project's default, which allows every image."""
-    if text != "default":
-        raise ValueError("a policy of one's own")
-    return True
+AUTHORIZATION = "run.googleapis.com/binary-authorization"
+BREAKGLASS = "run.googleapis.com/binary-authorization-breakglass"
+_DEFAULT_POLICY = "default"
+
+
+def check_authorization(annotations: Mapping[str, str]) -> None:
+    """Refuse to enforce a policy of Binary Authorization but the default one, which allows every image.
+
+    A justification of break-glass deploys whatever a policy says (behaviour/cloud-run.md#deployment).
+    """
+    if annotations.get(AUTHORIZATION, _DEFAULT_POLICY) != _DEFAULT_POLICY and not annotations.get(BREAKGLASS):
+        raise not_built("policies of Binary Authorization without break-glass")
 
 
 TEMPLATE: tuple[Word, ...] = (
@@ -134,16 +141,18 @@ SERVICE: tuple[Word, ...] = (
         {"automatic": "AUTOMATIC", "manual": "MANUAL"},
     ),
     Word(
-        "run.googleapis.com/binary-authorization",
+        AUTHORIZATION,
         ("binaryAuthorization", "useDefault"),
-        _default_policy,
-        lambda _value: "default",
+        lambda text: True if text == _DEFAULT_POLICY else None,
+        lambda _value: _DEFAULT_POLICY,
     ),
-    _text(
-        "run.googleapis.com/binary-authorization-breakglass",
-        "binaryAuthorization",
-        "breakglassJustification",
+    Word(
+        AUTHORIZATION,
+        ("binaryAuthorization", "policy"),
+        lambda text: text if text != _DEFAULT_POLICY else None,
+        str,
     ),
+    _text(BREAKGLASS, "binaryAuthorization", "breakglassJustification"),
     _text("run.googleapis.com/client-name", "client"),
     _text("run.googleapis.com/client-version", "clientVersion"),
 )
@@ -178,11 +187,12 @@ def render_words(words: tuple[Word, ...], annotations: Mapping[str, str]) -> dic
     """Make the fields that ``annotations`` stand for."""
     fields: dict[str, Any] = {}
     for word in words:
-        if word.annotation in annotations:
+        value = word.render(annotations[word.annotation]) if word.annotation in annotations else None
+        if value is not None:
             at = fields
             for step in word.path[:-1]:
                 at = at.setdefault(step, {})
-            at[word.path[-1]] = word.render(annotations[word.annotation])
+            at[word.path[-1]] = value
     return fields
 
 

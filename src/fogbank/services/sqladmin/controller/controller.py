@@ -8,8 +8,6 @@ of work can be done twice.
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from fogbank.control.background import BackgroundTasks
@@ -35,12 +33,15 @@ from fogbank.services.sqladmin.controller.configuration import (
 )
 from fogbank.services.sqladmin.model import INSTANCES, SqlInstance, read_instance
 from fogbank.services.sqladmin.operations import end
+from fogbank.services.sqladmin.work import IN_CHANGE, finished, given_up
 
 log = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
 """How long a server may take from its start to its first answer; the first one makes its cluster."""
 ASK_SECONDS = 0.1
+ATTEMPTS = 4
+"""How often a server may end before the change that it does not start with has failed."""
 
 _DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND datname <> 'template1'"
 _USERS = "SELECT rolname FROM pg_roles"
@@ -121,6 +122,7 @@ class SqlController(Controller):
 
     def _look(self) -> None:
         """Do what can be done now: one piece of work of each instance at a time."""
+        dying = {owner: each for owner, each in self._servers.explain() if each.attempts >= ATTEMPTS}
         for instance, found in self._instances():
             if instance.name in self._working:
                 continue
@@ -130,6 +132,9 @@ class SqlController(Controller):
                 if phase is None:
                     self._begin(instance, self._delete(instance, str(found.private["deleting"])))
             elif instance.state == "PENDING_CREATE" and why:
+                self._begin(instance, self._give_up(instance, why))
+            elif instance.state in IN_CHANGE and instance.name in dying:
+                why = f"PostgreSQL does not start with these settings: {dying[instance.name].why}"
                 self._begin(instance, self._give_up(instance, why))
             elif instance.work and self._is_as_wanted(instance, phase):
                 self._begin(instance, self._do(instance, instance.work[0]))
@@ -199,9 +204,8 @@ class SqlController(Controller):
             await asyncio.sleep(ASK_SECONDS)
             return
         moment = rfc3339(self._runtime.clock.now())
-        ending = partial(end, path=str(work["operation"]), moment=moment, error=error)
         await self._store.commit(
-            lambda world: Decision((*_done(world, instance.name, work, shown), *ending(world)))
+            lambda world: Decision(finished(world, instance.name, work, shown, moment, error=error))
         )
 
     def _told(self, instance: SqlInstance, work: Json) -> Json:
@@ -231,30 +235,9 @@ class SqlController(Controller):
         await self._store.commit(decide)
 
     async def _give_up(self, instance: SqlInstance, why: str) -> None:
-        """End the creation of an instance for which this machine has no server: nobody waits in vain."""
+        """End a change that comes to nothing: the machine has no server, or it does not start."""
         moment = rfc3339(self._runtime.clock.now())
-
-        def decide(world: World) -> Decision:
-            found = world.find(instance.name)
-            if found is None or found.body["state"] != "PENDING_CREATE":
-                return Decision()
-            failed = replace(found.with_body(state="FAILED"), private={**found.private, "work": []})
-            pending = (str(each["operation"]) for each in instance.work)
-            return Decision((Put(failed), *(c for path in pending for c in end(world, path, moment, why))))
-
-        await self._store.commit(decide)
-
-
-def _done(world: World, name: ResourceName, work: Json, shown: Json) -> tuple[Change, ...]:
-    """Take a piece of work off its instance."""
-    found = world.find(name)
-    if found is None or work not in found.private.get("work", ()):
-        return ()
-    left = [each for each in found.private["work"] if each != work]
-    changed = replace(found.with_body(**shown), private=found.private | {"work": left})
-    if changed.body["state"] in {"PENDING_CREATE", "MAINTENANCE"} and not left:
-        changed = changed.with_body(state="RUNNABLE")
-    return (Put(changed),)
+        await self._store.commit(lambda world: Decision(given_up(world, instance.name, moment, why)))
 
 
 def _name(change: Put | Delete) -> ResourceName:

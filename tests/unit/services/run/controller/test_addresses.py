@@ -197,7 +197,7 @@ async def test_a_disk_that_refuses_once_fails_nothing(
 
 async def test_a_region_that_starts_again_gives_a_revision_its_addresses(tmp_path: Path, port: int) -> None:
     async with running(with_subnetwork(Region(tmp_path), "10.8.0.0/26")) as region:
-        await region.deploy(port, annotations=INTERFACE)
+        await region.deploy(port, annotations=INTERFACE | {"autoscaling.knative.dev/minScale": "1"})
         await region.until(Readiness.READY)
         (old,) = region.instances.running.values()
     async with running(Region(tmp_path)) as again:

@@ -34,6 +34,7 @@ from fogbank.resources.run import (
     CONNECTOR,
     MANUAL_COUNT,
     SCALING_MODE,
+    SERVICE_MAX_SCALE,
     SERVICE_MIN_SCALE,
     Readiness,
     RunService,
@@ -256,10 +257,10 @@ async def retires_gently(region: Region, old: InstanceState) -> None:
     await eventually(lambda: ("workload", old.id) not in region.loop.observed.elements)
     assert old.id not in region.instances.running
     assert setup in region.loop.observed.elements
-    assert region.instances.at(old.place) is old
+    assert region.instances.roster.at(old.place) is old
     region.instances.exited(WorkloadExited(old.id, 0, requested=True))
     await eventually(lambda: setup not in region.loop.observed.elements)
-    assert region.instances.at(old.place) is None
+    assert region.instances.roster.at(old.place) is None
 
 
 async def test_a_retired_instance_keeps_its_network_until_its_container_is_gone(
@@ -320,7 +321,7 @@ async def test_an_instance_retired_before_it_was_built_leaves_nothing(
     await eventually(lambda: bool(region.instances.running))
     (old,) = region.instances.running.values()
     await region.delete()
-    await eventually(lambda: region.instances.find(old.id) is None)
+    await eventually(lambda: region.instances.roster.find(old.id) is None)
     await eventually(lambda: region.loop.fleet.instances == {})
 
 
@@ -461,7 +462,7 @@ async def test_load_brings_more_instances_up_to_the_maximum_and_time_takes_them_
         assert {instance.in_flight for instance in region.instances.running.values()} == {1}
     region.clock.advance(timedelta(minutes=16))
     region.instances.reconcile()
-    assert len(region.instances.running) == 1
+    assert not region.instances.running
 
 
 async def test_a_request_that_no_instance_takes_in_time_is_told(
@@ -534,6 +535,38 @@ async def test_a_service_has_the_instances_that_its_user_sets(region: Region, po
         await eventually(lambda: ready(region) and len(region.instances.running) == count)  # noqa: B023
     await region.deploy(port, own={SERVICE_MIN_SCALE: "2"})
     await eventually(lambda: len(region.instances.running) == 2)
+
+
+async def test_a_services_maximum_holds_whatever_its_revision_may_have(region: Region, port: int) -> None:
+    await region.deploy(port, own={SERVICE_MAX_SCALE: "2"}, containerConcurrency=1)
+    await region.until(Readiness.READY)
+    revision = region.latest().name
+    async with contextlib.AsyncExitStack() as leases, asyncio.timeout(5):
+        for _ in range(2):
+            await leases.enter_async_context(region.instances.lease(revision))
+        waiting = asyncio.create_task(leases.enter_async_context(region.instances.lease(revision)))
+        await asyncio.sleep(0)  # it takes its first step: into the queue
+        region.instances.reconcile()
+        assert len(region.instances.running) == 2
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await region.deploy(port, own={SERVICE_MAX_SCALE: "3"}, containerConcurrency=1)
+        await leases.enter_async_context(region.instances.lease(revision))
+        assert len(region.instances.running) == 3
+
+
+async def test_a_region_that_starts_again_has_no_instance_until_somebody_asks(
+    tmp_path: Path, port: int
+) -> None:
+    async with running(Region(tmp_path)) as region:
+        await region.deploy(port)
+        await region.until(Readiness.READY)
+        revision = region.latest().name
+    async with running(Region(tmp_path)) as again:
+        again.instances.reconcile()
+        assert not again.instances.running
+        async with asyncio.timeout(5), again.instances.lease(revision):
+            assert [each.in_flight for each in again.instances.running.values()] == [1]
 
 
 async def test_an_instance_that_fails_its_liveness_probe_is_replaced(region: Region, port: int) -> None:

@@ -11,6 +11,7 @@ from fogbank.services.run.controller.scaling import (
     Limits,
     Load,
     Portion,
+    deal_maximum,
     desired_instances,
     pending_limit,
     portion_of,
@@ -28,9 +29,38 @@ loads = st.builds(
 
 
 @given(loads, limits)
-def test_a_serving_revision_has_between_one_and_its_maximum(load: Load, limits: Limits) -> None:
+def test_a_serving_revision_has_between_its_minimum_and_its_maximum(load: Load, limits: Limits) -> None:
     wanted = desired_instances(load, limits, serves=True)
-    assert max(1, limits.minimum) <= wanted <= limits.maximum
+    assert limits.minimum <= wanted <= limits.maximum
+
+
+@given(limits)
+def test_only_the_minimum_is_left_of_what_nobody_asked_for_a_while(limits: Limits) -> None:
+    idle = (IDLE_SECONDS + 1,) * 50
+    assert desired_instances(Load(0, idle), limits, serves=True) == limits.minimum
+
+
+@given(loads, limits)
+def test_a_request_has_an_instance(load: Load, limits: Limits) -> None:
+    assert desired_instances(replace(load, in_flight=1), limits, serves=True) >= 1
+
+
+@given(st.lists(st.integers(0, 100), min_size=1, max_size=5).filter(any), st.integers(1, 50))
+def test_a_services_maximum_is_kept_by_its_revisions_together(weights: list[int], maximum: int) -> None:
+    percents = _percents(weights)
+    parts = deal_maximum(percents, maximum)
+    serving = [name for name, percent in percents.items() if percent]
+    assert sum(parts[name] for name in serving) == max(maximum, len(serving))
+    assert all(1 <= part <= max(maximum, 1) for part in parts.values())
+
+
+def _percents(weights: list[int]) -> dict[int, int]:
+    """Shares of a hundred in the ratio of ``weights``."""
+    total, reached, shares = sum(weights), 0, {}
+    for number, weight in enumerate(weights):
+        before, reached = reached, reached + weight
+        shares[number] = reached * 100 // total - before * 100 // total
+    return shares
 
 
 @given(loads, limits)

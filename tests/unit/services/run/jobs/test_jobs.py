@@ -1,12 +1,16 @@
 """Jobs in both APIs: what is accepted, defaulted and refused, and what a write or a run makes."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from tests.cloud_calls import ME, PLACE, PROJECT, REGION
 from tests.unit.services.run.jobs.job_calls import DIGEST, IMAGE, NAMESPACE, V1, V2, Jobs, job, named, path
 
+from fogbank.errors import ApiError
 from fogbank.resources.projects import compute_account, project_number
+from fogbank.resources.run_jobs import executions_of, job_name, read_execution
+from fogbank.services.run.instances import TaskPlace, task_instance
 from fogbank.services.run.jobs.completion import abandoned
 from fogbank.services.run.jobs.convergence import (
     ImageFailure,
@@ -14,6 +18,8 @@ from fogbank.services.run.jobs.convergence import (
     image_unknown,
     stopped,
 )
+from fogbank.services.run.jobs.task_steps import Ended
+from fogbank.services.run.secrets import references_of
 
 MISSING = ImageFailure("ContainerMissing", f"Image '{IMAGE}' not found.")
 
@@ -250,6 +256,74 @@ def test_overrides_are_for_one_execution_and_need_a_permission_of_their_own(jobs
     called = {"name": f"{NAMESPACE}/jobs/sync", "location": REGION}
     refusal = jobs.refused(f"{V1}.jobs.run", {"overrides": {"taskCount": 2}}, **called)
     assert "run.jobs.runWithOverrides" in refusal.message
+
+
+def test_secrets_and_volumes_in_v2_are_read_back_as_written_and_given_to_tasks(jobs):
+    source = {"secretKeyRef": {"secret": "projects/other/secrets/key", "version": "3"}}
+    written = {
+        "image": IMAGE,
+        "env": [{"name": "A", "value": "1"}, {"name": "KEY", "valueSource": source}],
+        "volumeMounts": [{"name": "conf", "mountPath": "/etc/app"}, {"name": "tmp", "mountPath": "/t"}],
+    }
+    volumes = [
+        {"name": "conf", "secret": {"secret": "conf", "items": [{"path": "a", "version": "latest"}]}},
+        {"name": "tmp", "emptyDir": {"medium": "MEMORY", "sizeLimit": "64Mi"}},
+    ]
+    task = {"containers": [written], "volumes": volumes}
+    jobs.v2("create", {"template": {"template": task}}, parent=PLACE, jobId="other")
+    shown = jobs.v2("get", name=f"{PLACE}/jobs/other")["template"]["template"]
+    assert shown["volumes"] == volumes
+    assert {key: shown["containers"][0][key] for key in written} == written
+    one = jobs.execute(name="other")
+    jobs.imported(one)
+    stored = jobs.world.get(named(one))
+    read = read_execution(stored)
+    values = {each: each.secret.encode() for each in references_of(read)}
+    made = task_instance("x", stored, TaskPlace(0, 0), 1, 1, secrets=values)
+    (container,) = made.containers
+    assert dict(container.secrets) == {"KEY": "projects/other/secrets/key"}
+    assert ("A", "1") in container.environment
+    assert {(each.volume, each.path) for each in container.mounts} == {("conf", "/etc/app"), ("tmp", "/t")}
+    files, memory = made.volumes
+    assert [(each.path, each.content) for each in files.files] == [("a", b"conf")]
+    assert memory.size_bytes == 64 * 1024**2
+
+
+@pytest.mark.parametrize(
+    ("container", "task", "why"),
+    [
+        ({"volumeMounts": [{"name": "x", "mountPath": "/x"}]}, {}, "there is no volume 'x'"),
+        ({}, {"volumes": [{"name": "x", "nfs": {"server": "s"}}]}, "NFS volumes"),
+        ({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "a b"}}}]}, {}, "not a secret's name"),
+    ],
+)
+def test_volumes_and_secrets_that_cannot_be_are_refused(jobs, container, task, why):
+    with pytest.raises(ApiError, match=why):
+        jobs.create(job("other", container=container, task=task))
+
+
+def test_old_executions_are_forgotten_with_their_tasks_and_new_or_unfinished_ones_are_not(jobs, monkeypatch):
+    monkeypatch.setattr("fogbank.services.run.jobs.changes.KEPT", 2)
+
+    def execute():
+        jobs.now += timedelta(seconds=1)
+        return jobs.execute()
+
+    unfinished, old, kept = execute(), execute(), execute()
+    for each in (old, kept):
+        jobs.imported(each)
+        jobs.started(each, 0)
+        jobs.report(each, Ended(0, 0))
+
+    def known():
+        return {each.name.id for each in executions_of(jobs.world, job_name(PROJECT, REGION, "sync"))}
+
+    newer = execute()
+    assert known() == {unfinished, old, kept, newer}, "none is seven days old"
+    jobs.now += timedelta(days=8)
+    last = execute()
+    assert known() == {unfinished, newer, last}
+    assert jobs.tasks(old) == []
 
 
 def test_overrides_in_v2_are_the_same(jobs):
