@@ -9,9 +9,11 @@ import pytest
 from tests.dataplane.vpc import (
     ALICE,
     ALICE_IP,
+    ANY,
     BOB,
     BOB_IP,
     EXT,
+    INTERNET_GATEWAY,
     NAT_IP,
     OTHER_NAT_IP,
     OTHER_SITE_IP,
@@ -27,7 +29,18 @@ from tests.private_world import Lab
 from tests.waiting import wait_until
 
 from fogbank.dataplane.driver import FirstPacket
-from fogbank.network.topology import NatTimeouts, PortBlock, PortRange, TranslationRule, UnservedClient
+from fogbank.network.topology import (
+    DeviceName,
+    Hop,
+    NatTimeouts,
+    PortBlock,
+    PortRange,
+    Route,
+    RouteSelection,
+    RoutingTable,
+    TranslationRule,
+    UnservedClient,
+)
 
 pytestmark = pytest.mark.netns
 
@@ -191,6 +204,20 @@ def test_a_client_without_ports_sends_nothing_and_the_drop_says_why(lab: Lab) ->
         assert lab.driver.drops(ROUTER)["nat-allocation-failed"] >= 1
         lab.build(*GUARDED, nat(), nat(BOB_IP, ports=PortRange(1088, 1151)))
         assert lab.reaches(BOB, SITE_IP, 80)
+
+
+def test_a_first_packet_takes_the_routes_of_its_own_client(lab: Lab) -> None:
+    device = DeviceName(str(ALICE_IP))
+    own = (
+        RoutingTable(ROUTER, 5000),
+        Route(ROUTER, ANY, (Hop(EXT, INTERNET_GATEWAY),), table=5000),
+        RouteSelection(ROUTER, device, 5000),
+        Route(ROUTER, host(SITE_IP), ()),
+    )
+    lab.build(*GUARDED, *own, nat(more=(SECOND,), timeouts=NatTimeouts()))
+    with lab.listen(SITE, SITE_IP, 80):
+        assert lab.reaches(ALICE, SITE_IP, 80)
+        assert not lab.reaches(BOB, SITE_IP, 80)
 
 
 def test_a_connection_that_ended_keeps_its_port_in_every_range(lab: Lab) -> None:
