@@ -1,8 +1,18 @@
 """The metadata server's forms: text and JSON of the same values."""
 
-from fogbank.servers.metadata_tree import JsonText, Number, Rows, Verbatim, find, flat, text_of, value_of
+from fogbank.servers.metadata_tree import (
+    JsonText,
+    Number,
+    Rows,
+    Tree,
+    Verbatim,
+    find,
+    flat,
+    text_of,
+    value_of,
+)
 
-TREE = {
+TREE: Tree = {
     "attributes": Verbatim({"enable-oslogin": "FALSE", "user_key": "x"}),
     "id": Number(17),
     "network-interfaces": Rows({"0": {"dns-servers": ("169.254.169.254",), "ip": "10.0.0.2"}}),
