@@ -274,7 +274,11 @@ class Region:
             observe=self.tracer.observe,
         )
         self._backends = {each.service.name: each.backend(runtime) for each in manifests() if each.backend}
-        self.controllers = tuple(each.controller(runtime) for each in manifests() if each.controller)
+        self.controllers = tuple(
+            make(runtime)
+            for each in manifests()
+            for make in (*((each.controller,) if each.controller else ()), *each.companions)
+        )
         self.run_controller = next(each for each in self.controllers if isinstance(each, RunController))
 
     def _make_front_end(self) -> None:

@@ -65,7 +65,7 @@ SERVICES = some(
     template=some(timeout=st.integers(-(10**6), 10**6).map(lambda n: f"{n}s"), annotations=LABELS),
 )
 VALUES = st.one_of(
-    some(doubleValue=st.floats(allow_nan=False)),
+    some(doubleValue=st.floats(allow_nan=False, allow_infinity=False)),
     some(int64Value=INT64),
     some(boolValue=st.booleans()),
     some(distributionValue=COUNTS),
