@@ -16,6 +16,7 @@ from tests.worlds import (
     fleet,
     machine,
     nat,
+    nat_rule,
     network,
     policy_rule,
     revision,
@@ -47,6 +48,7 @@ PROTOCOLS = (
 PEERS = (["0.0.0.0/0"], ["10.0.0.0/8"], ["10.1.0.2/32"], ["192.0.2.40/32"], ["192.0.2.0/24", "10.2.0.0/28"])
 
 
+MATCHES = ("destination.ip == '192.0.2.40'", "inIpRange(destination.ip, '192.0.2.32/28')")
 PORT_COUNTS = (2, 50, 64, 1024, 32768)
 
 
@@ -236,20 +238,29 @@ def _route(random, number, networks, tags):
 
 
 def _gateways(random, networks, subnets, port_counts):
-    spare = [("a0", "203.0.113.2"), ("a1", "203.0.113.3"), ("a2", "203.0.113.4"), ("a3", "203.0.113.5")]
+    spare = [(f"a{number}", f"203.0.113.{number + 2}") for number in range(6)]
     made = []
     for number in range(random.choice([0, 1, 1, 2])):
         of, region = random.choice(networks), random.choice([R, R, R, OTHER_REGION])
         mine = [spare.pop(0) for _ in range(random.randint(1, 2))]
         inside = [name for name, _, home, place in subnets if (home, place) == (of, region)]
         listed = random.sample(inside, random.randint(1, len(inside))) if inside else None
+        ruled = spare.pop(0)
         gateway = nat(
             f"nat-{number}",
             [name for name, _ in mine],
             listed if random.random() < 0.5 else None,
             region,
             minPortsPerVm=random.choice(port_counts),
+            **random.choice(
+                [
+                    {},
+                    {"enableEndpointIndependentMapping": True},
+                    {"logConfig": {"enable": True, "filter": "ALL"}},
+                    {"rules": [nat_rule(random.randint(1, 9), random.choice(MATCHES), ruled[0], region)]},
+                ]
+            ),
         )
-        made += [address(name, ip, region) for name, ip in mine]
+        made += [address(name, ip, region) for name, ip in (*mine, ruled)]
         made.append(router(f"router-{number}", [gateway], of=of, region=region))
     return made

@@ -30,6 +30,7 @@ from fogbank.network.topology import (
     SourceNat,
     StatefulFirewall,
     Traffic,
+    UnservedClient,
     Volume,
     Workload,
 )
@@ -55,6 +56,7 @@ ELEMENTS: tuple[Element, ...] = (
     RouteSelection(ROUTER, NEAR.device, 1000),
     PeerNetwork(ROUTER, NEAR.device, (IPv4Network("10.7.0.0/24"),)),
     SourceNat(ROUTER, NEAR.device, IPv4Network("10.9.0.1"), OUTSIDE, PortRange(1024, 1087), NatTimeouts()),
+    UnservedClient(ROUTER, NEAR.device, IPv4Network("10.9.0.2")),
     Listener(CLIENT, CLIENT_IP, 80, "tcp", "site"),
     Volume("a.data", CLIENT, 1024 * 1024),
     Workload("a", CLIENT, "sha256:0", 8080, mounts=(Mount("a.data", "/data"),)),

@@ -148,6 +148,11 @@ def nat(name="nat", addresses=(), subnetworks=None, region=R, **more):
     }
 
 
+def nat_rule(number, match, address, region=R):
+    action = {"sourceNatActiveIps": [link(regional("addresses", address, region))]}
+    return {"ruleNumber": number, "match": match, "action": action}
+
+
 def router(name, nats=(), of="default", region=R, **auto):
     private = {AUTO_NAT_ADDRESSES: auto} if auto else {}
     body = {"network": link(network_name(of)), "nats": list(nats)}

@@ -37,7 +37,7 @@ EXAMPLES = 200
 QUICK, PATIENT = 0.08, 1.5
 """Seconds until silence counts as a drop: first, and before a disagreement is believed."""
 
-MANY_PORTS = (1024, 32768)
+MANY_PORTS = (128, 1024)
 """So many that connections of earlier examples never use them up."""
 
 DESTINATIONS = (

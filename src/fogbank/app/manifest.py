@@ -17,12 +17,14 @@ class Manifest:
     """One API, composed.
 
     ``features`` lower what the API attaches to networks; ``controller`` makes what works while the region
-    runs; ``servers`` are the programs behind listeners that its features place in the network, by the name
-    that the listener has. ``backend`` gives what its methods about more than the World work on.
+    runs, ``companions`` further controllers, each with a name of its own; ``servers`` are the programs behind
+    listeners that its features place in the network, by the name that the listener has. ``backend`` gives
+    what its methods about more than the World work on.
     """
 
     service: Service
     features: tuple[Feature, ...] = ()
     controller: Callable[[Runtime], Controller] | None = None
+    companions: tuple[Callable[[Runtime], Controller], ...] = ()
     backend: Callable[[Runtime], Any] | None = None
     servers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)

@@ -79,6 +79,26 @@ class TrackedFlow:
     state: str
 
 
+NatRefusal = Literal["OUT_OF_RESOURCES", "ENDPOINT_INDEPENDENCE_CONFLICT"]
+"""Why a flow got no port: the reasons of Cloud NAT's metrics (behaviour/cloud-nat.md#mapping)."""
+
+OUT_OF_RESOURCES: NatRefusal = "OUT_OF_RESOURCES"
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPacket:
+    """What became of a new flow's first packet: it carried ``outside``, or was ``refused``."""
+
+    netns: NetnsName
+    protocol: int
+    source: IPv4Address
+    source_port: int
+    destination: IPv4Address
+    destination_port: int
+    outside: tuple[IPv4Address, int] | None
+    refused: NatRefusal | None
+
+
 @dataclass(frozen=True, slots=True)
 class InterfaceCounters:
     """Bytes that a device took in and gave out since it was made; what was held back is not in them."""
@@ -110,6 +130,12 @@ class Driver(Protocol):
 
     def flows(self, netns: NetnsName) -> tuple[TrackedFlow, ...]:
         """List what the namespace's connection tracking holds."""
+        ...
+
+    def first_packets(self, netns: NetnsName) -> tuple[FirstPacket, ...]:
+        """Return what became of flows since the last call: of translations that are ``logged``, and refusals
+        where first packets are looked at; safe from any thread.
+        """
         ...
 
     def drops(self, netns: NetnsName) -> dict[str, int]:

@@ -9,7 +9,15 @@ kernel drops with it: a link the addresses and routes on its ends, a namespace e
 import socket
 from collections.abc import Callable, Mapping, Sequence
 
-from fogbank.dataplane.driver import Event, InterfaceCounters, Message, Outcome, Report, TrackedFlow
+from fogbank.dataplane.driver import (
+    Event,
+    FirstPacket,
+    InterfaceCounters,
+    Message,
+    Outcome,
+    Report,
+    TrackedFlow,
+)
 from fogbank.errors import DriverError
 from fogbank.network.kinds import kind_of
 from fogbank.network.topology import (
@@ -135,6 +143,11 @@ class SimulatedDriver:
 
     def flows(self, netns: NetnsName) -> tuple[TrackedFlow, ...]:
         """Return none: no packet moves."""
+        del netns
+        return ()
+
+    def first_packets(self, netns: NetnsName) -> tuple[FirstPacket, ...]:
+        """Nothing sends packets here."""
         del netns
         return ()
 

@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from fogbank.lowering.cloud_nat import held_blocks, nat_fragments
+from fogbank.lowering.cloud_nat import held_translations, nat_fragments
 from fogbank.lowering.endpoints import Endpoint, region_mark
 from fogbank.lowering.feature import NetworkContext
 from fogbank.lowering.firewall import (
@@ -385,7 +385,7 @@ def _gateways(made: VpcNetwork, before: VpcNetwork | None, around: Surroundings,
     if not members.gateways:
         return
     endpoints = [each for found in made.endpoints.values() for each in found]
-    held = held_blocks(name, endpoints, around.observed)
+    held = held_translations(name, endpoints, around.observed)
     covered = tuple(values(members.subnetworks))
     for router, fragment in nat_fragments(values(members.gateways), endpoints, covered, held):
         changes[_gateway_unit(name, router)] = fragment

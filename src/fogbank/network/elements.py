@@ -6,48 +6,18 @@ names from :mod:`fogbank.network.topology`.
 """
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from typing import Literal, NewType
+from typing import Literal
 
-IpAddress = IPv4Address
-IpInterface = IPv4Interface
-IpNetwork = IPv4Network
-"""What elements hold: only IPv4 is built. IPv6 would widen these three; the type checker finds the rest."""
-
-NetnsName = NewType("NetnsName", str)
-"""A network namespace: ``vpc/demo/default``, ``instance/production-00001-abc/0``, ``internet``."""
-
-DeviceName = NewType("DeviceName", str)
-"""An interface inside a namespace: at most 15 characters, ``lo`` included."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class PortRange:
-    """An inclusive range of ports: ``first <= last``."""
-
-    first: int
-    last: int
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.first <= self.last <= 65535:
-            raise ValueError(f"not a port range: {self.first}-{self.last}")
-
-    def __len__(self) -> int:
-        return self.last - self.first + 1
-
-    def __contains__(self, port: int) -> bool:
-        return self.first <= port <= self.last
-
-    def __str__(self) -> str:
-        return f"{self.first}-{self.last}"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Port:
-    """One end of a link: ``device`` as seen inside ``netns``."""
-
-    netns: NetnsName
-    device: DeviceName
+from fogbank.network.basics import (
+    DeviceName,
+    IpAddress,
+    IpInterface,
+    IpNetwork,
+    NetnsName,
+    Port,
+    PortRange,
+)
+from fogbank.network.translation import SourceNat, UnservedClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,44 +141,6 @@ class Shaper:
     @property
     def key(self) -> tuple[str, ...]:
         return ("shaper", self.port.netns, self.port.device)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class NatTimeouts:
-    """Idle seconds after which the kernel forgets a translated flow."""
-
-    udp: int = 30
-    icmp: int = 30
-    tcp_established: int = 1200
-    tcp_transitory: int = 30
-    tcp_time_wait: int = 120
-
-
-@dataclass(frozen=True, slots=True)
-class SourceNat:
-    """New flows from ``inside`` that leave ``netns`` by ``device`` carry ``outside``.
-
-    With ``ports`` they may only use that slice: exactly ``len(ports)`` simultaneous flows to one
-    (address, port, protocol); the next one is dropped and counted, and TIME_WAIT keeps its port. Removing
-    the element ends the flows that it carries, and so does moving it to another address, except for flows
-    that carry one of ``draining``: they live on until they end by themselves.
-
-    One that works ``both_ways`` belongs to a single address inside: new flows that come in by ``device`` for
-    ``outside`` go there, where the ingress policy of its port security decides.
-    """
-
-    netns: NetnsName
-    device: DeviceName
-    inside: IpNetwork
-    outside: IpAddress
-    ports: PortRange | None = None
-    timeouts: NatTimeouts | None = None
-    draining: tuple[IpAddress, ...] = ()
-    both_ways: bool = False
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        return ("source-nat", self.netns, self.device, str(self.inside))
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,6 +376,7 @@ Element = (
     | Route
     | Shaper
     | SourceNat
+    | UnservedClient
     | StatefulFirewall
     | FirewallPolicy
     | AddressSetMember

@@ -80,8 +80,8 @@ def _references(topology: Topology) -> Iterator[str]:
 def _port_blocks(topology: Topology) -> Iterator[str]:
     blocks: dict[IPv4Address, list[PortRange]] = defaultdict(list)
     for translation in topology.of_kind(SourceNat):
-        if translation.ports is not None:
-            blocks[translation.outside].append(translation.ports)
+        for block in translation.all_blocks:
+            blocks[block.outside].append(block.ports)
     for outside, ranges in blocks.items():
         for before, after in pairwise(sorted(ranges)):
             if after.first <= before.last:

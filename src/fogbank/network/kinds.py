@@ -10,29 +10,34 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from fogbank.network.basics import (
+    DeviceName,
+    IpAddress,
+    NetnsName,
+    Port,
+)
 from fogbank.network.elements import (
     Address,
     AddressSetMember,
-    DeviceName,
     Element,
     FirewallPolicy,
-    IpAddress,
     Key,
     Link,
     Listener,
-    NetnsName,
     NetworkNamespace,
     PeerNetwork,
-    Port,
     PortSecurity,
     Route,
     RouteSelection,
     RoutingTable,
     Shaper,
-    SourceNat,
     StatefulFirewall,
     Volume,
     Workload,
+)
+from fogbank.network.translation import (
+    SourceNat,
+    UnservedClient,
 )
 
 E = TypeVar("E")
@@ -159,6 +164,7 @@ _TABLE = (
     Kind(RouteSelection, "route-selection", _netns, matches=_device, refers_to=_firewall_and_table),
     Kind(PeerNetwork, "peer-network", _netns, matches=_device, refers_to=_firewall),
     Kind(SourceNat, "source-nat", _netns, matches=_device),
+    Kind(UnservedClient, "unserved-client", _netns, matches=_device),
     Kind(Listener, "listener", _netns, local=lambda listener: (listener.address,)),
     Kind(Volume, "volume", _netns),
     Kind(Workload, "workload", _netns, refers_to=_volumes),

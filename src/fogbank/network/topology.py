@@ -14,10 +14,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
+from fogbank.network.basics import (
+    DeviceName,
+    NetnsName,
+    Port,
+    PortRange,
+)
 from fogbank.network.elements import (
     Address,
     AddressSetMember,
-    DeviceName,
     Element,
     FirewallPolicy,
     Hop,
@@ -25,19 +30,14 @@ from fogbank.network.elements import (
     Link,
     Listener,
     Mount,
-    NatTimeouts,
-    NetnsName,
     NetworkNamespace,
     PeerNetwork,
-    Port,
-    PortRange,
     PortSecurity,
     Route,
     RouteSelection,
     RoutingTable,
     Rule,
     Shaper,
-    SourceNat,
     StatefulFirewall,
     Traffic,
     Volume,
@@ -45,9 +45,18 @@ from fogbank.network.elements import (
     Workload,
 )
 from fogbank.network.kinds import BUILD_ORDER, made_by, namespaces_of, ports_of
+from fogbank.network.translation import (
+    SEARCHED_PORTS,
+    NatTimeouts,
+    PortBlock,
+    SourceNat,
+    TranslationRule,
+    UnservedClient,
+)
 
 __all__ = [
     "BUILD_ORDER",
+    "SEARCHED_PORTS",
     "Address",
     "AddressSetMember",
     "DeviceName",
@@ -63,6 +72,7 @@ __all__ = [
     "NetworkNamespace",
     "PeerNetwork",
     "Port",
+    "PortBlock",
     "PortRange",
     "PortSecurity",
     "Route",
@@ -74,6 +84,8 @@ __all__ = [
     "StatefulFirewall",
     "Topology",
     "Traffic",
+    "TranslationRule",
+    "UnservedClient",
     "Volume",
     "VolumeFile",
     "Workload",

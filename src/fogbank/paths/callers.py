@@ -17,7 +17,7 @@ def vpc_projects(topology: Topology) -> Mapping[str, str]:
         str(address): _project(each.netns)
         for each in topology.of_kind(SourceNat)
         if each.netns.startswith(_VPC)
-        for address in (each.outside, *each.draining)
+        for address in (*each.outsides, *each.draining)
     }
 
 

@@ -37,6 +37,7 @@ MEANINGS: Mapping[Cause, str] = {
     Cause.ROUTING_LOOP: "the packet goes in circles",
     Cause.FIREWALL_RULE: "a firewall rule denies it",
     Cause.FOREIGN_IP_DISALLOWED: "the sender may not use this source address",
+    Cause.CLOUD_NAT_NO_ADDRESSES: "the Cloud NAT gateway has no address with ports left for the sender",
     Cause.NO_EXTERNAL_ADDRESS: "no external address, and no Cloud NAT gateway serves the sender",
     Cause.PRIVATE_GOOGLE_ACCESS_DISALLOWED: "the sender's subnetwork has no Private Google Access",
     Cause.NO_ROUTE_FROM_INTERNET_TO_PRIVATE_IPV4_ADDRESS: "nothing new enters from the internet",

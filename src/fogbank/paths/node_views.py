@@ -27,6 +27,7 @@ from fogbank.network.topology import (
     SourceNat,
     StatefulFirewall,
     Topology,
+    UnservedClient,
     Volume,
     Workload,
 )
@@ -49,6 +50,7 @@ class NodeView:
     policies: dict[str, FirewallPolicy] = field(default_factory=dict)
     members: dict[str, set[IPv4Address]] = field(default_factory=dict)
     translations: list[SourceNat] = field(default_factory=list)
+    unserved: list[UnservedClient] = field(default_factory=list)
     shapers: dict[DeviceName, Shaper] = field(default_factory=dict)
     listeners: dict[tuple[IPv4Address, int, str], Listener] = field(default_factory=dict)
     workloads: dict[int, Workload] = field(default_factory=dict)
@@ -130,6 +132,8 @@ def _place(found: dict[NetnsName, NodeView], element: Element) -> None:
             found[netns].selections[device] = table
         case SourceNat(netns=netns):
             found[netns].translations.append(element)
+        case UnservedClient(netns=netns):
+            found[netns].unserved.append(element)
         case StatefulFirewall(netns=netns):
             found[netns].filter = element
         case FirewallPolicy(netns=netns, name=name):

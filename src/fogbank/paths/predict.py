@@ -14,7 +14,7 @@ from typing import Literal
 from fogbank.lowering.google_access import POLICY as PRIVATE_GOOGLE_ACCESS
 from fogbank.network.addressing import PRIVATE_RANGES
 from fogbank.network.filtering import ICMP, TCP, UDP, Packet, decide
-from fogbank.network.topology import DeviceName, Hop, NetnsName, PortSecurity, Route, Topology
+from fogbank.network.topology import DeviceName, Hop, Key, NetnsName, PortSecurity, Route, Topology
 from fogbank.paths.node_views import NodeView, node_views
 from fogbank.paths.trace import (
     Branch,
@@ -156,13 +156,41 @@ def _leave(found: Mapping[NetnsName, NodeView], at: _At, route: Route, hop: Hop)
             yield at.end(dropped, *passed, out=hop.device)
             return
         passed.append(Obstacle(dropped, at.packet))
-    packet = at.packet
-    if (translation := node.translation(hop.device, packet.source)) is not None:
-        after = translation.outside
-        passed.append(Translated(packet.source, after, translation.ports, translation.key))
-        packet = replace(packet, source=after)
+    for step, packet in _translated(node, hop, at.packet):
+        yield from _cross(found, at, _Out(route, hop, packet), (*passed, *step))
+
+
+@dataclass(frozen=True, slots=True)
+class _Out:
+    """A packet that leaves by ``hop`` of ``route``."""
+
+    route: Route
+    hop: Hop
+    packet: Packet
+
+
+def _translated(node: NodeView, hop: Hop, packet: Packet) -> Iterator[tuple[tuple[Step, ...], Packet]]:
+    """List what the packet may become: one for each address that its flow may take."""
+    translation = node.translation(hop.device, packet.source)
+    outsides = translation.outsides_for(packet.destination) if translation else ()
+    if translation is None or not outsides:
+        yield (), packet
+        return
+    for after in outsides:
+        ports = next(
+            (b.ports for b in translation.blocks_for(packet.destination) if b.outside == after), None
+        )
+        step = Translated(packet.source, after, ports, translation.key)
+        yield (step,), replace(packet, source=after)
+
+
+def _cross(
+    found: Mapping[NetnsName, NodeView], at: _At, going: _Out, passed: tuple[Step, ...]
+) -> Iterator[Branch]:
+    """Go over the link of a next hop."""
+    node, route, hop, packet = at.node, going.route, going.hop, going.packet
     if (shaper := node.shapers.get(hop.device)) is not None:
-        passed.append(Shaped(shaper.bits_per_second, shaper.key))
+        passed = (*passed, Shaped(shaper.bits_per_second, shaper.key))
     neighbour = node.neighbours.get(hop.device)
     if neighbour is None or (hop.via or packet.destination) not in found[neighbour.netns].addresses:
         yield at.end(Dropped(Cause.ROUTE_NEXT_HOP_RESOURCE_NOT_FOUND, route.key), *passed, out=hop.device)
@@ -182,8 +210,8 @@ def _pass(at: _At, out: DeviceName, passed: list[Step]) -> Iterator[Dropped]:
     if dropped := _judge(node, node.port_security.get(at.by), "egress", packet, passed):
         yield dropped
     if out == node.filter.uplink:
-        if not node.translation(out, packet.source):
-            yield Dropped(Cause.NO_EXTERNAL_ADDRESS, node.filter.key)
+        if dropped := _leaves(node, out, packet, node.filter.key):
+            yield dropped
         return
     sender = node.port_security.get(at.by)
     if node.is_peer(out, packet.destination) and _is_behind(sender, packet.source):
@@ -205,6 +233,19 @@ def _answers_leave(node: NodeView, out: DeviceName, client: IPv4Address) -> bool
     back = node.route(out, client)
     uplink = node.filter.uplink if node.filter else None
     return back is not None and any(hop.device == uplink for hop in back.hops)
+
+
+def _leaves(node: NodeView, out: DeviceName, packet: Packet, key: Key) -> Dropped | None:
+    """Say why a packet may not go to the internet: nothing translates it, or there are no ports for it."""
+    translation = node.translation(out, packet.source)
+    if translation is not None:
+        if translation.outsides_for(packet.destination):
+            return None
+        return Dropped(Cause.CLOUD_NAT_NO_ADDRESSES, translation.key)
+    for unserved in node.unserved:
+        if unserved.device == out and packet.source in unserved.inside:
+            return Dropped(Cause.CLOUD_NAT_NO_ADDRESSES, unserved.key)
+    return Dropped(Cause.NO_EXTERNAL_ADDRESS, key)
 
 
 def _judge(

@@ -22,6 +22,8 @@ from fogbank.network.topology import (
     Shaper,
     SourceNat,
     StatefulFirewall,
+    TranslationRule,
+    UnservedClient,
     Volume,
     Workload,
 )
@@ -72,6 +74,8 @@ def words(element: Element) -> str:
             return f"limit of {rate / 1e6:g} Mbit/s on what leaves {port.netns} by {port.device}"
         case SourceNat():
             return _source_nat(element)
+        case UnservedClient(netns, device, inside):
+            return f"no ports for {inside}, leaving {netns} by {device}"
         case StatefulFirewall(netns, uplink):
             rest = f", nothing untranslated by {uplink}" if uplink else ""
             return f"firewall of {netns}{rest}"
@@ -102,8 +106,17 @@ def _route(route: Route) -> str:
 
 def _source_nat(nat: SourceNat) -> str:
     ports = f", ports {nat.ports}" if nat.ports else ""
+    more = "".join(f" and {block.outside}, ports {block.ports}" for block in nat.more)
     back = " and back" if nat.both_ways else ""
-    return f"translation of {nat.inside} to {nat.outside}{ports}{back}, leaving {nat.netns} by {nat.device}"
+    fixed = ", endpoint-independent" if nat.endpoint_independent else ""
+    rules = "".join(f", rule {rule.number} to {_targets(rule)}" for rule in nat.rules)
+    where = f"leaving {nat.netns} by {nat.device}"
+    return f"translation of {nat.inside} to {nat.outside}{ports}{more}{rules}{fixed}{back}, {where}"
+
+
+def _targets(rule: TranslationRule) -> str:
+    blocks = [f"{block.outside}, ports {block.ports}" for block in rule.blocks]
+    return " and ".join(blocks) or "nothing"
 
 
 def _port_security(element: PortSecurity) -> str:

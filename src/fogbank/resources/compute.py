@@ -4,7 +4,7 @@ A body was validated and completed with Google's defaults before it was stored, 
 it. The surprising fact: a NAT gateway is no resource of its own, it is an entry of a router's ``nats``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from fogbank.network.topology import NatTimeouts, PortRange, Traffic
 from fogbank.resources.names import ResourceName, Scope, parse_compute_reference
+from fogbank.resources.nat_rules import NatRule, parse_match
 from fogbank.resources.world import Json, Resource
 
 PROTOCOLS = {"icmp": 1, "ipip": 4, "tcp": 6, "udp": 17, "esp": 50, "ah": 51, "sctp": 132}
@@ -24,6 +25,12 @@ DEFAULT_GATEWAY = "default-internet-gateway"
 
 AUTO_NAT_ADDRESSES = "autoNatAddresses"
 """Key of a router's ``private``: gateway name → paths of the addresses that the gateway made for itself."""
+
+GROWN_NAT_PORTS = "grownNatPorts"
+"""Key of a router's ``private``: gateway name → client's address → its ports by dynamic allocation."""
+
+FEWEST_DYNAMIC_PORTS, MOST_DYNAMIC_PORTS = 32, 65536
+"""What a dynamic gateway gives unless set (behaviour/cloud-nat.md#dynamic-port-allocation)."""
 
 
 @lru_cache(maxsize=4096)
@@ -289,7 +296,8 @@ class NatGateway:
 
     ``addresses`` are the address resources that new flows may use, in the user's order, whether reserved or
     made by the gateway itself (``auto``); ``draining`` ones keep only the flows they have. ``ports`` is what
-    each client gets: already a power of two (behaviour/cloud-nat.md#gateways).
+    each client gets: already a power of two (behaviour/cloud-nat.md#gateways). A ``dynamic`` one gives a
+    client more when it needs them, up to ``most_ports``: ``grown`` says who has how many.
     """
 
     name: str
@@ -304,6 +312,11 @@ class NatGateway:
     ports: int
     timeouts: NatTimeouts
     logs: Literal["ERRORS_ONLY", "TRANSLATIONS_ONLY", "ALL"] | None = None
+    rules: tuple[NatRule, ...] = ()
+    endpoint_independent: bool = False
+    dynamic: bool = False
+    most_ports: int = MOST_DYNAMIC_PORTS
+    grown: tuple[tuple[IPv4Address, int], ...] = ()
 
     @property
     def id(self) -> str:
@@ -313,7 +326,13 @@ class NatGateway:
     @property
     def outsides(self) -> tuple[ResourceName, ...]:
         """Every address resource that its flows may carry."""
-        return self.addresses + self.draining
+        ruled = (name for rule in self.rules for name in rule.outsides)
+        return (*self.addresses, *self.draining, *ruled)
+
+    @property
+    def all_draining(self) -> tuple[ResourceName, ...]:
+        """The address resources that take no new flows, of its rules too."""
+        return (*self.draining, *(name for rule in self.rules for name in rule.draining))
 
     def covers(self, subnetwork: Subnetwork) -> tuple[IPv4Network, ...]:
         """List the ranges of ``subnetwork`` whose packets it translates; none in another place.
@@ -359,6 +378,8 @@ def _gateway(resource: Resource, nat: Json) -> NatGateway:
     made: Iterable[str] = resource.private.get(AUTO_NAT_ADDRESSES, {}).get(nat["name"], ())
     own = tuple(ResourceName("compute.addresses", path) for path in made)
     log = nat.get("logConfig", {})
+    dynamic: bool = nat.get("enableDynamicPortAllocation", False)
+    grown: Mapping[str, int] = resource.private.get(GROWN_NAT_PORTS, {}).get(nat["name"], {})
     return NatGateway(
         name=nat["name"],
         router=resource.name,
@@ -369,9 +390,24 @@ def _gateway(resource: Resource, nat: Json) -> NatGateway:
         draining=_addresses(nat.get("drainNatIps", ())),
         coverage=nat["sourceSubnetworkIpRangesToNat"],
         subnetworks=tuple(map(_nat_range, nat.get("subnetworks", ()))),
-        ports=power_of_two(nat.get("minPortsPerVm") or 64),
+        ports=power_of_two(nat.get("minPortsPerVm") or (FEWEST_DYNAMIC_PORTS if dynamic else 64)),
         timeouts=_timeouts(nat),
-        logs=log.get("stateful-firewall", "ALL") if log.get("enable") else None,
+        logs=log.get("filter", "ALL") if log.get("enable") else None,
+        rules=tuple(map(_nat_rule, nat.get("rules", ()))),
+        endpoint_independent=nat.get("enableEndpointIndependentMapping", False),
+        dynamic=dynamic,
+        most_ports=nat.get("maxPortsPerVm") or MOST_DYNAMIC_PORTS,
+        grown=tuple((read_address(client), ports) for client, ports in grown.items()) if dynamic else (),
+    )
+
+
+def _nat_rule(rule: Json) -> NatRule:
+    action = rule.get("action", {})
+    return NatRule(
+        rule["ruleNumber"],
+        parse_match(rule["match"]),
+        _addresses(action.get("sourceNatActiveIps", ())),
+        _addresses(action.get("sourceNatDrainIps", ())),
     )
 
 

@@ -15,6 +15,7 @@ from tests.worlds import (
     fleet,
     link,
     nat,
+    nat_rule,
     network,
     regional,
     revision,
@@ -38,8 +39,10 @@ from fogbank.network.topology import (
     Shaper,
     SourceNat,
     Topology,
+    UnservedClient,
     Workload,
 )
+from fogbank.resources.compute import GROWN_NAT_PORTS
 from fogbank.resources.fleet import Fleet
 from fogbank.resources.world import Delete, Put
 
@@ -131,6 +134,57 @@ class TestCloudNat:
     def test_gives_no_translation_to_those_for_whom_no_ports_are_left(self):
         made = base(address("a", "203.0.113.2"), self.gateway(minPortsPerVm=32768))
         assert translations(topology(made)) == {"10.1.0.2/32": "203.0.113.2:32768-65535"}
+
+        (unserved,) = topology(made).of_kind(UnservedClient)
+        assert (unserved.netns, str(unserved.inside)) == (VPC, "10.1.0.3/32")
+
+    def test_takes_several_blocks_on_all_its_addresses_where_one_is_not_enough(self):
+        gateway = router("r", [nat("n", ["a", "b"], ("s",), minPortsPerVm=65536)])
+        made = base(address("a", "203.0.113.2"), address("b", "203.0.113.3"), gateway)
+        (served,) = (each for each in topology(made).of_kind(SourceNat) if each.netns == VPC)
+        assert [f"{each.outside}:{each.ports}" for each in served.blocks] == [
+            "203.0.113.2:32768-65535",
+            "203.0.113.3:32768-65535",
+        ]
+        assert len(topology(made).of_kind(UnservedClient)) == 1
+
+    def test_rules_deal_blocks_of_their_own_and_say_for_whom_there_are_none(self):
+        match = "destination.ip == '192.0.2.40'"
+        gateway = self.gateway(rules=[nat_rule(4, match, "b")], minPortsPerVm=32768, listed=("s",))
+        made = base(address("a", "203.0.113.2"), address("b", "203.0.113.3"), gateway)
+        (served,) = (each for each in topology(made).of_kind(SourceNat) if each.netns == VPC)
+        (rule,) = served.rules
+        assert (rule.number, str(rule.destinations[0])) == (4, "192.0.2.40/32")
+        assert [str(block.outside) for block in rule.blocks] == ["203.0.113.3"]
+        assert {"203.0.113.2/32", "203.0.113.3/32"} <= routes(topology(made), "internet").keys()
+        two = router(
+            "r", [nat("n", ["a", "c"], ("s",), rules=[nat_rule(4, match, "b")], minPortsPerVm=32768)]
+        )
+        made = base(*(address(n, f"203.0.113.{i}") for i, n in enumerate("abc", 2)), two)
+        found = [each.rules[0].blocks for each in topology(made).of_kind(SourceNat) if each.netns == VPC]
+        assert sorted(map(len, found)) == [0, 1]
+
+    def test_gives_a_dynamic_client_what_it_grew_to_around_what_it_has(self):
+        def grown(**clients):
+            made = self.gateway(enableDynamicPortAllocation=True, minPortsPerVm=32)
+            private = {GROWN_NAT_PORTS: {"n": {f"10.1.0.{n[1:]}": ports for n, ports in clients.items()}}}
+            return base(address("a", "203.0.113.2"), replace(made, private=private))
+
+        before = topology(grown())
+        assert set(translations(before).values()) == {"203.0.113.2:1024-1055", "203.0.113.2:1056-1087"}
+        after = topology(grown(c2=128), observed=before)
+        (one,) = (each for each in after.of_kind(SourceNat) if str(each.inside) == "10.1.0.2/32")
+        assert [str(block.ports) for block in one.blocks] == ["1024-1055", "1088-1151", "1152-1183"]
+        again = topology(grown(), observed=after)
+        assert translations(again) == translations(before)
+
+    def test_an_address_that_is_in_use_again_keeps_the_flows_that_it_kept_while_it_was_drained(self):
+        both = (address("a", "203.0.113.2"), address("b", "203.0.113.3"))
+        drained = router("r", [nat("n", ["b"], ("s",), drainNatIps=[link(regional("addresses", "a"))])])
+        before = topology(base(*both, drained))
+        after = topology(base(*both, router("r", [nat("n", ["b", "a"], ("s",))])), observed=before)
+        found = {n.draining for n in after.of_kind(SourceNat) if n.netns == VPC}
+        assert found == {(IPv4Address("203.0.113.2"),)}
 
     def test_uses_the_addresses_that_it_made_itself(self):
         automatic = nat("n", (), None) | {"natIpAllocateOption": "AUTO_ONLY"}

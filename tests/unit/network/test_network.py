@@ -1,4 +1,6 @@
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from tests.elements import ELEMENTS
 from fogbank.network.addressing import fabric_address, first_free, pool_address, usable
 from fogbank.network.filtering import ICMP, Packet, decide
 from fogbank.network.invariants import violations
-from fogbank.network.nat import PORTS_PER_ADDRESS, Block, blocks_per_address, deal, is_block
+from fogbank.network.nat import PORTS_PER_ADDRESS, Blocks, addresses_for, deal, is_aligned
 from fogbank.network.routing import RoutingTable
 from fogbank.network.topology import (
     DeviceName,
@@ -18,6 +20,7 @@ from fogbank.network.topology import (
     NetnsName,
     NetworkNamespace,
     Port,
+    PortBlock,
     PortRange,
     PortSecurity,
     Route,
@@ -56,47 +59,115 @@ def test_places_in_the_fabric_and_draws_of_the_pool_are_addresses():
         fabric_address(0)
 
 
-@pytest.mark.parametrize(("size", "blocks"), [(64, 1008), (1024, 63), (2048, 31), (32768, 1), (65536, 0)])
-def test_an_address_holds_as_many_blocks_as_google_says(size, blocks):
-    assert blocks_per_address(size) == blocks == PORTS_PER_ADDRESS // size
+@pytest.mark.parametrize(
+    ("clients", "size", "addresses"),
+    [(1008, 64, 1), (1009, 64, 2), (63, 1024, 1), (64, 1024, 2), (1, 65536, 2)],
+)
+def test_as_many_addresses_are_needed_as_google_says(clients, size, addresses):
+    assert addresses_for(clients * size) == addresses
 
 
 def _clients(count):
     return [IPv4Address(int(ip("10.0.0.2")) + n) for n in range(count)]
 
 
+def _addresses(count):
+    return [IPv4Address(int(ip("203.0.113.2")) + n) for n in range(count)]
+
+
+def _equal(clients, size):
+    return dict.fromkeys(clients, size)
+
+
+def _ports(blocks):
+    """List every port that somebody has, with its address."""
+    return [
+        (block.outside, port) for block in blocks for port in range(block.ports.first, block.ports.last + 1)
+    ]
+
+
 def test_blocks_are_dealt_first_fit_over_the_addresses_in_order():
     outsides = [ip("203.0.113.9"), ip("203.0.113.2")]
-    dealt = deal(_clients(3), outsides, 32768, {})
-    assert [str(block.outside) for block in dealt.values()] == ["203.0.113.9", "203.0.113.2"]
-    first = deal(_clients(2), outsides, 64, {})
-    assert [str(block.ports) for block in first.values()] == ["1024-1087", "1088-1151"]
+    dealt = deal(_equal(_clients(2), 32768), outsides, {})
+    assert [str(block.outside) for (block,) in dealt.values()] == ["203.0.113.9", "203.0.113.2"]
+    first = deal(_equal(_clients(2), 64), outsides, {})
+    assert [str(block.ports) for (block,) in first.values()] == ["1024-1087", "1088-1151"]
+
+
+def test_ports_that_are_in_no_one_run_are_dealt_in_several():
+    dealt = deal(_equal(_clients(4), 32768), _addresses(2), {})
+    assert [len(blocks) for blocks in dealt.values()] == [1, 1, 2]
+    assert {sum(len(block.ports) for block in blocks) for blocks in dealt.values()} == {32768}
+    (whole,) = deal(_equal(_clients(1), 65536), _addresses(2), {}).values()
+    assert [len(block.ports) for block in whole] == [32768, 32768]
+    assert deal(_equal(_clients(1), 65536), _addresses(1), {}) == {}
 
 
 @given(SIZES, st.integers(0, 40), st.integers(1, 3))
-def test_dealt_blocks_are_aligned_and_never_overlap(size, count, outsides):
-    addresses = [IPv4Address(int(ip("203.0.113.2")) + n) for n in range(outsides)]
-    dealt = deal(_clients(count), addresses, size, {})
-    assert len(dealt) == min(count, outsides * blocks_per_address(size))
-    assert len(set(dealt.values())) == len(dealt)
-    assert all(is_block(block.ports, size) for block in dealt.values())
+def test_dealt_blocks_are_aligned_never_overlap_and_use_every_port_there_is(size, count, outsides):
+    dealt = deal(_equal(_clients(count), size), _addresses(outsides), {})
+    assert len(dealt) == min(count, outsides * PORTS_PER_ADDRESS // size)
+    blocks = [block for found in dealt.values() for block in found]
+    assert all(is_aligned(block.ports) for block in blocks)
+    assert sum(len(block.ports) for block in blocks) == size * len(dealt)
+    spans = sorted((block.outside, block.ports.first, block.ports.last) for block in blocks)
+    assert all(one[0] != two[0] or one[2] < two[1] for one, two in pairwise(spans))
 
 
 @given(SIZES, st.lists(st.integers(0, 30), unique=True), st.lists(st.integers(0, 30), unique=True))
-def test_who_holds_a_valid_block_keeps_it(size, before, after):
-    everybody, outsides = _clients(31), [ip("203.0.113.2"), ip("203.0.113.3")]
-    held = deal([everybody[n] for n in before], outsides, size, {})
-    dealt = deal([everybody[n] for n in after], outsides, size, held)
+def test_who_holds_valid_blocks_keeps_them(size, before, after):
+    everybody, outsides = _clients(31), _addresses(2)
+    held = deal(_equal([everybody[n] for n in before], size), outsides, {})
+    dealt = deal(_equal([everybody[n] for n in after], size), outsides, held)
     for number in after:
         if (client := everybody[number]) in held:
             assert dealt[client] == held[client]
-    assert len(set(dealt.values())) == len(dealt)
+    ports = [block for blocks in dealt.values() for block in blocks]
+    assert len(set(ports)) == len(ports)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 8), st.sampled_from([32, 64, 128, 1024])), max_size=12),
+    st.integers(1, 2),
+)
+def test_whoever_grows_or_shrinks_keeps_the_ports_that_it_may_have(steps, outsides):
+    """Allocations of a dynamic gateway, changed one client at a time."""
+    clients = _clients(9)
+    wanted: dict[IPv4Address, int] = {}
+    held: Mapping[IPv4Address, Blocks] = {}
+    for number, ports in steps:
+        wanted = wanted | {clients[number]: ports}
+        dealt = deal(wanted, _addresses(outsides), held, fewest=32)
+        taken = [each for blocks in dealt.values() for each in _ports(blocks)]
+        assert len(taken) == len(set(taken)), "two clients share a port"
+        for client, blocks in dealt.items():
+            assert 32 <= sum(len(block.ports) for block in blocks) <= wanted[client]
+            mine, before = set(_ports(blocks)), set(_ports(held.get(client, ())))
+            assert before <= mine or mine <= before, "growing or shrinking moved something"
+        held = dealt
+
+
+def test_more_ports_are_around_the_old_ones_where_there_is_room():
+    (client,) = _clients(1)
+    held = deal({client: 64}, _addresses(1), {})
+    assert [str(b.ports) for b in deal({client: 128}, _addresses(1), held)[client]] == ["1024-1151"]
+    both = deal(_equal(_clients(2), 64), _addresses(1), {})
+    grown = deal({client: 128, _clients(2)[1]: 64}, _addresses(1), both)
+    assert [str(b.ports) for b in grown[client]] == ["1024-1087", "1152-1215"]
+
+
+def test_a_client_that_cannot_grow_keeps_what_it_has():
+    one, other = _clients(2)
+    held = deal({one: 32768, other: 16384}, _addresses(1), {})
+    dealt = deal({one: 65536, other: 16384}, _addresses(1), held, fewest=64)
+    assert dealt[other] == held[other]
+    assert sum(len(block.ports) for block in dealt[one]) == PORTS_PER_ADDRESS - 16384
 
 
 def test_a_block_on_a_drained_address_is_dealt_anew():
     client = ip("10.0.0.2")
-    held = {client: Block(ip("203.0.113.2"), PortRange(1024, 1087))}
-    assert deal([client], [ip("203.0.113.3")], 64, held)[client].outside == ip("203.0.113.3")
+    held = {client: (PortBlock(ip("203.0.113.2"), PortRange(1024, 1087)),)}
+    assert deal({client: 64}, [ip("203.0.113.3")], held)[client][0].outside == ip("203.0.113.3")
 
 
 def test_the_longest_prefix_wins_and_a_route_without_hops_is_a_black_hole():

@@ -9,6 +9,7 @@ from fogbank.cli.regions import running
 MEANINGS = {
     "no-nat": "no Cloud NAT serves the sender",
     "ports-exhausted": "the sender has no NAT port left for that destination",
+    "nat-allocation-failed": "the Cloud NAT gateway has no ports for the sender",
     "inbound": "came new from outside, where nothing lets it in",
     "spoofed": "the sender used an address that is not its own",
     "unguarded": "the address belongs to nobody",

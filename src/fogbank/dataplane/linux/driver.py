@@ -12,7 +12,14 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 
-from fogbank.dataplane.driver import InterfaceCounters, Message, Outcome, Report, TrackedFlow
+from fogbank.dataplane.driver import (
+    FirstPacket,
+    InterfaceCounters,
+    Message,
+    Outcome,
+    Report,
+    TrackedFlow,
+)
 from fogbank.dataplane.linux.firewall import conntrack
 from fogbank.dataplane.linux.firewall.libnft import NftError
 from fogbank.dataplane.linux.firewall.rulesets import Rulesets
@@ -113,6 +120,10 @@ class LinuxDriver:
     def flows(self, netns: NetnsName) -> tuple[TrackedFlow, ...]:
         """List what the namespace's connection tracking holds."""
         return tuple(conntrack.describe(entry, netns) for entry in self._rulesets.flows(netns))
+
+    def first_packets(self, netns: NetnsName) -> tuple[FirstPacket, ...]:
+        """Return what became of the flows of ``netns`` whose first packets were looked at."""
+        return self._rulesets.first_packets.take_records(netns)
 
     def drops(self, netns: NetnsName) -> dict[str, int]:
         """Count packets dropped in ``netns`` by reason."""

@@ -5,7 +5,6 @@ here is done at once. Addresses that a gateway made for itself (purpose NAT_AUTO
 """
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address
 from itertools import chain
 
 from fogbank.errors import invalid_value, required_field, stale_fingerprint
@@ -139,19 +138,6 @@ def reserved(call: Call, name: ResourceName, body: Json, fields: Json) -> Resour
     if body.get("ipVersion"):
         common["ipVersion"] = body["ipVersion"]
     return made(call, name, common | fields)
-
-
-def automatic(call: Call, region: str, project: str, address: IPv4Address, tier: str) -> Resource:
-    """Make the address that a gateway with automatic addresses takes for itself.
-
-    See behaviour/static-addresses.md#automatic.
-    """
-    serial = 10_000_000 + call.new_id() % 90_000_000
-    microseconds = int(call.now.timestamp() * 1_000_000)
-    identifier = f"nat-auto-ip-{serial}-0-{microseconds}"
-    name = ResourceName("compute.addresses", f"projects/{project}/regions/{region}/addresses/{identifier}")
-    fields = {"address": str(address), "purpose": NAT_AUTO}
-    return reserved(call, name, {"networkTier": tier}, fields)
 
 
 def _get(kind: str) -> Read:

@@ -3,8 +3,13 @@
 from fogbank.app.manifest import Manifest
 from fogbank.services.compute import SERVICE
 from fogbank.services.compute.controller import make_controller
+from fogbank.services.compute.controller.nat import make_controller as make_nat_controller
 from fogbank.services.compute.feature import FEATURES
 
 MANIFEST = Manifest(
-    SERVICE, features=FEATURES, controller=make_controller, backend=lambda runtime: runtime.consoles
+    SERVICE,
+    features=FEATURES,
+    controller=make_controller,
+    companions=(make_nat_controller,),
+    backend=lambda runtime: runtime.consoles,
 )

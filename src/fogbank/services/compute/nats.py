@@ -2,22 +2,28 @@
 
 See behaviour/cloud-nat.md#gateways.
 
-A gateway is one entry of a router, given anew with every change. What the network cannot do yet (dynamic port
-allocation, endpoint independent mapping, rules, private NAT, IPv6) is refused by name; the same fields with
-their defaults are kept and shown.
+A gateway is one entry of a router, given anew with every change. What the network cannot do yet (private NAT,
+proxies, IPv6) is refused by name; the same fields with their defaults are kept and shown.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fogbank.errors import in_use, invalid_value, not_built, required_field
-from fogbank.network.nat import blocks_per_address
-from fogbank.resources.compute import NatGateway, Router, Subnetwork, power_of_two
+from fogbank.resources.compute import (
+    FEWEST_DYNAMIC_PORTS,
+    MOST_DYNAMIC_PORTS,
+    NatGateway,
+    Router,
+    Subnetwork,
+    power_of_two,
+)
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.compute.addresses import NAT_AUTO
 from fogbank.services.compute.bodies import number, one_of
 from fogbank.services.compute.names import check_name
+from fogbank.services.compute.nat_rules import check_draining, complete_rules, rule_links
 from fogbank.services.compute.references import find_referred
 from fogbank.services.contract import Call
 
@@ -27,6 +33,7 @@ ALLOCATIONS = ("AUTO_ONLY", "MANUAL_ONLY")
 RANGES = ("ALL_IP_RANGES", "PRIMARY_IP_RANGE", "LIST_OF_SECONDARY_IP_RANGES")
 FILTERS = ("ERRORS_ONLY", "TRANSLATIONS_ONLY", "ALL")
 FEWEST_PORTS, MOST_PORTS = 2, 65536
+FEWEST_MOST_PORTS = 64
 TIME_WAIT = 120
 
 _TIMEOUTS = (
@@ -38,9 +45,6 @@ _TIMEOUTS = (
 )
 _UNBUILT: dict[str, tuple[object, ...]] = {
     "type": ("PUBLIC",),
-    "enableDynamicPortAllocation": (),
-    "enableEndpointIndependentMapping": (),
-    "rules": (),
     "endpointTypes": (["ENDPOINT_TYPE_VM"],),
     "sourceSubnetworkIpRangesToNat64": (),
     "nat64Subnetworks": (),
@@ -80,10 +84,11 @@ def _gateway(world: World, call: Call, entry: NatEntry) -> Json:
         "type": "PUBLIC",
         **_sources(world, call, entry),
         **_outside(world, call, entry),
-        **_ports(entry),
+        **_rules(world, call, entry),
+        **(_dynamic_ports(entry) if body.get("enableDynamicPortAllocation") else _ports(entry)),
         **_timeouts(entry),
         **_logging(entry),
-        "enableEndpointIndependentMapping": False,
+        "enableEndpointIndependentMapping": bool(body.get("enableEndpointIndependentMapping")),
         "endpointTypes": ["ENDPOINT_TYPE_VM"],
         "autoNetworkTier": body.get("autoNetworkTier", "PREMIUM"),
     }
@@ -157,20 +162,30 @@ def _outside(world: World, call: Call, entry: NatEntry) -> Json:
         return {"natIpAllocateOption": allocation}
     if not active:
         raise required_field(f"{field}.natIps")
-    _check_draining(entry, active, draining)
+    before = entry.before or {}
+    held = (*before.get("natIps", ()), *before.get("drainNatIps", ()))
+    check_draining(f"{field}.drainNatIps", draining, active, held)
     outside: Json = {"natIpAllocateOption": allocation, "natIps": active}
     return outside | ({"drainNatIps": draining} if draining else {})
 
 
-def _check_draining(entry: NatEntry, active: list[str], draining: list[str]) -> None:
-    before = entry.before or {}
-    held = {*before.get("natIps", ()), *before.get("drainNatIps", ())}
-    for index, link in enumerate(draining):
-        field = f"{entry.field}.drainNatIps[{index}]"
-        if link in active:
-            raise invalid_value(field, link, "The address is in natIps too.")
-        if link not in held:
-            raise invalid_value(field, link, "Only an address that the NAT has used can be drained.")
+def _rules(world: World, call: Call, entry: NatEntry) -> Json:
+    """Check the rules; an address belongs to one of them or to the gateway itself."""
+    made = complete_rules(
+        entry.field,
+        entry.body,
+        entry.before,
+        lambda field, references: _addresses(world, call, field, references),
+    )
+    own = _addresses(world, call, f"{entry.field}.natIps", entry.body.get("natIps") or ())
+    own += _addresses(world, call, f"{entry.field}.drainNatIps", entry.body.get("drainNatIps") or ())
+    for link in rule_links(made):
+        if link in own:
+            raise invalid_value(
+                f"{entry.field}.rules", link, "The address is used twice, by a rule and otherwise by the NAT."
+            )
+        own.append(link)
+    return made
 
 
 def _addresses(world: World, call: Call, field: str, references: Sequence[str]) -> list[str]:
@@ -194,9 +209,33 @@ def _ports(entry: NatEntry) -> Json:
                 raise invalid_value(
                     f"{entry.field}.{name}", count, f"Must be between {FEWEST_PORTS} and {MOST_PORTS}."
                 )
-    if not blocks_per_address(power_of_two(ports.get("minPortsPerVm", FEWEST_PORTS))):
-        raise not_built("compute.routers with minPortsPerVm that takes more than one address")
     return ports
+
+
+def _dynamic_ports(entry: NatEntry) -> Json:
+    """Check dynamic port allocation (behaviour/cloud-nat.md#dynamic-port-allocation)."""
+    if entry.body.get("enableEndpointIndependentMapping"):
+        raise invalid_value(
+            f"{entry.field}.enableEndpointIndependentMapping",
+            True,
+            "It cannot be combined with dynamic port allocation.",
+        )
+    ports = _ports(entry)
+    fewest = ports.get("minPortsPerVm")
+    if fewest is not None and (fewest < FEWEST_DYNAMIC_PORTS or power_of_two(fewest) != fewest):
+        raise invalid_value(
+            f"{entry.field}.minPortsPerVm",
+            fewest,
+            f"With dynamic port allocation it must be a power of two of at least {FEWEST_DYNAMIC_PORTS}.",
+        )
+    most, least = ports.get("maxPortsPerVm", MOST_DYNAMIC_PORTS), fewest or FEWEST_DYNAMIC_PORTS
+    if most < FEWEST_MOST_PORTS or power_of_two(most) != most or most <= least:
+        raise invalid_value(
+            f"{entry.field}.maxPortsPerVm",
+            most,
+            f"It must be a power of two of at least {FEWEST_MOST_PORTS} and more than minPortsPerVm.",
+        )
+    return {**ports, "enableDynamicPortAllocation": True}
 
 
 def _timeouts(entry: NatEntry) -> Json:

@@ -6,13 +6,13 @@ gives it back when it goes: the router remembers in private which.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Interface
 
 from fogbank.errors import invalid_value, required_field
-from fogbank.resources.compute import AUTO_NAT_ADDRESSES
+from fogbank.resources.compute import AUTO_NAT_ADDRESSES, GROWN_NAT_PORTS, Router
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
-from fogbank.services.compute import address_choice, addresses, nats
+from fogbank.services.compute import nat_addresses, nats
 from fogbank.services.compute.bodies import inputs, merged, number, one_of, refuse_unbuilt, unchanged
 from fogbank.services.compute.decisions import committed, deleted
 from fogbank.services.compute.factories import check_free, made, replaced
@@ -139,33 +139,18 @@ def _draft(
     gateways = nats.complete(world, call, wanted, before)
     router = router.with_body(nats=gateways or None)
     nats.check_together(world, router)
-    held: dict[str, list[str]] = router.private.get(AUTO_NAT_ADDRESSES, {})
-    kept = {nat.name: held[nat.name] for nat in nats.automatic_gateways(router) if nat.name in held}
-    gone = (path for name, paths in held.items() if name not in kept for path in paths)
-    new = list(_take_addresses(world, call, router, kept))
-    kept |= {name: [address.name.path] for name, address in new}
-    private = {k: v for k, v in router.private.items() if k != AUTO_NAT_ADDRESSES}
-    if kept:
-        private[AUTO_NAT_ADDRESSES] = kept
-    changes = (*_drop(gone), *(Put(address) for _, address in new))
-    return Draft(replace(router, private=private), changes)
+    automatic = {nat.name: 1 for nat in nats.automatic_gateways(router)}
+    held = router.private.get(AUTO_NAT_ADDRESSES, {})
+    needed = {name: max(count, len(held.get(name, ()))) for name, count in automatic.items()}
+    return Draft(*nat_addresses.with_addresses(world, call, _without_growth(router), needed))
 
 
-def _take_addresses(
-    world: World, call: Call, router: Resource, kept: dict[str, list[str]]
-) -> Iterator[tuple[str, Resource]]:
-    """Take an address for each automatic gateway that has none yet.
-
-    One at once, when the gateway is made (behaviour/cloud-nat.md#addresses).
-    """
-    tiers = {nat["name"]: nat["autoNetworkTier"] for nat in router.body.get("nats", ())}
-    region, project = router.name.region or "", router.name.project
-    taken: list[IPv4Address] = []
-    for nat in nats.automatic_gateways(router):
-        if nat.name not in kept:
-            address = address_choice.external(world, also_taken=taken)
-            taken.append(address)
-            yield nat.name, addresses.automatic(call, region, project, address, tiers[nat.name])
+def _without_growth(router: Resource) -> Resource:
+    """Forget what dynamic allocation gave to endpoints of gateways that have none."""
+    dynamic = {nat.name for nat in Router.of(router).nats if nat.dynamic}
+    grown = {name: each for name, each in router.private.get(GROWN_NAT_PORTS, {}).items() if name in dynamic}
+    private = {key: value for key, value in router.private.items() if key != GROWN_NAT_PORTS}
+    return replace(router, private=private | ({GROWN_NAT_PORTS: grown} if grown else {}))
 
 
 def _drop(paths: Iterator[str]) -> Iterator[Change]:

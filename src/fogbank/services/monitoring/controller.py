@@ -93,9 +93,10 @@ class Monitoring(Controller):
             for work in working(world, self._runtime.loop.observed, router):
                 gateway = _Gateway(found, router, work)
                 samples += gateway.samples(seen[netns])
-                failed = addresses_missing(world, work.gateway) > 0
+                failed = addresses_missing(work) > 0
                 samples.append(gateway.sample("nat_allocation_failed", failed))
-                if alone[netns] == 1:
+                # Where first packets are decided on, refusals are counted flow by flow.
+                if alone[netns] == 1 and not any(each.hands_over for each in work.translations):
                     dropped = self._since_before(netns, seen[netns].exhausted)
                     samples.append(
                         gateway.sample("dropped_sent_packets_count", dropped, reason="OUT_OF_RESOURCES")
@@ -134,8 +135,8 @@ class _Gateway:
     def samples(self, seen: Observed) -> Iterator[Sample]:
         """Measure ports and connections."""
         ports = Counter({str(address): 0 for address in self.work.active.values()})
-        for each in self.work.translations:
-            ports[str(each.outside)] += len(each.ports or ())
+        for block in (block for each in self.work.translations for block in each.all_blocks):
+            ports[str(block.outside)] += len(block.ports)
         for address, count in sorted(ports.items()):
             yield self.sample("allocated_ports", count, nat_ip=address)
         flows = self._flows(seen)
@@ -146,7 +147,8 @@ class _Gateway:
 
     def _flows(self, seen: Observed) -> list[TrackedFlow]:
         """Return the flows that this gateway translates."""
-        outsides = {each.outside for each in self.work.translations}
+        work = self.work
+        outsides = {*work.active.values(), *work.draining.values(), *work.ruled.values()}
         return [
             each
             for each in seen.flows

@@ -26,6 +26,7 @@ _RUN, _VPCACCESS, _NAT = (
     "router.googleapis.com/nat/",
 )
 
+_DROPPED = ("ip_protocol", "reason")
 _CODES = ("response_code", "response_code_class")
 
 METRICS: Mapping[str, Metric] = {
@@ -40,7 +41,15 @@ METRICS: Mapping[str, Metric] = {
         Metric(f"{_NAT}allocated_ports", "GAUGE", "INT64", "1", "Allocated ports", ("nat_ip",), _GATEWAY),
         Metric(f"{_NAT}open_connections", "GAUGE", "INT64", "1", "Connections", ("ip_protocol",), _GATEWAY),
         Metric(f"{_NAT}port_usage", "GAUGE", "INT64", "1", "Port usage", ("ip_protocol",), _GATEWAY),
-        Metric(f"{_NAT}dropped_sent_packets_count", "DELTA", "INT64", "1", "Drops", ("reason",), _GATEWAY),
+        Metric(
+            f"{_NAT}dropped_sent_packets_count",
+            "DELTA",
+            "INT64",
+            "1",
+            "Drops",
+            ("ip_protocol", "reason"),
+            _GATEWAY,
+        ),
         Metric(f"{_NAT}nat_allocation_failed", "GAUGE", "BOOL", "1", "Allocation failed", (), _GATEWAY),
     )
 }

@@ -6,7 +6,16 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 from tests.compute_calls import LINK, NOW, REGION, Compute, auto_nat, manual_nat, only
 
-from fogbank.network.topology import DeviceName, NetnsName, PortRange, SourceNat, Topology
+from fogbank.network.topology import (
+    DeviceName,
+    NetnsName,
+    PortBlock,
+    PortRange,
+    SourceNat,
+    Topology,
+    TranslationRule,
+    UnservedClient,
+)
 from fogbank.resources.vpcaccess import connector_name
 from fogbank.resources.world import Resource
 
@@ -100,10 +109,58 @@ def test_the_status_counts_clients_and_names_addresses(compute):
 
 
 def test_too_few_ports_need_more_addresses(compute):
-    compute.put(connector(instances=3))
     compute("routers.patch", {"nats": [manual_nat("ip", minPortsPerVm=32768, **only("s"))]}, **WHERE)
+    unserved = [
+        UnservedClient(NetnsName("vpc/demo/net"), DeviceName("ext"), IPv4Network(f"10.124.0.{n}"))
+        for n in (3, 4)
+    ]
+    elsewhere = replace(unserved[0], inside=IPv4Network("10.125.0.3"))
+    whole = replace(translation("10.124.0.2", 1024), ports=PortRange(32768, 65535))
+    compute.observed = Topology.of([whole, *unserved, elsewhere])
     (nat,) = compute("routers.getRouterStatus", **WHERE)["result"]["natStatus"]
-    assert nat["minExtraNatIpsNeeded"] == 2
+    assert (nat["minExtraNatIpsNeeded"], nat["numVmEndpointsWithNatMappings"]) == (1, 1)
+
+
+def test_blocks_of_rules_and_of_several_addresses_are_listed_apart(compute):
+    compute.address("second")
+    compute.address("third")
+    rule = {
+        "ruleNumber": 4,
+        "match": "destination.ip == '192.0.2.1'",
+        "action": {"sourceNatActiveIps": [f"regions/{REGION}/addresses/third"]},
+    }
+    compute("routers.patch", {"nats": [manual_nat("ip", "second", **only("s"), rules=[rule])]}, **WHERE)
+    third = PortBlock(IPv4Address("203.0.113.3"), PortRange(1024, 1087))
+    second = PortBlock(IPv4Address("203.0.113.2"), PortRange(2048, 2111))
+    ruled = TranslationRule(4, (IPv4Network("192.0.2.1"),), (third,))
+    without = replace(ruled, blocks=())
+    compute.observed = Topology.of(
+        [
+            replace(translation("10.124.0.2", 1024), more=(second,), rules=(ruled,)),
+            replace(translation("10.124.0.3", 1088), rules=(without,)),
+        ]
+    )
+    one, two = (each["interfaceNatMappings"][0] for each in compute("routers.getNatMappingInfo", **WHERE))
+    assert one == {
+        "sourceVirtualIp": "10.124.0.2",
+        "natIpPortRanges": ["203.0.113.1:1024-1087", "203.0.113.2:2048-2111"],
+        "numTotalNatPorts": 128,
+        "ruleMappings": [
+            {"ruleNumber": 4, "natIpPortRanges": ["203.0.113.3:1024-1087"], "numTotalNatPorts": 64}
+        ],
+    }
+    assert "ruleMappings" not in two
+    (nat,) = compute("routers.getRouterStatus", **WHERE)["result"]["natStatus"]
+    assert nat["ruleStatus"] == [
+        {
+            "ruleNumber": 4,
+            "activeNatIps": ["203.0.113.3"],
+            "minExtraIpsNeeded": 0,
+            "numVmEndpointsWithNatMappings": 1,
+        }
+    ]
+    (info,) = compute("routers.getNatIpInfo", **WHERE)["result"]
+    assert {each["usage"] for each in info["natIpInfoMappings"]} == {"IN_USE"}
 
 
 def test_an_automatic_gateway_shows_its_own_addresses(compute):

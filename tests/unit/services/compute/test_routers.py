@@ -3,7 +3,7 @@
 import pytest
 from tests.compute_calls import LINK, REGION, Compute, auto_nat, manual_nat, only
 
-from fogbank.resources.compute import AUTO_NAT_ADDRESSES
+from fogbank.resources.compute import AUTO_NAT_ADDRESSES, Router
 from fogbank.resources.names import compute_name
 
 WHERE = {"region": REGION, "router": "router"}
@@ -20,6 +20,10 @@ def compute():
 
 def nats(compute):
     return compute("routers.get", **WHERE).get("nats", [])
+
+
+def gateways(compute):
+    return Router.of(compute.world.get(compute_name("routers", "demo", "regions", REGION, "router"))).nats
 
 
 def refused_nat(compute, *entries):
@@ -186,15 +190,97 @@ def test_what_belongs_to_another_project_cannot_be_used(compute):
         )
 
 
+def rule(number=1, match="destination.ip == '192.0.2.1'", active=("second",), **action):
+    links = [f"regions/{REGION}/addresses/{each}" for each in active]
+    return {"ruleNumber": number, "match": match, "action": {"sourceNatActiveIps": links} | action}
+
+
+def test_a_gateway_with_rules_uses_their_addresses_and_shows_them(compute):
+    compute.address("second")
+    match = "inIpRange(destination.ip, '192.0.2.0/25') || destination.ip == '192.0.2.200'"
+    compute.router(nats=[manual_nat("ip", rules=[rule(7, match)])])
+    (shown,) = nats(compute)[0]["rules"]
+    second = f"{LINK}/regions/{REGION}/addresses/second"
+    assert shown == {"ruleNumber": 7, "match": match, "action": {"sourceNatActiveIps": [second]}}
+    assert compute("addresses.get", address="second", region=REGION)["status"] == "IN_USE"
+    (gateway,) = Router.of(
+        compute.world.get(compute_name("routers", "demo", "regions", REGION, "router"))
+    ).nats
+    assert [str(each) for each in gateway.rules[0].destinations] == ["192.0.2.0/25", "192.0.2.200/32"]
+
+
+def test_an_address_of_a_rule_can_be_drained_once_it_was_used(compute):
+    compute.address("second")
+    compute.address("third")
+    drained = rule(active=("third",), sourceNatDrainIps=[f"regions/{REGION}/addresses/second"])
+    assert "can be drained" in refused_nat(compute, manual_nat("ip", rules=[drained])).message
+    compute.router(nats=[manual_nat("ip", rules=[rule()])])
+    compute("routers.patch", {"nats": [manual_nat("ip", rules=[drained])]}, **WHERE)
+    action = nats(compute)[0]["rules"][0]["action"]
+    assert [link.rpartition("/")[2] for link in action["sourceNatDrainIps"]] == ["second"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"rules": [rule(65001)]}, "rules[0].ruleNumber"),
+        ({"rules": [rule(), rule()]}, "rules[1].ruleNumber"),
+        ({"rules": [rule(match="source.ip == '10.0.0.1'")]}, "rules[0].match"),
+        ({"rules": [rule(match="destination.ip == '10.0.0.1/8'")]}, "rules[0].match"),
+        ({"rules": [rule(match="nexthop.is_hybrid")]}, "rules[0].match"),
+        ({"rules": [rule(match="")]}, "rules[0].match"),
+        ({"rules": [rule(active=())]}, "rules[0].action.sourceNatActiveIps"),
+        ({"rules": [rule(active=("ip",))]}, "used twice"),
+        ({"rules": [rule(), rule(2)]}, "overlaps"),
+        ({"rules": [rule(), rule(2, "inIpRange(destination.ip, '192.0.2.0/24')")]}, "overlaps"),
+        ({"rules": [rule()], "enableEndpointIndependentMapping": True}, "enableEndpointIndependentMapping"),
+        ({"rules": [rule()], "natIpAllocateOption": "AUTO_ONLY", "natIps": []}, "nats[0].rules"),
+        ({"enableDynamicPortAllocation": True, "minPortsPerVm": 16}, "nats[0].minPortsPerVm"),
+        ({"enableDynamicPortAllocation": True, "minPortsPerVm": 100}, "nats[0].minPortsPerVm"),
+        ({"enableDynamicPortAllocation": True, "maxPortsPerVm": 32}, "nats[0].maxPortsPerVm"),
+        ({"enableDynamicPortAllocation": True, "maxPortsPerVm": 100}, "nats[0].maxPortsPerVm"),
+        (
+            {"enableDynamicPortAllocation": True, "minPortsPerVm": 64, "maxPortsPerVm": 64},
+            "nats[0].maxPortsPerVm",
+        ),
+        (
+            {"enableDynamicPortAllocation": True, "enableEndpointIndependentMapping": True},
+            "nats[0].enableEndpointIndependentMapping",
+        ),
+    ],
+)
+def test_what_rules_ports_and_mappings_cannot_be_is_refused(compute, change, words):
+    compute.address("second")
+    refusal = refused_nat(compute, manual_nat("ip") | change)
+    assert refusal.code == 400
+    assert words in refusal.message
+
+
+def test_a_dynamic_gateway_shows_its_limits_and_a_fixed_mapping_shows_itself(compute):
+    compute.subnetwork("t", "10.125.0.0/28")
+    compute.address("second")
+    dynamic = {"enableDynamicPortAllocation": True, "minPortsPerVm": 32, "maxPortsPerVm": 128}
+    compute.router(
+        nats=[
+            manual_nat("ip", name="one", **only("s"), **dynamic),
+            manual_nat("second", name="two", **only("t"), enableEndpointIndependentMapping=True),
+        ]
+    )
+    one, two = nats(compute)
+    assert one.items() >= dynamic.items()
+    assert (two["enableEndpointIndependentMapping"], one["enableEndpointIndependentMapping"]) == (True, False)
+    (gateway, _) = Router.of(
+        compute.world.get(compute_name("routers", "demo", "regions", REGION, "router"))
+    ).nats
+    assert (gateway.ports, gateway.most_ports, gateway.dynamic) == (32, 128, True)
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"type": "PRIVATE"},
-        {"enableDynamicPortAllocation": True},
-        {"enableEndpointIndependentMapping": True},
-        {"rules": [{"ruleNumber": 1}]},
         {"endpointTypes": ["ENDPOINT_TYPE_SWG"]},
-        {"minPortsPerVm": 65536},
+        {"sourceSubnetworkIpRangesToNat64": "ALL_IPV6_SUBNETWORKS"},
     ],
 )
 def test_what_the_network_cannot_do_yet_is_refused_by_name(compute, change):

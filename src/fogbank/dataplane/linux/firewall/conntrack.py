@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from fogbank.dataplane.driver import TrackedFlow
-from fogbank.dataplane.linux.net.netlink import Message, Netlink, attribute, attributes, big32
+from fogbank.dataplane.linux.net.netlink import Message, Netlink, attribute, attributes, big32, nested
 from fogbank.network.topology import NetnsName
 
 NEW, GET, DELETE, STATISTICS = 0x100, 0x101, 0x102, 0x104
@@ -122,6 +122,22 @@ def entries(link: Netlink) -> list[ConntrackEntry]:
     """List every IPv4 flow of the namespace that ``link`` (a NETLINK_NETFILTER socket) was made in."""
     rows = link.dump(Message(GET, 0, HEAD))
     return [parse_entry(payload) for _, payload in rows if payload[0] == socket.AF_INET]
+
+
+def find(link: Netlink, flow: FlowTuple, *, reply: bool = False) -> ConntrackEntry | None:
+    """Find the entry of a TCP or UDP flow by its first packet, or by a ``reply`` to it."""
+    addresses = attribute(1, flow.source.packed) + attribute(2, flow.destination.packed)
+    ports = (
+        attribute(1, bytes([flow.protocol]))
+        + attribute(2, struct.pack(">H", flow.source_port))
+        + attribute(3, struct.pack(">H", flow.destination_port))
+    )
+    kind = TUPLE_REPLY if reply else TUPLE_ORIG
+    try:
+        _, payload = link.query(Message(GET, 0, HEAD + nested(kind, nested(1, addresses), nested(2, ports))))
+    except FileNotFoundError:
+        return None
+    return parse_entry(payload)
 
 
 def end_flows(link: Netlink, which: Callable[[ConntrackEntry], bool]) -> int:

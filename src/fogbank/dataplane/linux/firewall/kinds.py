@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Generic, TypeVar
 
-from fogbank.dataplane.linux.firewall import nftables, policy_chains
-from fogbank.dataplane.linux.firewall.conntrack import ConntrackEntry
+from fogbank.dataplane.linux.firewall import first_packet_rules, nftables, policy_chains
+from fogbank.dataplane.linux.firewall.conntrack import TCP, UDP, ConntrackEntry, FlowTuple
+from fogbank.dataplane.linux.firewall.first_packets import FirstPackets
 from fogbank.dataplane.linux.firewall.table_state import Group, TableState
 from fogbank.dataplane.linux.firewall.timewait import TimeWaitKeeper
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces, write_settings
@@ -21,10 +22,12 @@ from fogbank.network.topology import (
     FirewallPolicy,
     NatTimeouts,
     PeerNetwork,
+    PortBlock,
     PortSecurity,
     RouteSelection,
     SourceNat,
     StatefulFirewall,
+    UnservedClient,
 )
 
 E = TypeVar("E")
@@ -45,6 +48,7 @@ class Rules:
     table: TableState
     namespaces: NetworkNamespaces
     keeper: TimeWaitKeeper
+    first_packets: FirstPackets
 
     def track(self) -> None:
         """Set how connections are tracked, once there is such a setting."""
@@ -62,17 +66,29 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class EndedFlows:
-    """The flows from ``inside`` that one of ``outsides`` translates; their ports were held on a device."""
+    """The flows from ``inside`` that one of ``outsides`` translates; their ports were held on a device.
+
+    Those whose port is in one of ``kept`` go on.
+    """
 
     inside: IPv4Network
     outsides: frozenset[IPv4Address]
     held_on: DeviceName | None
+    kept: tuple[PortBlock, ...] = ()
 
     def include(self, entry: ConntrackEntry) -> bool:
         """Return whether ``entry`` is one of them, in whichever direction it was opened."""
-        if entry.reply.destination in self.outsides and entry.original.source in self.inside:
-            return True
-        return entry.original.destination in self.outsides and entry.reply.source in self.inside
+        reply = entry.reply
+        if reply.destination in self.outsides and entry.original.source in self.inside:
+            return not any(_carries(reply, block) for block in self.kept)
+        return entry.original.destination in self.outsides and reply.source in self.inside
+
+
+def _carries(reply: FlowTuple, block: PortBlock) -> bool:
+    """Return whether a reply comes to an address, and if it has one to a port, of ``block``."""
+    return reply.destination == block.outside and (
+        reply.protocol not in {TCP, UDP} or reply.destination_port in block.ports
+    )
 
 
 class RuleKind(ABC, Generic[E]):
@@ -218,28 +234,75 @@ class SourceNats(RuleKind[SourceNat]):
     """Translations, and what must be prepared for the first one of a device."""
 
     def create(self, element: SourceNat) -> list[Group]:
-        return [*self._prepare(element), nftables.render_source_nat(element)]
+        parts = self._number(element)
+        return [
+            *self._prepare(element),
+            *_chunks(first_packet_rules.render_parts(element.device, parts)),
+            nftables.render_source_nat(element),
+        ]
 
     def replace(self, old: SourceNat, new: SourceNat) -> list[Group]:
+        before, after = _parts(old), _parts(new)
+        come = self._number(new, known=before)
+        gone = [(self._table.numbers[part], part) for part in before if part not in set(after)]
         swap = nftables.render_no_source_nat(old) + nftables.render_source_nat(new)
-        return [*self._prepare(new), swap]
+        return [
+            *self._prepare(new),
+            *_chunks(first_packet_rules.render_parts(new.device, come)),
+            swap,
+            *_chunks(first_packet_rules.render_no_parts(old.device, gone)),
+        ]
 
     def remove(self, element: SourceNat) -> list[Group]:
-        return [nftables.render_no_source_nat(element)]
+        parts = [(self._table.numbers[part], part) for part in _parts(element)]
+        return [
+            nftables.render_no_source_nat(element),
+            *_chunks(first_packet_rules.render_no_parts(element.device, parts)),
+        ]
 
     def stands(self, element: SourceNat) -> None:
         self._rules.track()
         if element.timeouts is not None:
             self._rules.time(element.timeouts)
+        first_packets = self._rules.first_packets
+        if element.hands_over:
+            first_packets.listen(element.netns, element.device)
+            numbers = self._table.numbers
+            first_packets.serve(
+                element,
+                {
+                    block: tuple((numbers[part], part) for part in first_packet_rules.parts_of(block))
+                    for block in element.all_blocks
+                },
+            )
+        else:
+            first_packets.leave(element)
+
+    def gone(self, element: SourceNat) -> None:
+        self._rules.first_packets.leave(element)
 
     def ended_flows(self, old: SourceNat, new: SourceNat | None) -> EndedFlows | None:
-        """Return those of the addresses that go; more ports on the same address end none."""
-        ended = {old.outside, *old.draining}
+        """Return those whose port or address goes; more ports end none."""
+        ended = {*old.outsides, *old.draining}
+        kept: tuple[PortBlock, ...] = ()
         if new is not None:
-            fits = old.outside != new.outside or new.ports is None or _covers(new, old)
-            ended -= {*new.draining, new.outside} if fits else {*new.draining}
+            kept = new.all_blocks
+            if _holds_all(new, old):
+                ended -= {*old.outsides} - {*old.draining}
+            ended -= {*new.draining}
         held_on = old.device if old.ports is not None else None
-        return EndedFlows(old.inside, frozenset(ended), held_on) if ended else None
+        return EndedFlows(old.inside, frozenset(ended), held_on, kept) if ended else None
+
+    def _number(self, element: SourceNat, known: tuple[PortBlock, ...] = ()) -> list[tuple[int, PortBlock]]:
+        """Give the ranges of ``element`` that are not ``known`` numbers that are not used again soon."""
+        table = self._table
+        numbered = []
+        for part in _parts(element):
+            if part not in known:
+                table.numbered = table.numbered % first_packet_rules.RANGES + 1
+                table.numbers[part] = first_packet_rules.FIRST_NUMBER | table.numbered
+                numbered.append((table.numbers[part], part))
+        return numbered
 
     def _prepare(self, element: SourceNat) -> list[Group]:
         table = self._table
@@ -254,6 +317,9 @@ class SourceNats(RuleKind[SourceNat]):
         if sliced and element.device not in table.slices:
             table.slices.add(element.device)
             groups.append(nftables.render_nat_slices(element.device))
+        if element.hands_over and element.device not in table.handovers:
+            table.handovers.add(element.device)
+            groups.append(first_packet_rules.render_handover(element.device))
         if element.timeouts is not None and element.timeouts not in table.timers:
             table.timers.add(element.timeouts)
             groups.append(nftables.render_timers(element.timeouts))
@@ -265,13 +331,42 @@ class SourceNats(RuleKind[SourceNat]):
         return groups
 
 
-def _covers(new: SourceNat, old: SourceNat) -> bool:
+def _parts(element: SourceNat) -> tuple[PortBlock, ...]:
+    """List the ranges that first packets of ``element`` are sent by."""
+    if not element.hands_over:
+        return ()
+    return tuple(part for block in element.all_blocks for part in first_packet_rules.parts_of(block))
+
+
+def _chunks(commands: list[str]) -> list[Group]:
+    """Divide commands that need not take effect at once: a group must fit a transaction."""
+    return [commands[start : start + 200] for start in range(0, len(commands), 200)]
+
+
+def _holds_all(new: SourceNat, old: SourceNat) -> bool:
+    """Return whether every flow of ``old`` has what ``new`` could have given it."""
+    if new.ports is None:
+        return old.outsides == new.outsides
+    return old.ports is not None and all(any(_covers(n, o) for n in new.all_blocks) for o in old.all_blocks)
+
+
+def _covers(new: PortBlock, old: PortBlock) -> bool:
     return (
-        new.ports is not None
-        and old.ports is not None
-        and new.ports.first <= old.ports.first
-        and old.ports.last <= new.ports.last
+        new.outside == old.outside and new.ports.first <= old.ports.first and old.ports.last <= new.ports.last
     )
+
+
+class UnservedClients(RuleKind[UnservedClient]):
+    """Clients that have no ports."""
+
+    def create(self, element: UnservedClient) -> list[Group]:
+        return [nftables.render_unserved_client(element)]
+
+    def replace(self, old: UnservedClient, new: UnservedClient) -> list[Group]:
+        return [*self.remove(old), *self.create(new)]
+
+    def remove(self, element: UnservedClient) -> list[Group]:
+        return [nftables.render_no_unserved_client(element)]
 
 
 RULE_KINDS: Mapping[type, Callable[[Rules], RuleKind[Any]]] = {
@@ -282,5 +377,6 @@ RULE_KINDS: Mapping[type, Callable[[Rules], RuleKind[Any]]] = {
     RouteSelection: RouteSelections,
     PeerNetwork: PeerNetworks,
     SourceNat: SourceNats,
+    UnservedClient: UnservedClients,
 }
 """Every kind that :class:`Rulesets` builds."""

@@ -14,9 +14,11 @@ namespace forwards passes
 
 A policy returns for allow and drops for deny. A flow that finds no free port is given one that is taken, and
 dies when the kernel is about to remember it, after every rule: only connection tracking's own statistics can
-count it. The kernel gives away ports of connections in TIME_WAIT when a slice is nearly full; :mod:`timewait`
-forbids that some microseconds after they got there, and for the time before it, a socket whose connection
-ended is kept in a set.
+count it. Clients whose flows need more than that are in :mod:`first_packet_rules`.
+
+The kernel gives away ports of connections in TIME_WAIT when a slice is nearly full; :mod:`timewait` forbids
+that some microseconds after they got there, and for the time before it, a socket whose connection ended is
+kept in a set.
 """
 
 import hashlib
@@ -34,20 +36,21 @@ from fogbank.network.topology import (
     RouteSelection,
     SourceNat,
     StatefulFirewall,
+    UnservedClient,
 )
 
 TABLE = "ip fogbank"
 NAME = TABLE.split()[1]
 
 SPOOFED, INBOUND, UNGUARDED, NO_NAT, INVALID = "spoofed", "inbound", "unguarded", "no-nat", "invalid"
-PORTS_EXHAUSTED = "ports-exhausted"
-REASONS = (SPOOFED, INBOUND, UNGUARDED, NO_NAT, INVALID)
+PORTS_EXHAUSTED, UNALLOCATED = "ports-exhausted", "nat-allocation-failed"
+REASONS = (SPOOFED, INBOUND, UNGUARDED, NO_NAT, INVALID, UNALLOCATED)
 
-_KINDS = (("", ""), ("_nets", " flags interval;"))
+KINDS = (("", ""), ("_nets", " flags interval;"))
 """Single addresses are kept in hashes: adding one to an interval set costs time for each that is there."""
 
 _SLICE = "interval ipv4_addr . inet_service"
-_PORTED = "meta l4proto { tcp, udp }"
+PORTED = "meta l4proto { tcp, udp }"
 _FIN = "tcp flags & fin == fin"
 _NO_FIN = "tcp flags & fin != fin"
 _SOCKETS = "ipv4_addr . inet_service . ipv4_addr . inet_service"
@@ -113,14 +116,27 @@ def render_filter(element: StatefulFirewall) -> list[str]:
         _rule("forward", "ct event set 0x0"),
     ]
     if element.uplink:
-        clients = f"clients_{slug(element.uplink)}"
+        clients, unserved = (f"{each}_{slug(element.uplink)}" for each in ("clients", "unserved"))
         lines += [
-            *(f"add set {TABLE} {clients}{kind} {{ type ipv4_addr;{flags} }}" for kind, flags in _KINDS),
+            *(
+                f"add set {TABLE} {each}{kind} {{ type ipv4_addr;{flags} }}"
+                for each in (clients, unserved)
+                for kind, flags in KINDS
+            ),
             _rule("arrive", f"iifname {own} ct state new", drop=INBOUND),
             _rule("forward", f"iifname {own} ct status ! dnat", drop=INBOUND),
             _rule("forward", "iifname vmap @egress"),
-            *(_rule("forward", f"oifname {own} ip saddr @{clients}{kind} accept") for kind, _ in _KINDS),
+            *(_rule("forward", f"oifname {own} ip saddr @{clients}{kind} accept") for kind, _ in KINDS),
+            *(
+                _rule("forward", f"oifname {own} ip saddr @{unserved}{kind}", drop=UNALLOCATED)
+                for kind, _ in KINDS
+            ),
             _rule("forward", f"oifname {own}", drop=NO_NAT),
+            # A translation may have gone since the packet passed the rules above: each chain sees the rules
+            # of its own moment.
+            f"add chain {TABLE} leave {{ type filter hook postrouting priority srcnat + 20; }}",
+            f"flush chain {TABLE} leave",
+            _rule("leave", f"oifname {own} ct status & (snat | dnat) == 0", drop=NO_NAT),
         ]
     else:
         lines.append(_rule("forward", "iifname vmap @egress"))
@@ -143,11 +159,15 @@ def _foreign(device: str, address: str) -> str:
     return f"{at} != @homes {at} != @homes_nets {device} != @forwarders"
 
 
+_CHAINS = ("screen", "forward", "arrive", "leave")
+
+
 def render_no_filter() -> list[str]:
     """Forward freely again."""
     return [
-        *(f"flush chain {TABLE} {chain}" for chain in ("screen", "forward", "arrive")),
-        *(f"delete chain {TABLE} {chain}" for chain in ("screen", "forward", "arrive")),
+        *(f"add chain {TABLE} {chain}" for chain in _CHAINS),
+        *(f"flush chain {TABLE} {chain}" for chain in _CHAINS),
+        *(f"delete chain {TABLE} {chain}" for chain in _CHAINS),
     ]
 
 
@@ -219,12 +239,12 @@ def render_nat_device(device: DeviceName) -> list[str]:
         f"add chain {TABLE} translate_{name} {{ type nat hook postrouting priority srcnat; }}",
         f"flush chain {TABLE} translate_{name}",
     ]
-    for kind, flags in _KINDS:
+    for kind, flags in KINDS:
         maps = {"blocks": _SLICE, "outsides": "ipv4_addr"}
         lines += [
             f"add set {TABLE} clients_{name}{kind} {{ type ipv4_addr;{flags} }}",
             *_add_maps(maps, name, kind, flags),
-            _rule(f"translate_{name}", f"{out} {_PORTED} snat ip to ip saddr map @blocks_{name}{kind}"),
+            _rule(f"translate_{name}", f"{out} {PORTED} snat ip to ip saddr map @blocks_{name}{kind}"),
             _rule(f"translate_{name}", f"{out} snat ip to ip saddr map @outsides_{name}{kind}"),
         ]
     return lines
@@ -255,7 +275,7 @@ def render_nat_slices(device: DeviceName) -> list[str]:
         _rule(f"gone_{name}", f"ct state new {_THIS} @held_{name}", drop=PORTS_EXHAUSTED),
         _rule(f"gone_{name}", _NO_FIN + " accept"),
     ]
-    for kind, flags in _KINDS:
+    for kind, flags in KINDS:
         lines += [
             *_add_maps({"timers": "verdict", "holds": "verdict"}, name, kind, flags),
             _rule(f"leaving_{name}", f"ip saddr vmap @timers_{name}{kind}"),
@@ -340,6 +360,24 @@ def _timer(timeouts: NatTimeouts) -> str:
     return "_".join(str(seconds) for seconds in parts)
 
 
+def render_unserved_client(element: UnservedClient) -> list[str]:
+    """Count what a client without ports sends as that."""
+    inside, kind = _client(element.inside)
+    name = f"unserved_{slug(element.device)}{kind}"
+    flags = dict(KINDS)[kind]
+    return [
+        *render_table(),
+        f"add set {TABLE} {name} {{ type ipv4_addr;{flags} }}",
+        f"add element {TABLE} {name} {{ {inside} }}",
+    ]
+
+
+def render_no_unserved_client(element: UnservedClient) -> list[str]:
+    """Forget that a client has no ports."""
+    inside, kind = _client(element.inside)
+    return [f"delete element {TABLE} unserved_{slug(element.device)}{kind} {{ {inside} }}"]
+
+
 def render_source_nat(element: SourceNat) -> list[str]:
     """Translate one client; its device (and its timeouts, if any) must be prepared."""
     return [f"add element {TABLE} {name} {{ {entry} }}" for name, entry in _nat_entries(element)]
@@ -353,11 +391,12 @@ def render_no_source_nat(element: SourceNat) -> list[str]:
 def _nat_entries(element: SourceNat) -> list[tuple[str, str]]:
     inside, kind = _client(element.inside)
     device = slug(element.device)
-    entries = [
-        (f"clients_{device}{kind}", inside),
-        (f"outsides_{device}{kind}", f"{inside} : {element.outside}"),
-    ]
-    if element.ports is not None:
+    entries = [(f"clients_{device}{kind}", inside)]
+    if element.hands_over:
+        entries.append((f"first_{device}{kind}", inside))
+    else:
+        entries.append((f"outsides_{device}{kind}", f"{inside} : {element.outside}"))
+    if element.ports is not None and not element.hands_over:
         entries.append((f"blocks_{device}{kind}", f"{inside} : {element.outside} . {element.ports}"))
     if element.ports is not None and element.timeouts is not None:
         hold = f"hold_{device}_{element.timeouts.tcp_time_wait}"
@@ -372,8 +411,8 @@ def _nat_entries(element: SourceNat) -> list[tuple[str, str]]:
 def _client(network: IPv4Network) -> tuple[str, str]:
     """Return the element of a client and the kind of sets that it goes to."""
     if network.prefixlen == network.max_prefixlen:
-        return str(network.network_address), _KINDS[0][0]
-    return str(network), _KINDS[1][0]
+        return str(network.network_address), KINDS[0][0]
+    return str(network), KINDS[1][0]
 
 
 def _rule(chain: str, match: str, *, drop: str | None = None) -> str:

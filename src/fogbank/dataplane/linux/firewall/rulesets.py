@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fogbank.dataplane.linux.firewall import conntrack, nftables, policy_chains
+from fogbank.dataplane.linux.firewall.first_packets import FirstPackets
 from fogbank.dataplane.linux.firewall.kinds import RULE_KINDS, EndedFlows, RuleKind, Rules
 from fogbank.dataplane.linux.firewall.libnft import Nft, NftError
 from fogbank.dataplane.linux.firewall.table_state import Group, TableState
@@ -50,6 +51,7 @@ class Rulesets:
     def __init__(self, namespaces: NetworkNamespaces) -> None:
         self._namespaces = namespaces
         self._keeper = TimeWaitKeeper(namespaces)
+        self.first_packets = FirstPackets(namespaces)
         self._rulesets: dict[NetnsName, _Ruleset] = {}
 
     def apply(self, actions: Sequence[Action]) -> Errors:
@@ -105,7 +107,7 @@ class Rulesets:
         if known is None:
             with self._namespaces.inside(netns):
                 table = TableState(netns, Nft(), Netlink(NETLINK_NETFILTER))
-            rules = Rules(table, self._namespaces, self._keeper)
+            rules = Rules(table, self._namespaces, self._keeper, self.first_packets)
             known = _Ruleset(table, {kind: make(rules) for kind, make in RULE_KINDS.items()})
             self._rulesets[netns] = known
             table.nft.run(nftables.render_table())
@@ -117,6 +119,7 @@ class Rulesets:
         table.unprepare()
         table.bodies.clear()
         table.abandoned.clear()
+        table.numbers.clear()
 
     def _clear_abandoned(self, table: TableState) -> None:
         """Delete removed policies, except those that port security names until the plan replaces it."""
@@ -175,7 +178,9 @@ class Rulesets:
         reasons = {nftables.drop_counter(r): r for r in nftables.REASONS} | table.reasons
         counted = {reason: counters.get(name, 0) for name, reason in reasons.items()}
         held = counters.get(nftables.drop_counter(nftables.PORTS_EXHAUSTED), 0)
-        counted[nftables.PORTS_EXHAUSTED] = held + conntrack.collisions(table.flows)
+        # What the kernel refused of a flow that another range took was no drop.
+        tried, refused = self.first_packets.tries_and_refusals(netns)
+        counted[nftables.PORTS_EXHAUSTED] = held + conntrack.collisions(table.flows) - tried + refused
         return {reason: packets for reason, packets in sorted(counted.items()) if packets > 0}
 
     def advance_conntrack_timeouts(self, seconds: int) -> None:
@@ -203,6 +208,7 @@ class Rulesets:
     def forget(self, netns: NetnsName) -> None:
         """Let ``netns`` go."""
         self._keeper.forget(netns)
+        self.first_packets.forget(netns)
         ruleset = self._rulesets.pop(netns, None)
         if ruleset is not None:
             ruleset.table.close()
@@ -210,6 +216,7 @@ class Rulesets:
     def close(self) -> None:
         """Let every namespace go."""
         self._keeper.close()
+        self.first_packets.close()
         for netns in tuple(self._rulesets):
             self.forget(netns)
 

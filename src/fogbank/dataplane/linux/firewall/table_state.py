@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fogbank.dataplane.linux.firewall import policy_chains
 from fogbank.dataplane.linux.firewall.libnft import Nft
 from fogbank.dataplane.linux.net.netlink import Netlink
-from fogbank.network.topology import DeviceName, Element, Key, NatTimeouts, NetnsName
+from fogbank.network.topology import DeviceName, Element, Key, NatTimeouts, NetnsName, PortBlock
 
 Group = list[str]
 """Commands that must stay in one transaction."""
@@ -29,6 +29,9 @@ class TableState:
     arrivals: set[DeviceName] = field(default_factory=set)
     timers: set[NatTimeouts] = field(default_factory=set)
     holds: set[tuple[DeviceName, int]] = field(default_factory=set)
+    handovers: set[DeviceName] = field(default_factory=set)
+    numbers: dict[PortBlock, int] = field(default_factory=dict)
+    numbered: int = 0
     bodies: dict[str, policy_chains.Body] = field(default_factory=dict)
     abandoned: dict[str, policy_chains.Body] = field(default_factory=dict)
     versions: int = 0
@@ -39,6 +42,7 @@ class TableState:
         """Prepare everything again before its next use."""
         self.devices.clear()
         self.slices.clear()
+        self.handovers.clear()
         self.arrivals.clear()
         self.timers.clear()
         self.holds.clear()

@@ -5,19 +5,21 @@ from ipaddress import IPv4Address, IPv4Network
 
 from inline_snapshot import snapshot
 
-from fogbank.dataplane.linux.firewall import nftables, policy_chains
+from fogbank.dataplane.linux.firewall import first_packet_rules, nftables, policy_chains
 from fogbank.network.topology import (
     AddressSetMember,
     DeviceName,
     FirewallPolicy,
     NatTimeouts,
     NetnsName,
+    PortBlock,
     PortRange,
     PortSecurity,
     Rule,
     SourceNat,
     StatefulFirewall,
     Traffic,
+    UnservedClient,
 )
 
 VPC, EXT = NetnsName("vpc/demo/default"), DeviceName("ext")
@@ -36,6 +38,7 @@ add counter ip fogbank drop_inbound
 add counter ip fogbank drop_unguarded
 add counter ip fogbank drop_no_nat_3be063ae
 add counter ip fogbank drop_invalid
+add counter ip fogbank drop_nat_allocation_failed_5c5efd24
 add set ip fogbank homes { type ifname . ipv4_addr; }
 add set ip fogbank homes_nets { type ifname . ipv4_addr; flags interval; }
 add set ip fogbank forwarders { type ifname; }
@@ -56,12 +59,19 @@ add rule ip fogbank forward ct state invalid counter name drop_invalid drop
 add rule ip fogbank forward ct event set 0x0
 add set ip fogbank clients_ext { type ipv4_addr; }
 add set ip fogbank clients_ext_nets { type ipv4_addr; flags interval; }
+add set ip fogbank unserved_ext { type ipv4_addr; }
+add set ip fogbank unserved_ext_nets { type ipv4_addr; flags interval; }
 add rule ip fogbank arrive iifname "ext" ct state new counter name drop_inbound drop
 add rule ip fogbank forward iifname "ext" ct status ! dnat counter name drop_inbound drop
 add rule ip fogbank forward iifname vmap @egress
 add rule ip fogbank forward oifname "ext" ip saddr @clients_ext accept
 add rule ip fogbank forward oifname "ext" ip saddr @clients_ext_nets accept
+add rule ip fogbank forward oifname "ext" ip saddr @unserved_ext counter name drop_nat_allocation_failed_5c5efd24 drop
+add rule ip fogbank forward oifname "ext" ip saddr @unserved_ext_nets counter name drop_nat_allocation_failed_5c5efd24 drop
 add rule ip fogbank forward oifname "ext" counter name drop_no_nat_3be063ae drop
+add chain ip fogbank leave { type filter hook postrouting priority srcnat + 20; }
+flush chain ip fogbank leave
+add rule ip fogbank leave oifname "ext" ct status & (snat | dnat) == 0 counter name drop_no_nat_3be063ae drop
 add rule ip fogbank forward oifname . ip daddr @peers iifname . ip saddr @homes accept
 add rule ip fogbank forward oifname . ip daddr @peers iifname . ip saddr @homes_nets accept
 add rule ip fogbank forward oifname . ip daddr @peers iifname @forwarders accept
@@ -218,3 +228,45 @@ def test_any_label_gives_an_identifier() -> None:
     assert nftables.drop_counter("no-ssh") == snapshot("drop_no_ssh_343d2648")
     assert nftables.drop_counter("default") == "drop_default"
     assert len(nftables.drop_counter("ü" * 200)) < 60
+
+
+def test_what_hands_first_packets_over() -> None:
+    block = PortBlock(IPv4Address("203.0.113.7"), PortRange(1024, 1279))
+    element = SourceNat(VPC, EXT, IPv4Network(ALICE), block.outside, block.ports, NatTimeouts())
+    parts = tuple(enumerate(first_packet_rules.parts_of(block), first_packet_rules.FIRST_NUMBER + 1))
+    assert text(first_packet_rules.render_handover(EXT)) == snapshot("""\
+add map ip fogbank parts_ext { type classid : interval ipv4_addr . inet_service; }
+add map ip fogbank sources_ext { type classid : ipv4_addr; }
+insert rule ip fogbank translate_ext oifname "ext" snat ip to meta priority map @sources_ext
+insert rule ip fogbank translate_ext oifname "ext" meta l4proto { tcp, udp } snat ip to meta priority map @parts_ext
+add set ip fogbank first_ext { type ipv4_addr; }
+insert rule ip fogbank leaving_ext oifname "ext" ct state new ct status & confirmed == 0 ip saddr @first_ext meta priority & ff00:0 != 4e00:0 log group 9 snaplen 65535 queue-threshold 1 drop
+insert rule ip fogbank gone_ext oifname "ext" ct state new ct status & confirmed == 0 ip saddr @first_ext counter name drop_ports_exhausted_0dc29d0e drop
+add set ip fogbank first_ext_nets { type ipv4_addr; flags interval; }
+insert rule ip fogbank leaving_ext oifname "ext" ct state new ct status & confirmed == 0 ip saddr @first_ext_nets meta priority & ff00:0 != 4e00:0 log group 9 snaplen 65535 queue-threshold 1 drop
+insert rule ip fogbank gone_ext oifname "ext" ct state new ct status & confirmed == 0 ip saddr @first_ext_nets counter name drop_ports_exhausted_0dc29d0e drop\
+""")
+    assert text(first_packet_rules.render_parts(EXT, parts)) == snapshot("""\
+add element ip fogbank parts_ext { 4e00:1 : 203.0.113.7 . 1024-1151 }
+add element ip fogbank sources_ext { 4e00:1 : 203.0.113.7 }
+add element ip fogbank parts_ext { 4e00:2 : 203.0.113.7 . 1152-1279 }
+add element ip fogbank sources_ext { 4e00:2 : 203.0.113.7 }\
+""")
+    assert text(nftables.render_source_nat(element)) == snapshot("""\
+add element ip fogbank clients_ext { 10.8.0.2 }
+add element ip fogbank first_ext { 10.8.0.2 }
+add element ip fogbank holds_ext { 10.8.0.2 : jump hold_ext_120 }
+add element ip fogbank timers_ext { 10.8.0.2 : jump timers_30_1200_30_120 }\
+""")
+
+
+def test_a_client_without_ports() -> None:
+    element = UnservedClient(VPC, EXT, IPv4Network(ALICE))
+    assert text(nftables.render_unserved_client(element)) == snapshot("""\
+add table ip fogbank
+add set ip fogbank unserved_ext { type ipv4_addr; }
+add element ip fogbank unserved_ext { 10.8.0.2 }\
+""")
+    assert text(nftables.render_no_unserved_client(element)) == snapshot(
+        "delete element ip fogbank unserved_ext { 10.8.0.2 }"
+    )
