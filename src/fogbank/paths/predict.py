@@ -2,8 +2,8 @@
 
 The order inside a namespace is the kernel's: who may send (port security), where to (routes), whether it may
 pass (policies), what it becomes (translation), how fast (shapers). ARP counts too: a neighbour that does not
-have the next hop's address never answers. Replies are not walked: connection tracking takes them back, and
-the test that sends real packets would show it if not.
+have the next hop's address never answers. Replies are not walked but for their route to the internet:
+connection tracking takes them back, and the test that sends real packets would show it if not.
 """
 
 from collections.abc import Iterator, Mapping
@@ -221,6 +221,18 @@ def _pass(at: _At, out: DeviceName, passed: list[Step]) -> Iterator[Dropped]:
         yield Dropped(Cause.UNKNOWN_INTERNAL_ADDRESS, node.filter.key)
     elif dropped := _judge(node, port_security, "ingress", packet, passed):
         yield dropped
+    if at.by == node.filter.uplink and not _answers_leave(node, out, packet.source):
+        yield Dropped(Cause.NO_ROUTE, node.filter.key)
+
+
+def _answers_leave(node: NodeView, out: DeviceName, client: IPv4Address) -> bool:
+    """Return whether what the machine behind ``out`` answers to ``client`` goes back to the internet.
+
+    A connection from there needs a route to the default internet gateway (behaviour/vpc.md#routes).
+    """
+    back = node.route(out, client)
+    uplink = node.filter.uplink if node.filter else None
+    return back is not None and any(hop.device == uplink for hop in back.hops)
 
 
 def _leaves(node: NodeView, out: DeviceName, packet: Packet, key: Key) -> Dropped | None:
