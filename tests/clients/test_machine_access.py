@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import os
 import secrets
 import ssl
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -260,3 +263,38 @@ def test_gcloud_logs_in_by_ssh_through_iap(machines: Machines, private: str, gcl
     ssh = ("compute", "ssh", f"ada@{private}", f"--zone={ZONE}", "--tunnel-through-iap", "--quiet")
     done = region.gcloud(*ssh, "--command=id -un; sudo id -un; hostname; seq 200000 | md5sum")
     assert done.stdout.split()[-5:-1] == ["ada", "root", private, "0e10426a1d5bddffcef02f1345787128"]
+
+
+def test_ssh_reaches_an_external_address_and_a_private_machine_behind_it(
+    machines: Machines, private: str, tmp_path: Path
+) -> None:
+    bastion, key = named("bastion"), tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    keys = f"ada:{key.with_suffix('.pub').read_text().strip()}"
+    machines.create(bastion, external=True, ssh_keys=keys, startup_script="echo up")
+    machines.set_metadata(private, ssh_keys=keys)
+    machines.wrote(bastion, "startup-script: up")
+    outside = machines.get(bastion)["networkInterfaces"][0]["accessConfigs"][0]["natIP"]
+    inside = machines.get(private)["networkInterfaces"][0]["networkIP"]
+    fogbank = f"{sys.executable} -m fogbank.cli connect %h %p --name {machines.region.name}"
+    config = tmp_path / "config"
+    config.write_text(
+        f"Host {outside}\n  ProxyCommand {fogbank}\nHost *\n  User ada\n  IdentityFile {key}\n"
+        "  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n"
+    )
+    environment = os.environ | {"XDG_STATE_HOME": str(machines.region.home / "state")}
+
+    def ssh(*words: str) -> str:
+        done = subprocess.run(
+            ["ssh", "-F", str(config), *words], env=environment, capture_output=True, text=True, check=False
+        )
+        return done.stdout
+
+    machines.until(lambda: ssh(outside, "hostname") == f"{bastion}\n")
+    assert ssh(outside, "echo $SSH_CONNECTION").split()[0] == "192.0.2.255"
+    machines.until(lambda: ssh("-J", outside, inside, "hostname") == f"{private}\n")
+    command = [sys.executable, "-m", "fogbank.cli", "connect", "203.0.113.250", "22"]
+    command += ["--name", machines.region.name]
+    refused = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert refused.returncode != 0
+    assert "203.0.113.250 (203.0.113.250) port 22: " in refused.stderr

@@ -41,20 +41,28 @@ class Machines:
             assert "error" not in answer, answer["error"]
         return answer
 
-    def create(self, name: str, **metadata: str) -> None:
+    def create(self, name: str, *, external: bool = False, **metadata: str) -> None:
         items = [{"key": key.replace("_", "-"), "value": value} for key, value in metadata.items()]
+        access = [{"type": "ONE_TO_ONE_NAT"}] if external else []
         image = "projects/debian-cloud/global/images/family/debian-12"
         body = {
             "name": name,
             "machineType": f"zones/{ZONE}/machineTypes/e2-small",
             "disks": [{"boot": True, "autoDelete": True, "initializeParams": {"sourceImage": image}}],
-            "networkInterfaces": [{"network": "global/networks/default"}],
+            "networkInterfaces": [{"network": "global/networks/default", "accessConfigs": access}],
             "metadata": {"items": items},
         }
         self.call("POST", INSTANCES, body)
 
     def do(self, name: str, verb: str) -> None:
         self.call("POST", f"{INSTANCES}/{name}/{verb}", {})
+
+    def set_metadata(self, name: str, **metadata: str) -> None:
+        """Give a machine that runs further metadata."""
+        found = self.get(name)["metadata"]
+        new = [{"key": key.replace("_", "-"), "value": value} for key, value in metadata.items()]
+        body = {"fingerprint": found["fingerprint"], "items": [*found.get("items", []), *new]}
+        self.call("POST", f"{INSTANCES}/{name}/setMetadata", body)
 
     def get(self, name: str) -> Any:
         return self.call("GET", f"{INSTANCES}/{name}")

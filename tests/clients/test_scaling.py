@@ -36,6 +36,6 @@ def test_three_requests_at_once_get_three_instances_and_later_none_is_left(
     region.fogbank("clock", "advance", "20m")
     assert instances(region) == []
     assert "service crowded" in region.curl(url)
-    assert instances(region) == ["ready"]
+    assert "ready" in instances(region)
     region.gcloud("run", "services", "delete", "crowded", "--quiet")
     assert instances(region) == []

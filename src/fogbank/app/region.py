@@ -27,6 +27,7 @@ from fogbank.app.images import COLLECT_SECONDS, ImageSources
 from fogbank.app.machine_servers import MachineServers
 from fogbank.app.operator.clients import ClientsApi
 from fogbank.app.operator.clock import ClockApi
+from fogbank.app.operator.connecting import Connecting
 from fogbank.app.operator.internet import InternetApi
 from fogbank.app.operator.logs import LogsApi
 from fogbank.app.operator.paths import PathsApi
@@ -359,7 +360,11 @@ class Region:
                 self.end,
             ),
         )
-        self.operator_api = OperatorApi(route for topic in topics for route in topic.routes())
+        self.operator_api = Connecting(
+            OperatorApi(route for topic in topics for route in topic.routes()),
+            self.driver.open_socket,
+            world_answers(lambda: self.store.world, lambda _client: None),
+        )
 
     def _environment(self) -> Mapping[str, str | None]:
         settings = self._settings

@@ -32,6 +32,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "list": CommandEntry("list_", "Regions", "List the regions that are running."),
     "demo": CommandEntry("demo", "Regions", "Run an article and show that its claim holds."),
     "env": CommandEntry("env", "Clients", "Print the variables that point clients at a region."),
+    "connect": CommandEntry("connect", "Clients", "Connect to an address of a region's internet."),
     "exec": CommandEntry("exec_", "Clients", "Run one command as a client of a region."),
     "credentials": CommandEntry(
         "credentials", "Clients", "Print credentials of a user, for gcloud and client libraries."

@@ -5,10 +5,12 @@ an :class:`OperatorError` in the region's words.
 """
 
 import http.client
+import io
 import json
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -33,6 +35,17 @@ class _Connection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = connect(self._path, self._patience)
+
+
+class _Unbuffered:
+    """A socket from which no more is read than was asked for: another protocol follows the answer."""
+
+    def __init__(self, opened: socket.socket) -> None:
+        self._opened = opened
+
+    def makefile(self, mode: str) -> io.RawIOBase:
+        """Return the socket as a file, as HTTPResponse asks for it."""
+        return self._opened.makefile(mode, buffering=0)  # type: ignore[call-overload, no-any-return]
 
 
 class OperatorClient:
@@ -73,6 +86,22 @@ class OperatorClient:
                     raise self._hung_up(error) from error
         if forever:
             raise self._why_it_ended()
+
+    def open_connection(self, host: str, port: int) -> socket.socket:
+        """Connect to a host of the region's internet; OperatorError says why that cannot be."""
+        path = "/connect" + _query({"host": host, "port": str(port)})
+        request = f"GET {path} HTTP/1.1\r\nHost: fogbank\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+        try:
+            opened = connect(self._path, self._patience)
+            opened.sendall(request.encode())
+            answer = http.client.HTTPResponse(_Unbuffered(opened))  # type: ignore[arg-type]
+            answer.begin()
+            if answer.status != HTTPStatus.SWITCHING_PROTOCOLS:
+                raise OperatorError(_reason(answer))
+        except (OSError, http.client.HTTPException) as error:
+            raise self._hung_up(error) from error
+        opened.settimeout(None)
+        return opened
 
     def _hung_up(self, error: Exception) -> OperatorError:
         return OperatorError(

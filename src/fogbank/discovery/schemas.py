@@ -126,6 +126,9 @@ class _Converter:
                 return [self.convert(value, node, f"{at}[0]")]
             self._value(at, value, node)
             return value
+        if self.lenient and isinstance(node, str) and node.startswith("#"):
+            # compute passes over an absent message: Terraform's provider writes [null] for an empty list
+            value = [each for each in value if each is not None]
         for index, inner in enumerate(value):
             if inner is None and node != "any":  # absent as a field, but a list has no absent members
                 self._value(f"{at}[{index}]", inner, node)

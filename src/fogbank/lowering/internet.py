@@ -10,7 +10,7 @@ from ipaddress import IPv4Interface
 from fogbank.lowering.feature import Feature, Source
 from fogbank.lowering.fragments import Fragment
 from fogbank.lowering.netns_names import ETH0, INTERNET, LOOPBACK, device_to, site_netns
-from fogbank.network.addressing import ANYWHERE, FRONT_END, INTERNET_ROUTER, host
+from fogbank.network.addressing import ANYWHERE, FRONT_END, INTERNET_ROUTER, TERMINAL, host
 from fogbank.network.topology import Address, Element, Hop, Link, Listener, NetworkNamespace, Port, Route
 from fogbank.resources.fleet import Instance
 from fogbank.resources.names import ResourceName
@@ -43,6 +43,7 @@ def _router() -> Fragment:
             NetworkNamespace(INTERNET, forwards=True),
             Address(Port(INTERNET, LOOPBACK), IPv4Interface(INTERNET_ROUTER)),
             Address(Port(INTERNET, LOOPBACK), IPv4Interface(FRONT_END)),
+            Address(Port(INTERNET, LOOPBACK), IPv4Interface(TERMINAL)),
             Route(INTERNET, ANYWHERE, ()),
             *(Listener(INTERNET, FRONT_END, port, "tcp", FRONT_END_SERVICE) for port in WEB_PORTS),
         )

@@ -24,6 +24,9 @@ EGRESS_POOL = IPv4Network("198.51.100.0/24")
 FRONT_END = IPv4Address("192.0.2.1")
 """Where Google's front end is on the internet: every name under run.app is there."""
 
+TERMINAL = IPv4Address("192.0.2.255")
+"""Who the terminal is on the internet (`fogbank connect`): behind the addresses of third parties."""
+
 RESTRICTED_GOOGLE = IPv4Network("199.36.153.4/30")
 PRIVATE_GOOGLE = IPv4Network("199.36.153.8/30")
 """What restricted.googleapis.com and private.googleapis.com are: nobody on the internet has a route there."""

@@ -39,6 +39,11 @@ def test_compute_takes_one_message_for_a_list_of_them():
     assert "md5AuthenticationKeys" in refusal("compute.v1", "Router", {"md5AuthenticationKeys": "one"})
 
 
+def test_compute_passes_over_an_absent_message_in_a_list():
+    body = {"nodeAffinities": [None]}  # what Terraform's provider writes for an empty list
+    assert convert_request("compute.v1", "Scheduling", body).body == {"nodeAffinities": []}
+
+
 def test_compute_leaves_out_what_it_does_not_know_and_says_so():
     body = {"name": "n", "initialNatIps": [], "logConfig": {"enable": True, "colour": "red"}}
     converted = convert_request("compute.v1", "RouterNat", body)

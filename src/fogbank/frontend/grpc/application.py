@@ -2,7 +2,8 @@
 
 A call is authenticated by its headers before its messages are read. Its request becomes the JSON that the
 method over HTTP has, and its answer a message again; errors are a status with details. Methods that stream
-(``entries.tail``) send until the client leaves. Compressed messages are refused, which clients are told of.
+(``entries.tail``) send until the client leaves. Messages may come compressed with gzip, as collectors of OTLP
+send them; answers are not.
 """
 
 import asyncio
@@ -22,7 +23,8 @@ from fogbank.frontend.grpc.encode import encode
 from fogbank.frontend.grpc.messages import BadMessageError
 from fogbank.frontend.grpc.status import OK, failure, refusal
 from fogbank.frontend.grpc.transcoding import Transcoded, transcode
-from fogbank.frontend.http.asgi import Receive, Scope, Send, headers_of, host_of
+from fogbank.frontend.http.asgi import Receive, Scope, Send, TooLargeError, headers_of, host_of
+from fogbank.frontend.http.encodings import unpacked
 from fogbank.frontend.http.http1 import Headers
 from fogbank.resources.world import Json
 
@@ -37,7 +39,7 @@ Elsewhere = Callable[[str, Match, Json], Json]
 
 _FRAME = struct.Struct("!BI")
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
-_HEADERS: Headers = [(b"content-type", b"application/grpc"), (b"grpc-accept-encoding", b"identity")]
+_HEADERS: Headers = [(b"content-type", b"application/grpc"), (b"grpc-accept-encoding", b"identity,gzip")]
 
 _log = logging.getLogger(__name__)
 
@@ -87,12 +89,12 @@ class GrpcApplication:
         rpc = find_rpc(scope["path"].lstrip("/"))
         if rpc is None or scope["method"] != "POST" or (rpc.client_streams and not rpc.server_streams):
             raise not_built(f"the RPC {scope['path'][:200]}")
-        host = host_of(headers)
+        host, encoding = host_of(headers), headers.get("grpc-encoding", "identity")
         if rpc.server_streams:
-            called = await self._called(rpc, host, await _first_message(receive))
+            called = await self._called(rpc, host, await _first_message(receive, encoding))
             await self._stream(rpc, principal, called, receive, answer)
             return OK
-        called = await self._called(rpc, host, await _only_message(receive))
+        called = await self._called(rpc, host, await _only_message(receive, encoding))
         await answer.message(encode(rpc.response, await self._answer(principal, called)))
         return OK
 
@@ -161,31 +163,31 @@ class _Answer:
         await self._send({"type": "http.response.trailers", "headers": trailers})
 
 
-async def _only_message(receive: Receive) -> bytes:
+async def _only_message(receive: Receive, encoding: str) -> bytes:
     """Read the one message of a call that does not stream."""
     data = bytearray()
     more = True
     while more:
         chunk, more = await _chunk(receive)
         data += chunk
-        _check_frame(data)
+        _check_frame(data, encoding)
     message, rest = _take(data)
     if message is None or rest:
         raise BadFrameError("INTERNAL", "A call that does not stream has one message.")
-    return message
+    return _unpacked(message, data)
 
 
-async def _first_message(receive: Receive) -> bytes:
+async def _first_message(receive: Receive, encoding: str) -> bytes:
     """Read the first message of a stream; the others are not wanted."""
     data = bytearray()
     more = True
     while more:
         chunk, more = await _chunk(receive)
         data += chunk
-        _check_frame(data)
+        _check_frame(data, encoding)
         message, _ = _take(data)
         if message is not None:
-            return message
+            return _unpacked(message, data)
     raise BadFrameError("INTERNAL", "The stream ended before its first message.")
 
 
@@ -202,12 +204,27 @@ async def _chunk(receive: Receive) -> tuple[bytes, bool]:
     return message.get("body", b""), message.get("more_body", False)
 
 
-def _check_frame(data: bytearray) -> None:
+def _unpacked(message: bytes, data: bytearray) -> bytes:
+    """Return what a message says, which the head of its frame in ``data`` tells to be compressed or not."""
+    if not data[0]:
+        return message
+    try:
+        text = unpacked(message, "gzip", MESSAGE_LIMIT)
+    except TooLargeError:
+        why = f"Received message that is larger than max ({MESSAGE_LIMIT}) when it is unpacked"
+        raise BadFrameError("RESOURCE_EXHAUSTED", why) from None
+    if text is message:
+        raise BadFrameError("INVALID_ARGUMENT", "The message is not compressed with gzip, as it says.")
+    return text
+
+
+def _check_frame(data: bytearray, encoding: str) -> None:
     """Refuse a frame by its head, before the rest of it is read."""
     if len(data) >= _FRAME.size:
         compressed, length = _FRAME.unpack_from(data)
-        if compressed:
-            raise BadFrameError("UNIMPLEMENTED", "Compressed messages are not supported.")
+        if compressed and encoding != "gzip":
+            why = f"Messages may be compressed with gzip, and not with {encoding[:50]}."
+            raise BadFrameError("UNIMPLEMENTED", why)
         if length > MESSAGE_LIMIT:
             why = f"Received message larger than max ({length} vs. {MESSAGE_LIMIT})"
             raise BadFrameError("RESOURCE_EXHAUSTED", why)

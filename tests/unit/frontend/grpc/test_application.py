@@ -1,6 +1,7 @@
 """The bridge: frames in, messages and a status out; nobody is heard who does not say who they are."""
 
 import asyncio
+import gzip
 import struct
 from base64 import b64decode
 
@@ -112,7 +113,7 @@ async def test_a_call_is_answered_with_a_message_and_the_status_0(grpc, size):
         (LIST, b"", 13, b"one message"),
         (LIST, LISTED[:-1], 13, b"one message"),
         (LIST, LISTED * 2, 13, b"one message"),
-        (LIST, b"\1" + LISTED[1:], 12, b"Compressed"),
+        (LIST, b"\1" + LISTED[1:], 12, b"compressed with gzip, and not with identity"),
         (LIST, b"\0\xff\xff\xff\xff", 8, b"larger than max"),
         (LIST, b"\0\0\0\0\1\x0a", 3, b"cut short"),
         (LIST, framed(REQUEST, {}), 3, b"Resource names cannot be empty"),
@@ -129,6 +130,35 @@ async def test_what_is_wrong_is_a_status_and_no_message(grpc, path, body, status
     assert await client.run() == status
     assert why in client.trailers[b"grpc-message"]
     assert client.messages == []
+
+
+def packed(name, content):
+    data = gzip.compress(encode(name, content))
+    return struct.pack("!BI", 1, len(data)) + data
+
+
+GZIP = ((b"grpc-encoding", b"gzip"),)
+
+
+@pytest.mark.parametrize("size", [1, 10_000])
+async def test_a_message_may_be_compressed_with_gzip(grpc, size):
+    body = packed("google.logging.v2.WriteLogEntriesRequest", {"entries": [ENTRY]})
+    assert await Client(grpc, WRITE, body, size=size, more=GZIP).run() == 0
+    client = Client(grpc, LIST, LISTED, more=GZIP)  # and need not, although it is said
+    assert await client.run() == 0
+    (found,) = decode("google.logging.v2.ListLogEntriesResponse", client.messages[0])["entries"]
+    assert found["textPayload"] == "x"
+
+
+async def test_a_compressed_message_that_says_too_much_or_nothing_is_refused(grpc, monkeypatch):
+    broken = Client(grpc, LIST, b"\1" + LISTED[1:], more=GZIP)
+    assert await broken.run() == 3
+    monkeypatch.setattr(application, "MESSAGE_LIMIT", 1000)
+    body = packed(REQUEST, {**PROJECT, "filter": "a" * 100_000})
+    assert len(body) < 1000
+    client = Client(grpc, LIST, body, more=GZIP)
+    assert await client.run() == 8
+    assert b"unpacked" in client.trailers[b"grpc-message"]
 
 
 async def test_a_refusal_has_its_details(grpc, region):
