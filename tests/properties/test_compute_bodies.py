@@ -85,6 +85,20 @@ COMMON = {
 """Fields without which nearly everything is refused at once; the rest is drawn, a few fields at a time."""
 
 
+ZONE = f"{REGION}-a"
+
+MACHINE = {
+    "name": "i",
+    "machineType": f"zones/{ZONE}/machineTypes/e2-micro",
+    "disks": [
+        {
+            "boot": True,
+            "initializeParams": {"sourceImage": "projects/debian-cloud/global/images/family/debian-12"},
+        }
+    ],
+    "networkInterfaces": [{"network": "global/networks/default"}],
+}
+
 POLICY_RULE = {
     "priority": 100,
     "action": "allow",
@@ -101,6 +115,9 @@ def beginning() -> Compute:
     compute.router(network="default", nats=[auto_nat()])
     compute.address("a")
     compute("firewalls.insert", {"name": "f", "allowed": [{"IPProtocol": "tcp"}]})
+    compute("instances.insert", MACHINE, zone=ZONE)
+    compute("disks.insert", {"name": "d", "sizeGb": "10"}, zone=ZONE)
+    compute("images.insert", {"name": "im", "sourceDisk": f"zones/{ZONE}/disks/d"})
     for collection, place in (
         ("networkFirewallPolicies", {}),
         ("regionNetworkFirewallPolicies", {"region": REGION}),
@@ -128,11 +145,20 @@ def test_a_body_that_fits_the_schema_is_answered_or_refused(method, data):
     if "fingerprint" in fields:
         body["fingerprint"] = compute("subnetworks.get", region=REGION, subnetwork="s")["fingerprint"]
     where = {"network": "default", "firewall": "f", "subnetwork": "s", "router": "router", "resource": "a"}
-    where |= {"firewallPolicy": "p", "priority": "100"}
+    where |= {"firewallPolicy": "p", "priority": "100", "instance": "i", "disk": "d", "image": "im"}
+    where |= {"networkInterface": "nic0", "accessConfig": "external-nat"}
     path = methods("compute.v1")[method].path
     if "regions/" in path:
         where["region"] = REGION
-    for kind, resource in (("subnetworks", "s"), ("firewallPolicies", "p")):
+    if "zones/" in path:
+        where["zone"] = ZONE
+    for kind, resource in (
+        ("subnetworks", "s"),
+        ("firewallPolicies", "p"),
+        ("instances", "i"),
+        ("disks", "d"),
+        ("images", "im"),
+    ):
         if "{resource" in path and kind in path:
             where["resource"] = resource
     try:
