@@ -76,6 +76,14 @@ def test_the_tutorial_about_moving_works_as_written(reader):
     assert "prediction and packet agree" in shown
 
 
+def test_the_tutorial_about_private_machines_works_as_written(reader):
+    shown = run_page("002-private-machines.md", reader)
+    assert "NO_EXTERNAL_ADDRESS" in shown
+    assert "nat-auto-ip-" in shown
+    assert "prediction and packet agree" in shown
+    assert "203.0.113." in shown.rpartition("prediction and packet agree")[2]
+
+
 def test_the_page_about_users_works_as_written(reader):
     script = commands(ROOT / "docs" / "howto" / "users.md")
     start = 'fogbank up --detach\neval "$(fogbank env)"\n'

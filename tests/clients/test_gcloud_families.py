@@ -451,7 +451,7 @@ def test_regions_zones_project_and_operations(region: RunningRegion) -> None:
     [
         (("container", "clusters", "list"), "container.v1.projects.locations.clusters.list"),
         (("storage", "buckets", "list"), "storage.v1.buckets.list"),
-        (("sql", "instances", "list"), "sqladmin.googleapis.com (GET /sql/v1beta4/projects/demo/instances)"),
+        (("sql", "backups", "list", "--instance=none"), "sqladmin.v1beta4.sql.backupRuns.list"),
         (
             ("memcache", "instances", "list", "--region=us-central1"),
             "memcache.googleapis.com (GET /v1/projects/demo/locations/us-central1/instances)",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fogbank.cli.demo import article_000, article_001, article_003, callers, steps
+from fogbank.cli.demo import article_000, article_001, article_002, article_003, callers, steps
 from fogbank.cli.demo.callers import ByRequest, unfinished
 from fogbank.cli.demo.plain import address
 from fogbank.cli.demo.steps import DemoRequest, Step
@@ -26,8 +26,23 @@ OF_001 = [
     article_001.by_connector(PLACE, HOST),
     article_001.by_direct_vpc(PLACE, HOST),
 ]
+OF_002 = [
+    steps.network(PLACE, "foobar-product-network"),
+    *(
+        step
+        for name, (subnetwork, cidr) in article_002.MACHINES.items()
+        for step in (
+            steps.subnet(PLACE, "foobar-product-network", subnetwork, cidr, ""),
+            article_002.machine(PLACE, name, subnetwork),
+        )
+    ),
+    steps.router(PLACE, "foobar-product-network", "foobar-natgateway-router"),
+    article_002.gateway(PLACE),
+]
 STEPS = [
     *OF_001,
+    *OF_002,
+    article_002.read_nat_address(PLACE),
     article_001.read_host(PLACE),
     *article_003.preparation(PLACE),
     *article_000.article(PLACE),
@@ -62,6 +77,9 @@ def test_the_tutorial_types_what_the_demo_types():
         assert "gcloud " + shlex.join(step.command) in text
     text = typed_in("001-redis-direct-vpc.md").replace("$REDIS", HOST)
     for step in OF_001:
+        assert "gcloud " + shlex.join(step.command) in text
+    text = typed_in("002-private-machines.md")
+    for step in OF_002:
         assert "gcloud " + shlex.join(step.command) in text
     text = typed_in("003-move-without-downtime.md")
     for step in article_003.preparation(PLACE):

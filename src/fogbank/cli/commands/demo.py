@@ -12,7 +12,7 @@ from fogbank.cli.options import examples
 from fogbank.cli.output import seconds
 from fogbank.settings import Settings
 
-_ARTICLES = ("000", "001", "003")
+_ARTICLES = ("000", "001", "002", "003")
 
 
 @click.command(
@@ -29,7 +29,8 @@ def command(article: str, keep: bool) -> int:
     """Run an article and show that its claim holds.
 
     000: a third party sees Cloud Run's reserved address. 001: Redis by a connector, then by Direct VPC
-    egress. 003: a service under load moves to Direct VPC egress without a failed request.
+    egress. 002: private machines behind Cloud NAT. 003: a service under load moves to Direct VPC egress
+    without a failed request.
 
     It starts a temporary region of its own, so others are not affected. The exit status is 4 when what
     was seen is not what the article claims.

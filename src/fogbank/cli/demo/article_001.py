@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network
 
-import click
-
-from fogbank.cli.demo.stage import Stage, say, timed
+from fogbank.cli.demo.stage import Stage, fetch_server
 from fogbank.cli.demo.steps import (
     DemoRequest,
     Place,
@@ -20,9 +18,7 @@ from fogbank.cli.demo.steps import (
     replace_service,
     subnet,
 )
-from fogbank.dataplane.linux.images.debian_roots import DebianRoots
 from fogbank.resources.server_images import REDIS
-from fogbank.settings import cache_home
 
 TITLE = "Article 001: Cloud Run and Redis by Direct VPC egress"
 IMAGE = "us-docker.pkg.dev/fogbank/samples/visitors"
@@ -39,7 +35,7 @@ _CONNECTOR_RANGE, _DIRECT_RANGE = "10.15.0.0/28", "10.8.0.0/24"
 def tell(stage: Stage) -> bool:
     """Run the article; tell whether Redis counted both visits and saw whom it must see."""
     place = stage.place
-    _fetch_redis(stage)
+    fetch_server(stage, REDIS)
     for step in (*preparation(place), create_redis(place), deploy(place)):
         stage.do(step)
     host = stage.read(read_host(place))
@@ -55,13 +51,6 @@ def tell(stage: Stage) -> bool:
         "Redis did not count both visitors, or saw them come from elsewhere.",
         holds=first and second,
     )
-
-
-def _fetch_redis(stage: Stage) -> None:
-    stage.title("Fetch the Redis server from Debian, once")
-    say("fogbank images fetch redis")
-    with timed():
-        DebianRoots(cache_home() / "debian").fetch(REDIS, click.echo)
 
 
 def _visit(stage: Stage, url: str, host: str, number: int, within: str) -> bool:

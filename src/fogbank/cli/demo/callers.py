@@ -103,15 +103,19 @@ class ByRequest:
         """Send the one request; give the value that gcloud's ``--format=value(…)`` names."""
         answer: Any = self._transport.call(step.requests[0])
         for key in step.command[-1].partition("(")[2].rstrip(")").split("."):
-            answer = answer[key]
+            name, _, index = key.rstrip("]").partition("[")
+            answer = answer[name][int(index)] if index else answer[name]
         return str(answer)
 
 
 def unfinished(request: DemoRequest, answer: Json) -> DemoRequest | None:
     """Return the request that asks again, or None when ``answer`` is final."""
     if answer.get("kind") == "compute#operation" and answer["status"] != "DONE":
-        place = {key: request.parameters[key] for key in ("project", "region") if key in request.parameters}
-        kind = "regionOperations" if "region" in place else "globalOperations"
+        place = {
+            key: each for key, each in request.parameters.items() if key in {"project", "region", "zone"}
+        }
+        scopes = (scope for scope in ("zone", "region") if scope in place)
+        kind = f"{next(scopes, 'global')}Operations"
         return DemoRequest(f"compute.v1.{kind}.get", place | {"operation": answer["name"]})
     if "/operations/" in answer.get("name", "") and not answer.get("done"):
         api = ".".join(request.method.split(".")[:2])

@@ -13,6 +13,9 @@ from fogbank.cli.demo.callers import Gcloud, best_caller
 from fogbank.cli.demo.steps import Place, Step
 from fogbank.cli.output import colours, seconds
 from fogbank.cli.regions import RegionNote
+from fogbank.dataplane.linux.images.debian_roots import DebianRoots
+from fogbank.resources.server_images import ServerImage
+from fogbank.settings import cache_home
 
 
 class Stage:
@@ -108,6 +111,14 @@ class Stage:
         mark, line, colour = ("✓", good, "green") if holds else ("✗", bad, "red")
         click.echo("\n" + click.style(f"{mark} {line}", fg=colour, bold=True))
         return holds
+
+
+def fetch_server(stage: Stage, image: ServerImage) -> None:
+    """Have what a server is made of in the user's cache."""
+    stage.title(f"Fetch {image.name} from Debian, once")
+    say(f"fogbank images fetch {image.name}")
+    with timed():
+        DebianRoots(cache_home() / "debian").fetch(image, click.echo)
 
 
 def title(text: str) -> None:
