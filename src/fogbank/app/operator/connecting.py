@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 from fogbank.frontend.http.asgi import Application, Receive, Scope, Send, json_answer, path_of, respond
 from fogbank.frontend.http.upgrades import Upgrade
-from fogbank.frontend.ingress.upgrades import pass_bytes
+from fogbank.frontend.ingress.upgrades import Stream
 from fogbank.lowering.netns_names import INTERNET
 from fogbank.network.addressing import TERMINAL
 from fogbank.network.topology import NetnsName
@@ -21,6 +21,7 @@ from fogbank.resources.dns import Answers
 
 CONNECT_SECONDS = 10.0
 PATH = "/connect"
+_CHUNK = 64 * 1024
 
 _SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
 
@@ -60,7 +61,7 @@ class Connecting:
             caller = offer.take()
             caller[1].write(_SWITCHED)
             with suppress(OSError):
-                await pass_bytes(caller, inside)
+                await _pass_both(caller, inside)
 
     def _resolve(self, host: str) -> IPv4Address | None:
         """Return what a name or an address means on the internet."""
@@ -80,6 +81,29 @@ class Connecting:
             opened.close()
             raise
         return opened
+
+
+async def _pass_both(caller: Stream, inside: Stream) -> None:
+    """Pass bytes both ways, and the end of each way, too: a program that has said all may yet be answered."""
+    ways = [
+        asyncio.create_task(_pass(caller[0], inside[1])),
+        asyncio.create_task(_pass(inside[0], caller[1])),
+    ]
+    try:
+        await asyncio.gather(*ways)
+    finally:
+        for way in ways:
+            way.cancel()
+        caller[1].close()
+        inside[1].close()
+
+
+async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(_CHUNK):
+        writer.write(data)
+        await writer.drain()
+    if writer.can_write_eof():
+        writer.write_eof()
 
 
 async def _refuse(send: Send, why: str) -> None:

@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 import threading
+from contextlib import suppress
 
 import click
 
@@ -37,6 +38,8 @@ def command(name: str, host: str, port: int) -> None:
 
 
 def _send(opened: socket.socket) -> None:
-    """Send what comes on standard input; its end does not end the connection, whose answer may yet come."""
-    while data := os.read(sys.stdin.fileno(), _CHUNK):
-        opened.sendall(data)
+    """Send what comes on standard input, and its end: the other side may yet answer, or hang up."""
+    with suppress(OSError):  # the other side has gone
+        while data := os.read(sys.stdin.fileno(), _CHUNK):
+            opened.sendall(data)
+        opened.shutdown(socket.SHUT_WR)
