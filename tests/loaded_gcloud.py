@@ -72,3 +72,19 @@ class LoadedRegion(RunningRegion):
             words = " ".join(done.args)
             raise AssertionError(f"{words}\nended with {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
+
+    def make_vpc(self, region: str) -> None:
+        """Make the network ``vpc`` with the subnetwork ``direct``."""
+        self.gcloud("compute", "networks", "create", "vpc", "--subnet-mode=custom")
+        self.gcloud(
+            "compute", "networks", "subnets", "create", "direct", "--network=vpc",
+            "--range=10.8.0.0/26", f"--region={region}",
+        )  # fmt: skip
+
+    def deploy_into_vpc(self, region: str) -> None:
+        """Deploy the service ``web``, all of whose egress goes through ``direct``."""
+        self.gcloud(
+            "run", "deploy", "web", "--image=us-docker.pkg.dev/fogbank/samples/netcheck",
+            f"--region={region}", "--network=vpc", "--subnet=direct", "--vpc-egress=all-traffic",
+            "--min-instances=1", "--allow-unauthenticated",
+        )  # fmt: skip

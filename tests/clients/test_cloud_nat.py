@@ -5,12 +5,12 @@ gateway to what it needs.
 """
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from tests.loaded_gcloud import LoadedRegion, load_gcloud
+from tests.waiting import wait_until
 
 from fogbank.testing import end_region, short_folder, start_region
 
@@ -64,7 +64,7 @@ def plain_gateway(region: LoadedRegion) -> None:
     }
     status, answer = region.api("PATCH", router, {"nats": [nat]})
     assert status == 200, answer
-    until(lambda: ports(region) == 64)
+    wait_until(lambda: ports(region) == 64, 60.0)
 
 
 def update(region: LoadedRegion, *options: str) -> None:
@@ -88,14 +88,6 @@ def automatic(region: LoadedRegion) -> list[dict[str, Any]]:
     return found
 
 
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            pytest.fail("it never came true")
-        time.sleep(0.2)
-
-
 def connect(region: LoadedRegion, url: str, **query: object) -> dict[str, Any]:
     """Have the service open connections."""
     values = "&".join(f"{name}={value}" for name, value in query.items())
@@ -113,7 +105,7 @@ def test_ports_double_while_they_are_needed_and_halve_when_they_are_not(
     region: LoadedRegion, url: str
 ) -> None:
     update(region, "--enable-dynamic-port-allocation", "--min-ports-per-vm=32", "--max-ports-per-vm=256")
-    until(lambda: ports(region) == 32)
+    wait_until(lambda: ports(region) == 32, 60.0)
     opened = connect(region, url, host="ifconfig.me", port=80, count=200, timeout=60)
     assert opened["ok"] == 200, opened
     assert ports(region) == 256
@@ -125,7 +117,7 @@ def test_ports_double_while_they_are_needed_and_halve_when_they_are_not(
         sizes.append(ports(region))
         return sizes[-1] == 32
 
-    until(smallest)
+    wait_until(smallest, 60.0)
     assert sizes == sorted(sizes, reverse=True)
     assert set(sizes) <= {256, 128, 64, 32}
 
@@ -136,13 +128,13 @@ def test_an_automatic_gateway_takes_addresses_for_its_ports_and_returns_them(
     update(region, "--auto-allocate-nat-external-ips")
     (first,) = automatic(region)
     assert (first["status"], first["addressType"]) == ("IN_USE", "EXTERNAL")
-    until(lambda: bool(mapping(region)))
+    wait_until(lambda: bool(mapping(region)), 60.0)
     assert source(region, url) == first["address"]
     refused = region.gcloud("compute", "addresses", "delete", first["name"], AN3, "--quiet", check=False)
     assert refused.returncode != 0
     update(region, "--min-ports-per-vm=65536")
-    until(lambda: len(automatic(region)) == 2)
-    until(lambda: ports(region) == 65536)
+    wait_until(lambda: len(automatic(region)) == 2, 60.0)
+    wait_until(lambda: ports(region) == 65536, 60.0)
     names = sorted(each["name"].split("-")[3:5] for each in automatic(region))
     assert [index for _, index in names] == ["0", "1"]
     assert len({number for number, _ in names}) == 1
@@ -152,7 +144,7 @@ def test_an_automatic_gateway_takes_addresses_for_its_ports_and_returns_them(
     assert set(nat["autoAllocatedNatIps"]) == {each["address"] for each in automatic(region)}
     assert source(region, url) in nat["autoAllocatedNatIps"]
     update(region, "--min-ports-per-vm=64")
-    until(lambda: [each["address"] for each in automatic(region)] == [first["address"]])
+    wait_until(lambda: [each["address"] for each in automatic(region)] == [first["address"]], 60.0)
     assert source(region, url) == first["address"]
     update(region, "--nat-external-ip-pool=one")
     assert automatic(region) == []
@@ -176,7 +168,7 @@ def test_a_rule_gives_a_destination_an_address_of_its_own(region: LoadedRegion, 
     )  # fmt: skip
     (shown,) = json.loads(region.gcloud(*rules, "list", *where, "--format=json").stdout)
     assert shown["ruleNumber"] == 7
-    until(lambda: bool(mapping(region).get("ruleMappings")))
+    wait_until(lambda: bool(mapping(region).get("ruleMappings")), 60.0)
     connect(region, url, host="partner.example.com", port=80, timeout=30)
     assert region.curl("--max-time", "60", f"{url}/egress?url=http://partner.example.com&timeout=30")
     seen = {each["sourceIp"] for each in region.site_access_log("partner.example.com")}
@@ -189,7 +181,7 @@ def test_a_rule_gives_a_destination_an_address_of_its_own(region: LoadedRegion, 
 
 def test_logs_mapping_and_third_parties_agree_on_every_connection(region: LoadedRegion, url: str) -> None:
     update(region, "--enable-logging", "--log-filter=ALL", "--min-ports-per-vm=32")
-    until(lambda: ports(region) == 32)
+    wait_until(lambda: ports(region) == 32, 60.0)
     region.fogbank("clock", "advance", "3m")
     opened = connect(region, url, host="ifconfig.me", port=80, count=40, timeout=5)
     assert opened["ok"] == 32, opened
@@ -203,7 +195,7 @@ def test_logs_mapping_and_third_parties_agree_on_every_connection(region: Loaded
         found[:] = json.loads(shown.stdout)
         return len(found) >= 40
 
-    until(logged)
+    wait_until(logged, 60.0)
     passed = [each for each in found if each["jsonPayload"]["allocation_status"] == "OK"]
     dropped = [each for each in found if each["jsonPayload"]["allocation_status"] == "DROPPED"]
     # On a slow machine a connection may be given up, and its port serve another one.

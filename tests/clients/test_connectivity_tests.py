@@ -23,28 +23,14 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedRegion]:
     started = start_region(short_folder(), "--ephemeral")
     with load_gcloud(tmp_path_factory.mktemp("gcloud")) as loaded:
         made = LoadedRegion(started.name, started.home, started.environment, loaded)
-        made.gcloud("compute", "networks", "create", "vpc", "--subnet-mode=custom")
-        made.gcloud(
-            "compute",
-            "networks",
-            "subnets",
-            "create",
-            "direct",
-            "--network=vpc",
-            "--range=10.8.0.0/26",
-            WHERE,
-        )
+        made.make_vpc(AN3)
         made.gcloud("compute", "addresses", "create", "origin", WHERE)
         made.gcloud("compute", "routers", "create", "router", "--network=vpc", WHERE)
         made.gcloud(
             "compute", "routers", "nats", "create", "nat", "--router=router", WHERE,
             "--nat-all-subnet-ip-ranges", "--nat-external-ip-pool=origin",
         )  # fmt: skip
-        made.gcloud(
-            "run", "deploy", "web", "--image=us-docker.pkg.dev/fogbank/samples/netcheck", WHERE,
-            "--network=vpc", "--subnet=direct", "--vpc-egress=all-traffic", "--min-instances=1",
-            "--allow-unauthenticated",
-        )  # fmt: skip
+        made.deploy_into_vpc(AN3)
         yield made
     end_region(started)
 

@@ -27,27 +27,12 @@ def shut(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedRegion]:
     started = start_region(short_folder(), "--ephemeral")
     with load_gcloud(tmp_path_factory.mktemp("gcloud")) as loaded:
         region = LoadedRegion(started.name, started.home, started.environment, loaded)
-        where = f"--region={AN3}"
-        region.gcloud("compute", "networks", "create", "vpc", "--subnet-mode=custom")
-        region.gcloud(
-            "compute",
-            "networks",
-            "subnets",
-            "create",
-            "direct",
-            "--network=vpc",
-            "--range=10.8.0.0/26",
-            where,
-        )
+        region.make_vpc(AN3)
         region.gcloud(
             "compute", "firewall-rules", "create", "no-web", "--network=vpc", "--direction=EGRESS",
             "--action=DENY", "--rules=tcp:80,tcp:443", "--priority=900",
         )  # fmt: skip
-        region.gcloud(
-            "run", "deploy", "web", "--image=us-docker.pkg.dev/fogbank/samples/netcheck", where,
-            "--network=vpc", "--subnet=direct", "--vpc-egress=all-traffic", "--min-instances=1",
-            "--allow-unauthenticated",
-        )  # fmt: skip
+        region.deploy_into_vpc(AN3)
         yield region
     end_region(started)
 

@@ -13,6 +13,7 @@ from tests.dataplane.vpc import (
     BOB,
     BOB_IP,
     EXT,
+    GUARDED,
     INTERNET_GATEWAY,
     NAT_IP,
     OTHER_NAT_IP,
@@ -22,8 +23,6 @@ from tests.dataplane.vpc import (
     SITE_IP,
     host,
     nat,
-    port_security,
-    vpc,
 )
 from tests.private_world import Lab
 from tests.waiting import wait_until
@@ -44,7 +43,6 @@ from fogbank.network.topology import (
 
 pytestmark = pytest.mark.netns
 
-GUARDED = (*vpc(), port_security(ALICE_IP), port_security(BOB_IP))
 SECOND = PortBlock(OTHER_NAT_IP, PortRange(2048, 2111))
 Peer = tuple[str, int]
 

@@ -15,6 +15,7 @@ from tests.dataplane.vpc import (
     BOB,
     BOB_IP,
     EXT,
+    GUARDED,
     NAT_IP,
     OTHER_NAT_IP,
     OTHER_SITE_IP,
@@ -23,8 +24,6 @@ from tests.dataplane.vpc import (
     SITE_IP,
     host,
     nat,
-    port_security,
-    vpc,
 )
 from tests.private_world import Lab
 from tests.waiting import wait_until
@@ -54,7 +53,6 @@ BOBS = (
     PortBlock(OTHER_NAT_IP, PortRange(1024, 1151)),
     PortBlock(THIRD, PortRange(2048, 2111)),
 )
-GUARDED = (*vpc(), port_security(ALICE_IP), port_security(BOB_IP))
 PORTS = {ALICE: range(80, 100), BOB: range(100, 120)}
 BLOCKS = {ALICE: ALICES, BOB: BOBS}
 ROUNDS, ENOUGH = 3, 300

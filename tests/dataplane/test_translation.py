@@ -2,8 +2,6 @@
 
 import contextlib
 import socket
-import time
-from collections.abc import Callable
 
 import pytest
 from tests.dataplane.vpc import (
@@ -11,6 +9,7 @@ from tests.dataplane.vpc import (
     ALICE_IP,
     BOB,
     BOB_IP,
+    GUARDED,
     NAT_IP,
     OTHER_NAT_IP,
     OTHER_SITE_IP,
@@ -18,32 +17,29 @@ from tests.dataplane.vpc import (
     SITE,
     SITE_IP,
     nat,
-    port_security,
-    vpc,
 )
 from tests.private_world import Lab
+from tests.waiting import wait_until
 
 from fogbank.network.topology import NatTimeouts, PortRange
 
 pytestmark = pytest.mark.netns
 
-GUARDED = (port_security(ALICE_IP), port_security(BOB_IP))
-
 
 def test_a_third_party_sees_the_nat_address_and_a_port_of_the_block(lab: Lab) -> None:
-    lab.build(*vpc(), *GUARDED, nat(), nat(BOB_IP, ports=PortRange(1088, 1151)))
+    lab.build(*GUARDED, nat(), nat(BOB_IP, ports=PortRange(1088, 1151)))
     with lab.listen(SITE, SITE_IP, 80) as site:
         for _ in range(3):
             assert lab.reaches(ALICE, SITE_IP, 80)
             assert lab.reaches(BOB, SITE_IP, 80)
-        wait_until(lambda: len(site.peers) == 6)
+        wait_until(lambda: len(site.peers) == 6, 2.0)
     assert {address for address, _ in site.peers} == {str(NAT_IP)}
     assert all(1024 <= port <= 1087 for _, port in site.peers[0::2])
     assert all(1088 <= port <= 1151 for _, port in site.peers[1::2])
 
 
 def test_without_translation_nothing_leaves_and_the_drop_is_counted(lab: Lab) -> None:
-    lab.build(*vpc(), *GUARDED)
+    lab.build(*GUARDED)
     with lab.listen(SITE, SITE_IP, 80), lab.listen(BOB, BOB_IP, 80):
         assert not lab.reaches(ALICE, SITE_IP, 80)
         assert lab.reaches(ALICE, BOB_IP, 80)
@@ -51,7 +47,7 @@ def test_without_translation_nothing_leaves_and_the_drop_is_counted(lab: Lab) ->
 
 
 def test_the_65th_connection_to_one_endpoint_is_dropped_and_counted_while_others_work(lab: Lab) -> None:
-    lab.build(*vpc(), *GUARDED, nat())
+    lab.build(*GUARDED, nat())
     with contextlib.ExitStack() as stack:
         sites = [
             stack.enter_context(lab.listen(SITE, address, port))
@@ -67,13 +63,13 @@ def test_the_65th_connection_to_one_endpoint_is_dropped_and_counted_while_others
                 stack.enter_context(lab.connect(ALICE, address, port))
             assert not lab.reaches(ALICE, address, port)
         assert lab.driver.drops(ROUTER)["ports-exhausted"] == 3
-        wait_until(lambda: [len(site.peers) for site in sites] == [64, 64, 64])
+        wait_until(lambda: [len(site.peers) for site in sites] == [64, 64, 64], 2.0)
         assert {port for _, port in sites[0].peers} == set(range(1024, 1088))
         assert len(lab.driver.flows(ROUTER)) == 3 * 64
 
 
 def test_the_65th_udp_flow_to_one_endpoint_is_dropped_too(lab: Lab) -> None:
-    lab.build(*vpc(), *GUARDED, nat(timeouts=NatTimeouts()))
+    lab.build(*GUARDED, nat(timeouts=NatTimeouts()))
     server = lab.driver.open_socket(SITE, socket.SOCK_DGRAM)
     server.bind((str(SITE_IP), 53))
     server.settimeout(0.3)
@@ -88,7 +84,7 @@ def test_the_65th_udp_flow_to_one_endpoint_is_dropped_too(lab: Lab) -> None:
 
 
 def test_a_connection_in_time_wait_keeps_its_port(lab: Lab) -> None:
-    lab.build(*vpc(), *GUARDED, nat(timeouts=NatTimeouts()))
+    lab.build(*GUARDED, nat(timeouts=NatTimeouts()))
     with lab.listen(SITE, SITE_IP, 80):
         for connection in [lab.connect(ALICE, SITE_IP, 80) for _ in range(64)]:
             close(connection)
@@ -101,13 +97,13 @@ def test_a_connection_in_time_wait_keeps_its_port(lab: Lab) -> None:
 
 
 def test_a_connection_in_time_wait_frees_its_port_when_its_time_is_over(lab: Lab) -> None:
-    lab.build(*vpc(), *GUARDED, nat(ports=PortRange(1024, 1025), timeouts=NatTimeouts(tcp_time_wait=60)))
+    lab.build(*GUARDED, nat(ports=PortRange(1024, 1025), timeouts=NatTimeouts(tcp_time_wait=60)))
     with lab.listen(SITE, SITE_IP, 80):
         for _ in range(2):
             # The second may choose the first one's port and must then send its SYN again, one second later
             # and two more: less than the first one's port is held.
             close(lab.connect(ALICE, SITE_IP, 80, timeout=5))
-        wait_until(lambda: {flow.state for flow in lab.driver.flows(ROUTER)} == {"TIME_WAIT"})
+        wait_until(lambda: {flow.state for flow in lab.driver.flows(ROUTER)} == {"TIME_WAIT"}, 2.0)
         assert 40 <= time_left(lab, socket.IPPROTO_TCP, 80) <= 60
         assert not lab.reaches(ALICE, SITE_IP, 80, timeout=0.2)
         lab.driver.advance_conntrack_timeouts(60)
@@ -115,11 +111,11 @@ def test_a_connection_in_time_wait_frees_its_port_when_its_time_is_over(lab: Lab
 
 
 def test_time_that_passes_frees_the_ports_that_were_kept_so_long(lab: Lab) -> None:
-    lab.build(*vpc(), *GUARDED, nat(ports=PortRange(1024, 1025), timeouts=NatTimeouts()))
+    lab.build(*GUARDED, nat(ports=PortRange(1024, 1025), timeouts=NatTimeouts()))
     with lab.listen(SITE, SITE_IP, 80):
         for _ in range(2):
             close(lab.connect(ALICE, SITE_IP, 80, timeout=5))
-        wait_until(lambda: {flow.state for flow in lab.driver.flows(ROUTER)} == {"TIME_WAIT"})
+        wait_until(lambda: {flow.state for flow in lab.driver.flows(ROUTER)} == {"TIME_WAIT"}, 2.0)
         lab.driver.advance_conntrack_timeouts(60)
         assert not lab.reaches(ALICE, SITE_IP, 80, timeout=0.2), "a minute is left"
         lab.driver.advance_conntrack_timeouts(60)
@@ -128,7 +124,7 @@ def test_time_that_passes_frees_the_ports_that_were_kept_so_long(lab: Lab) -> No
 
 
 def test_time_that_passes_ends_idle_connections_without_a_word_and_leaves_the_others_less(lab: Lab) -> None:
-    lab.build(*vpc(), *GUARDED, nat(timeouts=NatTimeouts()))
+    lab.build(*GUARDED, nat(timeouts=NatTimeouts()))
     with lab.listen(SITE, SITE_IP, 80):
         connection = lab.connect(ALICE, SITE_IP, 80)
         lab.driver.advance_conntrack_timeouts(600)
@@ -145,55 +141,55 @@ def test_time_that_passes_ends_idle_connections_without_a_word_and_leaves_the_ot
 
 def test_the_five_timeouts_are_those_of_the_kernel(lab: Lab) -> None:
     timeouts = NatTimeouts(udp=40, icmp=60, tcp_established=1200, tcp_transitory=80, tcp_time_wait=120)
-    lab.build(*vpc(), *GUARDED, nat(timeouts=timeouts))
+    lab.build(*GUARDED, nat(timeouts=timeouts))
     with lab.listen(SITE, SITE_IP, 80):
         connection = lab.connect(ALICE, SITE_IP, 80)
         assert 1190 <= time_left(lab, socket.IPPROTO_TCP, 80) <= 1200
         close(connection)
-    wait_until(lambda: 110 <= time_left(lab, socket.IPPROTO_TCP, 80) <= 120)
+    wait_until(lambda: 110 <= time_left(lab, socket.IPPROTO_TCP, 80) <= 120, 2.0)
 
     half_open = lab.driver.open_socket(ALICE, socket.SOCK_STREAM)
     half_open.setblocking(False)
     with contextlib.suppress(BlockingIOError):
         half_open.connect(("192.0.2.99", 81))  # nobody is there
-    wait_until(lambda: 70 <= time_left(lab, socket.IPPROTO_TCP, 81) <= 80)
+    wait_until(lambda: 70 <= time_left(lab, socket.IPPROTO_TCP, 81) <= 80, 2.0)
 
     lab.driver.open_socket(ALICE, socket.SOCK_DGRAM).sendto(b"?", (str(SITE_IP), 53))
-    wait_until(lambda: 30 <= time_left(lab, socket.IPPROTO_UDP, 53) <= 40)
+    wait_until(lambda: 30 <= time_left(lab, socket.IPPROTO_UDP, 53) <= 40, 2.0)
 
     with lab.driver.namespaces.inside(ALICE):
         ping = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
     ping.sendto(b"\x08\x00\xe5\xca\x12\x34\x00\x01", ("192.0.2.99", 0))
-    wait_until(lambda: 50 <= time_left(lab, socket.IPPROTO_ICMP, 0) <= 60)
+    wait_until(lambda: 50 <= time_left(lab, socket.IPPROTO_ICMP, 0) <= 60, 2.0)
     (echo,) = (flow for flow in lab.driver.flows(ROUTER) if flow.protocol == socket.IPPROTO_ICMP)
     assert (echo.source_port, echo.translated_source) == (0x1234, NAT_IP)
 
 
 def test_a_removed_translation_cuts_live_connections_and_others_go_on(lab: Lab) -> None:
     bob = nat(BOB_IP, ports=PortRange(1088, 1151))
-    lab.build(*vpc(), *GUARDED, nat(), bob)
+    lab.build(*GUARDED, nat(), bob)
     with lab.listen(SITE, SITE_IP, 80):
         cut, kept = lab.connect(ALICE, SITE_IP, 80), lab.connect(BOB, SITE_IP, 80)
         assert said(cut) == said(kept) == b"hello"
-        lab.build(*vpc(), *GUARDED, bob)
+        lab.build(*GUARDED, bob)
         assert said(kept) == b"hello"
         assert said(cut) is None
 
 
 def test_more_ports_disturb_nothing_and_another_address_ends_the_old_flows(lab: Lab) -> None:
-    lab.build(*vpc(), *GUARDED, nat())
+    lab.build(*GUARDED, nat())
     with lab.listen(SITE, SITE_IP, 80) as site:
         first = lab.connect(ALICE, SITE_IP, 80)
-        lab.build(*vpc(), *GUARDED, nat(ports=PortRange(1024, 1151)))
+        lab.build(*GUARDED, nat(ports=PortRange(1024, 1151)))
         assert said(first) == b"hello"
-        lab.build(*vpc(), *GUARDED, nat(outside=OTHER_NAT_IP))
+        lab.build(*GUARDED, nat(outside=OTHER_NAT_IP))
         assert said(first) is None
         assert said(lab.connect(ALICE, SITE_IP, 80)) == b"hello"
     assert [address for address, _ in site.peers] == [str(NAT_IP), str(OTHER_NAT_IP)]
 
 
 def test_nobody_outside_opens_a_connection_to_the_nat_address(lab: Lab) -> None:
-    lab.build(*vpc(), *GUARDED, nat())
+    lab.build(*GUARDED, nat())
     with lab.listen(ALICE, ALICE_IP, 80):
         assert not lab.reaches(SITE, NAT_IP, 80)
         assert not lab.reaches(SITE, NAT_IP, 1024)
@@ -201,12 +197,12 @@ def test_nobody_outside_opens_a_connection_to_the_nat_address(lab: Lab) -> None:
 
 
 def test_a_translation_without_ports_uses_the_address_alone(lab: Lab) -> None:
-    lab.build(*vpc(), *GUARDED, nat(ports=None))
+    lab.build(*GUARDED, nat(ports=None))
     with contextlib.ExitStack() as stack:
         site = stack.enter_context(lab.listen(SITE, SITE_IP, 80))
         for _ in range(100):
             stack.enter_context(lab.connect(ALICE, SITE_IP, 80))
-        wait_until(lambda: len(site.peers) == 100)
+        wait_until(lambda: len(site.peers) == 100, 2.0)
     assert {address for address, _ in site.peers} == {str(NAT_IP)}
 
 
@@ -234,11 +230,3 @@ def time_left(lab: Lab, protocol: int, port: int) -> int:
         e.seconds for e in entries if (e.original.protocol, e.original.destination_port) == (protocol, port)
     )
     return next(found, 0)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 2.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail("it never came true")
-        time.sleep(0.01)

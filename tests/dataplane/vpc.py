@@ -83,6 +83,10 @@ def vpc() -> list[Element]:
     ]
 
 
+GUARDED = (*vpc(), port_security(ALICE_IP), port_security(BOB_IP))
+"""The same with port security on both machines, as every lowered network has it."""
+
+
 def nat(
     inside: IPv4Address = ALICE_IP,
     outside: IPv4Address = NAT_IP,

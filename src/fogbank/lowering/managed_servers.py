@@ -6,19 +6,32 @@ applies to the servers, Cloud NAT does not serve them, and they open connections
 (behaviour/private-services-access.md#data-path).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from fogbank.lowering.endpoints import Endpoint, region_mark
-from fogbank.lowering.feature import Interface, Membership, NetworkContext
+from fogbank.lowering.feature import (
+    NOTHING,
+    Contribution,
+    Feature,
+    Find,
+    Interface,
+    Membership,
+    NetworkContext,
+    Source,
+)
 from fogbank.lowering.firewall import Direction, EffectiveRule
+from fogbank.lowering.fragments import Fragment
 from fogbank.lowering.netns_names import ETH1, instance_netns
 from fogbank.lowering.vpc import interface, ranges
+from fogbank.lowering.workloads import containers
 from fogbank.network.addressing import ANYWHERE, VPC_ROUTER
 from fogbank.network.topology import Element, Hop, NetworkNamespace, Route, Rule, Traffic
 from fogbank.resources.compute import PEERED, Subnetwork
+from fogbank.resources.fleet import Instance
 from fogbank.resources.names import ResourceName
+from fogbank.resources.world import Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +108,31 @@ class ManagedServers:
                 rule,
                 (order - 4, False, self.name.path),
             )
+
+
+class ManagedServersFeature(Feature):
+    """The resources of a managed service, by ``servers_of``, and the containers that run for them."""
+
+    def __init__(self, collection: str, servers_of: Callable[[Resource], ManagedServers]) -> None:
+        self.resources = self.instances = frozenset({collection})
+        self._servers_of = servers_of
+
+    def contribution(self, source: Source, find: Find) -> Contribution:
+        """Give a resource's servers interfaces in its network."""
+        del find
+        if isinstance(source, Instance):
+            return NOTHING
+        return Contribution((self._servers_of(source).membership(),))
+
+    def inside(
+        self, source: Source, network: NetworkContext, endpoints: tuple[Endpoint, ...]
+    ) -> Fragment | None:
+        """Lower the places of a resource's servers."""
+        if isinstance(source, Instance):
+            return None
+        servers = self._servers_of(source)
+        return Fragment.of(servers.elements(network, endpoints), servers.name)
+
+    def outside(self, source: Source) -> Fragment | None:
+        """Lower a server that runs: its place is there as long as the resource is."""
+        return Fragment.of(containers(source), source.owner) if isinstance(source, Instance) else None

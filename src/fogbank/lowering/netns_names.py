@@ -50,10 +50,7 @@ def iap_netns(network: ResourceName) -> NetnsName:
 
 def network_of_vpc_netns(netns: NetnsName) -> ResourceName | None:
     """Tell whose router a namespace is; None when it is no VPC network's."""
-    kind, _, rest = netns.partition("/")
-    project, _, network = rest.rpartition("/")
-    path = f"projects/{project}/global/networks/{network}"
-    return ResourceName("compute.networks", path) if kind == "vpc" else None
+    return _network_of(netns, "vpc")
 
 
 def google_netns(network: ResourceName) -> NetnsName:
@@ -61,10 +58,15 @@ def google_netns(network: ResourceName) -> NetnsName:
     return NetnsName(f"google/{network.project}/{network.id}")
 
 
-def project_of_google_netns(netns: NetnsName) -> str | None:
+def network_of_google_netns(netns: NetnsName) -> ResourceName | None:
     """Tell whose VPC network a private front end of Google's is in; None for the one on the internet."""
-    kind, _, rest = netns.partition("/")
-    return rest.rpartition("/")[0] if kind == "google" else None
+    return _network_of(netns, "google")
+
+
+def project_of_google_netns(netns: NetnsName) -> str | None:
+    """Tell whose project's private front end of Google's it is; None for the one on the internet."""
+    network = network_of_google_netns(netns)
+    return network.project if network else None
 
 
 def peering_netns(one: ResourceName, other: ResourceName) -> NetnsName:
@@ -115,3 +117,11 @@ def peering_device(network: ResourceName) -> DeviceName:
 def internet_device(network: ResourceName) -> DeviceName:
     """Name the internet's device that leads to ``network``."""
     return device_named(f"{network.project}.{network.id}")
+
+
+def _network_of(netns: NetnsName, kind: str) -> ResourceName | None:
+    """Tell which network's namespace of this kind it is."""
+    own, _, rest = netns.partition("/")
+    project, _, network = rest.rpartition("/")
+    path = f"projects/{project}/global/networks/{network}"
+    return ResourceName("compute.networks", path) if own == kind else None

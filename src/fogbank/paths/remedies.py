@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from fogbank.lowering.netns_names import network_of_google_netns, network_of_vpc_netns
 from fogbank.network.filtering import ICMP, TCP, UDP, Packet
 from fogbank.network.topology import NetnsName
 from fogbank.paths.blockers import Blocker
@@ -58,7 +59,8 @@ class Remedies:
         return Remedy(cause, place_of(blocker.netns), setting, sentence, command)
 
     def _found(self, blocker: Blocker) -> tuple[str, str, str]:
-        packet, network = blocker.packet, _network_of(blocker.netns)
+        packet, netns = blocker.packet, blocker.netns
+        network = network_of_vpc_netns(netns) or network_of_google_netns(netns)
         to = f"{packet.destination}:{packet.port}"
         match blocker.cause:
             case None:
@@ -189,13 +191,6 @@ class Remedies:
 
     def _subnetworks(self, network: ResourceName) -> Iterator[Subnetwork]:
         return map(Subnetwork.of, in_network(self.world, "subnetworks", network))
-
-
-def _network_of(netns: NetnsName) -> ResourceName | None:
-    kind, _, rest = netns.partition("/")
-    project, _, identifier = rest.rpartition("/")
-    path = f"projects/{project}/global/networks/{identifier}"
-    return ResourceName("compute.networks", path) if kind in {"vpc", "google"} else None
 
 
 def _in(address: IPv4Address, ranges: Iterable[IPv4Network]) -> bool:

@@ -251,20 +251,20 @@ def instance_with_address(world: World, subnetwork: ResourceName, address: IPv4A
 
 def addresses_of_instances(world: World, subnetwork: ResourceName) -> Iterator[int]:
     """List the addresses of a subnetwork that instances have, as numbers, the lowest first."""
-    link = subnetwork.self_link
-    for (within, number), _ in world.ordered(_BY_INTERNAL_ADDRESS, (link, 0)):
-        if within != link:
-            return
-        yield number
+    return (number for number, _ in _by_address(world, subnetwork))
 
 
 def instances_in(world: World, subnetwork: ResourceName) -> Iterator[Resource]:
     """List the instances with an interface in ``subnetwork``, by address."""
+    return (instance for _, instance in _by_address(world, subnetwork))
+
+
+def _by_address(world: World, subnetwork: ResourceName) -> Iterator[tuple[int, Resource]]:
     link = subnetwork.self_link
-    for (within, _), instance in world.ordered(_BY_INTERNAL_ADDRESS, (link, 0)):
+    for (within, number), instance in world.ordered(_BY_INTERNAL_ADDRESS, (link, 0)):
         if within != link:
             return
-        yield instance
+        yield number, instance
 
 
 def _alias_ranges(instance: Resource) -> Iterable[tuple[str, str]]:

@@ -83,6 +83,19 @@ class DeleteOperation:
 
 Change = Put | Delete | PutOperation | DeleteOperation
 
+
+def changed_members(changes: Iterable[Change], collection: str) -> Iterator[ResourceName]:
+    """Name the members of ``collection`` that ``changes`` make, replace or take away."""
+    for change in changes:
+        match change:
+            case Put(resource) if resource.name.collection == collection:
+                yield resource.name
+            case Delete(name) if name.collection == collection:
+                yield name
+            case _:
+                continue
+
+
 _EMPTY: Map[str, Resource] = Map()
 _NO_INDEXES: Map[str, CollectionIndexes] = Map()
 M = TypeVar("M", bound=Member)

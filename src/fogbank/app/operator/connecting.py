@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 from fogbank.frontend.http.asgi import Application, Receive, Scope, Send, json_answer, path_of, respond
 from fogbank.frontend.http.upgrades import Upgrade
-from fogbank.frontend.ingress.upgrades import Stream
+from fogbank.frontend.ingress.upgrades import Stream, pass_on
 from fogbank.lowering.netns_names import INTERNET
 from fogbank.network.addressing import TERMINAL
 from fogbank.network.topology import NetnsName
@@ -21,7 +21,6 @@ from fogbank.resources.dns import Answers
 
 CONNECT_SECONDS = 10.0
 PATH = "/connect"
-_CHUNK = 64 * 1024
 
 _SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
 
@@ -99,9 +98,7 @@ async def _pass_both(caller: Stream, inside: Stream) -> None:
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(_CHUNK):
-        writer.write(data)
-        await writer.drain()
+    await pass_on(reader, writer)
     if writer.can_write_eof():
         writer.write_eof()
 

@@ -14,8 +14,8 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 async def pass_bytes(caller: Stream, instance: Stream) -> None:
     """Pass bytes between the two until one of them has had enough; then both are closed."""
     passing = [
-        asyncio.create_task(_pass(caller[0], instance[1])),
-        asyncio.create_task(_pass(instance[0], caller[1])),
+        asyncio.create_task(pass_on(caller[0], instance[1])),
+        asyncio.create_task(pass_on(instance[0], caller[1])),
     ]
     try:
         await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
@@ -28,7 +28,7 @@ async def pass_bytes(caller: Stream, instance: Stream) -> None:
         instance[1].close()
 
 
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Pass bytes on, no faster than they are read, until there are no more."""
     while data := await reader.read(BUFFER_BYTES):
         writer.write(data)

@@ -7,7 +7,7 @@ here is done at once. Addresses that a gateway made for itself (purpose NAT_AUTO
 from collections.abc import Iterable
 from itertools import chain
 
-from fogbank.errors import invalid_value, required_field, stale_fingerprint
+from fogbank.errors import invalid_value, required_field
 from fogbank.resources.compute_indexes import external_address
 from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.instances import instance_with_external, zone_of
@@ -20,12 +20,10 @@ from fogbank.services.compute.bodies import (
     bad_request,
     check_labels,
     inputs,
-    is_current,
     one_of,
     refuse_unbuilt,
-    without_nulls,
 )
-from fogbank.services.compute.decisions import deleted, in_use, put
+from fogbank.services.compute.decisions import deleted, in_use, put, relabelled
 from fogbank.services.compute.factories import check_free, made
 from fogbank.services.compute.handlers import in_place, permission_tester
 from fogbank.services.compute.names import named, new_identifier
@@ -173,12 +171,7 @@ def _delete(kind: str) -> Write:
 def _set_labels(kind: str) -> Write:
     def set_labels(world: World, call: Call) -> Decision:
         address = world.get(named(world, call, kind, call["resource"]))
-        if not is_current(call.body.get("labelFingerprint"), address.body["labelFingerprint"]):
-            raise stale_fingerprint("Labels fingerprint either invalid or resource labels have changed")
-        labels = dict(without_nulls(call.body).get("labels", {}))
-        check_labels(labels)
-        changed = address.with_body(labels=labels or None, labelFingerprint=fingerprint(labels))
-        return put(call, "setLabels", changed, done=True)
+        return relabelled(call, address)
 
     return Write(set_labels, f"compute.{kind}.setLabels")
 

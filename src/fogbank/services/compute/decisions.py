@@ -3,9 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from fogbank.errors import stale_fingerprint
+from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import OperationError, compute_operation
 from fogbank.resources.world import Change, Delete, Put, Resource
+from fogbank.services.compute.bodies import check_labels, is_current, without_nulls
 from fogbank.services.contract import Call, Decision
 
 
@@ -69,3 +72,13 @@ def failed(call: Call, kind: str, resource: Resource, error: OperationError) -> 
 def policy_name(guarded: ResourceName) -> ResourceName:
     """Name the IAM policy that stands beside a resource."""
     return ResourceName("compute.policies", guarded.path)
+
+
+def relabelled(call: Call, resource: Resource) -> Decision:
+    """Replace the labels of ``resource``; 412 when the caller has seen older ones."""
+    if not is_current(call.body.get("labelFingerprint"), resource.body["labelFingerprint"]):
+        raise stale_fingerprint("Labels fingerprint either invalid or resource labels have changed")
+    labels = dict(without_nulls(call.body).get("labels", {}))
+    check_labels(labels)
+    changed = resource.with_body(labels=labels or None, labelFingerprint=fingerprint(labels))
+    return put(call, "setLabels", changed, done=True)

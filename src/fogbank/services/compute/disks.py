@@ -4,7 +4,7 @@ A disk is a record with a size; what an instance writes is kept in a folder of t
 derived from the instances, so they are never out of date.
 """
 
-from fogbank.errors import invalid_value, not_built, stale_fingerprint
+from fogbank.errors import invalid_value, not_built
 from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.instances import instances_with_disk
 from fogbank.resources.names import COMPUTE_PREFIX, ResourceName
@@ -13,13 +13,12 @@ from fogbank.services.access import iam_methods
 from fogbank.services.compute.bodies import (
     check_labels,
     inputs,
-    is_current,
     number,
     one_of,
     refuse_unbuilt,
     without_nulls,
 )
-from fogbank.services.compute.decisions import deleted, in_use, policy_name, put
+from fogbank.services.compute.decisions import deleted, in_use, policy_name, put, relabelled
 from fogbank.services.compute.factories import check_free, made
 from fogbank.services.compute.handlers import readers
 from fogbank.services.compute.images import bootable, find_image
@@ -161,12 +160,7 @@ def update(world: World, call: Call) -> Decision:
 def set_labels(world: World, call: Call) -> Decision:
     """Replace the labels of a disk."""
     disk = world.get(named(world, call, "disks", call["resource"]))
-    if not is_current(call.body.get("labelFingerprint"), disk.body["labelFingerprint"]):
-        raise stale_fingerprint("Labels fingerprint either invalid or resource labels have changed")
-    labels = dict(without_nulls(call.body).get("labels", {}))
-    check_labels(labels)
-    changed = disk.with_body(labels=labels or None, labelFingerprint=fingerprint(labels))
-    return put(call, "setLabels", changed, done=True)
+    return relabelled(call, disk)
 
 
 def delete(world: World, call: Call) -> Decision:

@@ -6,15 +6,15 @@ Public images are a table; one of a project's own is a record that says which di
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from fogbank.errors import ApiError, invalid_value, not_built, not_found, required_field, stale_fingerprint
+from fogbank.errors import ApiError, invalid_value, not_built, not_found, required_field
 from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.instances import DISKS
 from fogbank.resources.names import COMPUTE_PREFIX, ResourceName, parse_compute_reference
 from fogbank.resources.public_images import IMAGE_PROJECTS, PUBLIC_IMAGES, PublicImage, newest_of
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.access import iam_methods
-from fogbank.services.compute.bodies import check_labels, inputs, is_current, refuse_unbuilt, without_nulls
-from fogbank.services.compute.decisions import deleted, policy_name, put
+from fogbank.services.compute.bodies import check_labels, inputs, refuse_unbuilt, without_nulls
+from fogbank.services.compute.decisions import deleted, policy_name, put, relabelled
 from fogbank.services.compute.factories import check_free, made, make
 from fogbank.services.compute.names import check_name, named, new_identifier, project_of
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
@@ -203,12 +203,7 @@ def deprecate(world: World, call: Call) -> Decision:
 def set_labels(world: World, call: Call) -> Decision:
     """Replace the labels of an image."""
     image = world.get(named(world, call, "images", call["resource"]))
-    if not is_current(call.body.get("labelFingerprint"), image.body["labelFingerprint"]):
-        raise stale_fingerprint("Labels fingerprint either invalid or resource labels have changed")
-    labels = dict(without_nulls(call.body).get("labels", {}))
-    check_labels(labels)
-    changed = image.with_body(labels=labels or None, labelFingerprint=fingerprint(labels))
-    return put(call, "setLabels", changed, done=True)
+    return relabelled(call, image)
 
 
 def bootable(image: Resource) -> str:

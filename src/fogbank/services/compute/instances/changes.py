@@ -18,7 +18,7 @@ from fogbank.services.compute.bodies import (
     unchanged,
     without_nulls,
 )
-from fogbank.services.compute.decisions import OperationFailed, committed, failed, put
+from fogbank.services.compute.decisions import OperationFailed, committed, failed, put, relabelled
 from fogbank.services.compute.instances import attached_disks, settings
 from fogbank.services.compute.instances.insertion import OUTPUTS, UNBUILT
 from fogbank.services.compute.instances.power import find, stopped
@@ -48,13 +48,7 @@ def set_metadata(world: World, call: Call) -> Decision:
 def set_labels(world: World, call: Call) -> Decision:
     """Replace the labels."""
     instance = find(world, call)
-    if not is_current(call.body.get("labelFingerprint"), instance.body["labelFingerprint"]):
-        raise stale_fingerprint("Labels fingerprint either invalid or resource labels have changed")
-    labels = dict(without_nulls(call.body).get("labels", {}))
-    check_labels(labels)
-    return put(
-        call, "setLabels", instance.with_body(**{"labels": None, **settings.labels_of(labels)}), done=True
-    )
+    return relabelled(call, instance)
 
 
 def set_machine_type(world: World, call: Call) -> Decision:

@@ -195,15 +195,20 @@ def _address(making: Making, where: str, subnetwork: Resource, wanted: object) -
     return address
 
 
-def _wanted(making: Making, where: str, view: Subnetwork, wanted: object) -> IPv4Address:
-    """Read the address that an interface asks for: itself, or the resource that reserves it."""
+def _read_address(making: Making, where: str, wanted: object) -> IPv4Address:
+    """Read an address, or that of the resource which reserves it."""
     text = str(wanted)
     if "/" in text:
         text = find_referred(making.world, where, text, "addresses", making.call).body["address"]
     try:
-        address = IPv4Address(text)
+        return IPv4Address(text)
     except AddressValueError:
         raise invalid_value(where, wanted, "Must be a valid IP address.") from None
+
+
+def _wanted(making: Making, where: str, view: Subnetwork, wanted: object) -> IPv4Address:
+    """Read the internal address that an interface asks for."""
+    address = _read_address(making, where, wanted)
     if address not in view.range or address in view.reserved:
         why = f"Requested internal IP address is outside the subnetwork/network range {view.range}."
         raise invalid_value(where, wanted, why)
@@ -319,13 +324,7 @@ def _external(making: Making, where: str, wanted: object) -> IPv4Address:
     world, call, taken = making.world, making.call, making.taken
     if not wanted:
         return address_choice.external(world, also_taken=taken.external)
-    text = str(wanted)
-    if "/" in text:
-        text = find_referred(making.world, where, text, "addresses", making.call).body["address"]
-    try:
-        address = IPv4Address(text)
-    except AddressValueError:
-        raise invalid_value(where, wanted, "Must be a valid IP address.") from None
+    address = _read_address(making, where, wanted)
     region, project = region_of(call), project_of(world, call)
     reserved = external_address(world, str(address))
     if reserved is None or (reserved.name.region, reserved.name.project) != (region, project):

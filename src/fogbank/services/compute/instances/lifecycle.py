@@ -64,10 +64,8 @@ def machine_suspended(world: World, name: ResourceName, now: datetime) -> tuple[
 def machine_crashed(world: World, name: ResourceName, now: datetime) -> tuple[Change, ...]:
     """Note that a machine ended by itself: it is to start again, or the instance is TERMINATED."""
     instance = world.find(name)
-    if instance is None:
-        return ()
-    if instance.private["wanted"] != "RUNNING":
-        return machine_stopped(world, name, now)
+    if instance is None or instance.private["wanted"] != "RUNNING":
+        return machine_powered_off(world, name, now)
     if instance.body.get("scheduling", {}).get("automaticRestart", True):
         boot = instance.private["boot"] + 1
         return (Put(_with(instance, boot=boot).with_body(status="PROVISIONING")),)

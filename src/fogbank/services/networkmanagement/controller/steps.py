@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from fogbank.lowering.netns_names import ETH1, FABRIC
+from fogbank.lowering.netns_names import ETH1, FABRIC, network_of_vpc_netns
 from fogbank.network.packet_captures import ProbeResult
-from fogbank.network.topology import NetnsName
 from fogbank.paths.explain import MEANINGS, Owners
 from fogbank.paths.trace import (
     Branch,
@@ -119,10 +118,11 @@ def _steps(shown: Shown, trace: Trace, branch: Branch, ends: Ends) -> Iterator[J
 
 def _on(shown: Shown, hop: TraceHop, ends: Ends, trace: Trace) -> Iterator[Json]:
     yield from _arrival(hop, ends)
-    if hop.netns.partition("/")[0] != "vpc":
+    network = network_of_vpc_netns(hop.netns)
+    if network is None:
         return
     for step in sorted(hop.steps, key=_order):
-        yield from _passage(shown, hop, step, trace)
+        yield from _passage(shown, network, step, trace)
 
 
 def _order(step: Step) -> int:
@@ -206,35 +206,29 @@ def _start(hop: TraceHop, ends: Ends) -> Iterator[Json]:
         }  # fmt: skip
 
 
-def _passage(shown: Shown, hop: TraceHop, step: Step, trace: Trace) -> Iterator[Json]:
+def _passage(shown: Shown, network: ResourceName, step: Step, trace: Trace) -> Iterator[Json]:
     match step:
         case Judged():
-            yield _firewall(shown, hop.netns, step)
+            yield _firewall(shown, network, step)
         case Routed():
-            yield _route(shown, hop.netns, step)
+            yield _route(shown, network, step)
         case Translated():
-            yield _nat(shown, hop.netns, step, trace)
+            yield _nat(shown, network, step, trace)
         case Readdressed():
-            yield _external_address(hop.netns, step, trace)
+            yield _external_address(network, step, trace)
         case _:
             return
 
 
-def _network_of(netns: NetnsName) -> str:
-    _, project, name = netns.split("/", 2)
-    return f"projects/{project}/global/networks/{name}"
-
-
-def _firewall(shown: Shown, netns: NetnsName, judged: Judged) -> Json:
-    network = _network_of(netns)
+def _firewall(shown: Shown, network: ResourceName, judged: Judged) -> Json:
     label = judged.rule.label if judged.rule else ""
-    name = ResourceName("compute.firewalls", f"{network.partition('/networks/')[0]}/firewalls/{label}")
+    name = ResourceName("compute.firewalls", f"projects/{network.project}/global/firewalls/{label}")
     found = shown.world.find(name) if label else None
     allowed = judged.action == "allow"
     info: Json = {
         "direction": judged.direction.upper(),
         "action": "ALLOW" if allowed else "DENY",
-        "networkUri": network,
+        "networkUri": network.path,
     }
     if found is None:
         shown_name = label or f"default-{judged.direction}-{judged.action}"
@@ -259,10 +253,10 @@ def _firewall(shown: Shown, netns: NetnsName, judged: Judged) -> Json:
     }
 
 
-def _route(shown: Shown, netns: NetnsName, routed: Routed) -> Json:
+def _route(shown: Shown, network: ResourceName, routed: Routed) -> Json:
     owners = sorted(shown.owners.get(routed.route.key, ()), key=lambda name: name.path)
     static = next((each for each in owners if each.collection == "compute.routes"), None)
-    info: Json = {"destIpRange": str(routed.route.destination), "networkUri": _network_of(netns)}
+    info: Json = {"destIpRange": str(routed.route.destination), "networkUri": network.path}
     found = shown.world.find(static) if static else None
     if found is not None:
         hop = "NEXT_HOP_INTERNET_GATEWAY" if found.body.get("nextHopGateway") else "NEXT_HOP_IP"
@@ -277,14 +271,14 @@ def _route(shown: Shown, netns: NetnsName, routed: Routed) -> Json:
     return {"state": "APPLY_ROUTE", "description": text, "route": info}
 
 
-def _nat(shown: Shown, netns: NetnsName, step: Translated, trace: Trace) -> Json:
+def _nat(shown: Shown, network: ResourceName, step: Translated, trace: Trace) -> Json:
     owners = shown.owners.get(step.key, ())
     router = next((each for each in owners if each.collection == "compute.routers"), None)
     gateway = _gateway(shown.world, router, step.after)
     flow = trace.flow
     info = {
         "type": "CLOUD_NAT", "protocol": {1: "ICMP", 6: "TCP", 17: "UDP"}[flow.protocol],
-        "networkUri": _network_of(netns),
+        "networkUri": network.path,
         "oldSourceIp": str(step.before), "newSourceIp": str(step.after),
         "oldDestinationIp": str(flow.destination), "newDestinationIp": str(flow.destination),
         "oldDestinationPort": flow.port, "newDestinationPort": flow.port,
@@ -294,12 +288,12 @@ def _nat(shown: Shown, netns: NetnsName, step: Translated, trace: Trace) -> Json
     return {"state": "NAT", "description": f"The source {step.before} becomes {step.after}.", "nat": info}
 
 
-def _external_address(netns: NetnsName, step: Readdressed, trace: Trace) -> Json:
+def _external_address(network: ResourceName, step: Readdressed, trace: Trace) -> Json:
     """Write how a packet for an external address finds its instance."""
     flow, source = trace.flow, trace.branches[0].source
     info = {
         "type": "EXTERNAL_TO_INTERNAL", "protocol": {1: "ICMP", 6: "TCP", 17: "UDP"}[flow.protocol],
-        "networkUri": _network_of(netns),
+        "networkUri": network.path,
         "oldSourceIp": str(source), "newSourceIp": str(source),
         "oldDestinationIp": str(step.before), "newDestinationIp": str(step.after),
         "oldDestinationPort": flow.port, "newDestinationPort": flow.port,

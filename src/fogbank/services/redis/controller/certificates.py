@@ -4,7 +4,6 @@ Clients get the authority's certificate in ``serverCaCerts``; servers show one f
 (behaviour/memorystore-redis.md#transit-encryption).
 """
 
-import hashlib
 from datetime import timedelta
 
 from fogbank.dataplane.linux.data_folders import DataFolders
@@ -36,17 +35,17 @@ def shown_certificates(data: DataFolders, instance: RedisInstance) -> list[Json]
     if not instance.tls:
         return []
     from cryptography import x509
-    from cryptography.hazmat.primitives import serialization
+
+    from fogbank.frontend.pki.certificates import sha1_fingerprint
 
     pem = data.path(instance.primary.id, AUTHORITY).read_bytes()
     read = x509.load_pem_x509_certificate(pem)
-    digest = hashlib.sha1(read.public_bytes(serialization.Encoding.DER), usedforsecurity=False)
     return [
         {
             "serialNumber": str(read.serial_number),
             "cert": pem.decode(),
             "createTime": rfc3339(read.not_valid_before_utc),
             "expireTime": rfc3339(read.not_valid_after_utc),
-            "sha1Fingerprint": digest.hexdigest(),
+            "sha1Fingerprint": sha1_fingerprint(read),
         }
     ]

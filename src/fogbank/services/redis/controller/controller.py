@@ -22,7 +22,7 @@ from fogbank.errors import DriverError
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.server_images import REDIS
-from fogbank.resources.world import Change, Delete, Put, Resource, World
+from fogbank.resources.world import Change, Resource, World, changed_members
 from fogbank.services.redis.controller.admin import Refused, administer
 from fogbank.services.redis.controller.certificates import ensure_certificates, shown_certificates
 from fogbank.services.redis.controller.configuration import (
@@ -145,7 +145,7 @@ class RedisController(Controller):
         )
 
     def _world_changed(self, changes: Sequence[Change]) -> None:
-        if any(_is_instance(each) for each in changes):
+        if any(changed_members(changes, INSTANCES)):
             self._update()
 
     def _update(self) -> None:
@@ -360,16 +360,6 @@ def _due(resource: Resource) -> datetime | None:
 def _version(answer: str) -> str:
     lines = (line.partition(":") for line in answer.splitlines())
     return next((value for key, _, value in lines if key == "redis_version"), "")
-
-
-def _is_instance(change: Change) -> bool:
-    match change:
-        case Put(resource):
-            return resource.name.collection == INSTANCES
-        case Delete(name):
-            return name.collection == INSTANCES
-        case _:
-            return False
 
 
 def _log_name(server: Server) -> str:

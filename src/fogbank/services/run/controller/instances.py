@@ -29,7 +29,8 @@ from fogbank.network.topology import NetnsName
 from fogbank.resources.fleet import Instance
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import SERVICES, Readiness, Revision
-from fogbank.resources.world import Change, Resource
+from fogbank.resources.vpcaccess import CONNECTORS
+from fogbank.resources.world import Change, Resource, changed_members
 from fogbank.services.run.controller import egress_pool
 from fogbank.services.run.controller.addresses import Addresses, Refusal
 from fogbank.services.run.controller.container_probes import ContainerProbes, Verdicts
@@ -38,7 +39,7 @@ from fogbank.services.run.controller.log_entries import RunLog
 from fogbank.services.run.controller.obstacles import Obstacles
 from fogbank.services.run.controller.places import Places
 from fogbank.services.run.controller.request_queue import RequestQueue
-from fogbank.services.run.controller.revision_reports import RevisionReports, connectors_in
+from fogbank.services.run.controller.revision_reports import RevisionReports
 from fogbank.services.run.controller.roster import Roster
 from fogbank.services.run.controller.scaling import Limits, Load, desired_instances, required_instances
 from fogbank.services.run.controller.secret_values import SecretValues, about_secrets
@@ -140,7 +141,7 @@ class Instances:
             self._scale_all(service)
         if about_secrets(changes):
             self._refresh_secrets()
-        for connector in connectors_in(changes):
+        for connector in changed_members(changes, CONNECTORS):
             self._reports.connector_changed(connector)
         self._share.publish()
 

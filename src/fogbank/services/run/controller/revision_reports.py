@@ -5,7 +5,7 @@ Each report is a commit that `services.run.convergence` decides; whoever waits f
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 
 from fogbank.control.background import BackgroundTasks
 from fogbank.control.controller import ImageDenied, Runtime
@@ -14,8 +14,7 @@ from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import Readiness, Revision
 from fogbank.resources.run_containers import ContainerProbe
-from fogbank.resources.vpcaccess import CONNECTORS
-from fogbank.resources.world import Change, Delete, Put, World
+from fogbank.resources.world import Change, World
 from fogbank.services.run import convergence
 from fogbank.services.run.controller.addresses import Refusal
 from fogbank.services.run.objects import log_url
@@ -134,15 +133,3 @@ class RevisionReports:
 
     async def _commit(self, decide: Callable[[World], tuple[Change, ...]]) -> None:
         await self._runtime.store.commit(lambda world: Decision(decide(world)))
-
-
-def connectors_in(changes: Iterable[Change]) -> Iterator[ResourceName]:
-    """Name the connectors that ``changes`` are about."""
-    for change in changes:
-        match change:
-            case Put(resource) if resource.name.collection == CONNECTORS:
-                yield resource.name
-            case Delete(name) if name.collection == CONNECTORS:
-                yield name
-            case _:
-                continue

@@ -35,7 +35,7 @@ from fogbank.resources.run_jobs import (
     tasks_of,
     unfinished_executions,
 )
-from fogbank.resources.world import Change, Delete, Put
+from fogbank.resources.world import Change, changed_members
 from fogbank.services.run.controller.addresses import Addresses, Refusal
 from fogbank.services.run.controller.execution_reports import ExecutionReports
 from fogbank.services.run.controller.execution_run import ExecutionRun
@@ -152,7 +152,7 @@ class Tasks:
 
     def _world_changed(self, changes: Sequence[Change]) -> None:
         self._reports.world_changed(changes)
-        for name in dict.fromkeys(_executions_in(changes)):
+        for name in dict.fromkeys(changed_members(changes, EXECUTIONS)):
             self._look(name)
         self._share.publish()
 
@@ -313,14 +313,3 @@ class Tasks:
             log.warning("what became of tasks of %s could not be noted: they start again", execution)
         self._look(execution)
         self._share.publish()
-
-
-def _executions_in(changes: Iterable[Change]) -> Iterator[ResourceName]:
-    for change in changes:
-        match change:
-            case Put(resource) if resource.name.collection == EXECUTIONS:
-                yield resource.name
-            case Delete(name) if name.collection == EXECUTIONS:
-                yield name
-            case _:
-                continue

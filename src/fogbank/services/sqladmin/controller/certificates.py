@@ -1,6 +1,5 @@
 """The certificate of a server, from an authority of its own that clients get as ``serverCaCert``."""
 
-import hashlib
 from datetime import timedelta
 
 from fogbank.dataplane.linux.data_folders import DataFolders
@@ -26,17 +25,17 @@ def ensure_certificate(data: DataFolders, instance: SqlInstance) -> None:
 def shown_certificate(data: DataFolders, instance: SqlInstance) -> Json:
     """Render the authority for clients."""
     from cryptography import x509
-    from cryptography.hazmat.primitives import serialization
+
+    from fogbank.frontend.pki.certificates import sha1_fingerprint
 
     pem = data.path(instance.server, AUTHORITY).read_bytes()
     read = x509.load_pem_x509_certificate(pem)
-    digest = hashlib.sha1(read.public_bytes(serialization.Encoding.DER), usedforsecurity=False)
     return {
         "kind": "sql#sslCert",
         "certSerialNumber": str(read.serial_number),
         "cert": pem.decode(),
         "commonName": read.subject.rfc4514_string(),
-        "sha1Fingerprint": digest.hexdigest(),
+        "sha1Fingerprint": sha1_fingerprint(read),
         "instance": instance.name.id,
         "createTime": rfc3339(read.not_valid_before_utc),
         "expirationTime": rfc3339(read.not_valid_after_utc),

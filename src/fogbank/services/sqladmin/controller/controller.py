@@ -7,7 +7,8 @@ of work can be done twice.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from fogbank.control.background import BackgroundTasks
@@ -20,7 +21,7 @@ from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import rfc3339
 from fogbank.resources.server_images import POSTGRES
-from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
+from fogbank.resources.world import Change, Delete, Json, Resource, World, changed_members
 from fogbank.services.sqladmin.controller.admin import Refused, administer
 from fogbank.services.sqladmin.controller.certificates import ensure_certificate, shown_certificate
 from fogbank.services.sqladmin.controller.configuration import (
@@ -117,7 +118,7 @@ class SqlController(Controller):
         return ((read_instance(each), each) for each in self._store.world.all(INSTANCES))
 
     def _world_changed(self, changes: Iterable[Change]) -> None:
-        if any(isinstance(each, Put | Delete) and _name(each).collection == INSTANCES for each in changes):
+        if any(changed_members(changes, INSTANCES)):
             self.reconcile()
 
     def _look(self) -> None:
@@ -148,7 +149,7 @@ class SqlController(Controller):
         current = running is not None and running.container == container(instance)
         return built and instance.name not in self._loop.progress.failing and phase == "ready" and current
 
-    def _begin(self, instance: SqlInstance, work: Any) -> None:
+    def _begin(self, instance: SqlInstance, work: Awaitable[None]) -> None:
         self._working.add(instance.name)
 
         async def alone() -> None:
@@ -186,7 +187,7 @@ class SqlController(Controller):
         administer(path, opening())
         self._versions[instance.server] = str(version).split()[0]
 
-    def _socket(self, instance: SqlInstance) -> Any:
+    def _socket(self, instance: SqlInstance) -> Path:
         return self._runtime.data.path(instance.server, SOCKET)
 
     async def _came_up(self, _server: Server) -> None:
@@ -238,10 +239,6 @@ class SqlController(Controller):
         """End a change that comes to nothing: the machine has no server, or it does not start."""
         moment = rfc3339(self._runtime.clock.now())
         await self._store.commit(lambda world: Decision(given_up(world, instance.name, moment, why)))
-
-
-def _name(change: Put | Delete) -> ResourceName:
-    return change.resource.name if isinstance(change, Put) else change.name
 
 
 def make_controller(runtime: Runtime) -> SqlController:
