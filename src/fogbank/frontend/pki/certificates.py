@@ -58,6 +58,34 @@ def issue(authority_key: bytes, authority_certificate: bytes, hosts: Iterable[st
 
     It has a key of its own and ends when the authority does. Raises BadHostError.
     """
+    subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Fogbank")])
+    names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
+    return _issue(authority_key, authority_certificate, subject, ExtendedKeyUsageOID.SERVER_AUTH, names)
+
+
+def issue_client(
+    authority_key: bytes, authority_certificate: bytes, name: str, groups: Iterable[str] = ()
+) -> bytes:
+    """Issue a client's certificate; Kubernetes reads it as the user ``name`` in ``groups``.
+
+    Gives its key and the certificate in one PEM; it ends when the authority does.
+    """
+    subject = x509.Name(
+        [
+            *(x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups),
+            x509.NameAttribute(NameOID.COMMON_NAME, name),
+        ]
+    )
+    return _issue(authority_key, authority_certificate, subject, ExtendedKeyUsageOID.CLIENT_AUTH)
+
+
+def _issue(
+    authority_key: bytes,
+    authority_certificate: bytes,
+    subject: x509.Name,
+    usage: x509.ObjectIdentifier,
+    names: x509.SubjectAlternativeName | None = None,
+) -> bytes:
     issuer_key = serialization.load_pem_private_key(authority_key, None)
     if not isinstance(issuer_key, ec.EllipticCurvePrivateKey):
         raise ValueError("the authority's key is not an EC key")  # noqa: TRY004 (a bad file, not a bad call)
@@ -65,9 +93,9 @@ def issue(authority_key: bytes, authority_certificate: bytes, hosts: Iterable[st
     if issuer_key.public_key() != issuer.public_key():
         raise ValueError("the authority's key and certificate do not belong together")
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = (
+    builder = (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Fogbank")]))
+        .subject_name(subject)
         .issuer_name(issuer.subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
@@ -75,14 +103,15 @@ def issue(authority_key: bytes, authority_certificate: bytes, hosts: Iterable[st
         .not_valid_after(issuer.not_valid_after_utc)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
         )
-        .sign(issuer_key, hashes.SHA256())
     )
+    if names is not None:
+        builder = builder.add_extension(names, critical=False)
+    certificate = builder.sign(issuer_key, hashes.SHA256())
     return _private_pem(key) + certificate.public_bytes(serialization.Encoding.PEM)
 
 
