@@ -24,6 +24,7 @@ from fogbank.app.docker import DockerSocket
 from fogbank.app.features import features
 from fogbank.app.google_requests import GoogleRequests
 from fogbank.app.images import COLLECT_SECONDS, ImageSources
+from fogbank.app.internet_access import InternetAccess
 from fogbank.app.machine_servers import MachineServers
 from fogbank.app.operator.clients import ClientsApi
 from fogbank.app.operator.clock import ClockApi
@@ -272,6 +273,7 @@ class Region:
             self.google_requests.send,
             trace_sources=self.tracer.sources,
             observe=self.tracer.observe,
+            issue_certificate=self.authority.issue,
         )
         self._backends = {each.service.name: each.backend(runtime) for each in manifests() if each.backend}
         self.controllers = tuple(
@@ -318,7 +320,12 @@ class Region:
                 "tunnel": self.tunnels,
             }
         )
-        self.proxy = Proxy(Connections(self.hosts), lambda host: self.authority.tls_context(host, ALPN))
+        self.internet = InternetAccess(
+            self.driver.open_socket, world_answers(lambda: self.store.world, lambda _client: None)
+        )
+        self.proxy = Proxy(
+            Connections(self.hosts), lambda host: self.authority.tls_context(host, ALPN), self.internet
+        )
 
     def _make_grpc(self) -> "GrpcApplication":
         from fogbank.frontend.grpc.application import GrpcApplication  # not every client speaks it
@@ -362,8 +369,7 @@ class Region:
         )
         self.operator_api = Connecting(
             OperatorApi(route for topic in topics for route in topic.routes()),
-            self.driver.open_socket,
-            world_answers(lambda: self.store.world, lambda _client: None),
+            self.internet,
         )
 
     def _environment(self) -> Mapping[str, str | None]:
