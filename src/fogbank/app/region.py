@@ -245,12 +245,10 @@ class Region:
     def _make_control(self) -> None:
         self.logbook = Logbook(self._places.root / "log.jsonl", self._clock)
         self.loop = ControlLoop(self.store, self.driver, Compiler(features()), services(), self._clock)
-        self.google_requests = GoogleRequests(
-            self.identity,
-            self.driver.open_socket,
-            world_answers(lambda: self.store.world, lambda _client: None),
-            self._places.bundle,
-        )
+        public = world_answers(lambda: self.store.world, lambda _client: None)
+        opens = self.driver.open_socket
+        self.internet = InternetAccess(opens, public)
+        self.google_requests = GoogleRequests(self.identity, opens, public, self._places.bundle)
         self.log_entries = LogEntries(self._places.log_entries, self._clock.now)
         self.tracer = Tracer(
             world=lambda: self.store.world,
@@ -320,9 +318,6 @@ class Region:
                 "tunnel": self.tunnels,
             }
         )
-        self.internet = InternetAccess(
-            self.driver.open_socket, world_answers(lambda: self.store.world, lambda _client: None)
-        )
         self.proxy = Proxy(
             Connections(self.hosts), lambda host: self.authority.tls_context(host, ALPN), self.internet
         )
@@ -367,10 +362,8 @@ class Region:
                 self.end,
             ),
         )
-        self.operator_api = Connecting(
-            OperatorApi(route for topic in topics for route in topic.routes()),
-            self.internet,
-        )
+        routes = (route for topic in topics for route in topic.routes())
+        self.operator_api = Connecting(OperatorApi(routes), self.internet)
 
     def _environment(self) -> Mapping[str, str | None]:
         settings = self._settings

@@ -41,7 +41,7 @@ EDGE = instance_netns(EDGE_ID)
 
 FRONT_END_RANGE = IPv4Network("35.191.0.0/16")
 PROBE_RANGE = IPv4Network("130.211.0.0/22")
-"""Where proxies and health checks come from (https://cloud.google.com/load-balancing/docs/firewall-rules)."""
+"""Where proxies and health checks come from (behaviour/load-balancing.md#health-checks)."""
 
 PROXY_SOURCE = IPv4Address("35.191.0.2")
 PROBE_SOURCE = IPv4Address("130.211.0.2")

@@ -1,7 +1,7 @@
 """URL maps as data: which of its parts decides about a request.
 
 The order is Google's: the host rule with the longest match, then the path rule with the longest path, or the
-first route rule that matches. https://cloud.google.com/load-balancing/docs/url-map-concepts
+first route rule that matches (behaviour/load-balancing.md#url-maps).
 """
 
 from collections.abc import Iterator, Mapping

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 10.0
 LIFETIME = timedelta(days=90)
 RENEWED_BEFORE = timedelta(days=30)
-"""https://cloud.google.com/certificate-manager/docs/how-it-works"""
+"""behaviour/certificate-manager.md#certificates"""
 
 _MEANT = frozenset(
     {CERTIFICATES, DNS_AUTHORIZATIONS, FORWARDING_RULES, MAP_ENTRIES, RECORD_SETS, ZONES,

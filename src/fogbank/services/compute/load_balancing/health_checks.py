@@ -1,6 +1,6 @@
 """Health checks, global and regional: what is asked of a backend, how often, and when it counts.
 
-https://cloud.google.com/load-balancing/docs/health-check-concepts has the defaults and the limits.
+Defaults and limits: behaviour/load-balancing.md#health-checks.
 """
 
 from fogbank.errors import invalid_value, not_built, required_field

@@ -1,7 +1,7 @@
 """URL maps, global and regional: which backend service gets a request, by host, path and rule.
 
 What is accepted here is what the load balancer carries out; everything else is refused by its field.
-https://cloud.google.com/load-balancing/docs/url-map-concepts
+See behaviour/load-balancing.md#url-maps.
 """
 
 import re

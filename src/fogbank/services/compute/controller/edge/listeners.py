@@ -2,7 +2,7 @@
 
 A listener chooses its certificate by the name in the client's hello as Certificate Manager does: an entry for
 just that name, then one with a wildcard for its first label, then the primary one; where nothing fits, the
-handshake fails (https://cloud.google.com/certificate-manager/docs/maps).
+handshake fails (behaviour/certificate-manager.md#maps).
 """
 
 import re

@@ -1,6 +1,6 @@
 """One probe of a health check: a connection from Google's range to an endpoint, and what is asked there.
 
-https://cloud.google.com/load-balancing/docs/health-check-concepts says what counts as success.
+What counts as success: behaviour/load-balancing.md#health-checks.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A URL map as Envoy's routes, purely.
 
 Envoy takes the first route that matches; so exact paths come first and then prefixes, the longest first, as
-Google's rules have it (https://cloud.google.com/load-balancing/docs/url-map-concepts).
+Google's rules have it (behaviour/load-balancing.md#url-maps).
 """
 
 import re
