@@ -13,7 +13,7 @@ def machine(compute: Compute, name: str = "vm") -> str:
     body = {
         "name": name,
         "machineType": f"zones/{ZONE}/machineTypes/e2-small",
-        "networkInterfaces": [{"network": "global/networks/net", "subnetwork": "regions/asia-northeast3/subnetworks/s"}],
+        "networkInterfaces": [{"subnetwork": "regions/asia-northeast3/subnetworks/s"}],
         "disks": [{"boot": True, "initializeParams": {
             "sourceImage": "projects/debian-cloud/global/images/family/debian-12"}}],
     }  # fmt: skip
