@@ -53,14 +53,20 @@ def new_authority(name: str, lifetime: timedelta) -> tuple[bytes, bytes]:
     return _private_pem(key), certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def issue(authority_key: bytes, authority_certificate: bytes, hosts: Iterable[str]) -> bytes:
+def issue(
+    authority_key: bytes,
+    authority_certificate: bytes,
+    hosts: Iterable[str],
+    lifetime: timedelta | None = None,
+) -> bytes:
     """Issue a server's certificate for ``hosts``; gives its key and the chain in one PEM.
 
-    It has a key of its own and ends when the authority does. Raises BadHostError.
+    It has a key of its own, and ends after ``lifetime`` or when the authority does. Raises BadHostError.
     """
     subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Fogbank")])
     names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
-    return _issue(authority_key, authority_certificate, subject, ExtendedKeyUsageOID.SERVER_AUTH, names)
+    usage = ExtendedKeyUsageOID.SERVER_AUTH
+    return _issue(authority_key, authority_certificate, subject, usage, names=names, lifetime=lifetime)
 
 
 def issue_client(
@@ -84,7 +90,9 @@ def _issue(
     authority_certificate: bytes,
     subject: x509.Name,
     usage: x509.ObjectIdentifier,
+    *,
     names: x509.SubjectAlternativeName | None = None,
+    lifetime: timedelta | None = None,
 ) -> bytes:
     issuer_key = serialization.load_pem_private_key(authority_key, None)
     if not isinstance(issuer_key, ec.EllipticCurvePrivateKey):
@@ -93,6 +101,9 @@ def _issue(
     if issuer_key.public_key() != issuer.public_key():
         raise ValueError("the authority's key and certificate do not belong together")
     key = ec.generate_private_key(ec.SECP256R1())
+    end = issuer.not_valid_after_utc
+    if lifetime is not None:
+        end = min(end, datetime.now(UTC) + lifetime)
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -100,7 +111,7 @@ def _issue(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(issuer.not_valid_before_utc)
-        .not_valid_after(issuer.not_valid_after_utc)
+        .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)

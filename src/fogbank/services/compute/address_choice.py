@@ -17,6 +17,7 @@ from fogbank.resources.instances import (
     alias_ranges_in,
     external_addresses_of_instances,
 )
+from fogbank.resources.load_balancing import forwarding_addresses
 from fogbank.resources.names import ResourceName
 from fogbank.resources.network_ranges import taken_ranges
 from fogbank.resources.network_users import subnetwork_users
@@ -28,8 +29,11 @@ _PEERING_BLOCKS = PRIVATE_RANGES[:3]
 
 
 def taken_external(world: World) -> set[IPv4Address]:
-    """List the external addresses that anybody has reserved, or an instance has."""
-    return set(map(read_address, chain(external_addresses(world), external_addresses_of_instances(world))))
+    """List the external addresses that anybody has reserved, or an instance or a forwarding rule has."""
+    found = chain(
+        external_addresses(world), external_addresses_of_instances(world), forwarding_addresses(world)
+    )
+    return set(map(read_address, found))
 
 
 def external(world: World, wanted: object = None, also_taken: Iterable[IPv4Address] = ()) -> IPv4Address:

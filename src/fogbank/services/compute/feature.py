@@ -6,8 +6,9 @@ of Google's, a default route by the first interface; which route really takes a 
 """
 
 from collections.abc import Iterator
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 
+from fogbank.lowering.edge import edge, edge_address, way_into
 from fogbank.lowering.endpoints import Endpoint, account_mark, tag_mark
 from fogbank.lowering.feature import (
     NOTHING,
@@ -46,11 +47,24 @@ from fogbank.network.topology import (
 )
 from fogbank.resources.fleet import Instance
 from fogbank.resources.instances import INSTANCES, NetworkInterface, VirtualMachine
+from fogbank.resources.load_balancing import (
+    ENDPOINT_GROUPS,
+    FORWARDING_RULES,
+    FRONT_ENDS,
+    group_network,
+    leads_to_proxy,
+)
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource
 
 METADATA_SERVERS = "compute.metadataServers"
 """What the machines of one network share; nothing of this collection is ever stored."""
+
+FRONT_END_ADDRESSES = "compute.frontEndAddresses"
+WAYS = "compute.waysOfFrontEnds"
+"""What load balancers share, beside FRONT_ENDS; nothing of these collections is ever stored."""
+
+_FRONT_END = ResourceName(FRONT_ENDS, "front-ends")
 
 
 class Machines(Feature):
@@ -118,7 +132,46 @@ class Machines(Feature):
         )
 
 
-FEATURES: tuple[Feature, ...] = (Machines(),)
+class LoadBalancers(Feature):
+    """Forwarding rules of proxies and groups of backends: Google's front ends, and ways to networks."""
+
+    resources = frozenset({FORWARDING_RULES, ENDPOINT_GROUPS, FRONT_ENDS, FRONT_END_ADDRESSES, WAYS})
+    instances = frozenset({FRONT_ENDS})
+
+    def contribution(self, source: Source, find: Find) -> Contribution:
+        """Have front ends where a forwarding rule is, and a way into each network with a group."""
+        if isinstance(source, Instance):
+            return Contribution(shared=(_FRONT_END,))
+        if source.name.collection == FORWARDING_RULES:
+            if not leads_to_proxy(source):
+                return NOTHING
+            return Contribution(shared=(_FRONT_END, _named(FRONT_END_ADDRESSES, source.body["IPAddress"])))
+        network = group_network(source)
+        if network is None or find(network) is None:
+            return Contribution(reads=(network,) if network else ())
+        return Contribution(shared=(_FRONT_END, _named(WAYS, network.path)), reads=(network,))
+
+    def outside(self, source: Source) -> Fragment | None:
+        """Lower the proxy that runs in the front ends' namespace."""
+        return Fragment.of(containers(source)) if isinstance(source, Instance) else None
+
+    def shared(
+        self, name: ResourceName, resource: Resource | None, endpoints: tuple[Endpoint, ...]
+    ) -> Fragment:
+        """Lower the front ends, one of their addresses or a way into a network."""
+        del resource, endpoints
+        if name.collection == FRONT_ENDS:
+            return Fragment.of(edge())
+        if name.collection == FRONT_END_ADDRESSES:
+            return Fragment.of(edge_address(IPv4Address(name.path)))
+        return Fragment.of(way_into(ResourceName("compute.networks", name.path)))
+
+
+FEATURES: tuple[Feature, ...] = (Machines(), LoadBalancers())
+
+
+def _named(collection: str, path: str) -> ResourceName:
+    return ResourceName(collection, path)
 
 
 def _metadata_server(network: ResourceName) -> ResourceName:
