@@ -159,11 +159,14 @@ def shared_cache() -> Path:
     return Path(tempfile.gettempdir()) / f"fogbank-cache-{os.geteuid()}"
 
 
-def fetch_servers(*names: str) -> None:
-    """Have the servers of managed services (``redis``) in the cache of test regions; once, it asks Debian."""
+def fetch_servers(*names: str, seconds: float = FETCH_SECONDS) -> None:
+    """Have the servers of managed services (``redis``) in the cache of test regions; once, it asks Debian.
+
+    ``seconds`` are what that may take.
+    """
     cache = {"XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME") or str(shared_cache())}
     command = [sys.executable, "-m", "fogbank.cli", "images", "fetch", *names]
-    subprocess.run(command, env=os.environ | cache, check=True, capture_output=True, timeout=FETCH_SECONDS)
+    subprocess.run(command, env=os.environ | cache, check=True, capture_output=True, timeout=seconds)
 
 
 def short_folder() -> Path:

@@ -87,6 +87,7 @@ from fogbank.resources.predefined_roles import role_titles
 from fogbank.resources.projects import project_number
 from fogbank.resources.sites import find_site
 from fogbank.servers.access_log import AccessLog
+from fogbank.servers.cluster_access import ClusterAccess
 from fogbank.servers.dns import DnsServer, world_answers
 from fogbank.servers.listeners import ListenerServers, http_server
 from fogbank.servers.metadata import Asking, InstanceFacts, metadata_application
@@ -208,6 +209,7 @@ class Region:
                 "resolver": machines.serve_names,
                 "site": internet.serve,
                 "front-end": self._serve_google,
+                "cluster-access": ClusterAccess(lambda: self.store.world, self.identity, self.access).serve,
             }
         )
         self.registry, images = open_store(places.registry, cache_home())

@@ -18,6 +18,7 @@ APIS: tuple[str, ...] = (
     "cloudscheduler",
     "cloudtrace",
     "compute",
+    "container",
     "dns",
     "iam",
     "iamcredentials",

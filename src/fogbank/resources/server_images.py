@@ -85,6 +85,13 @@ MACHINE = ServerImage(
 `src/fogbank/dataplane/linux/machines/root`.
 """
 
+KUBERNETES_VERSION = "1.33.13"
+KUBERNETES_RELEASE = f"{KUBERNETES_VERSION}-gke.0"
+"""What its programs and the API say of themselves, as Google writes versions."""
+
+KUBERNETES = "go.fogbank.internal/servers/kubernetes"
+"""All programs of Kubernetes in one, built from its Go modules (`fogbank images fetch kubernetes`)."""
+
 ENVOY = "python.fogbank.internal/servers/envoy"
 """The repository of the load balancers' proxy, which a Python package brings."""
 

@@ -10,8 +10,9 @@ from fogbank.cli.options import examples, format_option, name_option
 from fogbank.cli.output import print_json, print_table
 from fogbank.cli.regions import running
 from fogbank.dataplane.linux.images.debian_roots import DebianRoots
+from fogbank.dataplane.linux.kubernetes.build import Kubernetes
 from fogbank.errors import DriverError, OperatorError
-from fogbank.resources.server_images import SERVER_IMAGES
+from fogbank.resources.server_images import KUBERNETES_VERSION, SERVER_IMAGES
 from fogbank.settings import cache_home
 
 
@@ -64,14 +65,23 @@ def load(file: IO[bytes], name: str) -> None:
         click.echo(f"Loaded {image['image']} ({image['digest']}).")
 
 
-@command.command("fetch", epilog=examples("fogbank images fetch", "fogbank images fetch redis --again"))
-@click.argument("servers", nargs=-1, type=click.Choice([each.name for each in SERVER_IMAGES]))
+_KUBERNETES = "kubernetes"
+
+
+@command.command(
+    "fetch",
+    epilog=examples(
+        "fogbank images fetch", "fogbank images fetch redis --again", "fogbank images fetch kubernetes"
+    ),
+)
+@click.argument("servers", nargs=-1, type=click.Choice([*(each.name for each in SERVER_IMAGES), _KUBERNETES]))
 @click.option("--again", is_flag=True, help="Also what is there already: for newer packages.")
 def fetch(servers: tuple[str, ...], *, again: bool) -> None:
-    """Fetch SERVERS of managed services (default: all) with this machine's apt.
+    """Fetch SERVERS of managed services (default: all but kubernetes) with this machine's apt.
 
     Their Debian packages are laid out in the cache; nothing is installed on this machine and no root is
-    needed. A region that runs takes them when they are wanted next.
+    needed. A region that runs takes them when they are wanted next. Kubernetes, for clusters of GKE, is built
+    from its Go modules: that takes Go and, once, some minutes.
     """
     roots = DebianRoots(cache_home() / "debian")
     for image in SERVER_IMAGES:
@@ -86,6 +96,18 @@ def fetch(servers: tuple[str, ...], *, again: bool) -> None:
             ) from error
         versions = " ".join(f"{name} {found.versions[name]}" for name in image.packages)
         click.echo(f"{image.name}: {versions}, {len(found.versions)} packages, {found.size / 1e6:.0f} MB")
+    if _KUBERNETES in servers:
+        _build_kubernetes(again=again)
+
+
+def _build_kubernetes(*, again: bool) -> None:
+    try:
+        built = Kubernetes(cache_home() / "kubernetes").build(_tell, again=again)
+    except DriverError as error:
+        raise OperatorError(
+            f"Kubernetes cannot be built: {error}\n`go env GOPROXY` says where Go looks for modules."
+        ) from error
+    click.echo(f"kubernetes: {KUBERNETES_VERSION}, {built.size / 1e6:.0f} MB")
 
 
 def _tell(line: str) -> None:

@@ -6,18 +6,16 @@ ranges for peering from the private ranges, clear of everything the network hold
 
 from collections.abc import Iterable, Iterator
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
-from itertools import chain
 
 from fogbank.errors import ApiError, in_use, invalid_value, required_field
 from fogbank.network.addressing import EXTERNAL_ADDRESSES, PRIVATE_RANGES, usable
-from fogbank.resources.compute import Network, StaticAddress, Subnetwork, read_address
-from fogbank.resources.compute_indexes import addresses_in_subnetwork, external_addresses
+from fogbank.resources.compute import Network, StaticAddress, Subnetwork
+from fogbank.resources.compute_indexes import addresses_in_subnetwork
+from fogbank.resources.external_addresses import taken_external
 from fogbank.resources.instances import (
     addresses_of_instances,
     alias_ranges_in,
-    external_addresses_of_instances,
 )
-from fogbank.resources.load_balancing import forwarding_addresses
 from fogbank.resources.names import ResourceName
 from fogbank.resources.network_ranges import taken_ranges
 from fogbank.resources.network_users import subnetwork_users
@@ -26,14 +24,6 @@ from fogbank.services.compute import ranges
 
 FIELD = "resource.address"
 _PEERING_BLOCKS = PRIVATE_RANGES[:3]
-
-
-def taken_external(world: World) -> set[IPv4Address]:
-    """List the external addresses that anybody has reserved, or an instance or a forwarding rule has."""
-    found = chain(
-        external_addresses(world), external_addresses_of_instances(world), forwarding_addresses(world)
-    )
-    return set(map(read_address, found))
 
 
 def external(world: World, wanted: object = None, also_taken: Iterable[IPv4Address] = ()) -> IPv4Address:

@@ -28,6 +28,7 @@ from fogbank.dataplane.linux.images.store import (
     digest_of,
 )
 from fogbank.dataplane.linux.images.unpacked import UnpackedImages
+from fogbank.dataplane.linux.kubernetes.build import Kubernetes
 from fogbank.errors import DriverError
 from fogbank.resources.images import parse_image
 from fogbank.resources.run_containers import CLOUD_SQL_PROXY
@@ -107,11 +108,13 @@ def open_store(folder: Path, cache: Path) -> tuple[ImageStore, UnpackedImages]:
     """
     built_in = BuiltInImages(cache / "built-in")
     servers = DebianRoots(cache / "debian")
+    kubernetes = Kubernetes(cache / "kubernetes")
 
     def provide(repository: str) -> None:
         built_in.wait_for(repository)
         servers.provide(repository, registry)
         envoy.provide(repository, registry, cache / "envoy")
+        kubernetes.provide(repository, registry)
 
     registry = ImageStore(folder, provide)
     images = UnpackedImages(registry, cache / "roots")
