@@ -203,13 +203,14 @@ class Region:
             metadata=http_server(metadata_application(self.identity, Asking(self._facts))),
             resolver=resolver.serve,
         )
+        clusters = ClusterAccess(lambda: self.store.world, self.identity.authenticate, self.access)
         self.servers = ListenerServers(
             {
                 "metadata": machines.serve_metadata,
                 "resolver": machines.serve_names,
                 "site": internet.serve,
                 "front-end": self._serve_google,
-                "cluster-access": ClusterAccess(lambda: self.store.world, self.identity, self.access).serve,
+                "cluster-access": clusters.serve,
             }
         )
         self.registry, images = open_store(places.registry, cache_home())

@@ -12,7 +12,6 @@ from typing import Any
 
 from fogbank.errors import ApiError
 from fogbank.frontend.http.asgi import HttpRequest, HttpResponse, application, json_answer, text_answer
-from fogbank.frontend.iam.identity import Identity
 from fogbank.lowering.netns_names import instance_netns
 from fogbank.network.topology import Listener
 from fogbank.resources.authorization import Access
@@ -24,10 +23,15 @@ from fogbank.servers.listeners import http_server
 
 
 class ClusterAccess:
-    """Answers the control planes of all clusters."""
+    """Answers the control planes of all clusters.
 
-    def __init__(self, world: Callable[[], World], identity: Identity, access: Access) -> None:
-        self._world, self._identity, self._access = world, identity, access
+    ``authenticate`` returns whose an ``Authorization`` header is, or raises Google's 401.
+    """
+
+    def __init__(
+        self, world: Callable[[], World], authenticate: Callable[[str], str], access: Access
+    ) -> None:
+        self._world, self._authenticate, self._access = world, authenticate, access
 
     async def serve(self, listener: Listener, opened: socket.socket) -> None:
         """Serve the control plane of the listener's namespace until cancelled."""
@@ -56,7 +60,7 @@ class ClusterAccess:
 
     def _authenticated(self, spec: Json) -> dict[str, Any]:
         try:
-            email = self._identity.authenticate(f"Bearer {spec.get('token', '')}")
+            email = self._authenticate(f"Bearer {spec.get('token', '')}")
         except ApiError as error:
             return {"authenticated": False, "error": error.message}
         return {"authenticated": True, "user": {"username": email, "uid": unique_id(email)}}

@@ -15,15 +15,11 @@ from fogbank.servers.cluster_access import ClusterAccess
 VIEWER = "viewer@example.com"
 
 
-class Tokens:
-    """Knows one token."""
-
-    def authenticate(self, authorization):
-        if authorization != "Bearer good":
-            raise ApiError(
-                401, "Request had invalid authentication credentials.", "UNAUTHENTICATED", "authError"
-            )
-        return ME
+def authenticate(authorization):
+    """Know one token."""
+    if authorization != "Bearer good":
+        raise ApiError(401, "Request had invalid authentication credentials.", "UNAUTHENTICATED", "authError")
+    return ME
 
 
 @pytest.fixture
@@ -35,7 +31,7 @@ def ask():
     cloud.bind(PROJECT, "roles/container.viewer", f"user:{VIEWER}")
     found = cloud.world.find(ResourceName(CLUSTERS, f"{PLACE}/clusters/one"))
     assert found
-    access = ClusterAccess(lambda: cloud.world, Tokens(), Policies("", lambda: NOW))
+    access = ClusterAccess(lambda: cloud.world, authenticate, Policies("", lambda: NOW))
 
     own = Cluster.of(found).server
 
