@@ -125,6 +125,11 @@ class Endpoint:
     instance: str | None = None
 
 
+def is_serverless(group: Resource) -> bool:
+    """Return whether a group stands for a service without servers."""
+    return bool(group.body["networkEndpointType"] == "SERVERLESS")
+
+
 def group_network(group: Resource) -> ResourceName | None:
     """Return the VPC network of a group's endpoints; None when they are in none."""
     link = group.body.get("network")

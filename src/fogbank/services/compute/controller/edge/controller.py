@@ -39,6 +39,7 @@ from fogbank.resources.load_balancing import (
     leads_to_proxy,
 )
 from fogbank.resources.names import ResourceName
+from fogbank.resources.run import SERVICES
 from fogbank.resources.server_images import ENVOY
 from fogbank.resources.world import Change, Delete, Put, Resource
 from fogbank.services.compute.controller.edge.checking import HealthChecking
@@ -66,6 +67,7 @@ _MEANT = frozenset(
         SSL_CERTIFICATES,
         URL_MAPS,
         "compute.sslPolicies",
+        SERVICES,
         *(f"compute.{kind}" for kind in PROXY_KINDS),
     }
 )

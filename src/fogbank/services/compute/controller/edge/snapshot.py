@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from fogbank.resources import run
 from fogbank.resources.backend_health import BackendHealth
 from fogbank.resources.load_balancing import (
     CERTIFICATES,
@@ -17,6 +18,7 @@ from fogbank.resources.load_balancing import (
     entries_of,
     group_network,
     group_of,
+    is_serverless,
     leads_to_proxy,
 )
 from fogbank.resources.names import COMPUTE_PREFIX, ResourceName
@@ -27,6 +29,7 @@ from fogbank.services.compute.controller.edge.clusters import (
     cluster,
     endpoints_file,
     resources,
+    serverless_cluster,
 )
 from fogbank.services.compute.controller.edge.listeners import (
     Certificates,
@@ -79,6 +82,8 @@ def snapshot(world: World, health: BackendHealth) -> dict[str, bytes]:
         CLUSTERS: resources(_CLUSTER, _clusters(world, parts)),
     }
     for name, service in parts.services.items():
+        if any(map(is_serverless, _group_resources(world, service))):
+            continue
         found = assignment(service, _groups(world, service, health))
         files[endpoints_file(name)] = resources(_ENDPOINTS, [found])
     for url_map in parts.maps.values():
@@ -122,10 +127,24 @@ def _add_service(world: World, parts: _Parts, link: str) -> Resource | None:
 
 def _clusters(world: World, parts: _Parts) -> Iterator[Json]:
     for name, service in parts.services.items():
-        network = next(filter(None, map(group_network, _group_resources(world, service))), None)
+        groups = tuple(_group_resources(world, service))
+        if any(map(is_serverless, groups)):
+            yield serverless_cluster(service, _host_of(world, groups))
+            continue
+        network = next(filter(None, map(group_network, groups)), None)
         yield cluster(service, network)
         if name in parts.with_header:
             yield cluster(service, network, proxy_header=True)
+
+
+def _host_of(world: World, groups: Iterable[Resource]) -> str | None:
+    """Return the name of the first Cloud Run service of ``groups`` that there is."""
+    for group in groups:
+        project, region = group.name.project, group.name.region or ""
+        name = run.service_name(project, region, group.body["cloudRun"]["service"])
+        if (found := world.find(name)) is not None:
+            return run.read_service(found).url.removeprefix("https://")
+    return None
 
 
 def _group_resources(world: World, service: Resource) -> Iterator[Resource]:
