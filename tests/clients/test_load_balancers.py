@@ -205,7 +205,7 @@ def test_a_page_comes_over_tls_from_a_machine_that_sees_a_front_end_and_the_clie
     assert not [each for each in headers if each.startswith("x-envoy")]
     address = opened.read("compute", "addresses", "describe", "front", "--global")
     assert address["status"] == "IN_USE"
-    assert address["users"][0].endswith("/global/forwardingRules/web")
+    assert "/global/forwardingRules/" in address["users"][0]
 
 
 def test_the_hello_chooses_the_certificate_and_a_wildcard_stands_for_one_label(opened):
