@@ -11,6 +11,7 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, World
 from fogbank.services.compute.bodies import number, one_of
 from fogbank.services.compute.load_balancing.collection import Kind
+from fogbank.services.compute.load_balancing.passthrough_services import PASSTHROUGH, passthrough_service
 from fogbank.services.compute.load_balancing.references import find_part
 from fogbank.services.contract import Call, Method
 
@@ -45,9 +46,15 @@ def _complete(world: World, call: Call, name: ResourceName, body: Json) -> Json:
     if scheme == "INTERNAL_SELF_MANAGED":
         raise not_built("compute.backendServices with loadBalancingScheme=INTERNAL_SELF_MANAGED")
     one_of("resource.loadBalancingScheme", scheme, SCHEMES)
+    if name.region and scheme in PASSTHROUGH:
+        return passthrough_service(world, call, name, body)
     if scheme not in _BUILT_SCHEMES or name.region:
         where = "regional " if name.region else ""
         raise not_built(f"{where}compute.backendServices with loadBalancingScheme={scheme}")
+    if body.get("network"):
+        raise invalid_value(
+            "resource.network", body["network"], "Only a passthrough backend service has one."
+        )
     protocol = body.get("protocol") or "HTTP"
     one_of("resource.protocol", protocol, sorted(WEB | STREAMS))
     fields: Json = {
@@ -157,6 +164,10 @@ def _backend(world: World, call: Call, asked: Json, protocol: str) -> Json:
     if "instanceGroups" in str(asked["group"]):
         raise not_built("compute.backendServices with an instance group")
     group = find_part(world, call, field, asked["group"], "networkEndpointGroups")
+    if group.body["networkEndpointType"] == "GCE_VM_IP":
+        raise invalid_value(
+            field, asked["group"], "A group of type GCE_VM_IP needs a passthrough load balancer."
+        )
     backend: Json = {"group": group.name.self_link}
     serverless = group.body["networkEndpointType"] == "SERVERLESS"
     mode = asked.get("balancingMode") or ("UTILIZATION" if serverless else None)
@@ -200,7 +211,8 @@ KIND = Kind(
     frozenset({
         "name", "description", "loadBalancingScheme", "protocol", "portName", "port", "sessionAffinity",
         "affinityCookieTtlSec", "connectionDraining", "backends", "healthChecks", "timeoutSec",
-        "localityLbPolicy", "consistentHash", "customRequestHeaders", "customResponseHeaders", *_HARMLESS,
+        "localityLbPolicy", "consistentHash", "customRequestHeaders", "customResponseHeaders", "network",
+        *_HARMLESS,
     }),
     _complete,
     methods_global="backendServices",

@@ -20,8 +20,9 @@ from fogbank.resources.load_balancing import (
     group_of,
     is_serverless,
     leads_to_proxy,
+    linked,
 )
-from fogbank.resources.names import COMPUTE_PREFIX, ResourceName
+from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.compute.controller.edge.clusters import (
     Group,
@@ -51,12 +52,6 @@ LISTENERS, CLUSTERS = "lds.json", "cds.json"
 _LISTENER, _CLUSTER, _ROUTES = "listener.v3.Listener", "cluster.v3.Cluster", "route.v3.RouteConfiguration"
 _ENDPOINTS = "endpoint.v3.ClusterLoadAssignment"
 _SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a type's name
-
-
-def linked(world: World, link: str) -> Resource | None:
-    """Find the resource of compute that a stored link means."""
-    path = link.removeprefix(COMPUTE_PREFIX)
-    return world.find(ResourceName(f"compute.{path.split('/')[-2]}", path))
 
 
 @dataclass(slots=True)
