@@ -150,6 +150,9 @@ def _balancer(made: Site) -> None:
     made.group("blue", "one", 80)
     made.group("green", "two", 80)
     made.compute("backend-services", "create", "web", "--global", "--health-checks=page", MANAGED)
+    made.compute(
+        "backend-services", "update", "web", "--global", "--enable-logging", "--logging-sample-rate=1.0"
+    )
     made.add("web", "blue", *RATE)
     made.compute("url-maps", "create", "web", "--default-service=web")
     made.compute("target-https-proxies", "create", "web", "--url-map=web", "--certificate-map=shop")
@@ -206,6 +209,23 @@ def test_a_page_comes_over_tls_from_a_machine_that_sees_a_front_end_and_the_clie
     address = opened.read("compute", "addresses", "describe", "front", "--global")
     assert address["status"] == "IN_USE"
     assert "/global/forwardingRules/" in address["users"][0]
+
+
+def test_requests_are_in_the_log_of_the_load_balancer(opened):
+    opened.fetch("https://www.shop.example/noted", "-A", "tester")
+    query = 'resource.type="http_load_balancer" AND httpRequest.requestUrl:"noted"'
+
+    def entries() -> list[Any]:
+        found: list[Any] = opened.read("logging", "read", query)
+        return found
+
+    wait_until(lambda: bool(entries()), PATIENCE)
+    entry = entries()[0]
+    assert entry["logName"] == "projects/demo/logs/requests"
+    assert entry["resource"]["labels"]["backend_service_name"] == "web"
+    assert entry["resource"]["labels"]["forwarding_rule_name"] == "web"
+    assert entry["jsonPayload"]["statusDetails"] == "response_sent_by_backend"
+    assert (entry["httpRequest"]["status"], entry["httpRequest"]["remoteIp"]) == (200, "192.0.2.255")
 
 
 def test_the_hello_chooses_the_certificate_and_a_wildcard_stands_for_one_label(opened):

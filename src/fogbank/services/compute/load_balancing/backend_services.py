@@ -33,7 +33,6 @@ _HARMLESS: dict[str, tuple[object, ...]] = {
     "iap": ({"enabled": False},),
     "ipAddressSelectionPolicy": ("IPV4_ONLY", "IP_ADDRESS_SELECTION_POLICY_UNSPECIFIED"),
     "compressionMode": ("DISABLED",),
-    "logConfig": ({"enable": False},),
 }
 """Fields that are accepted when they say no more than their absence does."""
 
@@ -75,6 +74,7 @@ def _complete(world: World, call: Call, name: ResourceName, body: Json) -> Json:
     serverless = any("/regions/" in each["group"] for each in fields["backends"])
     _watched(world, call, body, fields, serverless=serverless)
     _affinity(body, fields)
+    _logging(body, fields)
     for each in ("customRequestHeaders", "customResponseHeaders"):
         if body.get(each):
             if protocol in STREAMS:
@@ -110,6 +110,22 @@ def _watched(world: World, call: Call, body: Json, fields: Json, *, serverless: 
     fields["timeoutSec"] = number(body.get("timeoutSec") or 30)
     if not 1 <= fields["timeoutSec"] <= 2147483647:
         raise invalid_value("resource.timeoutSec", fields["timeoutSec"], "Must be between 1 and 2147483647.")
+
+
+def _logging(body: Json, fields: Json) -> None:
+    """Read whether requests are logged, and how many of them."""
+    config = body.get("logConfig") or {}
+    for key in config.keys() - {"enable", "sampleRate"}:
+        if config[key] and config[key] != "EXCLUDE_ALL_OPTIONAL":
+            raise not_built(f"compute.backendServices with logConfig.{key}")
+    if config.get("enable") and fields["protocol"] in STREAMS:
+        raise not_built("compute.backendServices with logConfig and a TCP or SSL proxy")
+    rate = float(config.get("sampleRate", 1.0))
+    if not 0 <= rate <= 1:
+        raise invalid_value("resource.logConfig.sampleRate", rate, "Must be between 0.0 and 1.0.")
+    if config:
+        on = bool(config.get("enable"))
+        fields["logConfig"] = {"enable": on, **({"sampleRate": rate} if on else {})}
 
 
 def _affinity(body: Json, fields: Json) -> None:
@@ -212,6 +228,7 @@ KIND = Kind(
         "name", "description", "loadBalancingScheme", "protocol", "portName", "port", "sessionAffinity",
         "affinityCookieTtlSec", "connectionDraining", "backends", "healthChecks", "timeoutSec",
         "localityLbPolicy", "consistentHash", "customRequestHeaders", "customResponseHeaders", "network",
+        "logConfig",
         *_HARMLESS,
     }),
     _complete,

@@ -25,6 +25,8 @@ def passthrough_service(world: World, call: Call, _name: ResourceName, body: Jso
     affinity = body.get("sessionAffinity") or "NONE"
     if affinity not in _AFFINITIES:
         raise not_built(f"regional compute.backendServices with sessionAffinity={affinity}")
+    if (body.get("logConfig") or {}).get("enable"):
+        raise not_built("regional compute.backendServices with logConfig")
     for field in ("localityLbPolicy", "consistentHash", "customRequestHeaders", "customResponseHeaders"):
         if body.get(field):
             raise not_built(f"regional compute.backendServices with {field}")

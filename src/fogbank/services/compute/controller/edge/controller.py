@@ -49,6 +49,7 @@ from fogbank.services.compute.controller.edge.checking import HealthChecking
 from fogbank.services.compute.controller.edge.clusters import FOLDER
 from fogbank.services.compute.controller.edge.passthrough import passthrough_changes
 from fogbank.services.compute.controller.edge.probes import probe
+from fogbank.services.compute.controller.edge.request_log import request_entry
 from fogbank.services.compute.controller.edge.snapshot import CLUSTERS, LISTENERS, check_of, snapshot
 
 log = logging.getLogger(__name__)
@@ -135,7 +136,11 @@ class EdgeController(Controller):
             return False
         match event:
             case WorkloadWrote(stream=stream, line=line):
-                self._runtime.logbook.append(_LOG, stream, line)
+                entry = request_entry(self._store.world, line, self._runtime.clock.now())
+                if entry is not None:
+                    self._runtime.log_entries.append(*entry)
+                elif not line.startswith("{"):
+                    self._runtime.logbook.append(_LOG, stream, line)
             case WorkloadExited(status=status, requested=requested):
                 if not requested:
                     self._runtime.logbook.append(_LOG, "system", f"The proxy exited with status {status}.")

@@ -96,9 +96,9 @@ def _add_rule(world: World, parts: _Parts, rule: Resource, proxy: Resource) -> N
         if url_map is None:
             return
         parts.maps[route_name(url_map)] = url_map
-        for link in links_of(url_map.body):
-            _add_service(world, parts, link)
-        filters = web_filter(proxy, url_map)
+        found = [_add_service(world, parts, link) for link in links_of(url_map.body)]
+        logged = any(each.body.get("logConfig", {}).get("enable") for each in found if each is not None)
+        filters = web_filter(proxy, url_map, logged=logged)
     else:
         service = _add_service(world, parts, proxy.body["service"])
         if service is None:
@@ -109,8 +109,8 @@ def _add_rule(world: World, parts: _Parts, rule: Resource, proxy: Resource) -> N
     certificates = _certificates(world, parts, proxy)
     chosen = proxy.body.get("sslPolicy")
     policy = linked(world, chosen) if chosen else None
-    if found := listener(rule, filters, certificates, policy, web=web):
-        parts.listeners.append(found)
+    if made := listener(rule, filters, certificates, policy, web=web):
+        parts.listeners.append(made)
 
 
 def _add_service(world: World, parts: _Parts, link: str) -> Resource | None:
