@@ -150,6 +150,9 @@ def _balancer(made: Site) -> None:
     made.group("blue", "one", 80)
     made.group("green", "two", 80)
     made.compute("backend-services", "create", "web", "--global", "--health-checks=page", MANAGED)
+    made.compute(
+        "backend-services", "update", "web", "--global", "--enable-logging", "--logging-sample-rate=1.0"
+    )
     made.add("web", "blue", *RATE)
     made.compute("url-maps", "create", "web", "--default-service=web")
     made.compute("target-https-proxies", "create", "web", "--url-map=web", "--certificate-map=shop")
@@ -205,7 +208,24 @@ def test_a_page_comes_over_tls_from_a_machine_that_sees_a_front_end_and_the_clie
     assert not [each for each in headers if each.startswith("x-envoy")]
     address = opened.read("compute", "addresses", "describe", "front", "--global")
     assert address["status"] == "IN_USE"
-    assert address["users"][0].endswith("/global/forwardingRules/web")
+    assert "/global/forwardingRules/" in address["users"][0]
+
+
+def test_requests_are_in_the_log_of_the_load_balancer(opened):
+    opened.fetch("https://www.shop.example/noted", "-A", "tester")
+    query = 'resource.type="http_load_balancer" AND httpRequest.requestUrl:"noted"'
+
+    def entries() -> list[Any]:
+        found: list[Any] = opened.read("logging", "read", query)
+        return found
+
+    wait_until(lambda: bool(entries()), PATIENCE)
+    entry = entries()[0]
+    assert entry["logName"] == "projects/demo/logs/requests"
+    assert entry["resource"]["labels"]["backend_service_name"] == "web"
+    assert entry["resource"]["labels"]["forwarding_rule_name"] == "web"
+    assert entry["jsonPayload"]["statusDetails"] == "response_sent_by_backend"
+    assert (entry["httpRequest"]["status"], entry["httpRequest"]["remoteIp"]) == (200, "192.0.2.255")
 
 
 def test_the_hello_chooses_the_certificate_and_a_wildcard_stands_for_one_label(opened):
@@ -406,3 +426,37 @@ def test_tcp_and_ssl_proxies_on_the_same_address_tell_the_client_by_a_proxy_line
         check=False,
     )  # fmt: skip
     assert "would result in a conflict" in taken.stderr
+
+
+def test_a_cloud_run_service_behind_a_load_balancer_is_closed_to_others_and_sees_the_client(opened):
+    image = "--image=us-docker.pkg.dev/fogbank/samples/netcheck"
+    where = (f"--region={REGION}", "--allow-unauthenticated", "--ingress=internal-and-cloud-load-balancing")
+    opened.region.gcloud("run", "deploy", "hello", image, *where)
+    kind = (f"--region={REGION}", "--network-endpoint-type=serverless", "--cloud-run-service=hello")
+    opened.compute("network-endpoint-groups", "create", "hello", *kind)
+    opened.compute("backend-services", "create", "hello", "--global", MANAGED)
+    group = ("--network-endpoint-group=hello", f"--network-endpoint-group-region={REGION}")
+    opened.compute("backend-services", "add-backend", "hello", "--global", *group)
+    opened.compute("url-maps", "create", "hello", "--default-service=hello")
+    opened.compute("target-http-proxies", "create", "hello", "--url-map=hello")
+    opened.compute(
+        "forwarding-rules", "create", "hello", "--global", "--target-http-proxy=hello", "--ports=80",
+        "--address=front", MANAGED,
+    )  # fmt: skip
+
+    def answer() -> tuple[int, str]:
+        try:
+            with _tunnel(opened, opened.address, 80) as connection:
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n")
+                found = b"".join(iter(lambda: connection.recv(65536), b""))
+        except OSError:
+            return 0, ""
+        return int(found.split(b" ")[1] if found else 0), found.decode()
+
+    wait_until(lambda: answer()[0] == 200, PATIENCE)
+    assert "192.0.2.255" in answer()[1]
+    url = opened.read("run", "services", "describe", "hello", f"--region={REGION}")["status"]["url"]
+    assert opened.fetch(f"{url}/")[0] == 404
+    with_check = ("--global", "--health-checks=page")
+    refused = opened.region.gcloud("compute", "backend-services", "update", "hello", *with_check, check=False)
+    assert "cannot have a healthcheck with Serverless network endpoint group" in refused.stderr

@@ -62,6 +62,7 @@ def edge() -> Iterator[Element]:
     for address in (_ROUTER, PROXY_SOURCE, PROBE_SOURCE):
         yield Address(Port(EDGE, LOOPBACK), IPv4Interface(address))
     yield Route(EDGE, ANYWHERE, (Hop(ETH0, INTERNET_ROUTER),))
+    yield Route(INTERNET, host(PROXY_SOURCE), (Hop(_TO_EDGE, _ROUTER),))
 
 
 def edge_address(address: IPv4Address) -> Iterator[Element]:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from fogbank.resources.compute import read_address, refer
 from fogbank.resources.indexes import Index
-from fogbank.resources.names import ResourceName, parse_compute_reference
+from fogbank.resources.names import COMPUTE_PREFIX, ResourceName, parse_compute_reference
 from fogbank.resources.world import Json, Resource, World
 
 FORWARDING_RULES = "compute.forwardingRules"
@@ -35,6 +35,12 @@ PROXY_KINDS: tuple[ProxyKind, ...] = (
     "targetTcpProxies",
 )
 _CERTIFICATE_MANAGER = "certificatemanager.googleapis.com/"
+
+
+def linked(world: World, link: str) -> Resource | None:
+    """Find the resource of compute that a stored link means."""
+    path = link.removeprefix(COMPUTE_PREFIX)
+    return world.find(ResourceName(f"compute.{path.split('/')[-2]}", path))
 
 
 def endpoint_key(endpoint: Json) -> tuple[str, int]:
@@ -125,6 +131,11 @@ class Endpoint:
     instance: str | None = None
 
 
+def is_serverless(group: Resource) -> bool:
+    """Return whether a group stands for a service without servers."""
+    return bool(group.body["networkEndpointType"] == "SERVERLESS")
+
+
 def group_network(group: Resource) -> ResourceName | None:
     """Return the VPC network of a group's endpoints; None when they are in none."""
     link = group.body.get("network")
@@ -137,7 +148,7 @@ def endpoints_of(group: Resource) -> tuple[Endpoint, ...]:
     if network is None:
         return ()
     return tuple(
-        Endpoint(network, read_address(each["ipAddress"]), each["port"], each.get("instance"))
+        Endpoint(network, read_address(each["ipAddress"]), each.get("port", 0), each.get("instance"))
         for each in group.private.get("endpoints", ())
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 from fogbank.errors import ApiError, in_use, invalid_value, required_field
-from fogbank.network.addressing import EXTERNAL_ADDRESSES, PRIVATE_RANGES, usable
+from fogbank.network.addressing import EXTERNAL_ADDRESSES, PRIVATE_RANGES, host, usable
 from fogbank.resources.compute import Network, StaticAddress, Subnetwork
 from fogbank.resources.compute_indexes import addresses_in_subnetwork
 from fogbank.resources.external_addresses import taken_external
@@ -19,6 +19,7 @@ from fogbank.resources.instances import (
 from fogbank.resources.names import ResourceName
 from fogbank.resources.network_ranges import taken_ranges
 from fogbank.resources.network_users import subnetwork_users
+from fogbank.resources.passthrough import internal_rules_in
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.compute import ranges
 
@@ -69,7 +70,8 @@ def internal(world: World, subnetwork: Resource, wanted: object = None) -> IPv4A
 
 def reserved_in(world: World, subnetwork: ResourceName) -> Iterator[IPv4Network]:
     """List what is reserved in a subnetwork: addresses, and blocks of serverless instances."""
-    return (StaticAddress.of(each).range for each in addresses_in_subnetwork(world, subnetwork))
+    yield from (StaticAddress.of(each).range for each in addresses_in_subnetwork(world, subnetwork))
+    yield from (host(address) for address, _ in internal_rules_in(world, subnetwork))
 
 
 def reserved_resources(world: World, subnetwork: ResourceName, address: IPv4Address) -> Iterator[Resource]:

@@ -9,6 +9,7 @@ from fogbank.resources.compute_indexes import router_with_address
 from fogbank.resources.instances import instance_with_address, instance_with_external
 from fogbank.resources.load_balancing import forwarding_rules_at
 from fogbank.resources.names import ResourceName
+from fogbank.resources.passthrough import internal_rules_in
 from fogbank.resources.world import Json, Resource, World
 
 
@@ -26,10 +27,11 @@ def user_of(world: World, address: ResourceName) -> ResourceName | None:
 
 
 def forwarding_rule_using(world: World, address: Resource) -> Resource | None:
-    """Find the first forwarding rule that has an external address, of the address's own scope."""
+    """Find the first forwarding rule that has an address, of the address's own scope."""
     read = StaticAddress.of(address)
     if not read.external:
-        return None
+        inside = internal_rules_in(world, read.subnetwork) if read.subnetwork else ()
+        return next((rule for each, rule in inside if each == read.address), None)
     rules = forwarding_rules_at(world, read.address)
     return next((each for each in rules if each.name.region == read.region), None)
 

@@ -6,6 +6,7 @@ from fogbank.services.compute.load_balancing import (
     endpoint_groups,
     forwarding_rules,
     health_checks,
+    regional_rules,
     target_proxies,
     url_maps,
 )
@@ -20,5 +21,7 @@ METHODS: dict[str, Method] = {
     **certificates.METHODS,
     **target_proxies.METHODS,
     **forwarding_rules.METHODS,
+    **regional_rules.METHODS,
+    "regionBackendServices.getHealth": Live(get_health, "compute.regionBackendServices.get"),
     "backendServices.getHealth": Live(get_health, "compute.backendServices.get"),
 }

@@ -41,7 +41,7 @@ def _state(health: BackendHealth, group: Resource, check: HealthCheck, endpoint:
     state: Json = {
         "healthState": "HEALTHY" if health.is_healthy(check.name, endpoint) else "UNHEALTHY",
         "ipAddress": str(endpoint.address),
-        "port": endpoint.port,
+        **({"port": endpoint.port} if endpoint.port else {}),
     }
     if endpoint.instance:
         zone = group.name.segment("zones")

@@ -11,6 +11,7 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, World
 from fogbank.services.compute.bodies import number, one_of
 from fogbank.services.compute.load_balancing.collection import Kind
+from fogbank.services.compute.load_balancing.passthrough_services import PASSTHROUGH, passthrough_service
 from fogbank.services.compute.load_balancing.references import find_part
 from fogbank.services.contract import Call, Method
 
@@ -32,7 +33,6 @@ _HARMLESS: dict[str, tuple[object, ...]] = {
     "iap": ({"enabled": False},),
     "ipAddressSelectionPolicy": ("IPV4_ONLY", "IP_ADDRESS_SELECTION_POLICY_UNSPECIFIED"),
     "compressionMode": ("DISABLED",),
-    "logConfig": ({"enable": False},),
 }
 """Fields that are accepted when they say no more than their absence does."""
 
@@ -45,9 +45,15 @@ def _complete(world: World, call: Call, name: ResourceName, body: Json) -> Json:
     if scheme == "INTERNAL_SELF_MANAGED":
         raise not_built("compute.backendServices with loadBalancingScheme=INTERNAL_SELF_MANAGED")
     one_of("resource.loadBalancingScheme", scheme, SCHEMES)
+    if name.region and scheme in PASSTHROUGH:
+        return passthrough_service(world, call, name, body)
     if scheme not in _BUILT_SCHEMES or name.region:
         where = "regional " if name.region else ""
         raise not_built(f"{where}compute.backendServices with loadBalancingScheme={scheme}")
+    if body.get("network"):
+        raise invalid_value(
+            "resource.network", body["network"], "Only a passthrough backend service has one."
+        )
     protocol = body.get("protocol") or "HTTP"
     one_of("resource.protocol", protocol, sorted(WEB | STREAMS))
     fields: Json = {
@@ -68,6 +74,7 @@ def _complete(world: World, call: Call, name: ResourceName, body: Json) -> Json:
     serverless = any("/regions/" in each["group"] for each in fields["backends"])
     _watched(world, call, body, fields, serverless=serverless)
     _affinity(body, fields)
+    _logging(body, fields)
     for each in ("customRequestHeaders", "customResponseHeaders"):
         if body.get(each):
             if protocol in STREAMS:
@@ -103,6 +110,22 @@ def _watched(world: World, call: Call, body: Json, fields: Json, *, serverless: 
     fields["timeoutSec"] = number(body.get("timeoutSec") or 30)
     if not 1 <= fields["timeoutSec"] <= 2147483647:
         raise invalid_value("resource.timeoutSec", fields["timeoutSec"], "Must be between 1 and 2147483647.")
+
+
+def _logging(body: Json, fields: Json) -> None:
+    """Read whether requests are logged, and how many of them."""
+    config = body.get("logConfig") or {}
+    for key in config.keys() - {"enable", "sampleRate"}:
+        if config[key] and config[key] != "EXCLUDE_ALL_OPTIONAL":
+            raise not_built(f"compute.backendServices with logConfig.{key}")
+    if config.get("enable") and fields["protocol"] in STREAMS:
+        raise not_built("compute.backendServices with logConfig and a TCP or SSL proxy")
+    rate = float(config.get("sampleRate", 1.0))
+    if not 0 <= rate <= 1:
+        raise invalid_value("resource.logConfig.sampleRate", rate, "Must be between 0.0 and 1.0.")
+    if config:
+        on = bool(config.get("enable"))
+        fields["logConfig"] = {"enable": on, **({"sampleRate": rate} if on else {})}
 
 
 def _affinity(body: Json, fields: Json) -> None:
@@ -157,6 +180,10 @@ def _backend(world: World, call: Call, asked: Json, protocol: str) -> Json:
     if "instanceGroups" in str(asked["group"]):
         raise not_built("compute.backendServices with an instance group")
     group = find_part(world, call, field, asked["group"], "networkEndpointGroups")
+    if group.body["networkEndpointType"] == "GCE_VM_IP":
+        raise invalid_value(
+            field, asked["group"], "A group of type GCE_VM_IP needs a passthrough load balancer."
+        )
     backend: Json = {"group": group.name.self_link}
     serverless = group.body["networkEndpointType"] == "SERVERLESS"
     mode = asked.get("balancingMode") or ("UTILIZATION" if serverless else None)
@@ -200,7 +227,9 @@ KIND = Kind(
     frozenset({
         "name", "description", "loadBalancingScheme", "protocol", "portName", "port", "sessionAffinity",
         "affinityCookieTtlSec", "connectionDraining", "backends", "healthChecks", "timeoutSec",
-        "localityLbPolicy", "consistentHash", "customRequestHeaders", "customResponseHeaders", *_HARMLESS,
+        "localityLbPolicy", "consistentHash", "customRequestHeaders", "customResponseHeaders", "network",
+        "logConfig",
+        *_HARMLESS,
     }),
     _complete,
     methods_global="backendServices",

@@ -21,9 +21,9 @@ from fogbank.services.compute.references import find_referred
 from fogbank.services.contract import Call, Decision, List, Write
 
 _MOST_AT_ONCE = 500
-ZONAL = ("GCE_VM_IP_PORT", "NON_GCP_PRIVATE_IP_PORT")
+ZONAL = ("GCE_VM_IP_PORT", "GCE_VM_IP", "NON_GCP_PRIVATE_IP_PORT")
+_WITHOUT_PORTS = "GCE_VM_IP"
 _UNBUILT = (
-    "GCE_VM_IP",
     "INTERNET_FQDN_PORT",
     "INTERNET_IP_PORT",
     "PRIVATE_SERVICE_CONNECT",
@@ -63,6 +63,9 @@ def _in_network(world: World, call: Call, body: Json) -> Json:
             )
         fields["subnetwork"] = subnetwork.name.self_link
     if body.get("defaultPort"):
+        if body.get("networkEndpointType") == _WITHOUT_PORTS:
+            why = "A group of type GCE_VM_IP has no ports."
+            raise invalid_value("resource.defaultPort", body["defaultPort"], why)
         fields["defaultPort"] = _port("resource.defaultPort", body["defaultPort"])
     return fields
 
@@ -146,10 +149,9 @@ def _new_endpoint(world: World, call: Call, group: Resource, asked: Json) -> Jso
     kind = group.body["networkEndpointType"]
     if kind == "SERVERLESS":
         raise bad_request("A SERVERLESS network endpoint group has no endpoints.")
-    port = asked.get("port") or group.body.get("defaultPort")
-    if not port:
-        raise required_field("networkEndpoints.port")
-    made: Json = {"port": _port("networkEndpoints.port", port)}
+    made: Json = {} if kind == _WITHOUT_PORTS else {"port": _port_of(group, asked)}
+    if kind == _WITHOUT_PORTS and asked.get("port"):
+        raise invalid_value("networkEndpoints.port", asked["port"], "A group of type GCE_VM_IP has no ports.")
     if asked.get("annotations"):
         made["annotations"] = asked["annotations"]
     if kind == "NON_GCP_PRIVATE_IP_PORT":
@@ -169,6 +171,13 @@ def _new_endpoint(world: World, call: Call, group: Resource, asked: Json) -> Jso
     else:
         address = interface.address
     return made | {"instance": name.id, "ipAddress": str(address)}
+
+
+def _port_of(group: Resource, asked: Json) -> int:
+    port = asked.get("port") or group.body.get("defaultPort")
+    if not port:
+        raise required_field("networkEndpoints.port")
+    return _port("networkEndpoints.port", port)
 
 
 def _address(value: Any) -> IPv4Address:

@@ -14,7 +14,7 @@ from fogbank.services.compute.decisions import relabelled
 from fogbank.services.compute.load_balancing.collection import Kind
 from fogbank.services.compute.load_balancing.references import find_part
 from fogbank.services.compute.names import named, project_of
-from fogbank.services.contract import Call, Decision, List, Method, Write
+from fogbank.services.contract import Call, Decision, Method, Write
 
 PROXIES = ("targetHttpProxies", "targetHttpsProxies", "targetSslProxies", "targetTcpProxies")
 _SCHEMES = ("EXTERNAL", "EXTERNAL_MANAGED")
@@ -189,7 +189,6 @@ KIND = Kind(
 _MAY = "compute.globalForwardingRules"
 METHODS: dict[str, Method] = {
     **KIND.methods(),
-    "forwardingRules.aggregatedList": List(KIND.list_all, permission="compute.forwardingRules.list"),
     "globalForwardingRules.setLabels": Write(_set_labels, f"{_MAY}.setLabels"),
     "globalForwardingRules.setTarget": Write(
         KIND.setter("setTarget", {"target": "target"}), f"{_MAY}.setTarget"

@@ -60,17 +60,19 @@ def users_of(world: World, name: ResourceName) -> Iterator[ResourceName]:
                 yield user.name
 
 
-def find_part(world: World, call: Call, field: str, value: object, kind: str) -> Resource:
+def find_part(
+    world: World, call: Call, field: str, value: object, kind: str, *, anywhere: bool = False
+) -> Resource:
     """Find the ``kind`` that a body refers to, global or in the call's region; refused when there is none.
 
-    A reference to another scope than the call's names its scope itself.
+    A reference to another scope than the call's names its scope itself; ``anywhere`` is for zonal ones.
     """
     region = region_of(call) if "region" in call.parameters else None
     name = by_id(world, reference(field, value, kind, project_of(world, call), region))
     found = world.find(name)
     if found is None:
         raise invalid_value(field, value, f"The referenced {_word(kind)} resource cannot be found.")
-    if region and name.region not in {region, None}:
+    if region and not anywhere and name.region not in {region, None}:
         raise invalid_value(
             field, value, f"Region {name.region} is not the region of the resource, {region}."
         )

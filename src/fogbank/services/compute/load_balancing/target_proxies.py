@@ -135,13 +135,18 @@ _SETTERS: tuple[tuple[Kind, str, dict[str, str]], ...] = (
     (TCP, "setProxyHeader", {"proxyHeader": "proxyHeader"}),
 )
 
+
+def _permission(kind: Kind, verb: str) -> str:
+    return f"compute.{kind.name}.{'update' if kind is TCP else verb}"
+
+
 METHODS: dict[str, Method] = {
     **HTTP.methods(),
     **HTTPS.methods(),
     **SSL.methods(),
     **TCP.methods(),
     **{
-        f"{kind.name}.{verb}": Write(kind.setter(verb, fields), f"compute.{kind.name}.{verb}")
+        f"{kind.name}.{verb}": Write(kind.setter(verb, fields), _permission(kind, verb))
         for kind, verb, fields in _SETTERS
     },
 }

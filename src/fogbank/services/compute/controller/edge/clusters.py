@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from fogbank.lowering.edge import PROXY_SOURCE, edge_device
+from fogbank.network.addressing import FRONT_END
 from fogbank.resources.load_balancing import Endpoint
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource
@@ -88,6 +89,30 @@ def cluster(service: Resource, network: ResourceName | None, *, proxy_header: bo
     if socket is not None:
         made["transport_socket"] = socket
     return made
+
+
+def serverless_cluster(service: Resource, host: str | None) -> Json:
+    """Render a backend service whose group is the Cloud Run service at ``host``; None when there is none.
+
+    It is reached as everything of Google's: at one address, by TLS, by its name.
+    """
+    endpoints = []
+    if host is not None:
+        socket_address = {"address": str(FRONT_END), "port_value": 443}
+        endpoints = [{"endpoint": {"hostname": host, "address": {"socket_address": socket_address}}}]
+    context = {"@type": _TLS, "sni": host or "", "common_tls_context": {"alpn_protocols": ["http/1.1"]}}
+    return {
+        "name": cluster_name(service),
+        "type": "STATIC",
+        "load_assignment": {
+            "cluster_name": cluster_name(service),
+            "endpoints": [{"lb_endpoints": endpoints}] if endpoints else [],
+        },
+        "connect_timeout": "5s",
+        "upstream_bind_config": {"source_address": {"address": str(PROXY_SOURCE), "port_value": 0}},
+        "typed_extension_protocol_options": {_HTTP: _http_options("HTTP")},
+        "transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": context},
+    }
 
 
 def _policy(service: Resource) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from fogbank.control.background import BackgroundTasks
 from fogbank.control.controller import Controller, Runtime
 from fogbank.control.progress import Failure
 from fogbank.control.server_containers import Server, ServerContainers
@@ -19,7 +20,9 @@ from fogbank.dataplane.driver import Drifted, Event, WorkloadExited, WorkloadWro
 from fogbank.errors import DriverError
 from fogbank.lowering.edge import EDGE_ID
 from fogbank.network.elements import DataFolder
+from fogbank.resources.decisions import Decision
 from fogbank.resources.fleet import Container
+from fogbank.resources.instances import INSTANCES
 from fogbank.resources.load_balancing import (
     BACKEND_SERVICES,
     CERTIFICATE_MAPS,
@@ -39,11 +42,14 @@ from fogbank.resources.load_balancing import (
     leads_to_proxy,
 )
 from fogbank.resources.names import ResourceName
+from fogbank.resources.run import SERVICES
 from fogbank.resources.server_images import ENVOY
-from fogbank.resources.world import Change, Delete, Put, Resource
+from fogbank.resources.world import Change, Delete, Put, Resource, World
 from fogbank.services.compute.controller.edge.checking import HealthChecking
 from fogbank.services.compute.controller.edge.clusters import FOLDER
+from fogbank.services.compute.controller.edge.passthrough import passthrough_changes
 from fogbank.services.compute.controller.edge.probes import probe
+from fogbank.services.compute.controller.edge.request_log import request_entry
 from fogbank.services.compute.controller.edge.snapshot import CLUSTERS, LISTENERS, check_of, snapshot
 
 log = logging.getLogger(__name__)
@@ -66,6 +72,8 @@ _MEANT = frozenset(
         SSL_CERTIFICATES,
         URL_MAPS,
         "compute.sslPolicies",
+        SERVICES,
+        INSTANCES,
         *(f"compute.{kind}" for kind in PROXY_KINDS),
     }
 )
@@ -83,9 +91,10 @@ class EdgeController(Controller):
         self._runtime, self._store = runtime, runtime.store
         self._health = runtime.backend_health
         self._servers = ServerContainers("edge", runtime, answers=self._answers, ready=self._came_up)
-        self._checks = HealthChecking(self._health, self._probe, self._tell)
+        self._checks = HealthChecking(self._health, self._probe, self._verdict)
         self._written: dict[str, bytes] = {}
-        self._stale: frozenset[str] = frozenset()
+        self._following = False
+        self._tasks = BackgroundTasks("what the network has of load balancers")
         self._resource = Resource(_NAME, 0, datetime.fromtimestamp(0, UTC), {})
         self._store.watch_changes(self._world_changed)
         runtime.loop.after_pass(self._checks.hurry)
@@ -127,7 +136,11 @@ class EdgeController(Controller):
             return False
         match event:
             case WorkloadWrote(stream=stream, line=line):
-                self._runtime.logbook.append(_LOG, stream, line)
+                entry = request_entry(self._store.world, line, self._runtime.clock.now())
+                if entry is not None:
+                    self._runtime.log_entries.append(*entry)
+                elif not line.startswith("{"):
+                    self._runtime.logbook.append(_LOG, stream, line)
             case WorkloadExited(status=status, requested=requested):
                 if not requested:
                     self._runtime.logbook.append(_LOG, "system", f"The proxy exited with status {status}.")
@@ -145,6 +158,7 @@ class EdgeController(Controller):
     def _update(self) -> None:
         """Follow the World: what is checked, whether the proxy runs, what it is told."""
         self._checks.want(self._pairs())
+        self._follow_passthrough()
         wanted = any(map(leads_to_proxy, self._store.world.all(FORWARDING_RULES)))
         if wanted:
             if self._servers.find(EDGE_ID) is None:
@@ -154,6 +168,26 @@ class EdgeController(Controller):
         else:
             self._servers.want([])
             self._written = {}
+
+    def _verdict(self) -> None:
+        """Follow the health checks."""
+        self._tell()
+        self._follow_passthrough()
+
+    def _follow_passthrough(self) -> None:
+        if not self._following and self._passthrough_changes(self._store.world):
+            self._following = True
+            self._tasks.spawn(self._commit_passthrough())
+
+    def _passthrough_changes(self, world: World) -> tuple[Change, ...]:
+        return passthrough_changes(world, self._health, self._runtime.clock.now())
+
+    async def _commit_passthrough(self) -> None:
+        try:
+            await self._store.commit(lambda world: Decision(self._passthrough_changes(world)))
+        finally:
+            self._following = False
+        self._follow_passthrough()
 
     def _pairs(self) -> Iterator[tuple[HealthCheck, Endpoint]]:
         world = self._store.world
@@ -177,7 +211,7 @@ class EdgeController(Controller):
         """Have the files there before the proxy starts."""
         files = snapshot(self._store.world, self._health)
         self._runtime.data.prepare(DATA, files)
-        self._written, self._stale = files, frozenset()
+        self._written = files
 
     def _tell(self) -> None:
         """Replace the files that changed: first those that others name, and the listeners last."""

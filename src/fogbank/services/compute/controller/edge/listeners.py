@@ -140,8 +140,8 @@ def _tls(secrets: tuple[str, ...], policy: Resource | None, *, web: bool) -> Jso
     return {"name": "envoy.transport_sockets.tls", "typed_config": context}
 
 
-def web_filter(proxy: Resource, url_map: Resource) -> Json:
-    """Render the filter of an HTTP or HTTPS proxy."""
+def web_filter(proxy: Resource, url_map: Resource, *, logged: bool = False) -> Json:
+    """Render the filter of an HTTP or HTTPS proxy; where it is ``logged`` it writes of each request."""
     router = {"@type": f"{_FILTERS}.http.router.v3.Router", "suppress_envoy_headers": True}
     seconds = proxy.body.get("httpKeepAliveTimeoutSec")
     name = route_name(url_map)
@@ -160,7 +160,7 @@ def web_filter(proxy: Resource, url_map: Resource) -> Json:
             "common_http_protocol_options": {"idle_timeout": f"{seconds}s" if seconds else _CLIENT_IDLE},
             "stream_idle_timeout": "0s",
             "upgrade_configs": [{"upgrade_type": "websocket"}],
-            "access_log": [_access_log()],
+            **({"access_log": [_access_log()]} if logged else {}),
         },
     }
 

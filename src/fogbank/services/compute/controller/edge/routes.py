@@ -184,6 +184,8 @@ def _from_service(service: Resource | None) -> Json:
         return {}
     body = service.body
     found: Json = {"timeout": f"{body['timeoutSec']}s"}
+    if any("/regions/" in each["group"] for each in body["backends"]):  # Cloud Run
+        found |= {"auto_host_rewrite": True, "append_x_forwarded_host": True, "timeout": "3600s"}
     ttl = f"{body['affinityCookieTtlSec']}s"
     hashing = body.get("consistentHash", {})
     match body["sessionAffinity"]:

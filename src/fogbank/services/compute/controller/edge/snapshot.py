@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from fogbank.resources import run
 from fogbank.resources.backend_health import BackendHealth
 from fogbank.resources.load_balancing import (
     CERTIFICATES,
@@ -17,9 +18,11 @@ from fogbank.resources.load_balancing import (
     entries_of,
     group_network,
     group_of,
+    is_serverless,
     leads_to_proxy,
+    linked,
 )
-from fogbank.resources.names import COMPUTE_PREFIX, ResourceName
+from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.compute.controller.edge.clusters import (
     Group,
@@ -27,6 +30,7 @@ from fogbank.services.compute.controller.edge.clusters import (
     cluster,
     endpoints_file,
     resources,
+    serverless_cluster,
 )
 from fogbank.services.compute.controller.edge.listeners import (
     Certificates,
@@ -48,12 +52,6 @@ LISTENERS, CLUSTERS = "lds.json", "cds.json"
 _LISTENER, _CLUSTER, _ROUTES = "listener.v3.Listener", "cluster.v3.Cluster", "route.v3.RouteConfiguration"
 _ENDPOINTS = "endpoint.v3.ClusterLoadAssignment"
 _SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a type's name
-
-
-def linked(world: World, link: str) -> Resource | None:
-    """Find the resource of compute that a stored link means."""
-    path = link.removeprefix(COMPUTE_PREFIX)
-    return world.find(ResourceName(f"compute.{path.split('/')[-2]}", path))
 
 
 @dataclass(slots=True)
@@ -79,6 +77,8 @@ def snapshot(world: World, health: BackendHealth) -> dict[str, bytes]:
         CLUSTERS: resources(_CLUSTER, _clusters(world, parts)),
     }
     for name, service in parts.services.items():
+        if any(map(is_serverless, _group_resources(world, service))):
+            continue
         found = assignment(service, _groups(world, service, health))
         files[endpoints_file(name)] = resources(_ENDPOINTS, [found])
     for url_map in parts.maps.values():
@@ -96,9 +96,9 @@ def _add_rule(world: World, parts: _Parts, rule: Resource, proxy: Resource) -> N
         if url_map is None:
             return
         parts.maps[route_name(url_map)] = url_map
-        for link in links_of(url_map.body):
-            _add_service(world, parts, link)
-        filters = web_filter(proxy, url_map)
+        found = [_add_service(world, parts, link) for link in links_of(url_map.body)]
+        logged = any(each.body.get("logConfig", {}).get("enable") for each in found if each is not None)
+        filters = web_filter(proxy, url_map, logged=logged)
     else:
         service = _add_service(world, parts, proxy.body["service"])
         if service is None:
@@ -109,8 +109,8 @@ def _add_rule(world: World, parts: _Parts, rule: Resource, proxy: Resource) -> N
     certificates = _certificates(world, parts, proxy)
     chosen = proxy.body.get("sslPolicy")
     policy = linked(world, chosen) if chosen else None
-    if found := listener(rule, filters, certificates, policy, web=web):
-        parts.listeners.append(found)
+    if made := listener(rule, filters, certificates, policy, web=web):
+        parts.listeners.append(made)
 
 
 def _add_service(world: World, parts: _Parts, link: str) -> Resource | None:
@@ -122,10 +122,24 @@ def _add_service(world: World, parts: _Parts, link: str) -> Resource | None:
 
 def _clusters(world: World, parts: _Parts) -> Iterator[Json]:
     for name, service in parts.services.items():
-        network = next(filter(None, map(group_network, _group_resources(world, service))), None)
+        groups = tuple(_group_resources(world, service))
+        if any(map(is_serverless, groups)):
+            yield serverless_cluster(service, _host_of(world, groups))
+            continue
+        network = next(filter(None, map(group_network, groups)), None)
         yield cluster(service, network)
         if name in parts.with_header:
             yield cluster(service, network, proxy_header=True)
+
+
+def _host_of(world: World, groups: Iterable[Resource]) -> str | None:
+    """Return the name of the first Cloud Run service of ``groups`` that there is."""
+    for group in groups:
+        project, region = group.name.project, group.name.region or ""
+        name = run.service_name(project, region, group.body["cloudRun"]["service"])
+        if (found := world.find(name)) is not None:
+            return run.read_service(found).url.removeprefix("https://")
+    return None
 
 
 def _group_resources(world: World, service: Resource) -> Iterator[Resource]:
