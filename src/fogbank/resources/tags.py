@@ -6,7 +6,7 @@ it then is deleted with the next change of a tag.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from fogbank.errors import ApiError
 from fogbank.resources.authorization import Access, denied
@@ -136,6 +136,19 @@ def value_for(world: World, key: str, value: str) -> Resource:
             "invalid",
         )
     return found
+
+
+def values_asked(
+    world: World, access: Access, principal: str, tags: Mapping[str, str]
+) -> tuple[Resource, ...]:
+    """Find the values that a new resource is to have; refuse those that ``principal`` may not bind."""
+    values = tuple(value_for(world, key, str(value)) for key, value in tags.items())
+    for each in values:
+        check_binding(world, access, principal, each)
+    if len({each.body["parent"] for each in values}) < len(values):
+        message = "A resource has at most one value of each tag key."
+        raise ApiError(400, message, "INVALID_ARGUMENT", "invalid")
+    return values
 
 
 def bound_at_birth(

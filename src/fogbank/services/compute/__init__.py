@@ -28,7 +28,7 @@ from fogbank.services.contract import Service, operation_permissions
 
 __all__ = ["SERVICE", "default_network"]
 
-_TAGGED = ("networks", "subnetworks", "firewalls", "routes", "routers", "instances", "disks")
+_TAGGED = ("networks", "subnetworks", "firewalls", "routes", "routers", "instances", "disks", "images")
 """What is bound to tags as it is made."""
 
 _METHODS = with_tags(

@@ -5,10 +5,8 @@ The field is never shown again; the bindings are (https://cloud.google.com/compu
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
-from fogbank.errors import ApiError
-from fogbank.resources.tags import bound_at_birth, check_binding, value_for
+from fogbank.resources.tags import bound_at_birth, values_asked
 from fogbank.resources.world import Json, Put, Resource, World
 from fogbank.services.contract import Call, Decision, Method, Write
 
@@ -30,24 +28,13 @@ def _tagging(insert: Callable[[World, Call], Decision]) -> Callable[[World, Call
         params: Json = call.body.get("params") or {}
         if not params.get(_FIELD):
             return insert(world, call)
-        values = _values(world, call, params[_FIELD])
+        values = values_asked(world, call.access, call.principal, params[_FIELD])
         decision = insert(world, replace(call, body=_without_tags(call.body, params)))
         made = _made(decision)
         bound = bound_at_birth(world, made, [(each, call.new_id()) for each in values])
         return replace(decision, changes=(*decision.changes, *bound))
 
     return decide
-
-
-def _values(world: World, call: Call, tags: Mapping[str, Any]) -> list[Resource]:
-    """Find the values asked for; refuse those that the caller may not bind, and two of one key."""
-    values = [value_for(world, key, str(value)) for key, value in tags.items()]
-    for each in values:
-        check_binding(world, call.access, call.principal, each)
-    if len({each.body["parent"] for each in values}) < len(values):
-        message = "A resource has at most one value of each tag key."
-        raise ApiError(400, message, "INVALID_ARGUMENT", "invalid")
-    return values
 
 
 def _without_tags(body: Json, params: Json) -> Json:

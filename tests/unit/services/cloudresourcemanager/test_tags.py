@@ -223,3 +223,12 @@ def test_compute_binds_the_tags_of_what_it_makes(cloud, kind, body, place):
     cloud.world = before
     wrong = {**body, "params": {"resourceManagerTags": {env["name"]: "tagValues/1"}}}
     assert cloud.refused(f"compute.v1.{kind}.insert", wrong, project=PROJECT, **place).code == 400
+
+
+def test_a_secret_is_bound_to_the_tags_that_it_is_made_with(cloud):
+    value(cloud, key(cloud))
+    body = {"replication": {"automatic": {}}, "tags": {f"{PROJECT}/env": "prod"}}
+    where = {"parent": f"projects/{PROJECT}", "secretId": "s"}
+    secret = cloud("secretmanager.v1.projects.secrets.create", body, **where)["name"]
+    (shown,) = cloud(f"{V3}effectiveTags.list", parent=f"//secretmanager.googleapis.com/{secret}")
+    assert (shown["namespacedTagValue"], shown["inherited"]) == (f"{PROJECT}/env/prod", False)
