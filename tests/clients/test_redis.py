@@ -291,6 +291,40 @@ def test_a_replica_takes_over_with_all_data_on_demand_and_when_the_primary_is_lo
     redis.until(lambda: redis.replicated(host))
 
 
+def test_read_replicas_share_the_connections_of_their_endpoint_and_one_takes_over(redis: Redis) -> None:
+    big = {"tier": "STANDARD_HA", "memorySizeGb": 5}
+    assert "readEndpoint" not in redis.create("reads", **big)
+    enabled = {
+        "readReplicasMode": "READ_REPLICAS_ENABLED",
+        "secondaryIpRange": "auto",
+        "replicaCount": 2,
+    }
+    mask = "read_replicas_mode,secondary_ip_range,replica_count"
+    made = redis.call("PATCH", f"{REDIS}/reads?updateMask={mask}", enabled)
+    host, reads = made["host"], made["readEndpoint"]
+    assert (made["replicaCount"], len(made["nodes"])) == (2, 3)
+    assert redis.ask("near", host, "SET a 1") == "OK"
+    seen: set[str] = set()
+
+    def both_answered() -> bool:
+        text = redis.ask("near", reads, "INFO server")
+        seen.update(re.findall(r"run_id:(\w+)", text))
+        return len(seen) == 2
+
+    redis.until(both_answered)
+    assert redis.eventually("near", reads, "GET a", lambda reply: reply == "1")
+    assert "READONLY" in redis.ask("near", reads, "SET a 2")
+    text = redis.region.fogbank("trace", "run/near", f"{reads}:6379", "--probe", "--format", "json")
+    trace = json.loads(text)
+    assert (trace["predicted"]["disposition"], trace["differences"]) == ("DELIVERED", []), trace
+    redis.call("POST", f"{REDIS}/reads:failover", {})
+    assert redis.ask("near", host, "INCR a") == 2
+    redis.eventually("near", reads, "GET a", lambda reply: reply == "2")
+    fewer = redis.call("PATCH", f"{REDIS}/reads?updateMask=replica_count", {"replicaCount": 1})
+    assert len(fewer["nodes"]) == 2
+    assert redis.eventually("near", reads, "GET a", lambda reply: reply == "2")
+
+
 def test_a_lost_server_is_started_again_with_what_google_keeps(
     redis: Redis, cache: str, durable: str
 ) -> None:
