@@ -6,10 +6,12 @@ it then is deleted with the next change of a tag.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from fogbank.errors import ApiError
 from fogbank.resources.authorization import Access, denied
+from fogbank.resources.decisions import Decision
 from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import PROJECTS, project_id, project_name, project_number
@@ -149,6 +151,19 @@ def values_asked(
         message = "A resource has at most one value of each tag key."
         raise ApiError(400, message, "INVALID_ARGUMENT", "invalid")
     return values
+
+
+def tagged(
+    world: World, values: Sequence[Resource], decision: Decision, new_id: Callable[[], int]
+) -> Decision:
+    """Bind ``values`` to what ``decision`` makes: the resource that its operation is about."""
+    target = decision.operation.target if decision.operation else None
+    made = (each.resource for each in decision.changes if isinstance(each, Put))
+    resource = next((each for each in made if each.name == target), None)
+    if resource is None:  # it was only checked
+        return decision
+    bound = bound_at_birth(world, resource, [(each, new_id()) for each in values])
+    return replace(decision, changes=(*decision.changes, *bound))
 
 
 def bound_at_birth(

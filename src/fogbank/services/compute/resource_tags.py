@@ -6,8 +6,8 @@ The field is never shown again; the bindings are (https://cloud.google.com/compu
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from fogbank.resources.tags import bound_at_birth, values_asked
-from fogbank.resources.world import Json, Put, Resource, World
+from fogbank.resources.tags import tagged, values_asked
+from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call, Decision, Method, Write
 
 _FIELD = "resourceManagerTags"
@@ -30,9 +30,7 @@ def _tagging(insert: Callable[[World, Call], Decision]) -> Callable[[World, Call
             return insert(world, call)
         values = values_asked(world, call.access, call.principal, params[_FIELD])
         decision = insert(world, replace(call, body=_without_tags(call.body, params)))
-        made = _made(decision)
-        bound = bound_at_birth(world, made, [(each, call.new_id()) for each in values])
-        return replace(decision, changes=(*decision.changes, *bound))
+        return tagged(world, values, decision, call.new_id)
 
     return decide
 
@@ -43,12 +41,3 @@ def _without_tags(body: Json, params: Json) -> Json:
         **{key: value for key, value in body.items() if key != "params"},
         **({"params": rest} if rest else {}),
     }
-
-
-def _made(decision: Decision) -> Resource:
-    """Return the resource that an insert makes: the one that its operation is about."""
-    assert decision.operation is not None
-    target = decision.operation.target
-    return next(
-        each.resource for each in decision.changes if isinstance(each, Put) and each.resource.name == target
-    )

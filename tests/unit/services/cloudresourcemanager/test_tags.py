@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import pytest
 from tests import worlds
-from tests.cloud_calls import NOW, PROJECT, REGION, Cloud, with_project
+from tests.cloud_calls import NOW, PLACE, PROJECT, REGION, Cloud, with_project
 
 from fogbank.resources.world import Put
 from fogbank.services.cloudresourcemanager import new_project
@@ -232,3 +232,19 @@ def test_a_secret_is_bound_to_the_tags_that_it_is_made_with(cloud):
     secret = cloud("secretmanager.v1.projects.secrets.create", body, **where)["name"]
     (shown,) = cloud(f"{V3}effectiveTags.list", parent=f"//secretmanager.googleapis.com/{secret}")
     assert (shown["namespacedTagValue"], shown["inherited"]) == (f"{PROJECT}/env/prod", False)
+
+
+@pytest.mark.parametrize(("kind", "body"), [("services", {}), ("jobs", {"template": {}})])
+def test_services_and_jobs_are_bound_to_the_tags_that_they_are_made_with(cloud, kind, body):
+    env = key(cloud)
+    prod = value(cloud, env)
+    containers = {"containers": [{"image": "us-docker.pkg.dev/p/r/app:v1"}]}
+    template = {"template": {"template": containers}} if "template" in body else {"template": containers}
+    make, identifier = f"run.v2.projects.locations.{kind}.create", {f"{kind[:-1]}Id": "made"}
+    tags = {"tags": {env["name"]: prod["name"]}}
+    where = {"parent": PLACE, **identifier}
+    made = cloud(make, {**template, **tags}, **where).target
+    (binding,) = cloud(f"{V3}tagBindings.list", parent=f"//run.googleapis.com/{made.path}")
+    assert binding["tagValue"] == prod["name"]
+    shown = cloud(f"run.v2.projects.locations.{kind}.get", name=made.path)
+    assert "tags" not in shown
