@@ -10,7 +10,7 @@ from fogbank.errors import ApiError
 from fogbank.resources.authorization import held
 from fogbank.resources.names import ResourceName
 from fogbank.resources.policies import NEVER_SET, as_version, replaced
-from fogbank.resources.predefined_roles import role_titles
+from fogbank.resources.predefined_roles import may_be_bound
 from fogbank.resources.projects import POLICIES, custom_role_name
 from fogbank.resources.world import Json, Put, Resource, World
 from fogbank.services.contract import NO_PERMISSION, Call, Decision, Method, Read, Write
@@ -91,7 +91,7 @@ def _body(world: World, name: ResourceName) -> Json | None:
 
 def _exists(world: World, role: str, guarded: ResourceName) -> bool:
     """Return whether a policy may bind a role: Google's, or one of its own project."""
-    if role in role_titles():
+    if may_be_bound(role):
         return True
     found = world.find(custom_role_name(role))
     return found is not None and found.name.project == guarded.project and not found.body.get("deleted")
