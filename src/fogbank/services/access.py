@@ -1,4 +1,4 @@
-"""The three IAM methods that many resources have, made once.
+"""The three IAM methods that many resources have, made once, and the networks that bodies refer to.
 
 A policy lives beside the resource that it is about, under the same path, and a project's
 counts for all in it.
@@ -7,8 +7,8 @@ counts for all in it.
 from collections.abc import Callable, Mapping
 
 from fogbank.errors import ApiError
-from fogbank.resources.authorization import held
-from fogbank.resources.names import ResourceName
+from fogbank.resources.authorization import denied, held
+from fogbank.resources.names import ResourceName, parse_compute_reference
 from fogbank.resources.policies import NEVER_SET, as_version, replaced
 from fogbank.resources.predefined_roles import may_be_bound
 from fogbank.resources.projects import POLICIES, custom_role_name
@@ -66,6 +66,33 @@ def iam_methods(
         f"{prefix}setIamPolicy": Write(set_policy, f"{kind}.setIamPolicy"),
         f"{prefix}testIamPermissions": Read(test_permissions, NO_PERMISSION),
     }
+
+
+def network_named(
+    world: World,
+    call: Call,
+    reference: str,
+    project: str,
+    refuse: Callable[[str], ApiError],
+    *,
+    foreign: str = "",
+) -> ResourceName:
+    """Find the network that a body refers to, for a caller who may see it; ``refuse`` makes a refusal.
+
+    ``foreign`` is what is said of another project's network; without it such a one will do.
+    """
+    try:
+        name = parse_compute_reference(reference, "networks", project, "global")
+    except ValueError:
+        raise refuse(f"'{reference}' does not name a network.") from None
+    if foreign and name.project != project:
+        raise refuse(foreign)
+    permission, beside = "compute.networks.get", ResourceName("compute.policies", name.path)
+    if not call.access.allows(world, call.principal, permission, name.project, beside):
+        raise denied(permission, name.path, service=call.method.partition(".")[0])
+    if world.find(name) is None:
+        raise refuse(f"The network '{name.path}' was not found.")
+    return name
 
 
 def _requested_version(call: Call) -> int:

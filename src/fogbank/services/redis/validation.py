@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from fogbank.errors import ApiError, not_built
-from fogbank.resources.authorization import denied
-from fogbank.resources.names import ResourceName, parse_compute_reference
+from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import rfc3339
 from fogbank.resources.places import REGIONS
 from fogbank.resources.world import Json, World
+from fogbank.services.access import network_named
 from fogbank.services.collections import bad_request
 from fogbank.services.contract import Call
 from fogbank.services.labels import check_labels
@@ -170,21 +170,12 @@ def unbuilt(field: str) -> Any:
 def authorized_network(world: World, call: Call, project: str) -> ResourceName:
     """Find the network that may reach the instance: of its own project, ``default`` unless told otherwise."""
     reference = call.body.get("authorizedNetwork") or "default"
-    try:
-        name = parse_compute_reference(reference, "networks", project, "global")
-    except ValueError:
-        raise bad_request(f"'{reference}' does not name a network.", "authorized_network") from None
-    if name.project != project:
-        raise bad_request(
-            "authorized_network must exist in the same project as redis instance", "authorized_network"
-        )
-    permission = "compute.networks.get"
-    beside = ResourceName("compute.policies", name.path)
-    if not call.access.allows(world, call.principal, permission, name.project, beside):
-        raise denied(permission, name.path, service="redis")
-    if world.find(name) is None:
-        raise bad_request(f"The network '{name.path}' was not found.", "authorized_network")
-    return name
+    foreign = "authorized_network must exist in the same project as redis instance"
+    return network_named(world, call, reference, project, _wrong_network, foreign=foreign)
+
+
+def _wrong_network(why: str) -> ApiError:
+    return bad_request(why, "authorized_network")
 
 
 def zones(body: Json, region: str, count: int) -> tuple[str, ...]:
