@@ -8,7 +8,7 @@ SERVICE = Service(
     title="Cloud Billing API",
     versions=("v1",),
     methods={
-        "billingAccounts.testIamPermissions": Read(projects.test_account_permissions, NO_PERMISSION),
+        "billingAccounts.testIamPermissions": Read(projects.account_permissions, NO_PERMISSION),
         "projects.getBillingInfo": Read(projects.get_billing_info, "resourcemanager.projects.get"),
         "projects.updateBillingInfo": Write(
             projects.update_billing_info, "resourcemanager.projects.createBillingAssignment"

@@ -34,7 +34,7 @@ def update_billing_info(world: World, call: Call) -> Decision:
     return Decision((Put(link),), answer=_shown(project, account))
 
 
-def test_account_permissions(_world: World, call: Call) -> Json:
+def account_permissions(_world: World, call: Call) -> Json:
     """Answer that everybody may link projects to an account; Terraform asks before it makes a project."""
     _check_account(call["resource"])
     found = [each for each in call.body.get("permissions") or () if each == _LINK]
