@@ -127,3 +127,28 @@ def test_flow_logs_have_both_directions_as_both_ends_saw_them(region: LoadedRegi
     wait_until(of_back, 60)
     later = read(region, "compute.googleapis.com/vpc_flows")[before:]
     assert {each["resource"]["labels"]["subnetwork_name"] for each in later} == {"back"}
+
+
+def test_a_zone_that_logs_shows_who_asked_for_what_and_the_answer(region: LoadedRegion, url: str) -> None:
+    for name, *options in (("logged", "--log-dns-queries"), ("silent",)):
+        region.gcloud(
+            "dns", "managed-zones", "create", name, f"--dns-name={name}.example.", "--description=",
+            "--visibility=private", "--networks=vpc", *options,
+        )  # fmt: skip
+        region.gcloud(
+            "dns", "record-sets", "create", f"db.{name}.example.", f"--zone={name}", "--type=A", "--ttl=60",
+            "--rrdatas=10.9.0.5",
+        )  # fmt: skip
+    for name in ("db.silent.example", "db.logged.example", "none.logged.example"):
+        ask(region, url, f"dns?name={name}")
+    wanted = ("dns.googleapis.com/dns_queries", "jsonPayload.queryType=A")
+    wait_until(lambda: len(read(region, *wanted)) >= 2, 60)
+    entries = read(region, *wanted)
+    answers = {each["jsonPayload"]["queryName"]: each["jsonPayload"] for each in entries}
+    assert set(answers) == {"db.logged.example.", "none.logged.example."}
+    found = answers["db.logged.example."]
+    assert (found["responseCode"], found["sourceNetwork"]) == ("NOERROR", "vpc")
+    assert found["rdata"] == "db.logged.example.\t60\tIN\ta\t10.9.0.5"
+    assert answers["none.logged.example."]["responseCode"] == "NXDOMAIN"
+    labels = entries[0]["resource"]["labels"]
+    assert (labels["target_type"], labels["target_name"]) == ("private-zone", "logged")

@@ -13,6 +13,7 @@ from fogbank.frontend.iam.identity import Identity
 from fogbank.lowering.netns_names import network_of_vpc_netns
 from fogbank.network.topology import Listener
 from fogbank.resources.decisions import Decision
+from fogbank.resources.dns_queries import QueryLog
 from fogbank.resources.instances import Disk, VirtualMachine, instance_at, project_metadata
 from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import project_number
@@ -28,8 +29,10 @@ from fogbank.store.store import Store
 class MachineServers:
     """Serves the listeners in VPC networks; those elsewhere go to ``metadata`` and ``resolver``."""
 
-    def __init__(self, store: Store, identity: Identity, *, metadata: Serve, resolver: Serve) -> None:
-        self._store, self._identity = store, identity
+    def __init__(
+        self, store: Store, identity: Identity, *, metadata: Serve, resolver: Serve, queries: QueryLog
+    ) -> None:
+        self._store, self._identity, self._queries = store, identity, queries
         self._metadata, self._resolver = metadata, resolver
         self._waiting: set[asyncio.Future[None]] = set()
         store.watch(self._tell_changed)
@@ -49,7 +52,7 @@ class MachineServers:
         if network is None:
             await self._resolver(listener, opened)
             return
-        answers = world_answers(lambda: self._store.world, lambda _client: network)
+        answers = world_answers(lambda: self._store.world, lambda _client: network, self._queries.note)
         await DnsServer(answers).serve(listener, opened)
 
     def _facts_in(self, network: ResourceName) -> Callable[[IPv4Address], MachineFacts | None]:

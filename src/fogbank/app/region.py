@@ -81,6 +81,7 @@ from fogbank.resources.authorization import Policies
 from fogbank.resources.clock_offset import stored_offset
 from fogbank.resources.decisions import Decision
 from fogbank.resources.direct_vpc import keep_as_of
+from fogbank.resources.dns_queries import QueryLog
 from fogbank.resources.names import ResourceName
 from fogbank.resources.predefined_roles import role_titles
 from fogbank.resources.projects import project_number
@@ -122,6 +123,7 @@ class Region:
         self._tasks: list[asyncio.Future[Any]] = []
         self.store = Store(Journal(places.database))
         self._clock = Clock(stored_offset(self.store.world))
+        self.log_entries = LogEntries(places.log_entries, self._clock.now)
         self._make_identity()
         self._make_data_plane()
         self._make_control()
@@ -194,12 +196,14 @@ class Region:
             self.site_access_log,
             self._clock.now,
         )
-        resolver = DnsServer(world_answers(lambda: self.store.world, self._network_of))
+        queries = QueryLog(self.log_entries.append, self._clock.now)
+        resolver = DnsServer(world_answers(lambda: self.store.world, self._network_of, queries.note))
         machines = MachineServers(
             self.store,
             self.identity,
             metadata=http_server(metadata_application(self.identity, Asking(self._facts))),
             resolver=resolver.serve,
+            queries=queries,
         )
         self.servers = ListenerServers(
             {
@@ -250,7 +254,6 @@ class Region:
             world_answers(lambda: self.store.world, lambda _client: None),
             self._places.bundle,
         )
-        self.log_entries = LogEntries(self._places.log_entries, self._clock.now)
         self.tracer = Tracer(
             world=lambda: self.store.world,
             loop=self.loop,
