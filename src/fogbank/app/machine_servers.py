@@ -27,13 +27,22 @@ from fogbank.store.store import Store
 
 
 class MachineServers:
-    """Serves the listeners in VPC networks; those elsewhere go to ``metadata`` and ``resolver``."""
+    """Serves the listeners in VPC networks; metadata elsewhere are those of ``metadata``.
+
+    ``network_of`` tells in which network a client of the resolver elsewhere sees names.
+    """
 
     def __init__(
-        self, store: Store, identity: Identity, *, metadata: Serve, resolver: Serve, queries: QueryLog
+        self,
+        store: Store,
+        identity: Identity,
+        *,
+        metadata: Serve,
+        network_of: Callable[[IPv4Address], ResourceName | None],
+        queries: QueryLog,
     ) -> None:
-        self._store, self._identity, self._queries = store, identity, queries
-        self._metadata, self._resolver = metadata, resolver
+        self._store, self._identity = store, identity
+        self._metadata, self._network_of, self._queries = metadata, network_of, queries
         self._waiting: set[asyncio.Future[None]] = set()
         store.watch(self._tell_changed)
 
@@ -49,10 +58,8 @@ class MachineServers:
     async def serve_names(self, listener: Listener, opened: socket.socket) -> None:
         """Resolve names as the listener's network sees them."""
         network = network_of_vpc_netns(listener.netns)
-        if network is None:
-            await self._resolver(listener, opened)
-            return
-        answers = world_answers(lambda: self._store.world, lambda _client: network, self._queries.note)
+        network_of = self._network_of if network is None else lambda _client: network
+        answers = world_answers(lambda: self._store.world, network_of, self._queries.note)
         await DnsServer(answers).serve(listener, opened)
 
     def _facts_in(self, network: ResourceName) -> Callable[[IPv4Address], MachineFacts | None]:

@@ -152,7 +152,7 @@ def _own_address(world: World, name: str) -> IPv4Address | None:
 
 
 def answering_zone(world: World, network: ResourceName | None, name: str) -> Resource | None:
-    """Find the zone that answers about ``name`` for somebody in ``network`` (None: on the internet), if any."""
+    """Find the zone that answers about ``name`` in ``network`` (None: on the internet), if there is one."""
     private = _closest_zone(world, network.path, name) if network else None
     return private or _closest_zone(world, _INTERNET, name)
 

@@ -54,6 +54,11 @@ def world_answers(
     return answers
 
 
+def import_messages() -> None:
+    """Import the library of messages, for which the first query would have to wait."""
+    import fogbank.servers.dns_messages  # noqa: F401
+
+
 class DnsServer:
     """Answers DNS on any number of sockets with ``answers``."""
 
