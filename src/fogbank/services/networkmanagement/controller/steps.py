@@ -30,6 +30,9 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.networkmanagement.controller.endpoints import Ends, NotTraceableError
 
+_INTERNAL = 13
+"""google.rpc.Code.INTERNAL"""
+
 _MANAGED = "SERVERLESS_VPC_ACCESS_MANAGED_FIREWALL_RULE"
 
 
@@ -71,6 +74,13 @@ def reachability_details(shown: Shown, found: Trace | NotTraceableError, ends: E
         for number, branch in enumerate(found.branches, start=1)
     ]
     return {"reachabilityDetails": {"result": result, "verifyTime": shown.verified, "traces": traces}}
+
+
+def analysis_failed(moment: str, error: Exception) -> Json:
+    """Write that the analysis itself failed (ReachabilityDetails.error: a google.rpc.Status)."""
+    status = {"code": _INTERNAL, "message": f"{type(error).__name__}: {error}"}
+    details = {"result": "UNDETERMINED", "verifyTime": moment, "error": status}
+    return {"reachabilityDetails": details, "probingDetails": None}
 
 
 def _aborted(shown: Shown, error: object) -> Json:
