@@ -152,3 +152,61 @@ def test_a_zone_that_logs_shows_who_asked_for_what_and_the_answer(region: Loaded
     assert answers["none.logged.example."]["responseCode"] == "NXDOMAIN"
     labels = entries[0]["resource"]["labels"]
     assert (labels["target_type"], labels["target_name"]) == ("private-zone", "logged")
+
+
+def test_logged_rules_show_what_they_decided_at_either_end(region: LoadedRegion, url: str) -> None:
+    rules = ("compute", "firewall-rules", "create")
+    region.gcloud(
+        *rules, "logged-in", "--network=vpc", "--allow=tcp:22,udp:53", "--source-ranges=10.8.0.0/26",
+        "--enable-logging", "--priority=500",
+    )  # fmt: skip
+    region.gcloud(
+        *rules, "logged-out", "--network=vpc", "--direction=EGRESS", "--action=DENY", "--rules=tcp:23",
+        "--destination-ranges=10.9.0.0/28", "--enable-logging", "--logging-metadata=exclude-all",
+    )  # fmt: skip
+    policy = ("compute", "network-firewall-policies")
+    region.gcloud(*policy, "create", "guard", "--global")
+    region.gcloud(
+        *policy, "rules", "create", "100", "--firewall-policy=guard", "--global-firewall-policy",
+        "--direction=INGRESS", "--action=deny", "--layer4-configs=tcp:24", "--src-ip-ranges=10.8.0.0/26",
+        "--enable-logging",
+    )  # fmt: skip
+    region.gcloud(
+        *policy, "associations", "create", "--firewall-policy=guard", "--network=vpc",
+        "--global-firewall-policy",
+    )  # fmt: skip
+    assert ask(region, url, "tcp?host=10.9.0.5&port=22&count=2&timeout=30")["ok"] == 2
+    for port in (23, 24, 25):  # the last one is denied by the implied rule
+        assert ask(region, url, f"tcp?host=10.9.0.5&port={port}&count=1&timeout=0.2")["ok"] == 0
+
+    def decided() -> dict[int, list[dict[str, Any]]]:
+        found: dict[int, list[dict[str, Any]]] = {}
+        for entry in read(region, "compute.googleapis.com/firewall"):
+            found.setdefault(entry["jsonPayload"]["connection"]["dest_port"], []).append(entry)
+        return found
+
+    wait_until(lambda: set(decided()) == {22, 23, 24}, 60)
+    entries = decided()
+    assert {port: len(found) for port, found in entries.items()} == {22: 2, 23: 1, 24: 1}
+    allowed, denied, guarded = (entries[port][0] for port in (22, 23, 24))
+    payload = allowed["jsonPayload"]
+    assert (payload["disposition"], payload["instance"]["vm_name"]) == ("ALLOWED", "db")
+    assert payload["rule_details"] == {
+        "reference": "network:vpc/firewall:logged-in",
+        "priority": 500,
+        "action": "ALLOW",
+        "direction": "INGRESS",
+        "ip_port_info": [
+            {"ip_protocol": "TCP", "port_range": ["22"]},
+            {"ip_protocol": "UDP", "port_range": ["53"]},
+        ],
+        "source_range": ["10.8.0.0/26"],
+    }
+    assert payload["remote_vpc"]["subnetwork_name"] == "front"
+    assert allowed["resource"]["labels"]["subnetwork_name"] == "back"
+    assert denied["jsonPayload"]["rule_details"] == {"reference": "network:vpc/firewall:logged-out"}
+    assert denied["jsonPayload"]["disposition"] == "DENIED"
+    assert denied["resource"]["labels"]["subnetwork_name"] == "front"
+    assert set(denied["jsonPayload"]) == {"connection", "disposition", "rule_details"}
+    assert guarded["jsonPayload"]["rule_details"]["reference"].startswith("network:vpc/firewallPolicy:")
+    assert guarded["jsonPayload"]["rule_details"]["priority"] == 100

@@ -100,6 +100,21 @@ class FirstPacket:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleReport:
+    """A ``logged`` rule, known by its policy, stage and label, decided about a packet."""
+
+    policy: str
+    action: Literal["allow", "deny"]
+    stage: int
+    label: str
+    protocol: int
+    source: IPv4Address
+    source_port: int
+    destination: IPv4Address
+    destination_port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Counted:
     """Packets, and their bytes from the IP header on."""
 
@@ -163,6 +178,13 @@ class Driver(Protocol):
     def first_packets(self, netns: NetnsName) -> tuple[FirstPacket, ...]:
         """Return what became of flows since the last call: of translations that are ``logged``, and refusals
         where first packets are looked at; safe from any thread.
+        """
+        ...
+
+    def rule_reports(self, netns: NetnsName) -> tuple[RuleReport, ...]:
+        """Return what ``logged`` rules decided since the last call; safe from any thread.
+
+        That is each connection that they allowed, and once in five seconds each 5-tuple that they denied.
         """
         ...
 

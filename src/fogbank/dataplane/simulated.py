@@ -17,6 +17,7 @@ from fogbank.dataplane.driver import (
     Message,
     Outcome,
     Report,
+    RuleReport,
     TrackedFlow,
 )
 from fogbank.errors import DriverError
@@ -47,7 +48,8 @@ class SimulatedDriver:
 
     ``failure`` may be exchanged at any time; ``applied`` lists every action that was asked for; ``report``
     gets what tests send with :meth:`happen`; ``traffic`` holds the counters of devices that carried any,
-    ``carried`` what connections did since the last look; ``told`` lists what machines were told.
+    ``carried`` what connections did since the last look, ``reported`` what rules decided; ``told`` lists what
+    machines were told.
     """
 
     def __init__(self, *, failure: Failure = never, report: Report | None = None) -> None:
@@ -55,6 +57,7 @@ class SimulatedDriver:
         self.applied: list[Action] = []
         self.traffic: dict[Port, InterfaceCounters] = {}
         self.carried: dict[NetnsName, tuple[CountedFlow, ...]] = {}
+        self.reported: dict[NetnsName, tuple[RuleReport, ...]] = {}
         self.aged = 0
         self.told: list[tuple[str, Message]] = []
         self.closed = False
@@ -152,6 +155,10 @@ class SimulatedDriver:
         """Nothing sends packets here."""
         del netns
         return ()
+
+    def rule_reports(self, netns: NetnsName) -> tuple[RuleReport, ...]:
+        """Return what ``reported`` says, once."""
+        return self.reported.pop(netns, ())
 
     def take_flow_counts(self, netns: NetnsName) -> tuple[CountedFlow, ...]:
         """Return what ``carried`` says, once."""

@@ -19,6 +19,7 @@ from fogbank.dataplane.driver import (
     Message,
     Outcome,
     Report,
+    RuleReport,
     TrackedFlow,
 )
 from fogbank.dataplane.linux.firewall import conntrack
@@ -125,6 +126,10 @@ class LinuxDriver:
     def first_packets(self, netns: NetnsName) -> tuple[FirstPacket, ...]:
         """Return what became of the flows of ``netns`` whose first packets were looked at."""
         return self._rulesets.first_packets.take_records(netns)
+
+    def rule_reports(self, netns: NetnsName) -> tuple[RuleReport, ...]:
+        """Return what ``logged`` rules decided since the last call; safe from any thread."""
+        return self._rulesets.rule_reports.take(netns)
 
     def take_flow_counts(self, netns: NetnsName) -> tuple[CountedFlow, ...]:
         """Count what connections carried since the last call; safe from any thread."""

@@ -55,7 +55,7 @@ _SLICE = "interval ipv4_addr . inet_service"
 PORTED = "meta l4proto { tcp, udp }"
 _FIN = "tcp flags & fin == fin"
 _NO_FIN = "tcp flags & fin != fin"
-_SOCKETS = "ipv4_addr . inet_service . ipv4_addr . inet_service"
+SOCKETS = "ipv4_addr . inet_service . ipv4_addr . inet_service"
 _THIS = "ip saddr . tcp sport . ip daddr . tcp dport"
 _PLAIN = re.compile(r"[A-Za-z0-9_]{1,40}")
 
@@ -280,7 +280,7 @@ def render_nat_slices(device: DeviceName) -> list[str]:
     name = slug(device)
     lines = [
         f"add counter {TABLE} {drop_counter(PORTS_EXHAUSTED)}",
-        f"add set {TABLE} held_{name} {{ type {_SOCKETS}; size 131072; flags dynamic,timeout; }}",
+        f"add set {TABLE} held_{name} {{ type {SOCKETS}; size 131072; flags dynamic,timeout; }}",
         f"add chain {TABLE} leaving_{name} {{ type filter hook postrouting priority srcnat - 10; }}",
         f"add chain {TABLE} gone_{name} {{ type filter hook postrouting priority srcnat + 10; }}",
         *(f"flush chain {TABLE} {chain}_{name}" for chain in ("leaving", "gone")),

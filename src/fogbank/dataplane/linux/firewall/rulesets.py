@@ -19,6 +19,7 @@ from fogbank.dataplane.linux.firewall.first_packets import FirstPackets
 from fogbank.dataplane.linux.firewall.flow_counts import FlowCounts
 from fogbank.dataplane.linux.firewall.kinds import RULE_KINDS, EndedFlows, RuleKind, Rules
 from fogbank.dataplane.linux.firewall.libnft import Nft, NftError
+from fogbank.dataplane.linux.firewall.rule_reports import RuleReports
 from fogbank.dataplane.linux.firewall.table_state import Group, TableState
 from fogbank.dataplane.linux.firewall.timewait import TimeWaitKeeper
 from fogbank.dataplane.linux.groups import Errors, build
@@ -53,6 +54,7 @@ class Rulesets:
         self._namespaces = namespaces
         self._keeper = TimeWaitKeeper(namespaces)
         self.flow_counts = FlowCounts(namespaces)
+        self.rule_reports = RuleReports(namespaces)
         self.first_packets = FirstPackets(namespaces)
         self._rulesets: dict[NetnsName, _Ruleset] = {}
 
@@ -109,7 +111,14 @@ class Rulesets:
         if known is None:
             with self._namespaces.inside(netns):
                 table = TableState(netns, Nft(), Netlink(NETLINK_NETFILTER))
-            rules = Rules(table, self._namespaces, self._keeper, self.flow_counts, self.first_packets)
+            rules = Rules(
+                table,
+                self._namespaces,
+                self._keeper,
+                self.flow_counts,
+                self.rule_reports,
+                self.first_packets,
+            )
             known = _Ruleset(table, {kind: make(rules) for kind, make in RULE_KINDS.items()})
             self._rulesets[netns] = known
             table.nft.run(nftables.render_table())
@@ -211,6 +220,7 @@ class Rulesets:
         """Let ``netns`` go."""
         self._keeper.forget(netns)
         self.flow_counts.forget(netns)
+        self.rule_reports.forget(netns)
         self.first_packets.forget(netns)
         ruleset = self._rulesets.pop(netns, None)
         if ruleset is not None:
@@ -220,6 +230,7 @@ class Rulesets:
         """Let every namespace go."""
         self._keeper.close()
         self.flow_counts.close()
+        self.rule_reports.close()
         self.first_packets.close()
         for netns in tuple(self._rulesets):
             self.forget(netns)

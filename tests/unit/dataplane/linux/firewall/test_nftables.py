@@ -10,6 +10,7 @@ from fogbank.network.topology import (
     AddressSetMember,
     DeviceName,
     FirewallPolicy,
+    FlowLog,
     NatTimeouts,
     NetnsName,
     PortBlock,
@@ -273,3 +274,37 @@ add element ip fogbank unserved_ext { 10.8.0.2 }\
     assert text(nftables.render_no_unserved_client(element)) == snapshot(
         "delete element ip fogbank unserved_ext { 10.8.0.2 }"
     )
+
+
+def test_logged_rules() -> None:
+    web = Rule("allow", (Traffic(6, (PortRange(80, 80),)),), label="web", logged=True)
+    shut = Rule("deny", (Traffic(),), label="guard/100", stage=2, logged=True)
+    body = policy_chains.render_body(FirewallPolicy(VPC, "ingress", (web, shut), "deny"), 1)
+    assert text(body.commands) == snapshot("""\
+add counter ip fogbank drop_default_deny_33ea2e67
+add counter ip fogbank drop_guard_100_d908e66a
+add set ip fogbank denied { type ipv4_addr . inet_service . ipv4_addr . inet_service . inet_proto; size 65536; flags dynamic,timeout; }
+add chain ip fogbank body_ingress_1_0
+add rule ip fogbank body_ingress_1_0 counter name drop_guard_100_d908e66a
+add rule ip fogbank body_ingress_1_0 meta l4proto { tcp, udp } ip saddr . th sport . ip daddr . th dport . meta l4proto @denied drop
+add rule ip fogbank body_ingress_1_0 meta l4proto { tcp, udp } add @denied { ip saddr . th sport . ip daddr . th dport . meta l4proto timeout 5s } log prefix "ingress deny 2 guard/100" group 10 snaplen 68
+add rule ip fogbank body_ingress_1_0 drop
+add chain ip fogbank body_ingress_1_1
+add rule ip fogbank body_ingress_1_1 goto body_ingress_1_0
+add chain ip fogbank body_ingress_1_2
+add rule ip fogbank body_ingress_1_2 meta l4proto { tcp, udp } ct status & confirmed == 0 log prefix "ingress allow 0 web" group 10 snaplen 68
+add rule ip fogbank body_ingress_1_2 return
+add chain ip fogbank body_ingress_1_3
+add rule ip fogbank body_ingress_1_3 tcp dport 80 goto body_ingress_1_2
+add rule ip fogbank body_ingress_1_3 goto body_ingress_1_1\
+""")
+    assert policy_chains.parse_prefix("ingress deny 2 guard/100") == ("ingress", "deny", 2, "guard/100")
+
+
+def test_flow_logs() -> None:
+    element = FlowLog(VPC, "a", (IPv4Network("10.8.0.0/24"), IPv4Network("10.9.0.0/24")))
+    assert text(nftables.render_flow_log(element) + nftables.render_no_flow_log(element)) == snapshot("""\
+add set ip fogbank flow_logs { type ipv4_addr; flags interval; }
+add element ip fogbank flow_logs { 10.8.0.0/24, 10.9.0.0/24 }
+delete element ip fogbank flow_logs { 10.8.0.0/24, 10.9.0.0/24 }\
+""")
