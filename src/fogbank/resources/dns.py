@@ -151,6 +151,12 @@ def _own_address(world: World, name: str) -> IPv4Address | None:
     return site.address if site else None
 
 
+def answering_zone(world: World, network: ResourceName | None, name: str) -> Resource | None:
+    """Find the zone that answers about ``name`` in ``network`` (None: on the internet), if there is one."""
+    private = _closest_zone(world, network.path, name) if network else None
+    return private or _closest_zone(world, _INTERNET, name)
+
+
 def _in_peer(world: World, network: str, name: str, kind: str) -> tuple[RecordSet, ...] | None:
     zone = _closest_zone(world, network, name)
     return _in_zone(world, zone, name, kind) if zone and not zone.private.get("peer") else None

@@ -17,6 +17,7 @@ from typing import cast
 
 from fogbank.network.topology import Listener
 from fogbank.resources.dns import Answers, RecordSet, address_record, resolve
+from fogbank.resources.dns_queries import Query
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import World
 
@@ -31,19 +32,31 @@ _MOST_STREAMS = 32
 
 
 def world_answers(
-    world: Callable[[], World], network_of: Callable[[IPv4Address], ResourceName | None]
+    world: Callable[[], World],
+    network_of: Callable[[IPv4Address], ResourceName | None],
+    note: Callable[[World, Query], None] | None = None,
 ) -> Answers:
     """Resolve names in the present ``world`` as a client sees them.
 
-    ``network_of`` tells in which VPC network a client is: it sees that network's private zones.
+    ``network_of`` tells in which VPC network a client is: it sees that network's private zones. ``note`` is
+    told what was asked and answered, but for the metadata server's own names.
     """
 
     def answers(client: IPv4Address, name: str, kind: str) -> tuple[RecordSet, ...] | None:
         if name in METADATA_NAMES:
             return address_record(name, (METADATA_ADDRESS,), kind)
-        return resolve(world(), network_of(client), name, kind)
+        seen, network = world(), network_of(client)
+        found = resolve(seen, network, name, kind)
+        if note is not None:
+            note(seen, Query(client, network, name, kind, found))
+        return found
 
     return answers
+
+
+def import_messages() -> None:
+    """Import the library of messages, for which the first query would have to wait."""
+    import fogbank.servers.dns_messages  # noqa: F401
 
 
 class DnsServer:

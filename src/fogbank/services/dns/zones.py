@@ -204,8 +204,8 @@ def _refuse_unbuilt(body: Json) -> None:
 
 def _logging(body: Json) -> Json:
     config: Json = {"kind": "dns#managedZoneCloudLoggingConfig"}
-    if (body.get("cloudLoggingConfig") or {}).get("enableLogging"):
-        raise not_built("dns.managedZones with query logs")
+    if "enableLogging" in (given := body.get("cloudLoggingConfig") or {}):
+        config["enableLogging"] = bool(given["enableLogging"])
     return config
 
 
