@@ -112,9 +112,8 @@ def test_queries_reach_private_targets_from_googles_range_once_the_firewall_lets
     region.gcloud(*rules, "dns", "--network=vpc", "--allow=udp:53,tcp:53", "--source-ranges=35.199.192.0/19")
     assert asked_from(region, url, "who.corp.example") in FORWARDERS
     assert asked_from(region, url, "big.corp.example") in FORWARDERS  # by TCP: the datagram said "truncated"
-    shown = region.gcloud(
-        "logging", "read", 'log_id("dns.googleapis.com/dns_queries") jsonPayload.rdata:*', "--format=json"
-    )
+    wanted = 'log_id("dns.googleapis.com/dns_queries") jsonPayload.rdata:* jsonPayload.queryName:corp.example'
+    shown = region.gcloud("logging", "read", wanted, "--format=json")
     entries = json.loads(shown.stdout)
     assert {each["resource"]["labels"]["target_type"] for each in entries} == {"forwarding-zone"}
     assert {each["jsonPayload"]["responseCode"] for each in entries} == {"NOERROR"}
