@@ -88,6 +88,7 @@ from fogbank.resources.projects import project_number
 from fogbank.resources.sites import find_site
 from fogbank.servers.access_log import AccessLog
 from fogbank.servers.dns import import_messages, world_answers
+from fogbank.servers.dns_forwarding import Forwarder
 from fogbank.servers.listeners import ListenerServers, http_server
 from fogbank.servers.metadata import Asking, InstanceFacts, metadata_application
 from fogbank.servers.sites import Sites
@@ -202,6 +203,7 @@ class Region:
             metadata=http_server(metadata_application(self.identity, Asking(self._facts))),
             network_of=self._network_of,
             queries=QueryLog(self.log_entries.append, self._clock.now),
+            forwarder=Forwarder(lambda *place: self.driver.open_socket(*place)),  # noqa: PLW0108 - made below
         )
         self.servers = ListenerServers(
             {
