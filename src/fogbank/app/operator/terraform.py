@@ -1,14 +1,14 @@
 """``fogbank plan --terraform``: which flows an apply of Terraform's would break, and which it would open."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from fogbank.clock import Clock
 from fogbank.control.loop import ControlLoop
-from fogbank.control.operator import Json, Question, Route
+from fogbank.control.operator import Json, Question
 from fogbank.errors import OperatorError
 from fogbank.frontend.iam.accounts import operator_account
 from fogbank.settings import Settings
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class TerraformApi:
+class TerraformPlans:
     """Answers from the World as it is, and as a plan would have it; nothing is changed."""
 
     settings: Settings
@@ -27,10 +27,6 @@ class TerraformApi:
     loop: ControlLoop
     clock: Clock
     new_id: Callable[[], int]
-
-    def routes(self) -> Iterable[Route]:
-        """List what can be asked."""
-        yield Route("POST", "plan/terraform", self.flows)
 
     async def flows(self, question: Question) -> Json:
         """Compare the flows before and after an apply of the plan in ``plan``.
@@ -41,7 +37,7 @@ class TerraformApi:
 
     def _compared(self, body: Json, now: datetime) -> Json:
         from fogbank.app.registry import services  # slow to import, and seldom asked for
-        from fogbank.app.terraform.flows import differences, verdicts
+        from fogbank.app.terraform.flows import differences, names, verdicts
         from fogbank.app.terraform.plan_file import read_plan
         from fogbank.app.terraform.preview import Caller, preview
         from fogbank.app.terraform.resources import Defaults, path_of
@@ -55,11 +51,9 @@ class TerraformApi:
         before = verdicts(world, fleet, observed, now, asked)
         after = verdicts(planned.after, fleet, observed, now, asked)
         if missing := [each for each in asked if each not in before and each not in after]:
-            known = verdicts(planned.after, fleet, observed, now)
-            names = sorted({name for each in known for name in (each.source, each.destination)})
             raise OperatorError(
                 f"{_text(missing[0])}: such ends are neither in the region nor in the plan. "
-                f"These are: {', '.join(names)}"
+                f"These are: {', '.join(names(planned.after, fleet, now))}"
             )
         return {
             "flows": [_shown(each) for each in differences(before, after)],

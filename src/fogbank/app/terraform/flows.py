@@ -76,6 +76,11 @@ def verdicts(
     return {each: _verdict(trace) for each, trace in zip(flows, traces, strict=True)}
 
 
+def names(world: World, fleet: Fleet, now: datetime) -> list[str]:
+    """List what a flow can begin or end at."""
+    return sorted({*dict(_starts(_with_services(world, fleet, now))), *dict(_ends(world))})
+
+
 @dataclass(frozen=True, slots=True)
 class _Shown:
     world: World
