@@ -152,7 +152,9 @@ def _arrival(node: NodeView, packet: Packet) -> Delivered:
     if listener is not None:
         return Delivered(listener.service)
     workload = node.workloads.get(packet.port) if packet.protocol == TCP else None
-    return Delivered(workload.name if workload else None)
+    if workload is not None:
+        return Delivered(workload.name)
+    return Delivered(None, guest=any(each.machine for each in node.workloads.values()))
 
 
 def _leave(found: Mapping[NetnsName, NodeView], at: _At, route: Route, hop: Hop) -> Iterator[Branch]:
