@@ -20,6 +20,7 @@ PATIENCE = 60.0
 ZONE = "asia-northeast3-a"
 CLUSTERS = f"https://container.googleapis.com/v1/projects/demo/locations/{ZONE}/clusters"
 IAM = "https://iam.googleapis.com/v1/projects/demo/serviceAccounts"
+OPERATOR = "fogbank@demo.iam.gserviceaccount.com"
 NO_NODES = [{"name": "default-pool", "initialNodeCount": 0}]
 
 pytestmark = [
@@ -118,6 +119,9 @@ def test_iams_roles_say_what_an_account_may_do(kubernetes: Kubernetes) -> None:
     region = kubernetes.region
     region.api("POST", IAM, {"accountId": "reader"})
     reader = "reader@demo.iam.gserviceaccount.com"
+    bind = ("projects", "add-iam-policy-binding", "demo", "--condition=None")
+    own = f"--member=serviceAccount:{OPERATOR}"
+    region.gcloud(*bind, "--role=roles/iam.serviceAccountTokenCreator", own)
     _, answer = region.api(
         "POST",
         f"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{reader}:generateAccessToken",
@@ -133,8 +137,7 @@ def test_iams_roles_say_what_an_account_may_do(kubernetes: Kubernetes) -> None:
     refused = region.run(*as_reader, "get", "pods", check=False)
     assert "Forbidden" in refused.stderr
     assert "container.pods.list" in refused.stderr
-    role = ("--role=roles/container.viewer", f"--member=serviceAccount:{reader}", "--condition=None")
-    region.gcloud("projects", "add-iam-policy-binding", "demo", *role)
+    region.gcloud(*bind, "--role=roles/container.viewer", f"--member=serviceAccount:{reader}")
     wait_until(lambda: region.run(*as_reader, "get", "pods", check=False).returncode == 0, PATIENCE)
     refused = region.run(*as_reader, "create", "namespace", "mine", check=False)
     assert "container.namespaces.create" in refused.stderr

@@ -155,6 +155,7 @@ def test_no_query_parameter_says_what_a_call_is_about(name, method):
         found = methods(document.name).get(rest.removeprefix(f"{document.version}."))
         if found is not None and method.permission != NO_PERMISSION:
             in_path = {parameter for parameter, _, _ in split_template(found.path)[2]}
-            assert {"name", "parent", "resource", "project", "projectId"} & (
-                found.query.keys() - in_path
-            ) == set()
+            beside = found.query.keys() - in_path
+            if api == "container":  # the names of an older path, which nothing reads
+                beside -= {"projectId"}
+            assert {"name", "parent", "resource", "project", "projectId"} & beside == set()

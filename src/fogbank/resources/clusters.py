@@ -9,6 +9,8 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource, World
 
 CLUSTERS = "container.clusters"
+ACCESS_ADDRESS, ACCESS_PORT = IPv4Address("127.0.0.1"), 8180
+"""Where a control plane asks about its callers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ the region who callers are and what they may do (``app.cluster_access``).
 """
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Interface
 
 from fogbank.lowering.feature import Feature, Source
 from fogbank.lowering.fragments import Fragment
@@ -13,12 +13,10 @@ from fogbank.lowering.netns_names import ETH0, INTERNET, device_to, instance_net
 from fogbank.lowering.workloads import containers
 from fogbank.network.addressing import ANYWHERE, INTERNET_ROUTER, host
 from fogbank.network.topology import Address, Element, Hop, Link, Listener, NetworkNamespace, Port, Route
-from fogbank.resources.clusters import CLUSTERS, Cluster
+from fogbank.resources.clusters import ACCESS_ADDRESS, ACCESS_PORT, CLUSTERS, Cluster
 from fogbank.resources.fleet import Instance
 
 ACCESS_SERVICE = "cluster-access"
-ACCESS_ADDRESS, ACCESS_PORT = IPv4Address("127.0.0.1"), 8180
-"""Where a control plane asks about its callers."""
 
 
 class ControlPlanes(Feature):

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fogbank.network.elements import DataFolder
-from fogbank.resources.clusters import Cluster
+from fogbank.resources.clusters import ACCESS_ADDRESS, ACCESS_PORT, Cluster
 from fogbank.resources.fleet import Container
 from fogbank.resources.server_images import KUBERNETES
-from fogbank.services.container.feature import ACCESS_ADDRESS, ACCESS_PORT
 
 FOLDER = "/data"
 PORT = 443
