@@ -30,6 +30,7 @@ from fogbank.app.operator.clock import ClockApi
 from fogbank.app.operator.connecting import Connecting
 from fogbank.app.operator.internet import InternetApi
 from fogbank.app.operator.logs import LogsApi
+from fogbank.app.operator.onprem import OnpremApi
 from fogbank.app.operator.paths import PathsApi
 from fogbank.app.operator.plan import PlanApi
 from fogbank.app.operator.status import StatusApi
@@ -82,9 +83,9 @@ from fogbank.resources.clock_offset import stored_offset
 from fogbank.resources.decisions import Decision
 from fogbank.resources.direct_vpc import keep_as_of
 from fogbank.resources.names import ResourceName
+from fogbank.resources.onprem import find_onprem, find_web_server
 from fogbank.resources.predefined_roles import role_titles
 from fogbank.resources.projects import project_number
-from fogbank.resources.sites import find_site
 from fogbank.servers.access_log import AccessLog
 from fogbank.servers.dns import DnsServer, world_answers
 from fogbank.servers.listeners import ListenerServers, http_server
@@ -189,7 +190,7 @@ class Region:
         places = self._places
         self.site_access_log = AccessLog(places.site_access_log)
         internet = Sites(
-            lambda host: find_site(self.store.world, host),
+            lambda host: find_web_server(self.store.world, host),
             self.authority.context_for_site,
             self.site_access_log,
             self._clock.now,
@@ -348,6 +349,7 @@ class Region:
                 self.api.unknown_fields,
             ),
             InternetApi(store, loop, self._clock, self.site_access_log, _new_id),
+            OnpremApi(store, loop, self._clock, _new_id),
             LogsApi(self.logbook, controllers),
             PathsApi(loop, self.tracer, self.driver.drops, self.driver.flows),
             ClockApi(store, self._clock, controllers, self.driver.advance_conntrack_timeouts, _new_id),
@@ -364,6 +366,7 @@ class Region:
             OperatorApi(route for topic in topics for route in topic.routes()),
             self.driver.open_socket,
             world_answers(lambda: self.store.world, lambda _client: None),
+            onprem=lambda name: find_onprem(self.store.world, name),
         )
 
     def _environment(self) -> Mapping[str, str | None]:

@@ -50,6 +50,7 @@ from fogbank.resources.fleet import Instance
 from fogbank.resources.instances import interfaces_of
 from fogbank.resources.names import ResourceName
 from fogbank.resources.peering import ActivePeering, active_peerings, peerings_of
+from fogbank.resources.vpn import VpnTunnel
 from fogbank.resources.world import Resource
 
 
@@ -111,13 +112,22 @@ def _network(resource: Resource, find: Find) -> Contribution:
 
 def _route(route: StaticRoute, find: Find) -> Contribution:
     """Read a route; one to an instance leads to the address that the instance has in the route's network."""
-    reads = (route.instance,) if route.instance else ()
+    reads = tuple(each for each in (route.instance, route.tunnel) if each)
+    if route.tunnel and (found_tunnel := find(route.tunnel)):
+        route = over_tunnel(route, VpnTunnel.of(found_tunnel))
     if route.instance and (instance := find(route.instance)):
         found = (each.address for each in interfaces_of(instance) if each.network == route.network)
         route = replace(route, via=next(found, None))
     own = Membership(route.network, routes=(route,))
     added = _exported(own, find, partial(imported_route, route))
     return replace(added, reads=(*added.reads, *reads))
+
+
+def over_tunnel(route: StaticRoute, tunnel: VpnTunnel) -> StaticRoute:
+    """Let a route lead to the gateway of its tunnel, when packets pass that."""
+    if not tunnel.established:
+        return route
+    return replace(route, via=tunnel.interface.address, gateway=tunnel.interface.server)
 
 
 def _exported(

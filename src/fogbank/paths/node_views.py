@@ -27,6 +27,7 @@ from fogbank.network.topology import (
     SourceNat,
     StatefulFirewall,
     Topology,
+    Tunnel,
     UnservedClient,
     Volume,
     Workload,
@@ -47,6 +48,7 @@ class NodeView:
     filter: StatefulFirewall | None = None
     port_security: dict[DeviceName, PortSecurity] = field(default_factory=dict)
     peers: list[PeerNetwork] = field(default_factory=list)
+    tunnels: list[Tunnel] = field(default_factory=list)
     policies: dict[str, FirewallPolicy] = field(default_factory=dict)
     members: dict[str, set[IPv4Address]] = field(default_factory=dict)
     translations: list[SourceNat] = field(default_factory=list)
@@ -144,6 +146,8 @@ def _place(found: dict[NetnsName, NodeView], element: Element) -> None:
             found[netns].port_security[device] = element
         case PeerNetwork(netns=netns):
             found[netns].peers.append(element)
+        case Tunnel(netns=netns):
+            found[netns].tunnels.append(element)
         case Listener(netns=netns):
             found[netns].listeners[element.address, element.port, element.protocol] = element
         case Workload(netns=netns):

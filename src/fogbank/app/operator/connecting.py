@@ -11,13 +11,15 @@ from contextlib import suppress
 from ipaddress import IPv4Address
 from urllib.parse import parse_qs
 
+from fogbank.errors import OperatorError
 from fogbank.frontend.http.asgi import Application, Receive, Scope, Send, json_answer, path_of, respond
 from fogbank.frontend.http.upgrades import Upgrade
 from fogbank.frontend.ingress.upgrades import Stream, pass_on
-from fogbank.lowering.netns_names import INTERNET
+from fogbank.lowering.netns_names import INTERNET, site_netns
 from fogbank.network.addressing import TERMINAL
 from fogbank.network.topology import NetnsName
 from fogbank.resources.dns import Answers
+from fogbank.resources.onprem import OnpremNetwork
 
 CONNECT_SECONDS = 10.0
 PATH = "/connect"
@@ -33,8 +35,10 @@ class Connecting:
         operator: Application,
         open_socket: Callable[[NetnsName, socket.SocketKind], socket.socket],
         answers: Answers,
+        onprem: Callable[[str], OnpremNetwork],
     ) -> None:
         self._operator, self._open_socket, self._answers = operator, open_socket, answers
+        self._onprem = onprem
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -51,7 +55,10 @@ class Connecting:
             await _refuse(send, f"{host} has no address on this region's internet")
         else:
             try:
-                opened = await self._connect(address, int(port))
+                opened = await self._connect(*self._start(query.get("from", [""])[0]), address, int(port))
+            except OperatorError as error:
+                await _refuse(send, str(error))
+                return
             except (OSError, TimeoutError) as error:
                 why = error.strerror or "no answer"
                 await _refuse(send, f"{host} ({address}) port {port}: {why}; see: fogbank why, fogbank drops")
@@ -69,11 +76,20 @@ class Connecting:
         found = self._answers(TERMINAL, f"{host.lower().rstrip('.')}.", "A") or ()
         return next((IPv4Address(each.texts[0]) for each in found if each.type == "A"), None)
 
-    async def _connect(self, address: IPv4Address, port: int) -> socket.socket:
-        opened = self._open_socket(INTERNET, socket.SOCK_STREAM)
+    def _start(self, source: str) -> tuple[NetnsName, IPv4Address]:
+        """Return where a connection begins, and its address: on the internet, or on premises."""
+        if not source:
+            return INTERNET, TERMINAL
+        network = self._onprem(source)
+        return site_netns(network.host_name), network.host_address
+
+    async def _connect(
+        self, start: NetnsName, source: IPv4Address, address: IPv4Address, port: int
+    ) -> socket.socket:
+        opened = self._open_socket(start, socket.SOCK_STREAM)
         try:
             opened.setblocking(False)
-            opened.bind((str(TERMINAL), 0))
+            opened.bind((str(source), 0))
             async with asyncio.timeout(CONNECT_SECONDS):
                 await asyncio.get_running_loop().sock_connect(opened, (str(address), port))
         except BaseException:

@@ -20,6 +20,7 @@ from fogbank.services.compute import (
     routers,
     routes,
     subnetworks,
+    vpn,
 )
 from fogbank.services.compute.instances.lifecycle import converged, finishes
 from fogbank.services.compute.preset import default_network
@@ -46,6 +47,7 @@ SERVICE = Service(
         **images.METHODS,
         **disks.METHODS,
         **instances.METHODS,
+        **vpn.METHODS,
     },
     title="Compute Engine API",
     versions=("v1",),

@@ -8,6 +8,7 @@ from fogbank.resources.compute import StaticAddress
 from fogbank.resources.compute_indexes import router_with_address
 from fogbank.resources.instances import instance_with_address, instance_with_external
 from fogbank.resources.names import ResourceName
+from fogbank.resources.vpn import rules_with_address
 from fogbank.resources.world import Json, Resource, World
 
 
@@ -17,8 +18,11 @@ def user_of(world: World, address: ResourceName) -> ResourceName | None:
     if router is not None:
         return router.name
     resource = world.find(address)
-    instance = instance_using(world, resource) if resource is not None else None
-    return None if instance is None else instance.name
+    if resource is None:
+        return None
+    instance = instance_using(world, resource)
+    rules = () if instance is not None else rules_with_address(world, resource.body["address"])
+    return instance.name if instance is not None else next((each.name for each in rules), None)
 
 
 def instance_using(world: World, address: Resource) -> Resource | None:

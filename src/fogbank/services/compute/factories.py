@@ -23,6 +23,11 @@ KINDS = {
     "routes": "compute#route",
     "firewallPolicies": "compute#firewallPolicy",
     "instances": "compute#instance",
+    "vpnGateways": "compute#vpnGateway",
+    "targetVpnGateways": "compute#targetVpnGateway",
+    "externalVpnGateways": "compute#externalVpnGateway",
+    "vpnTunnels": "compute#vpnTunnel",
+    "forwardingRules": "compute#forwardingRule",
     "disks": "compute#disk",
     "images": "compute#image",
 }

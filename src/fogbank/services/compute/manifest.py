@@ -1,15 +1,17 @@
 """What the region is given of Compute Engine."""
 
 from fogbank.app.manifest import Manifest
+from fogbank.lowering.vpn import VpnGateways
 from fogbank.services.compute import SERVICE
 from fogbank.services.compute.controller import make_controller
 from fogbank.services.compute.controller.nat import make_controller as make_nat_controller
+from fogbank.services.compute.controller.vpn import make_controller as make_vpn_controller
 from fogbank.services.compute.feature import FEATURES
 
 MANIFEST = Manifest(
     SERVICE,
-    features=FEATURES,
+    features=(*FEATURES, VpnGateways()),
     controller=make_controller,
-    companions=(make_nat_controller,),
+    companions=(make_nat_controller, make_vpn_controller),
     backend=lambda runtime: runtime.consoles,
 )

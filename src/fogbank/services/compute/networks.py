@@ -202,7 +202,7 @@ def _users(world: World, network: Resource) -> Iterator[ResourceName]:
     yield from (each.name for each in peering_routes(world, network))
     yield from (each.network for each in peerings_of(network))
     yield from (each.name for each in all_policies_of(world, network.name))
-    for kind in ("firewalls", "routers", "routes", "globalAddresses"):
+    for kind in ("firewalls", "routers", "routes", "globalAddresses", "vpnGateways", "targetVpnGateways"):
         for each in in_network(world, kind, network.name):
             if not each.private.get("generated"):
                 yield each.name
