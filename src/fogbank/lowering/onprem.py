@@ -1,7 +1,7 @@
 """On-premises networks: a VPN device on the internet, and a host behind it that answers and asks.
 
-The device is a router like any office's: what its hosts send to the ranges of a tunnel goes into that, everything
-else to the internet under the device's own address.
+The device is a router like any office's: what its hosts send to the ranges of a tunnel goes into that,
+everything else to the internet under the device's own address.
 """
 
 from collections.abc import Iterator

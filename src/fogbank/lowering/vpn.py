@@ -1,8 +1,8 @@
-"""Cloud VPN's gateways: a namespace for each interface, between the internet and the router of its VPC network.
+"""Cloud VPN's gateways: a namespace for each interface, between the internet and its VPC network's router.
 
-Outside it has the gateway's external address, and routes to the peers of its tunnels alone; everything else goes
-to the VPC network. A program in it encapsulates what comes from there. To the VPC network the gateway is a peer
-whose endpoints filter themselves: firewall rules judge the network's own endpoints (behaviour/vpn.md#data-path).
+Outside it has the gateway's external address, and routes to the peers of its tunnels alone; everything else
+goes to the VPC network. A program in it encapsulates what comes from there. To the VPC network the gateway is
+a peer whose endpoints filter themselves: firewall rules judge the network's own (behaviour/vpn.md#data-path).
 """
 
 from collections.abc import Iterator

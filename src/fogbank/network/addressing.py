@@ -52,7 +52,7 @@ PEERING_ROUTER = IPv4Address("169.254.1.6")
 
 
 def vpn_next_hop(gateway: IPv4Address) -> IPv4Address:
-    """Return the next hop of the VPN gateway at ``gateway`` (external or a third party's), on either side of it.
+    """Return the next hop of the VPN gateway at ``gateway``, on either side of it.
 
     It is outside the link-local range, whose addresses users give to BGP sessions inside tunnels.
     """

@@ -372,7 +372,7 @@ class Workload:
     ``memory_bytes`` are for its files; ``memory_limit`` for them and its processes together: one that uses
     more is ended. None for no such limit. ``machine`` is there when it is a virtual machine: its files are
     then on a disk, its namespace is a delegated one, and beyond its memory a process is ended and not all.
-    A ``router`` may change the links, routes and rules of its namespace, a delegated one, and open tun devices.
+    A ``router`` may change the links, routes and rules of its (delegated) namespace, and open tun devices.
     """
 
     name: str

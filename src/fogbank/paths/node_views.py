@@ -93,6 +93,10 @@ class NodeView:
         found = (each for each in self.translations if each.both_ways and each.device == device)
         return next((each for each in found if each.outside == destination), None)
 
+    def tunnels_from(self, device: DeviceName | None) -> tuple[Tunnel, ...]:
+        """List the tunnels that what comes in by ``device`` may go into."""
+        return tuple(each for each in self.tunnels if each.inner == device)
+
     def is_peer(self, device: DeviceName | None, address: IPv4Address) -> bool:
         """Return whether a peered network behind ``device`` has ``address``."""
         return any(

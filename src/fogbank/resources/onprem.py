@@ -1,7 +1,7 @@
 """On-premises networks: what an operator has outside Google, behind a VPN device with a public address.
 
-Each is a resource (``fogbank.onprem``, path ``onprem/NAME``) with one host, a web server that keeps a record of
-whom it saw, like a third party. `lowering` gives it namespaces; the device is the same program as Google's
+Each is a resource (``onprem.networks``, path ``onprem/NAME``) with one host, a web server that keeps a record
+of whom it saw, like a third party. `lowering` gives it namespaces; the device is the same program as Google's
 gateways.
 """
 
@@ -17,7 +17,7 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.sites import NETWORK, Site, find_site, free_address, parse_network, sites
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 
-ONPREM = "fogbank.onprem"
+ONPREM = "onprem.networks"
 
 HOST_NUMBER, DEVICE_NUMBER = 10, 1
 """Of a network's first range, the numbers of its host and of the device's side toward it."""
@@ -61,7 +61,7 @@ class OnpremNetwork:
 
     @classmethod
     def of(cls, resource: Resource) -> "OnpremNetwork":
-        """Read a ``fogbank.onprem`` resource."""
+        """Read an ``onprem.networks`` resource."""
         body, secrets = resource.body, resource.private["secrets"]
         return cls(
             resource.name,
@@ -201,9 +201,7 @@ def connected(
     else:
         ranges = [str(parse_network(each)) for each in remote]
         if not ranges:
-            raise OperatorError(
-                "Say what is behind the tunnel: --remote-range CIDR, or --bgp-address and so on."
-            )
+            raise OperatorError("Say what is behind the tunnel: --remote-range CIDR, or --bgp.")
         entry["remoteRanges"] = ranges
     others = [each for each in resource.body["tunnels"] if each["peer"] != entry["peer"]]
     secrets = resource.private["secrets"] | {entry["peer"]: secret}
@@ -219,7 +217,7 @@ def _session(bgp: Mapping[str, str]) -> Json:
         }
     except (KeyError, ValueError) as error:
         raise OperatorError(
-            "BGP needs --bgp-address 169.254.0.2/30, --bgp-peer 169.254.0.1 and --peer-asn 64512."
+            "--bgp wants its own address, its peer's and the peer's ASN: 169.254.0.2/30 169.254.0.1 64512"
         ) from error
 
 

@@ -185,7 +185,7 @@ def parse_network(text: str) -> IPv4Network:
 def free_address(world: World, also_taken: Iterable[IPv4Address] = ()) -> IPv4Address:
     """Choose an address that no third party has, nor an on-premises network; OperatorError without one."""
     taken = {site.address for site in sites(world)}.union(also_taken)
-    taken.update(IPv4Address(each.body["address"]) for each in world.all("fogbank.onprem"))
+    taken.update(IPv4Address(each.body["address"]) for each in world.all("onprem.networks"))
     for number in range(_FIRST_PARTNER, NETWORK.num_addresses - 1):
         if (address := NETWORK.network_address + number) not in taken:
             return address

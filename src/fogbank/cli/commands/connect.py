@@ -32,7 +32,8 @@ def command(source: str | None, name: str, host: str, port: int) -> None:
     """Connect to an address of a region's internet.
 
     Bytes pass between there and standard input and output. HOST is an external address or a
-    public name. Programs such as ssh use this as their ProxyCommand. The source is 192.0.2.255 unless --from names a network.
+    public name. Programs such as ssh use this as their ProxyCommand. The source is 192.0.2.255
+    unless --from names a network.
     """
     opened = running(name).operator().open_connection(host, port, source=source)
     threading.Thread(target=_send, args=(opened,), daemon=True).start()

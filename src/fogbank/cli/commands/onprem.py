@@ -1,4 +1,4 @@
-"""`fogbank onprem`: networks outside Google with a VPN device, and programs that run as one of their hosts."""
+"""`fogbank onprem`: networks outside Google with a VPN device, and programs that run as their hosts."""
 
 import os
 import shutil
@@ -34,7 +34,7 @@ def command() -> None:
 @click.option("--asn", default=65001, show_default=True, help="Its number in BGP.")
 @name_option
 @format_option
-def add(network: str, ranges: tuple[str, ...], address: str, asn: int, name: str, format_: str) -> None:
+def add(network: str, ranges: tuple[str, ...], *, address: str, asn: int, name: str, format_: str) -> None:
     """Add a network: a VPN device on the internet, and a web server behind it."""
     body = {"name": network, "ranges": list(ranges), "address": address, "asn": asn}
     made = running(name).operator().post("/onprem", body)
@@ -84,8 +84,7 @@ def remove(network: str, name: str) -> None:
     "connect",
     epilog=examples(
         "fogbank onprem connect office 203.0.113.5 --secret s3cret --remote-range 10.0.0.0/24",
-        "fogbank onprem connect office 203.0.113.5 --secret s3cret --bgp-address 169.254.0.2/30 "
-        "--bgp-peer 169.254.0.1 --peer-asn 64512",
+        "fogbank onprem connect office 203.0.113.5 --secret s3cret --bgp 169.254.0.2/30 169.254.0.1 64512",
     ),
 )
 @click.argument("network")
@@ -94,23 +93,24 @@ def remove(network: str, name: str) -> None:
 @click.option(
     "--remote-range", "remote", multiple=True, metavar="CIDR", help="What is behind it (repeatable)."
 )
-@click.option("--bgp-address", metavar="ADDRESS/LENGTH", help="Speak BGP instead, from this address.")
-@click.option("--bgp-peer", metavar="ADDRESS", help="The address of the other side.")
-@click.option("--peer-asn", metavar="ASN", help="The number of the other side.")
+@click.option(
+    "--bgp",
+    nargs=3,
+    metavar="ADDRESS/LENGTH PEER ASN",
+    help="Speak BGP instead: from this address, with this peer, which has this number.",
+)
 @name_option
 def connect(
     network: str,
     peer: str,
+    *,
     secret: str,
     remote: tuple[str, ...],
-    bgp_address: str | None,
-    bgp_peer: str | None,
-    peer_asn: str | None,
+    bgp: tuple[str, str, str] | None,
     name: str,
 ) -> None:
     """Configure a tunnel of NETWORK's VPN device to the gateway at PEER."""
-    bgp = {"address": bgp_address, "peerAddress": bgp_peer, "peerAsn": peer_asn}
-    given = {key: value for key, value in bgp.items() if value}
+    given = dict(zip(("address", "peerAddress", "peerAsn"), bgp or (), strict=False))
     body = {"peer": peer, "secret": secret, "remoteRanges": list(remote), **({"bgp": given} if given else {})}
     running(name).operator().post(f"/onprem/{quote(network, safe='')}/tunnels", body)
     click.echo(f"{network} has a tunnel to {peer}; see whether it is up: fogbank onprem list")

@@ -49,8 +49,8 @@ ROUTER = Profile(
     ("bus", "fs", "irq", *_KERNEL_SETTINGS, "sysrq-trigger"),
     raw=True,
 )
-"""A VPN gateway with a BGP daemon. FRR wants CAP_SYS_ADMIN for namespaces that it is never asked to enter: the
-filter of system calls refuses them, and mounts, whatever the capability.
+"""A VPN gateway with a BGP daemon. FRR wants CAP_SYS_ADMIN for namespaces that it is never asked to enter;
+the filter of system calls refuses to enter any, and mounts, whatever the capability.
 """
 POWERLESS_MACHINE = Profile(_capabilities(*_SERVER, *_LOGINS), SERVER.read_only, setuid=True)
 """A machine whose network belongs to the region: where no user namespace could be had."""

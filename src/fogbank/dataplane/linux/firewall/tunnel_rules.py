@@ -1,6 +1,6 @@
-"""Tunnels as nft commands: a VPN gateway talks IKE and ESP with the peers that it has tunnels to, and no one else.
+"""Tunnels as nft commands: a VPN gateway hears IKE and ESP only from the peers that it has tunnels to.
 
-What is encapsulated is decided by the program that has the keys; these rules only keep strangers away from it.
+What is encapsulated is decided by the program that has the keys; these rules keep strangers away from it.
 """
 
 from fogbank.dataplane.linux.firewall.nftables import TABLE, drop_counter, render_table

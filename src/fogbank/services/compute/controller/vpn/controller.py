@@ -11,15 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fogbank.control.background import BackgroundTasks
-from fogbank.control.controller import Controller, Runtime
+from fogbank.control.controller import Controller, Runtime, TraceSource
 from fogbank.control.periodic import every
 from fogbank.control.progress import Failure
 from fogbank.control.server_containers import Server, ServerContainers
 from fogbank.dataplane.driver import Drifted, Event, WorkloadExited, WorkloadWrote
 from fogbank.errors import DriverError
+from fogbank.lowering.netns_names import site_netns
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
-from fogbank.resources.onprem import ONPREM, onprem_seen
+from fogbank.resources.onprem import ONPREM, onprem_networks, onprem_seen
 from fogbank.resources.vpn import TUNNELS
 from fogbank.resources.world import Change, World, changed_members
 from fogbank.services.compute.controller.vpn.associations import (
@@ -115,6 +116,11 @@ class VpnController(Controller):
     def log_names(self) -> Iterable[str]:
         """Name every gateway with a tunnel."""
         return [_log_name(each.server) for each in self._devices.values()]
+
+    def trace_sources(self) -> Iterable[TraceSource]:
+        """List the hosts of on-premises networks."""
+        for each in onprem_networks(self._store.world):
+            yield TraceSource(each.host_name, site_netns(each.host_name), each.name)
 
     def _world_changed(self, changes: Sequence[Change]) -> None:
         if any(any(changed_members(changes, each)) for each in (TUNNELS, ONPREM)):
