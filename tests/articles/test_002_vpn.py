@@ -51,7 +51,7 @@ class Joined:
             "--no-address", f"--metadata=startup-script={SERVE}",
         )  # fmt: skip
         self.compute(
-            "firewall-rules", "create", "from-office", "--network=corp", "--allow=tcp:22,tcp:80,icmp",
+            "firewall-rules", "create", "from-office", "--network=corp", "--allow=tcp:80-81,icmp",
             "--source-ranges=192.168.0.0/24",
         )  # fmt: skip
 

@@ -30,7 +30,6 @@ from fogbank.app.operator.clock import ClockApi
 from fogbank.app.operator.connecting import Connecting
 from fogbank.app.operator.internet import InternetApi
 from fogbank.app.operator.logs import LogsApi
-from fogbank.app.operator.onprem import OnpremApi
 from fogbank.app.operator.paths import PathsApi
 from fogbank.app.operator.plan import PlanApi
 from fogbank.app.operator.status import StatusApi
@@ -83,7 +82,7 @@ from fogbank.resources.clock_offset import stored_offset
 from fogbank.resources.decisions import Decision
 from fogbank.resources.direct_vpc import keep_as_of
 from fogbank.resources.names import ResourceName
-from fogbank.resources.onprem import find_onprem, find_web_server
+from fogbank.resources.onprem import find_web_server
 from fogbank.resources.predefined_roles import role_titles
 from fogbank.resources.projects import project_number
 from fogbank.servers.access_log import AccessLog
@@ -349,7 +348,6 @@ class Region:
                 self.api.unknown_fields,
             ),
             InternetApi(store, loop, self._clock, self.site_access_log, _new_id),
-            OnpremApi(store, loop, self._clock, _new_id),
             LogsApi(self.logbook, controllers),
             PathsApi(loop, self.tracer, self.driver.drops, self.driver.flows),
             ClockApi(store, self._clock, controllers, self.driver.advance_conntrack_timeouts, _new_id),
@@ -365,8 +363,7 @@ class Region:
         self.operator_api = Connecting(
             OperatorApi(route for topic in topics for route in topic.routes()),
             self.driver.open_socket,
-            world_answers(lambda: self.store.world, lambda _client: None),
-            onprem=lambda name: find_onprem(self.store.world, name),
+            lambda: self.store.world,
         )
 
     def _environment(self) -> Mapping[str, str | None]:

@@ -100,6 +100,34 @@ class FirstPacket:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """Packets, and their bytes from the IP header on."""
+
+    packets: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CountedFlow:
+    """What a connection carried since the last look, from its ``client``, who opened it, and back.
+
+    Both are known by the addresses that they have themselves: translations do not show. ``client_port`` and
+    ``server_port`` are 0 for protocols without ports. ``began`` and ``ended`` (None: it has not) are
+    nanoseconds since 1970 by the machine's clock.
+    """
+
+    protocol: int
+    client: IPv4Address
+    client_port: int
+    server: IPv4Address
+    server_port: int
+    sent: Counted
+    received: Counted
+    began: int | None
+    ended: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class InterfaceCounters:
     """Bytes that a device took in and gave out since it was made; what was held back is not in them."""
 
@@ -135,6 +163,12 @@ class Driver(Protocol):
     def first_packets(self, netns: NetnsName) -> tuple[FirstPacket, ...]:
         """Return what became of flows since the last call: of translations that are ``logged``, and refusals
         where first packets are looked at; safe from any thread.
+        """
+        ...
+
+    def take_flow_counts(self, netns: NetnsName) -> tuple[CountedFlow, ...]:
+        """Count what connections carried since the last call, of a namespace with a :class:`FlowLog`: first
+        those that live, then those that ended. Nothing of others; safe from any thread.
         """
         ...
 

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 
 from fogbank.dataplane.driver import (
+    CountedFlow,
     Event,
     FirstPacket,
     InterfaceCounters,
@@ -45,14 +46,15 @@ class SimulatedDriver:
     """Keeps the contract of :class:`fogbank.dataplane.driver.Driver` in a dictionary.
 
     ``failure`` may be exchanged at any time; ``applied`` lists every action that was asked for; ``report``
-    gets what tests send with :meth:`happen`; ``traffic`` holds the counters of devices that carried any;
-    ``told`` lists what machines were told.
+    gets what tests send with :meth:`happen`; ``traffic`` holds the counters of devices that carried any,
+    ``carried`` what connections did since the last look; ``told`` lists what machines were told.
     """
 
     def __init__(self, *, failure: Failure = never, report: Report | None = None) -> None:
         self.failure = failure
         self.applied: list[Action] = []
         self.traffic: dict[Port, InterfaceCounters] = {}
+        self.carried: dict[NetnsName, tuple[CountedFlow, ...]] = {}
         self.aged = 0
         self.told: list[tuple[str, Message]] = []
         self.closed = False
@@ -150,6 +152,10 @@ class SimulatedDriver:
         """Nothing sends packets here."""
         del netns
         return ()
+
+    def take_flow_counts(self, netns: NetnsName) -> tuple[CountedFlow, ...]:
+        """Return what ``carried`` says, once."""
+        return self.carried.pop(netns, ())
 
     def drops(self, netns: NetnsName) -> dict[str, int]:
         """Return none: no packet moves."""

@@ -38,6 +38,7 @@ from fogbank.network.addressing import VPC_ROUTER, host
 from fogbank.network.topology import (
     Address,
     Element,
+    FlowLog,
     Hop,
     Link,
     NetworkNamespace,
@@ -96,11 +97,17 @@ class Vpc(Feature):
         self, source: Source, network: NetworkContext, endpoints: tuple[Endpoint, ...]
     ) -> Fragment | None:
         """Lower a subnetwork's gateway address and its ranges."""
-        del endpoints
+        del network, endpoints
         if isinstance(source, Instance):
             return None
         subnetwork = Subnetwork.of(source)
-        return Fragment.of(ranges(network.name, subnetwork.gateway, subnetwork.ranges), subnetwork.name)
+        return Fragment.of(_subnetwork(subnetwork), subnetwork.name)
+
+
+def _subnetwork(subnetwork: Subnetwork) -> Iterator[Element]:
+    yield from ranges(subnetwork.network, subnetwork.gateway, subnetwork.ranges)
+    if subnetwork.flow_logs:
+        yield FlowLog(vpc_netns(subnetwork.network), subnetwork.name.path, subnetwork.ranges)
 
 
 def _network(resource: Resource, find: Find) -> Contribution:

@@ -159,6 +159,22 @@ class StatefulFirewall:
         return ("stateful-firewall", self.netns)
 
 
+@dataclass(frozen=True, slots=True)
+class FlowLog:
+    """What is counted of the connections of ``ranges``, those of the subnetwork ``name``, is to be reported.
+
+    They are forwarded by ``netns``, whose ranges do not overlap.
+    """
+
+    netns: NetnsName
+    name: str
+    ranges: tuple[IpNetwork, ...]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("flow-log", self.netns, self.name)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Traffic:
     """A protocol number (``None`` is all), and for TCP, UDP and SCTP destination ports (none is all)."""
@@ -408,6 +424,7 @@ Element = (
     | SourceNat
     | UnservedClient
     | StatefulFirewall
+    | FlowLog
     | FirewallPolicy
     | AddressSetMember
     | PortSecurity

@@ -14,6 +14,7 @@ from fogbank.network.topology import (
     DeviceName,
     Element,
     FirewallPolicy,
+    FlowLog,
     Link,
     Listener,
     NetnsName,
@@ -156,5 +157,5 @@ def _place(found: dict[NetnsName, NodeView], element: Element) -> None:
             found[netns].listeners[element.address, element.port, element.protocol] = element
         case Workload(netns=netns):
             found[netns].workloads[element.port] = element
-        case Volume():
+        case Volume() | FlowLog():
             pass

@@ -11,6 +11,7 @@ from fogbank.network.topology import (
     AddressSetMember,
     Element,
     FirewallPolicy,
+    FlowLog,
     Link,
     Listener,
     NetworkNamespace,
@@ -80,6 +81,8 @@ def words(element: Element) -> str:
         case StatefulFirewall(netns, uplink):
             rest = f", nothing untranslated by {uplink}" if uplink else ""
             return f"firewall of {netns}{rest}"
+        case FlowLog(netns, name, ranges):
+            return f"flow log of {name} in {netns}: {', '.join(map(str, ranges))}"
         case FirewallPolicy():
             return _policy(element)
         case PortSecurity():

@@ -88,7 +88,7 @@ PEERED = "PEERED"
 class Subnetwork:
     """A regional range of a network, with the ``gateway`` that its router answers on.
 
-    ``google_access`` is Private Google Access.
+    ``google_access`` is Private Google Access; with ``flow_logs`` its connections are logged.
     """
 
     name: ResourceName
@@ -99,6 +99,7 @@ class Subnetwork:
     purpose: str
     secondary: tuple[SecondaryRange, ...] = ()
     google_access: bool = False
+    flow_logs: bool = False
 
     @classmethod
     def of(cls, resource: Resource) -> "Subnetwork":
@@ -116,6 +117,7 @@ class Subnetwork:
                 for each in body.get("secondaryIpRanges", ())
             ),
             body.get("privateIpGoogleAccess", False),
+            body.get("logConfig", {}).get("enable", False),
         )
 
     @property

@@ -18,8 +18,9 @@ from fogbank.frontend.ingress.upgrades import Stream, pass_on
 from fogbank.lowering.netns_names import INTERNET, site_netns
 from fogbank.network.addressing import TERMINAL
 from fogbank.network.topology import NetnsName
-from fogbank.resources.dns import Answers
-from fogbank.resources.onprem import OnpremNetwork
+from fogbank.resources.onprem import find_onprem
+from fogbank.resources.world import World
+from fogbank.servers.dns import world_answers
 
 CONNECT_SECONDS = 10.0
 PATH = "/connect"
@@ -34,11 +35,10 @@ class Connecting:
         self,
         operator: Application,
         open_socket: Callable[[NetnsName, socket.SocketKind], socket.socket],
-        answers: Answers,
-        onprem: Callable[[str], OnpremNetwork],
+        world: Callable[[], World],
     ) -> None:
-        self._operator, self._open_socket, self._answers = operator, open_socket, answers
-        self._onprem = onprem
+        self._operator, self._open_socket, self._world = operator, open_socket, world
+        self._answers = world_answers(world, lambda _client: None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -80,7 +80,7 @@ class Connecting:
         """Return where a connection begins, and its address: on the internet, or on premises."""
         if not source:
             return INTERNET, TERMINAL
-        network = self._onprem(source)
+        network = find_onprem(self._world(), source)
         return site_netns(network.host_name), network.host_address
 
     async def _connect(

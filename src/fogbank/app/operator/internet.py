@@ -1,8 +1,9 @@
-"""``fogbank internet``: the third parties, and what they saw."""
+"""``fogbank internet``: the third parties, and what they saw; and ``fogbank onprem``."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from fogbank.app.operator.onprem import OnpremApi
 from fogbank.clock import Clock
 from fogbank.control.loop import ControlLoop
 from fogbank.control.operator import Json, Lines, Question, Route
@@ -33,6 +34,7 @@ class InternetApi:
         yield Route("POST", "internet/sites", self.add)
         yield Route("DELETE", "internet/sites/{host}", self.remove)
         yield Route("GET", "internet/log", self.log)
+        yield from OnpremApi(self.store, self.loop, self.clock, self.new_id).routes()
 
     def list(self, _: Question) -> Json:
         """List the third parties."""

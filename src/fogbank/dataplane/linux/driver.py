@@ -13,6 +13,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from fogbank.dataplane.driver import (
+    CountedFlow,
     FirstPacket,
     InterfaceCounters,
     Message,
@@ -124,6 +125,10 @@ class LinuxDriver:
     def first_packets(self, netns: NetnsName) -> tuple[FirstPacket, ...]:
         """Return what became of the flows of ``netns`` whose first packets were looked at."""
         return self._rulesets.first_packets.take_records(netns)
+
+    def take_flow_counts(self, netns: NetnsName) -> tuple[CountedFlow, ...]:
+        """Count what connections carried since the last call; safe from any thread."""
+        return self._rulesets.flow_counts.take(netns)
 
     def drops(self, netns: NetnsName) -> dict[str, int]:
         """Count packets dropped in ``netns`` by reason."""

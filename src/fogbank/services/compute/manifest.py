@@ -4,6 +4,7 @@ from fogbank.app.manifest import Manifest
 from fogbank.lowering.vpn import VpnGateways
 from fogbank.services.compute import SERVICE
 from fogbank.services.compute.controller import make_controller
+from fogbank.services.compute.controller.flow_log import make_controller as make_flow_log_controller
 from fogbank.services.compute.controller.nat import make_controller as make_nat_controller
 from fogbank.services.compute.controller.vpn import make_controller as make_vpn_controller
 from fogbank.services.compute.feature import FEATURES
@@ -12,6 +13,6 @@ MANIFEST = Manifest(
     SERVICE,
     features=(*FEATURES, VpnGateways()),
     controller=make_controller,
-    companions=(make_nat_controller, make_vpn_controller),
+    companions=(make_nat_controller, make_flow_log_controller, make_vpn_controller),
     backend=lambda runtime: runtime.consoles,
 )

@@ -40,6 +40,8 @@ MASKS = (
 )
 _MIGRATION = {"PRIVATE", "PEER_MIGRATION"}
 INTERVALS = tuple(f"INTERVAL_{each}" for each in ("5_SEC", "30_SEC", "1_MIN", "5_MIN", "10_MIN", "15_MIN"))
+EVERYTHING = "true"
+"""The filter of flow logs that keeps all records."""
 METADATA = ("EXCLUDE_ALL_METADATA", "INCLUDE_ALL_METADATA", "CUSTOM_METADATA")
 
 _OUTPUTS = ("gatewayAddress", "state", "externalIpv6Prefix", "internalIpv6Prefix", "ipv6CidrRange")
@@ -135,6 +137,8 @@ def _logging(body: Json, before: Json | None) -> Json:
     if wanted is None and "enableFlowLogs" not in body:
         return {}
     config: Json = (before or {}) | (wanted or {})
+    if config.get("metadata") != METADATA[-1] and "metadataFields" not in (wanted or {}):
+        config.pop("metadataFields", None)  # those of other settings
     if wanted is None or "enable" not in config:
         config["enable"] = bool(body.get("enableFlowLogs", config.get("enable", False)))
     if config["enable"]:
@@ -147,7 +151,28 @@ def _logging(body: Json, before: Json | None) -> Json:
     sampling = config.get("flowSampling", 0.5)
     if not 0 <= sampling <= 1:
         raise invalid_value("resource.logConfig.flowSampling", sampling, "Must be between 0.0 and 1.0.")
+    _check_records(config)
     return {"logConfig": config, "enableFlowLogs": True if config["enable"] else None}
+
+
+def _check_records(config: Json) -> None:
+    """Check which records are kept, and with which metadata (behaviour/vpc.md#flow-log-filters)."""
+    fields, custom = config.get("metadataFields", []), config.get("metadata") == METADATA[-1]
+    if bool(fields) != custom and "metadata" in config:
+        raise invalid_value(
+            "resource.logConfig.metadataFields", fields, f"It is given with {METADATA[-1]}, and only then."
+        )
+    if (expression := config.get("filterExpr", EVERYTHING)) != EVERYTHING:
+        _check_filter(expression)
+
+
+def _check_filter(expression: str) -> None:
+    from fogbank.resources.flow_filters import ExpressionError, parse_filter  # rare, and takes some time
+
+    try:
+        parse_filter(expression)
+    except ExpressionError as error:
+        raise invalid_value("resource.logConfig.filterExpr", expression, f"{error}.") from error
 
 
 def _check_auto_block(network: Resource, primary: IPv4Network) -> None:

@@ -79,8 +79,8 @@ def _updated(
 
 
 def _due(test: Resource) -> Resource:
-    """Have the controller run a test."""
-    return replace(test, private=test.private | {"due": True})
+    """Have the controller run a test; ``due`` counts how often it was asked for since it last had results."""
+    return replace(test, private=test.private | {"due": test.private.get("due", 0) + 1})
 
 
 def rerun(world: World, call: Call) -> Decision:
@@ -89,14 +89,17 @@ def rerun(world: World, call: Call) -> Decision:
     return COLLECTION.decision(world, call, "Rerun", Outcome(found), (Put(found),))
 
 
-def ran(world: World, name: ResourceName, results: Json, now: datetime) -> tuple[Change, ...]:
-    """Keep the results of a test that was due, and end what waits for them."""
-    found = world.find(name)
-    if found is None or not found.private.get("due"):
+def ran(world: World, test: Resource, results: Json, now: datetime) -> tuple[Change, ...]:
+    """Keep the results of ``test`` and end what waits for them.
+
+    Nothing follows when the test was changed, asked for again or deleted while it ran: whoever asked later
+    waits for a run that began later, and it ends the operations of both.
+    """
+    if world.find(test.name) != test:
         return ()
-    done = replace(found.with_body(**results), private={})
+    done = replace(test.with_body(**results), private={})
     after = world.after((Put(done),))
-    waiting = (each for each in world.running.values() if each.target == name)
+    waiting = (each for each in world.running.values() if each.target == test.name)
     return (
         Put(done),
         *(PutOperation(each.done(now, COLLECTION.operation_response(after, each))) for each in waiting),

@@ -22,15 +22,15 @@ def test_a_new_test_is_due_until_it_has_results():
     operation = created(cloud)
     assert operation.status == "RUNNING"
     stored = cloud.world.get(NAME)
-    assert stored.private == {"due": True}
+    assert stored.private == {"due": 1}
     assert (stored.body["protocol"], stored.body["displayName"]) == ("TCP", "t1")
     results = {"reachabilityDetails": {"result": "REACHABLE"}, "probingDetails": None}
-    cloud.world = cloud.world.after(ran(cloud.world, NAME, results, cloud.now))
+    cloud.world = cloud.world.after(ran(cloud.world, stored, results, cloud.now))
     assert operation.name.path not in cloud.world.running
     assert cloud(f"{METHOD}.get", name=NAME.path)["reachabilityDetails"]["result"] == "REACHABLE"
-    assert ran(cloud.world, NAME, results, cloud.now) == ()
+    assert ran(cloud.world, stored, results, cloud.now) == ()
     cloud(f"{METHOD}.rerun", {}, name=NAME.path)
-    assert cloud.world.get(NAME).private == {"due": True}
+    assert cloud.world.get(NAME).private == {"due": 1}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from fogbank.dataplane.driver import TrackedFlow
 from fogbank.dataplane.linux.net.netlink import Message, Netlink, attribute, attributes, big32, nested
 from fogbank.network.topology import NetnsName
 
-NEW, GET, DELETE, STATISTICS = 0x100, 0x101, 0x102, 0x104
+NEW, GET, DELETE, TAKE_COUNTERS, STATISTICS = 0x100, 0x101, 0x102, 0x103, 0x104
 
 TUPLE_ORIG, TUPLE_REPLY, STATUS, PROTOINFO, TIMEOUT = 1, 2, 3, 4, 7
 TCP, UDP, ICMP = 6, 17, 1
@@ -67,8 +67,8 @@ def parse_entry(payload: bytes) -> ConntrackEntry:
     found = attributes(payload, 4)
     protocol = attributes(attributes(found[PROTOINFO]).get(1, b"")) if PROTOINFO in found else {}
     return ConntrackEntry(
-        original=_parse_tuple(found[TUPLE_ORIG]),
-        reply=_parse_tuple(found[TUPLE_REPLY]),
+        original=parse_tuple(found[TUPLE_ORIG]),
+        reply=parse_tuple(found[TUPLE_REPLY]),
         raw=found[TUPLE_ORIG],
         status=_big(found.get(STATUS, b"\0\0\0\0")),
         tcp_state=protocol.get(1, b"\0")[0],
@@ -80,7 +80,8 @@ def _big(raw: bytes) -> int:
     return int.from_bytes(raw, "big")
 
 
-def _parse_tuple(raw: bytes) -> FlowTuple:
+def parse_tuple(raw: bytes) -> FlowTuple:
+    """Read one direction of a flow."""
     found = attributes(raw)
     addresses = attributes(found[1])
     protocol = attributes(found[2])

@@ -18,6 +18,7 @@ from fogbank.dataplane.linux.firewall import (
 )
 from fogbank.dataplane.linux.firewall.conntrack import TCP, UDP, ConntrackEntry, FlowTuple
 from fogbank.dataplane.linux.firewall.first_packets import FirstPackets
+from fogbank.dataplane.linux.firewall.flow_counts import FlowCounts
 from fogbank.dataplane.linux.firewall.table_state import Group, TableState
 from fogbank.dataplane.linux.firewall.timewait import TimeWaitKeeper
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces, write_settings
@@ -25,6 +26,7 @@ from fogbank.network.topology import (
     AddressSetMember,
     DeviceName,
     FirewallPolicy,
+    FlowLog,
     NatTimeouts,
     PeerNetwork,
     PortBlock,
@@ -44,7 +46,10 @@ _TRACKING = {
     "netfilter/nf_conntrack_tcp_loose": "0",
     "netfilter/nf_conntrack_tcp_be_liberal": "1",
     "netfilter/nf_conntrack_icmp_timeout": "30",
+    # A connection that was made before its subnetwork's flow logs were switched on is in them, too.
+    "netfilter/nf_conntrack_acct": "1",
 }
+_TIMESTAMPS = {"netfilter/nf_conntrack_timestamp": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class Rules:
     table: TableState
     namespaces: NetworkNamespaces
     keeper: TimeWaitKeeper
+    flow_counts: FlowCounts
     first_packets: FirstPackets
 
     def track(self) -> None:
@@ -62,6 +68,13 @@ class Rules:
             with self.namespaces.inside(self.table.netns):
                 write_settings(_TRACKING)
             self.table.tracks = True
+
+    def count_flows(self) -> None:
+        """Report what connections carry from now on."""
+        self.track()
+        with self.namespaces.inside(self.table.netns):
+            write_settings(_TIMESTAMPS)
+        self.flow_counts.watch(self.table.netns)
 
     def time(self, timeouts: NatTimeouts) -> None:
         """Do what rules cannot: hold TIME_WAIT, and ICMP's timeout, which is one for the whole namespace."""
@@ -147,6 +160,28 @@ class StatefulFirewalls(RuleKind[StatefulFirewall]):
     def stands(self, element: StatefulFirewall) -> None:
         del element
         self._rules.track()
+
+
+class FlowLogs(RuleKind[FlowLog]):
+    """Ranges whose connections are reported."""
+
+    def create(self, element: FlowLog) -> list[Group]:
+        return [nftables.render_flow_log(element)]
+
+    def replace(self, old: FlowLog, new: FlowLog) -> list[Group]:
+        return [nftables.render_no_flow_log(old) + nftables.render_flow_log(new)]
+
+    def remove(self, element: FlowLog) -> list[Group]:
+        return [nftables.render_no_flow_log(element)]
+
+    def stands(self, element: FlowLog) -> None:
+        del element
+        self._rules.count_flows()
+
+    def gone(self, element: FlowLog) -> None:
+        del element
+        if not any(isinstance(each, FlowLog) for each in self._table.built.values()):
+            self._rules.flow_counts.forget(self._table.netns)
 
 
 class AddressSetMembers(RuleKind[AddressSetMember]):
@@ -394,6 +429,7 @@ class UnservedClients(RuleKind[UnservedClient]):
 
 RULE_KINDS: Mapping[type, Callable[[Rules], RuleKind[Any]]] = {
     StatefulFirewall: StatefulFirewalls,
+    FlowLog: FlowLogs,
     AddressSetMember: AddressSetMembers,
     FirewallPolicy: FirewallPolicies,
     PortSecurity: PortSecurities,

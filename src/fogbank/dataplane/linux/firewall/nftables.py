@@ -30,6 +30,7 @@ from typing import Any
 from fogbank.network.topology import (
     AddressSetMember,
     DeviceName,
+    FlowLog,
     NatTimeouts,
     PeerNetwork,
     PortSecurity,
@@ -49,6 +50,7 @@ REASONS = (SPOOFED, INBOUND, UNGUARDED, NO_NAT, INVALID, UNALLOCATED)
 KINDS = (("", ""), ("_nets", " flags interval;"))
 """Single addresses are kept in hashes: adding one to an interval set costs time for each that is there."""
 
+_FLOW_LOGS = f"add set {TABLE} flow_logs {{ type ipv4_addr; flags interval; }}"
 _SLICE = "interval ipv4_addr . inet_service"
 PORTED = "meta l4proto { tcp, udp }"
 _FIN = "tcp flags & fin == fin"
@@ -98,6 +100,7 @@ def render_filter(element: StatefulFirewall) -> list[str]:
         f"add set {TABLE} forwarders {{ type ifname; }}",
         f"add map {TABLE} views {{ type ifname : mark; }}",
         f"add set {TABLE} peers {{ type ifname . ipv4_addr; flags interval; }}",
+        _FLOW_LOGS,
         f"add map {TABLE} ingress {{ type ifname : verdict; }}",
         f"add map {TABLE} egress {{ type ifname : verdict; }}",
         f"add chain {TABLE} screen {{ type filter hook prerouting priority raw; policy accept; }}",
@@ -114,6 +117,7 @@ def render_filter(element: StatefulFirewall) -> list[str]:
         _rule("forward", "ct state invalid", drop=INVALID),
         # Where somebody listens, the kernel reports every change of every flow; few are wanted (render_hold).
         _rule("forward", "ct event set 0x0"),
+        *(_rule("forward", f"ip {end} @flow_logs ct event set destroy") for end in ("saddr", "daddr")),
     ]
     if element.uplink:
         clients, unserved = (f"{each}_{slug(element.uplink)}" for each in ("clients", "unserved"))
@@ -169,6 +173,16 @@ def render_no_filter() -> list[str]:
         *(f"flush chain {TABLE} {chain}" for chain in _CHAINS),
         *(f"delete chain {TABLE} {chain}" for chain in _CHAINS),
     ]
+
+
+def render_flow_log(element: FlowLog) -> list[str]:
+    """Have the kernel report when connections of these ranges end."""
+    return [_FLOW_LOGS, f"add element {TABLE} flow_logs {{ {', '.join(map(str, element.ranges))} }}"]
+
+
+def render_no_flow_log(element: FlowLog) -> list[str]:
+    """Have it report them no more."""
+    return [f"delete element {TABLE} flow_logs {{ {', '.join(map(str, element.ranges))} }}"]
 
 
 def render_address_set_member(element: AddressSetMember) -> list[str]:
@@ -291,7 +305,8 @@ def _add_maps(maps: Mapping[str, str], name: str, kind: str, flags: str) -> list
 def render_hold(device: DeviceName, seconds: int) -> list[str]:
     """Prepare the chain that sees a connection end and keeps its translated socket from new ones.
 
-    From here on the kernel reports the flow's states: :mod:`timewait` wants the last of them.
+    From here on the kernel reports the flow's states and its end: :mod:`timewait` wants the last state,
+    :mod:`flow_counts` the end, where anybody listens for it.
     """
     name = slug(device)
     chain = f"hold_{name}_{seconds}"
@@ -299,7 +314,7 @@ def render_hold(device: DeviceName, seconds: int) -> list[str]:
         f"add chain {TABLE} {chain}",
         f"flush chain {TABLE} {chain}",
         _rule(chain, f"update @held_{name} {{ {_THIS} timeout {seconds}s }}"),
-        _rule(chain, "ct event set protoinfo"),
+        _rule(chain, "ct event set destroy,protoinfo"),
     ]
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from fogbank.dataplane.linux.firewall import conntrack, nftables, policy_chains
 from fogbank.dataplane.linux.firewall.first_packets import FirstPackets
+from fogbank.dataplane.linux.firewall.flow_counts import FlowCounts
 from fogbank.dataplane.linux.firewall.kinds import RULE_KINDS, EndedFlows, RuleKind, Rules
 from fogbank.dataplane.linux.firewall.libnft import Nft, NftError
 from fogbank.dataplane.linux.firewall.table_state import Group, TableState
@@ -51,6 +52,7 @@ class Rulesets:
     def __init__(self, namespaces: NetworkNamespaces) -> None:
         self._namespaces = namespaces
         self._keeper = TimeWaitKeeper(namespaces)
+        self.flow_counts = FlowCounts(namespaces)
         self.first_packets = FirstPackets(namespaces)
         self._rulesets: dict[NetnsName, _Ruleset] = {}
 
@@ -107,7 +109,7 @@ class Rulesets:
         if known is None:
             with self._namespaces.inside(netns):
                 table = TableState(netns, Nft(), Netlink(NETLINK_NETFILTER))
-            rules = Rules(table, self._namespaces, self._keeper, self.first_packets)
+            rules = Rules(table, self._namespaces, self._keeper, self.flow_counts, self.first_packets)
             known = _Ruleset(table, {kind: make(rules) for kind, make in RULE_KINDS.items()})
             self._rulesets[netns] = known
             table.nft.run(nftables.render_table())
@@ -208,6 +210,7 @@ class Rulesets:
     def forget(self, netns: NetnsName) -> None:
         """Let ``netns`` go."""
         self._keeper.forget(netns)
+        self.flow_counts.forget(netns)
         self.first_packets.forget(netns)
         ruleset = self._rulesets.pop(netns, None)
         if ruleset is not None:
@@ -216,6 +219,7 @@ class Rulesets:
     def close(self) -> None:
         """Let every namespace go."""
         self._keeper.close()
+        self.flow_counts.close()
         self.first_packets.close()
         for netns in tuple(self._rulesets):
             self.forget(netns)

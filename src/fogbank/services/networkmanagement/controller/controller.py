@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fogbank.control.background import BackgroundTasks
@@ -14,10 +14,15 @@ from fogbank.paths.trace import Trace
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import rfc3339
-from fogbank.resources.world import Json, Resource
+from fogbank.resources.world import Change, Json, Resource, changed_members
 from fogbank.services.networkmanagement.connectivity_tests import TESTS, ran
 from fogbank.services.networkmanagement.controller.endpoints import Ends, NotTraceableError, find_ends
-from fogbank.services.networkmanagement.controller.steps import Shown, probing_details, reachability_details
+from fogbank.services.networkmanagement.controller.steps import (
+    Shown,
+    analysis_failed,
+    probing_details,
+    reachability_details,
+)
 
 log = logging.getLogger(__name__)
 
@@ -41,18 +46,27 @@ class TestsController(Controller):
         self._running: set[ResourceName] = set()
         self._tasks = BackgroundTasks("a connectivity test")
         self._disagreements: dict[ResourceName, tuple[str, ...]] = {}
-        self._store.watch_changes(lambda _changes: self.reconcile())
+        self._store.watch_changes(self._changed)
 
     async def run(self) -> None:
-        """Look once; then each change of the World is heard of."""
+        """Look once; then each change of a test is heard of."""
         self.reconcile()
 
     def reconcile(self) -> None:
         """Begin what is due."""
         for test in self._store.world.all(TESTS):
-            if test.private.get("due") and test.name not in self._running:
-                self._running.add(test.name)
-                self._tasks.spawn(self._run(test))
+            self._begin(test.name)
+
+    def _changed(self, changes: Sequence[Change]) -> None:
+        for name in dict.fromkeys(changed_members(changes, TESTS)):
+            self._begin(name)
+
+    def _begin(self, name: ResourceName) -> None:
+        """Run a test if it is due; one that runs already is looked at again when that run ends."""
+        test = self._store.world.find(name)
+        if test is not None and test.private.get("due") and name not in self._running:
+            self._running.add(name)
+            self._tasks.spawn(self._run(test))
 
     def status(self) -> Mapping[str, list[dict[str, Any]]]:
         """List tests whose packet did otherwise than predicted: those are faults of Fogbank."""
@@ -64,14 +78,22 @@ class TestsController(Controller):
         return {"connectivityTestDisagreements": rows} if rows else {}
 
     async def _run(self, test: Resource) -> None:
+        """Run ``test`` once, and once more if somebody asked for it meanwhile."""
         try:
-            await self._loop.applied(self._store.world.version, PATIENCE_SECONDS)
-            results = await self._results(test)
-            await self._store.commit(
-                lambda world: Decision(ran(world, test.name, results, self._clock.now()))
-            )
+            results = await self._results_or_error(test)
+            await self._store.commit(lambda world: Decision(ran(world, test, results, self._clock.now())))
         finally:
             self._running.discard(test.name)
+        self._begin(test.name)
+
+    async def _results_or_error(self, test: Resource) -> Json:
+        """Return the results; a fault of Fogbank's is a result, too, so that nobody waits for another."""
+        try:
+            await self._loop.applied(self._store.world.version, PATIENCE_SECONDS)
+            return await self._results(test)
+        except Exception as error:
+            log.exception("%s: the analysis failed", test.name.path)
+            return analysis_failed(rfc3339(self._clock.now()), error)
 
     async def _results(self, test: Resource) -> Json:
         shown = Shown(self._store.world, self._loop.lowered.owners, test, rfc3339(self._clock.now()))

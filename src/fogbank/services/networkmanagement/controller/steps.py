@@ -37,6 +37,9 @@ _NEXT_HOPS = {
     "nextHopInstance": "NEXT_HOP_INSTANCE",
     "nextHopVpnTunnel": "NEXT_HOP_VPN_TUNNEL",
 }
+_INTERNAL = 13
+"""google.rpc.Code.INTERNAL"""
+
 _MANAGED = "SERVERLESS_VPC_ACCESS_MANAGED_FIREWALL_RULE"
 
 
@@ -78,6 +81,13 @@ def reachability_details(shown: Shown, found: Trace | NotTraceableError, ends: E
         for number, branch in enumerate(found.branches, start=1)
     ]
     return {"reachabilityDetails": {"result": result, "verifyTime": shown.verified, "traces": traces}}
+
+
+def analysis_failed(moment: str, error: Exception) -> Json:
+    """Write that the analysis itself failed (ReachabilityDetails.error: a google.rpc.Status)."""
+    status = {"code": _INTERNAL, "message": f"{type(error).__name__}: {error}"}
+    details = {"result": "UNDETERMINED", "verifyTime": moment, "error": status}
+    return {"reachabilityDetails": details, "probingDetails": None}
 
 
 def _aborted(shown: Shown, error: object) -> Json:

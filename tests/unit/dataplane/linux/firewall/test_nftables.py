@@ -44,6 +44,7 @@ add set ip fogbank homes_nets { type ifname . ipv4_addr; flags interval; }
 add set ip fogbank forwarders { type ifname; }
 add map ip fogbank views { type ifname : mark; }
 add set ip fogbank peers { type ifname . ipv4_addr; flags interval; }
+add set ip fogbank flow_logs { type ipv4_addr; flags interval; }
 add map ip fogbank ingress { type ifname : verdict; }
 add map ip fogbank egress { type ifname : verdict; }
 add chain ip fogbank screen { type filter hook prerouting priority raw; policy accept; }
@@ -57,6 +58,8 @@ add rule ip fogbank screen meta mark set iifname map @views
 add rule ip fogbank forward ct state established,related accept
 add rule ip fogbank forward ct state invalid counter name drop_invalid drop
 add rule ip fogbank forward ct event set 0x0
+add rule ip fogbank forward ip saddr @flow_logs ct event set destroy
+add rule ip fogbank forward ip daddr @flow_logs ct event set destroy
 add set ip fogbank clients_ext { type ipv4_addr; }
 add set ip fogbank clients_ext_nets { type ipv4_addr; flags interval; }
 add set ip fogbank unserved_ext { type ipv4_addr; }
@@ -146,7 +149,7 @@ add rule ip fogbank timers_30_1200_30_120 meta l4proto udp ct timeout set "udp_3
 add chain ip fogbank hold_ext_120
 flush chain ip fogbank hold_ext_120
 add rule ip fogbank hold_ext_120 update @held_ext { ip saddr . tcp sport . ip daddr . tcp dport timeout 120s }
-add rule ip fogbank hold_ext_120 ct event set protoinfo\
+add rule ip fogbank hold_ext_120 ct event set destroy,protoinfo\
 """)
 
 
