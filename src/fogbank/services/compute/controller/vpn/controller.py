@@ -151,6 +151,7 @@ class VpnController(Controller):
             self._looking = False
 
     async def _look_at(self, server: str, device: Device) -> None:
+        log_name = _log_name(device.server)
         up: frozenset[str] = frozenset()
         if self._servers.phase(server) == "ready":
             told = self._told.setdefault(server, Told())
@@ -161,9 +162,9 @@ class VpnController(Controller):
                 log.info("%s: %s", server, error)
                 self._told.pop(server, None)
         for connection in device.connections:
-            await self._write(connection, up=connection.id in up)
+            await self._write(connection, log_name, up=connection.id in up)
 
-    async def _write(self, connection: Connection, *, up: bool) -> None:
+    async def _write(self, connection: Connection, log_name: str, *, up: bool) -> None:
         """Write what a tunnel does, when that is not what stands there."""
         if up:
             self._failures.pop(connection.id, None)
@@ -181,6 +182,8 @@ class VpnController(Controller):
                 return Decision(tunnel_seen(world, resource, status, DETAILS[status]))
 
         if seen(self._store.world).changes:
+            text = f"The tunnel from {connection.local} to {connection.remote} is {'up' if up else 'down'}."
+            self._runtime.logbook.append(log_name, "system", text)
             await self._store.commit(seen)
 
     def _why_down(self, connection: Connection) -> str:
