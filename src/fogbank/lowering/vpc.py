@@ -46,6 +46,7 @@ from fogbank.network.topology import (
     Route,
     StatefulFirewall,
 )
+from fogbank.resources.bgp import BgpRouter, learned_routes
 from fogbank.resources.compute import Network, Router, StaticAddress, StaticRoute, Subnetwork
 from fogbank.resources.fleet import Instance
 from fogbank.resources.instances import interfaces_of
@@ -89,7 +90,7 @@ class Vpc(Feature):
             case "compute.firewallPolicies":
                 return policy_contribution(source, find)
             case "compute.routers":
-                return _gateways(Router.of(source), find)
+                return _router(source, find)
             case _:
                 return _reserved(StaticAddress.of(source), find)
 
@@ -148,6 +149,21 @@ def _exported(
     abroad = (Membership(peer, imported=offered) for peer, offered in offers if offered)
     reads = (own.network, *(each.network for each in peerings))
     return Contribution((own, *abroad), reads=tuple(dict.fromkeys(reads)))
+
+
+def _router(resource: Resource, find: Find) -> Contribution:
+    """Read a router: its NAT gateways, and what its BGP peers have told."""
+    added, bgp = _gateways(Router.of(resource), find), BgpRouter.of(resource)
+    network = find(bgp.network)
+    if not bgp.peers or network is None:
+        return added
+    offered = list(learned_routes(bgp, network))
+    tunnels = {name: found for _, name in offered if (found := find(name))}
+    routes = (over_tunnel(route, VpnTunnel.of(tunnels[name])) for route, name in offered if name in tunnels)
+    # One whose tunnel is down has told nothing that still holds.
+    own = replace(added.memberships[0], routes=tuple(each for each in routes if each.gateway))
+    reads = (*added.reads, bgp.network, *(each.interface.tunnel for each in bgp.peers))
+    return replace(added, memberships=(own,), reads=tuple(dict.fromkeys(reads)))
 
 
 def _gateways(router: Router, find: Find) -> Contribution:

@@ -38,7 +38,8 @@ class BgpSession:
 class OnpremTunnel:
     """A device's tunnel to the gateway at ``peer``.
 
-    ``remote`` is what lies behind it: as configured, or with a ``session`` what BGP has told.
+    ``remote`` is what lies behind it: as configured, or with a ``session`` what BGP has told. ``key`` is the
+    session's.
     """
 
     peer: IPv4Address
@@ -46,6 +47,7 @@ class OnpremTunnel:
     established: bool
     session: BgpSession | None = None
     secret: str = field(default="", repr=False)
+    key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class OnpremNetwork:
             read_address(body["address"]),
             tuple(map(read_range, body["ranges"])),
             body["asn"],
-            tuple(_tunnel(each, secrets[each["peer"]]) for each in body["tunnels"]),
+            tuple(_tunnel(each, *secrets[each["peer"]]) for each in body["tunnels"]),
         )
 
     @property
@@ -88,7 +90,7 @@ class OnpremNetwork:
         return self.ranges[0][DEVICE_NUMBER]
 
 
-def _tunnel(body: Json, secret: str) -> OnpremTunnel:
+def _tunnel(body: Json, secret: str, key: str) -> OnpremTunnel:
     bgp = body.get("bgp")
     session = (
         BgpSession(IPv4Interface(bgp["address"]), read_address(bgp["peerAddress"]), bgp["peerAsn"])
@@ -96,7 +98,7 @@ def _tunnel(body: Json, secret: str) -> OnpremTunnel:
         else None
     )
     remote = tuple(map(read_range, body.get("learned" if bgp else "remoteRanges", ())))
-    return OnpremTunnel(read_address(body["peer"]), remote, body["established"], session, secret)
+    return OnpremTunnel(read_address(body["peer"]), remote, body["established"], session, secret, key)
 
 
 def onprem_name(name: str) -> ResourceName:
@@ -185,8 +187,8 @@ def connected(
 ) -> Put:
     """Decide how to give a device a tunnel to the gateway at ``peer``, or another one than it has.
 
-    ``bgp`` has ``address`` (with prefix length), ``peerAddress`` and ``peerAsn``; else ``remote`` ranges are
-    sent into the tunnel.
+    ``bgp`` has ``address`` (with prefix length), ``peerAddress``, ``peerAsn`` and perhaps ``key``; else
+    ``remote`` ranges are sent into the tunnel.
     """
     resource = _get(world, name)
     try:
@@ -204,7 +206,8 @@ def connected(
             raise OperatorError("Say what is behind the tunnel: --remote-range CIDR, or --bgp.")
         entry["remoteRanges"] = ranges
     others = [each for each in resource.body["tunnels"] if each["peer"] != entry["peer"]]
-    secrets = resource.private["secrets"] | {entry["peer"]: secret}
+    keyed = [secret, bgp.get("key", "") if bgp else ""]
+    secrets = resource.private["secrets"] | {entry["peer"]: keyed}
     return Put(replace(resource.with_body(tunnels=[*others, entry]), private={"secrets": secrets}))
 
 

@@ -99,6 +99,7 @@ def remove(network: str, name: str) -> None:
     metavar="ADDRESS/LENGTH PEER ASN",
     help="Speak BGP instead: from this address, with this peer, which has this number.",
 )
+@click.option("--bgp-key", default="", help="The MD5 key of the BGP session.")
 @name_option
 def connect(
     network: str,
@@ -107,10 +108,12 @@ def connect(
     secret: str,
     remote: tuple[str, ...],
     bgp: tuple[str, str, str] | None,
+    bgp_key: str,
     name: str,
 ) -> None:
     """Configure a tunnel of NETWORK's VPN device to the gateway at PEER."""
-    given = dict(zip(("address", "peerAddress", "peerAsn"), bgp or (), strict=False))
+    fields = ("address", "peerAddress", "peerAsn", "key")
+    given = dict(zip(fields, (*bgp, bgp_key), strict=True)) if bgp else {}
     body = {"peer": peer, "secret": secret, "remoteRanges": list(remote), **({"bgp": given} if given else {})}
     running(name).operator().post(f"/onprem/{quote(network, safe='')}/tunnels", body)
     click.echo(f"{network} has a tunnel to {peer}; see whether it is up: fogbank onprem list")

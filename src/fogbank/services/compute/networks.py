@@ -137,7 +137,7 @@ def _mutable(body: Json) -> Json:
 
 
 def _routing(config: Json) -> Json:
-    """Check the choice between BGP's paths; it is kept and changes nothing, for no router has BGP peers.
+    """Check how dynamic routes apply, and the choice between BGP's paths, which is kept and changes nothing.
 
     What refines the STANDARD choice has no place beside LEGACY (behaviour/vpc.md#networks).
     """

@@ -3,13 +3,15 @@
 See behaviour/vpn.md#status.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from fogbank.services.compute.controller.vpn.devices import ESP_PROPOSALS, IKE_PROPOSALS, Connection
-from fogbank.services.compute.controller.vpn.program import CONTROL
+from fogbank.resources.vpn import ANY
+from fogbank.services.compute.controller.vpn.bgp_configuration import Configuration
+from fogbank.services.compute.controller.vpn.devices import ESP_PROPOSALS, IKE_PROPOSALS, Connection, Device
+from fogbank.services.compute.controller.vpn.program import CHARON_SOCKET, CONTROL
 from fogbank.services.compute.controller.vpn.vici import Charon, Message, Parsed
 
 DPD_SECONDS = 5
@@ -53,16 +55,20 @@ class Told:
 
     connections: dict[str, tuple[object, ...]] = field(default_factory=dict)
     own: set[str] = field(default_factory=set)
+    bgp: Configuration = ()
 
 
-def bring_up(path: Path, wanted: Iterable[Connection], told: Told) -> frozenset[str]:
-    """Have charon hold exactly ``wanted``; return which are up. It begins with those that are not there."""
-    connections = {each.id: each for each in wanted}
-    with Charon(path) as charon:
+def bring_up(folder: Path, device: Device, told: Told) -> frozenset[str]:
+    """Have a charon hold exactly the connections of ``device``; return which are up.
+
+    It begins with those that are not there.
+    """
+    connections = {each.id: each for each in device.connections}
+    with Charon(folder / CHARON_SOCKET) as charon:
         for identifier in told.connections.keys() - connections.keys():
             _unload(charon, identifier)
             del told.connections[identifier]
-        _own_addresses(path.with_name(CONTROL), connections.values(), told)
+        _own_addresses(folder / CONTROL, device, told)
         for each in connections.values():
             if told.connections.get(each.id) != each.settings:
                 if each.id in told.connections:
@@ -76,9 +82,11 @@ def bring_up(path: Path, wanted: Iterable[Connection], told: Told) -> frozenset[
     return frozenset(identifier for identifier, state in states.items() if state == "UP")
 
 
-def _own_addresses(control: Path, connections: Iterable[Connection], told: Told) -> None:
-    """Give a gateway an address of each traffic selector, which charon wants (`program`)."""
-    wanted = {str(each.network_address) for connection in connections for each in connection.near}
+def _own_addresses(control: Path, device: Device, told: Told) -> None:
+    """Give a gateway an address of each traffic selector, which charon wants, and those for BGP."""
+    selectors = {each for connection in device.connections for each in connection.near} - {*ANY}
+    wanted = {f"own {each.network_address}" for each in selectors}
+    wanted |= {f"bgp {each.local.ip}" for each in device.neighbors if not device.routes}
     if missing := sorted(wanted - told.own):
         with control.open("w") as pipe:
             pipe.writelines(f"{each}\n" for each in missing)

@@ -8,6 +8,7 @@ lowered from there. So a tunnel that dies takes its routes along, and one that c
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from fogbank.control.background import BackgroundTasks
@@ -18,11 +19,12 @@ from fogbank.control.server_containers import Server, ServerContainers
 from fogbank.dataplane.driver import Drifted, Event, WorkloadExited, WorkloadWrote
 from fogbank.errors import DriverError
 from fogbank.lowering.netns_names import site_netns
+from fogbank.resources.bgp import BgpRouter, Session
 from fogbank.resources.decisions import Decision
 from fogbank.resources.names import ResourceName
 from fogbank.resources.onprem import ONPREM, onprem_networks, onprem_seen
 from fogbank.resources.vpn import TUNNELS
-from fogbank.resources.world import Change, World, changed_members
+from fogbank.resources.world import Change, Put, Resource, World, changed_members
 from fogbank.services.compute.controller.vpn.associations import (
     DETAILS,
     ESTABLISHED,
@@ -30,8 +32,11 @@ from fogbank.services.compute.controller.vpn.associations import (
     bring_up,
     failure_told_by,
 )
+from fogbank.services.compute.controller.vpn.bgp_configuration import Heard
+from fogbank.services.compute.controller.vpn.bgpd import give_addresses, speak
 from fogbank.services.compute.controller.vpn.devices import Connection, Device, devices
-from fogbank.services.compute.controller.vpn.program import CHARON_SOCKET, folder
+from fogbank.services.compute.controller.vpn.program import folder
+from fogbank.services.compute.vpn.router_bgp import sessions_seen
 from fogbank.services.compute.vpn.tunnels import tunnel_seen
 
 log = logging.getLogger(__name__)
@@ -39,6 +44,9 @@ log = logging.getLogger(__name__)
 START_SECONDS = 30.0
 """How long charon has to answer after its container started."""
 ASK_SECONDS = 0.02
+ROUTERS = "compute.routers"
+_ADVERTISED = (ROUTERS, "compute.subnetworks", "compute.networks")
+"""What decides what is advertised."""
 LOOK_SECONDS = 0.5
 """How often tunnels are looked at."""
 
@@ -62,6 +70,8 @@ class VpnController(Controller):
         self._told: dict[str, Told] = {}
         self._failures: dict[str, str] = {}
         """By connection, what charon's log said since it was up last."""
+        self._up: dict[str, bool] = {}
+        """By connection, what the log was told last."""
         self._looking = False
         self._tasks = BackgroundTasks("work on VPN gateways")
         self._store.watch_changes(self._world_changed)
@@ -123,7 +133,8 @@ class VpnController(Controller):
             yield TraceSource(each.host_name, site_netns(each.host_name), each.name)
 
     def _world_changed(self, changes: Sequence[Change]) -> None:
-        if any(any(changed_members(changes, each)) for each in (TUNNELS, ONPREM)):
+        told_by = (TUNNELS, ONPREM, *(_ADVERTISED if self._devices else ()))
+        if any(any(changed_members(changes, each)) for each in told_by):
             self._update()
 
     def _update(self) -> None:
@@ -153,18 +164,62 @@ class VpnController(Controller):
     async def _look_at(self, server: str, device: Device) -> None:
         log_name = _log_name(device.server)
         up: frozenset[str] = frozenset()
+        said: Mapping[IPv4Address, Heard] = {}
         if self._servers.phase(server) == "ready":
             told = self._told.setdefault(server, Told())
-            path = self._runtime.data.path(folder(server), CHARON_SOCKET)
             try:
-                up = await asyncio.to_thread(bring_up, path, device.connections, told)
+                up, said = await asyncio.to_thread(self._tell, device, told)
             except DriverError as error:  # it has ended just now, or refuses: it is told again
                 log.info("%s: %s", server, error)
                 self._told.pop(server, None)
         for connection in device.connections:
-            await self._write(connection, log_name, up=connection.id in up)
+            learned = _learned(device, connection, said)
+            await self._write(connection, log_name, learned, up=connection.id in up)
+        for owner in {each.name: each for each in device.owners}.values():
+            if owner.name.collection == ROUTERS:
+                await self._write_sessions(device, owner, said)
 
-    async def _write(self, connection: Connection, log_name: str, *, up: bool) -> None:
+    def _tell(self, device: Device, told: Told) -> tuple[frozenset[str], Mapping[IPv4Address, Heard]]:
+        """Tell a gateway's charon and bgpd what they should have; return what they say. It blocks."""
+        place = self._runtime.data.path(folder(device.server.id), "")
+        up = bring_up(place, device, told)
+        if not device.bgp:
+            return up, {}
+        try:
+            if device.routes:
+                give_addresses(place, (each.local for each in device.neighbors))
+            told.bgp, said = speak(place, device.connections[0].local, device.neighbors, told.bgp)
+        except DriverError as error:  # it begins, or refuses: it is told again; tunnels are as they are
+            log.info("%s: %s", device.server.id, error)
+            return up, {}
+        return up, said
+
+    async def _write_sessions(
+        self, device: Device, owner: Resource, said: Mapping[IPv4Address, Heard]
+    ) -> None:
+        """Write what a router's peers on this gateway say."""
+        own = [n for n, of in zip(device.neighbors, device.owners, strict=True) if of.name == owner.name]
+        now = int(self._runtime.clock.now().timestamp())
+
+        def seen(world: World) -> Decision:
+            router = world.find(owner.name)
+            if router is None or router.id != owner.id:
+                return Decision()
+            before = {each.name: each.session for each in BgpRouter.of(router).peers}
+            sessions = {
+                each.name: _session(before[each.name], said.get(each.address), now).kept
+                for each in own
+                if each.name in before
+            }
+            changed = sessions_seen(router, sessions)
+            return Decision((Put(changed),) if changed else ())
+
+        if seen(self._store.world).changes:
+            await self._store.commit(seen)
+
+    async def _write(
+        self, connection: Connection, log_name: str, learned: tuple[IPv4Network, ...], *, up: bool
+    ) -> None:
         """Write what a tunnel does, when that is not what stands there."""
         if up:
             self._failures.pop(connection.id, None)
@@ -173,7 +228,7 @@ class VpnController(Controller):
 
             def seen(world: World) -> Decision:
                 return Decision(
-                    onprem_seen(world, resource.name, connection.remote, established=up, learned=())
+                    onprem_seen(world, resource.name, connection.remote, established=up, learned=learned)
                 )
         else:
             status = ESTABLISHED if up else self._why_down(connection)
@@ -182,8 +237,12 @@ class VpnController(Controller):
                 return Decision(tunnel_seen(world, resource, status, DETAILS[status]))
 
         if seen(self._store.world).changes:
-            text = f"The tunnel from {connection.local} to {connection.remote} is {'up' if up else 'down'}."
-            self._runtime.logbook.append(log_name, "system", text)
+            if self._up.get(connection.id) is not up:
+                self._up[connection.id] = up
+                text = (
+                    f"The tunnel from {connection.local} to {connection.remote} is {'up' if up else 'down'}."
+                )
+                self._runtime.logbook.append(log_name, "system", text)
             await self._store.commit(seen)
 
     def _why_down(self, connection: Connection) -> str:
@@ -197,11 +256,10 @@ class VpnController(Controller):
     async def _answers(self, server: Server) -> bool:
         """Wait until charon answers."""
         deadline = asyncio.get_running_loop().time() + START_SECONDS
-        path = self._runtime.data.path(folder(server.id), CHARON_SOCKET)
-        told = Told()
+        place, nothing = self._runtime.data.path(folder(server.id), ""), Device(server, ())
         while asyncio.get_running_loop().time() < deadline:
             try:
-                await asyncio.to_thread(bring_up, path, (), told)
+                await asyncio.to_thread(bring_up, place, nothing, Told())
             except DriverError:
                 await asyncio.sleep(ASK_SECONDS)
             else:
@@ -214,7 +272,25 @@ class VpnController(Controller):
 
 
 def _settings(found: Mapping[str, Device]) -> dict[str, tuple[object, ...]]:
-    return {server: tuple(each.settings for each in device.connections) for server, device in found.items()}
+    return {server: device.settings for server, device in found.items()}
+
+
+def _learned(
+    device: Device, connection: Connection, said: Mapping[IPv4Address, Heard]
+) -> tuple[IPv4Network, ...]:
+    """List what an on-premises device has learned over one of its tunnels."""
+    for each in device.neighbors:
+        if each.name == str(connection.remote) and each.address in said:
+            return tuple(route.destination for route in said[each.address].learned)
+    return ()
+
+
+def _session(before: Session, now_said: Heard | None, now: int) -> Session:
+    """Return what is kept of a session; one that goes on keeps when it began."""
+    if now_said is None:
+        return Session()
+    since = (before.since or now) if now_said.up else None
+    return Session(now_said.state, since, now_said.learned if now_said.up else ())
 
 
 def _log_name(server: Server) -> str:

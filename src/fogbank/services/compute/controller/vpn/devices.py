@@ -1,4 +1,8 @@
-"""What VPN gateways should run, from the World, purely: Google's and those of on-premises networks alike."""
+"""What VPN gateways should run, from the World, purely: Google's and those of on-premises networks alike.
+
+Of a device on premises the way to a BGP peer is a traffic selector of its own beside the one for everything:
+charon finds the tunnel of a packet by these, and both peers of a redundant pair must be reached.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -6,12 +10,16 @@ from ipaddress import IPv4Address, IPv4Network
 
 from fogbank.control.server_containers import Server
 from fogbank.lowering.netns_names import ETH1, LAN
-from fogbank.resources.names import ResourceName
+from fogbank.network.addressing import host
+from fogbank.resources.bgp import BASE_PRIORITY, BgpRouter, advertisement
 from fogbank.resources.onprem import ONPREM, OnpremNetwork
 from fogbank.resources.vpn import ANY, TUNNELS, VpnTunnel
 from fogbank.resources.world import Resource, World
+from fogbank.services.compute.controller.vpn.bgp_configuration import Neighbor
 from fogbank.services.compute.controller.vpn.program import container
 
+KEEPALIVE = 20
+"""Seconds between two signs of life of a device on premises."""
 IKE_PROPOSALS = ("aes256gcm16-prfsha256-modp2048", "aes256-sha256-modp2048", "aes128-sha1-modp2048")
 ESP_PROPOSALS = ("aes256gcm16", "aes128gcm16", "aes256-sha256")
 
@@ -44,10 +52,22 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A gateway's program and its tunnels."""
+    """A gateway's program, its tunnels, and its peers in BGP, each with the resource whose peer it is.
+
+    With ``routes`` its own machine routes by what it learns.
+    """
 
     server: Server
     connections: tuple[Connection, ...]
+    neighbors: tuple[Neighbor, ...] = ()
+    owners: tuple[Resource, ...] = ()
+    bgp: bool = False
+    routes: bool = False
+
+    @property
+    def settings(self) -> tuple[object, ...]:
+        """What has to be told again when it changes."""
+        return (*(each.settings for each in self.connections), self.neighbors)
 
 
 def devices(world: World) -> Iterator[Device]:
@@ -61,6 +81,7 @@ def devices(world: World) -> Iterator[Device]:
 
 def _gateways(world: World) -> Iterator[Device]:
     found: dict[str, list[tuple[Resource, VpnTunnel]]] = {}
+    speakers = _speakers(world)
     for resource in world.all(TUNNELS):
         tunnel = VpnTunnel.of(resource)
         found.setdefault(tunnel.interface.server, []).append((resource, tunnel))
@@ -79,7 +100,37 @@ def _gateways(world: World) -> Iterator[Device]:
             )
             for resource, tunnel in tunnels
         )
-        yield Device(Server(server, gateway, container(server, ETH1, ANY, bgp)), tuple(connections))
+        program = Server(server, gateway, container(server, ETH1, ANY, bgp))
+        spoken = speakers.get(server, []) if bgp else []
+        neighbors, owners = tuple(each for each, _ in spoken), tuple(owner for _, owner in spoken)
+        yield Device(program, tuple(connections), neighbors, owners, bool(bgp))
+
+
+def _speakers(world: World) -> dict[str, list[tuple[Neighbor, Resource]]]:
+    """Find the BGP peers of all routers, by the gateway's program through whose tunnel they are reached."""
+    found: dict[str, list[tuple[Neighbor, Resource]]] = {}
+    for resource in world.all("compute.routers"):
+        router = BgpRouter.of(resource)
+        bodies = {each["name"]: each for each in resource.body.get("bgpPeers", ())}
+        for peer in router.peers:
+            tunnel = world.find(peer.interface.tunnel)
+            if tunnel is None:
+                continue
+            told = advertisement(world, resource, bodies[peer.name])
+            neighbor = Neighbor(
+                peer.name,
+                peer.interface.address,
+                peer.address,
+                peer.asn,
+                router.asn,
+                router.keepalive,
+                tuple(sorted(told.items())),
+                peer.enabled,
+                peer.key,
+            )
+            server = VpnTunnel.of(tunnel).interface.server
+            found.setdefault(server, []).append((neighbor, resource))
+    return found
 
 
 def _onprem(resource: Resource, network: OnpremNetwork) -> Device:
@@ -92,15 +143,26 @@ def _onprem(resource: Resource, network: OnpremNetwork) -> Device:
             network.address,
             tunnel.peer,
             ANY if tunnel.session else network.ranges,
-            ANY if tunnel.session else tunnel.remote,
+            (host(tunnel.session.peer), *ANY) if tunnel.session else tunnel.remote,
             tunnel.secret,
         )
         for tunnel in network.tunnels
     )
     program = container(network.server, LAN, sorted(static), bgp)
-    return Device(Server(network.server, resource, program), tuple(connections))
-
-
-def owner_of(connection: Connection) -> ResourceName:
-    """Name the resource that a tunnel's state is written to."""
-    return connection.resource.name
+    sessions = [(tunnel, tunnel.session) for tunnel in network.tunnels if tunnel.session]
+    neighbors = tuple(
+        Neighbor(
+            str(tunnel.peer),
+            session.address,
+            session.peer,
+            session.peer_asn,
+            network.asn,
+            KEEPALIVE,
+            tuple((each, BASE_PRIORITY) for each in network.ranges),
+            key=tunnel.key,
+        )
+        for tunnel, session in sessions
+    )
+    owners = (resource,) * len(neighbors)
+    server = Server(network.server, resource, program)
+    return Device(server, tuple(connections), neighbors, owners, bool(bgp), routes=True)

@@ -15,7 +15,7 @@ from fogbank.resources.server_images import VPN
 
 FOLDER = "/data"
 CONTROL = "control"
-"""A pipe: whoever writes an address into it makes that one of the gateway's, for charon's eyes only."""
+"""A pipe for lines: ``bgp ADDRESS`` makes one the gateway's, ``own ADDRESS`` for charon's eyes only."""
 CHARON_SOCKET, BGPD_SOCKET, ZEBRA_SOCKET = "charon.vici", "bgpd.vty", "zebra.vty"
 UNUSED_TABLE = 240
 """A routing table that is asked after all others, so never: charon puts routes there that would lead its own
@@ -71,8 +71,9 @@ ip rule add pref 100 iif "$INNER" lookup 100
 ip rule add pref 90 iif lo from 169.254.0.0/16 to 169.254.0.0/16 lookup 100
 for range in $RANGES; do ip route replace blackhole "$range" table 100 metric 9000; done
 mkfifo {FOLDER}/{CONTROL}
-while read -r own; do
+while read -r why own; do
   ip address add "$own/32" dev lo || continue
+  [ "$why" = own ] || continue
   ip route replace local "$own" dev lo table {UNUSED_TABLE}
   ip route del local "$own" table local
 done <> {FOLDER}/{CONTROL} &
