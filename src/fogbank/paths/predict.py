@@ -96,7 +96,8 @@ def _walk(found: Mapping[NetnsName, NodeView], at: _At) -> Iterator[Branch]:
     elif tunnels := [
         each for each in node.tunnels_from(at.by) if each.takes(packet.source, packet.destination)
     ]:
-        yield from _through(found, at, tunnels[0])
+        for tunnel in tunnels:
+            yield from _through(found, at, tunnel)
     elif (route := node.route(at.by, packet.destination)) is None:
         yield at.end(Dropped(Cause.NO_ROUTE))
     elif node.tunnels_from(at.by) and any(hop.device == at.by for hop in route.hops):

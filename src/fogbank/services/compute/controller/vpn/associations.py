@@ -9,8 +9,14 @@ from pathlib import Path
 from typing import Literal
 
 from fogbank.resources.vpn import ANY
-from fogbank.services.compute.controller.vpn.bgp_configuration import Configuration
-from fogbank.services.compute.controller.vpn.devices import ESP_PROPOSALS, IKE_PROPOSALS, Connection, Device
+from fogbank.services.compute.controller.vpn.bgpd import Spoken
+from fogbank.services.compute.controller.vpn.devices import (
+    AROUND_BGP,
+    ESP_PROPOSALS,
+    IKE_PROPOSALS,
+    Connection,
+    Device,
+)
 from fogbank.services.compute.controller.vpn.program import CHARON_SOCKET, CONTROL
 from fogbank.services.compute.controller.vpn.vici import Charon, Message, Parsed
 
@@ -55,7 +61,7 @@ class Told:
 
     connections: dict[str, tuple[object, ...]] = field(default_factory=dict)
     own: set[str] = field(default_factory=set)
-    bgp: Configuration = ()
+    bgp: Spoken = field(default_factory=Spoken)
 
 
 def bring_up(folder: Path, device: Device, told: Told) -> frozenset[str]:
@@ -86,7 +92,9 @@ def _own_addresses(control: Path, device: Device, told: Told) -> None:
     """Give a gateway an address of each traffic selector, which charon wants, and those for BGP."""
     selectors = {each for connection in device.connections for each in connection.near} - {*ANY}
     wanted = {f"own {each.network_address}" for each in selectors}
-    wanted |= {f"bgp {each.local.ip}" for each in device.neighbors if not device.routes}
+    if device.bgp and not device.routes:
+        wanted |= {f"bgp {each.local.ip}" for each in device.neighbors}
+        wanted |= {f"own {each[1]}" for each in AROUND_BGP}  # what a peer on premises makes of everything
     if missing := sorted(wanted - told.own):
         with control.open("w") as pipe:
             pipe.writelines(f"{each}\n" for each in missing)

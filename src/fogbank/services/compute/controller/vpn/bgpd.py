@@ -2,7 +2,9 @@
 
 import json
 import socket
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from fogbank.unix_sockets import address_of
 
 SECONDS = 10.0
 """How long one command may take."""
+IDLE_LOOKS = 10
+"""For so many looks a peer may be idle before its pause is cut short."""
 
 
 class Vty:
@@ -73,22 +77,42 @@ class Vty:
         return DriverError(f"the daemon at {self._path} does not answer: {why}")
 
 
+@dataclass
+class Spoken:
+    """What a bgpd was told, and for how many looks each peer has been idle."""
+
+    configuration: Configuration = ()
+    idle: Counter[IPv4Address] = field(default_factory=Counter)
+
+
 def speak(
-    folder: Path, router: IPv4Address, neighbors: tuple[Neighbor, ...], told: Configuration
-) -> tuple[Configuration, Mapping[IPv4Address, Heard]]:
-    """Have a bgpd with the id ``router`` talk with ``neighbors``; return what it was told and what it says."""
+    folder: Path, router: IPv4Address, neighbors: tuple[Neighbor, ...], spoken: Spoken
+) -> Mapping[IPv4Address, Heard]:
+    """Have a bgpd with the id ``router`` talk with ``neighbors``; return what it says of each.
+
+    One that has waited long is tried again: bgpd itself pauses longer after each failure, up to two minutes.
+    """
     wanted = configuration(router, neighbors)
     vty = Vty(folder / BGPD_SOCKET)
     try:
-        for lines, must in steps(told, wanted):
+        for lines, must in steps(spoken.configuration, wanted):
             vty.configure(lines, must=must)
+        spoken.configuration = wanted
         if not neighbors:
-            return wanted, {}
+            return {}
         summary = json.loads(vty.say("show bgp ipv4 unicast summary json"))
         table = json.loads(vty.say("show bgp ipv4 unicast json"))
+        said = heard(summary, table)
+        for each in neighbors:
+            if each.enabled and each.address in said and said[each.address].state == "Idle":
+                spoken.idle[each.address] += 1
+                if spoken.idle[each.address] % IDLE_LOOKS == 0:
+                    vty.say(f"clear bgp ipv4 unicast {each.address}")
+            else:
+                del spoken.idle[each.address]
     finally:
         vty.close()
-    return wanted, heard(summary, table)
+    return said
 
 
 def give_addresses(folder: Path, addresses: Iterable[IPv4Interface]) -> None:

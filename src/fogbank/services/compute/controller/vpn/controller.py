@@ -188,7 +188,7 @@ class VpnController(Controller):
         try:
             if device.routes:
                 give_addresses(place, (each.local for each in device.neighbors))
-            told.bgp, said = speak(place, device.connections[0].local, device.neighbors, told.bgp)
+            said = speak(place, device.connections[0].local, device.neighbors, told.bgp)
         except DriverError as error:  # it begins, or refuses: it is told again; tunnels are as they are
             log.info("%s: %s", device.server.id, error)
             return up, {}

@@ -1,7 +1,7 @@
 """What VPN gateways should run, from the World, purely: Google's and those of on-premises networks alike.
 
-Of a device on premises the way to a BGP peer is a traffic selector of its own beside the one for everything:
-charon finds the tunnel of a packet by these, and both peers of a redundant pair must be reached.
+charon finds the tunnel of a packet by traffic selectors. A device on premises with two tunnels must reach the
+BGP peer of each, so what each takes is everything but BGP's addresses, and of those its own.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,6 @@ from ipaddress import IPv4Address, IPv4Network
 
 from fogbank.control.server_containers import Server
 from fogbank.lowering.netns_names import ETH1, LAN
-from fogbank.network.addressing import host
 from fogbank.resources.bgp import BASE_PRIORITY, BgpRouter, advertisement
 from fogbank.resources.onprem import ONPREM, OnpremNetwork
 from fogbank.resources.vpn import ANY, TUNNELS, VpnTunnel
@@ -18,6 +17,8 @@ from fogbank.resources.world import Resource, World
 from fogbank.services.compute.controller.vpn.bgp_configuration import Neighbor
 from fogbank.services.compute.controller.vpn.program import container
 
+AROUND_BGP = tuple(sorted(ANY[0].address_exclude(IPv4Network("169.254.0.0/16"))))
+"""Everything but the range of BGP's addresses, as prefixes."""
 KEEPALIVE = 20
 """Seconds between two signs of life of a device on premises."""
 IKE_PROPOSALS = ("aes256gcm16-prfsha256-modp2048", "aes256-sha256-modp2048", "aes128-sha1-modp2048")
@@ -143,7 +144,7 @@ def _onprem(resource: Resource, network: OnpremNetwork) -> Device:
             network.address,
             tunnel.peer,
             ANY if tunnel.session else network.ranges,
-            (host(tunnel.session.peer), *ANY) if tunnel.session else tunnel.remote,
+            (tunnel.session.address.network, *AROUND_BGP) if tunnel.session else tunnel.remote,
             tunnel.secret,
         )
         for tunnel in network.tunnels
