@@ -21,6 +21,7 @@ from fogbank.services.compute import (
     routers,
     routes,
     subnetworks,
+    vpn,
 )
 from fogbank.services.compute.instances.lifecycle import converged, finishes
 from fogbank.services.compute.preset import default_network
@@ -47,6 +48,7 @@ SERVICE = Service(
         **images.METHODS,
         **disks.METHODS,
         **instances.METHODS,
+        **vpn.METHODS,
         **load_balancing.METHODS,
     },
     title="Compute Engine API",
