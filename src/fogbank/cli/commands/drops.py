@@ -13,6 +13,7 @@ MEANINGS = {
     "inbound": "came new from outside, where nothing lets it in",
     "spoofed": "the sender used an address that is not its own",
     "unguarded": "the address belongs to nobody",
+    "unknown-vpn-peer": "IKE or ESP from an address to which the VPN gateway has no tunnel",
     "invalid": "belongs to no connection that is known",
 }
 

@@ -21,6 +21,7 @@ from fogbank.services.compute import (
     routers,
     routes,
     subnetworks,
+    vpn,
 )
 from fogbank.services.compute.instances.lifecycle import converged, finishes
 from fogbank.services.compute.preset import default_network
@@ -50,6 +51,7 @@ _METHODS = with_tags(
         **images.METHODS,
         **disks.METHODS,
         **instances.METHODS,
+        **vpn.METHODS,
         **load_balancing.METHODS,
     },
     _TAGGED,
