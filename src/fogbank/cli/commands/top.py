@@ -30,7 +30,7 @@ _DROPS = ("NAMESPACE", "REASON", "PACKETS", "LAST SECOND", "MEANING")
 @name_option
 @format_option
 def command(once: bool, name: str, format_: str) -> None:
-    """Show the busiest flows, who uses which NAT ports, and what is dropped, live.
+    """Show the busiest flows, who uses which NAT ports, and drops, live.
 
     Flows are the 20 that carried most bytes, of all networks; SENT and RECEIVED are the bytes so far.
     PORTS counts the flows to a client's busiest endpoint, which is what the allocation limits: one port
