@@ -19,6 +19,7 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import project_number
 from fogbank.resources.world import Put, World
 from fogbank.servers.dns import DnsServer, world_answers
+from fogbank.servers.dns_forwarding import Forwarder
 from fogbank.servers.listeners import Serve, http_server
 from fogbank.servers.machine_metadata import MachineFacts
 from fogbank.servers.metadata import Asking, metadata_application
@@ -40,9 +41,11 @@ class MachineServers:
         metadata: Serve,
         network_of: Callable[[IPv4Address], ResourceName | None],
         queries: QueryLog,
+        forwarder: Forwarder,
     ) -> None:
         self._store, self._identity = store, identity
         self._metadata, self._network_of, self._queries = metadata, network_of, queries
+        self._forwarder = forwarder
         self._waiting: set[asyncio.Future[None]] = set()
         store.watch(self._tell_changed)
 
@@ -60,7 +63,7 @@ class MachineServers:
         network = network_of_vpc_netns(listener.netns)
         network_of = self._network_of if network is None else lambda _client: network
         answers = world_answers(lambda: self._store.world, network_of, self._queries.note)
-        await DnsServer(answers).serve(listener, opened)
+        await DnsServer(answers, self._forwarder).serve(listener, opened)
 
     def _facts_in(self, network: ResourceName) -> Callable[[IPv4Address], MachineFacts | None]:
         return lambda address: machine_facts(self._store.world, network, address)

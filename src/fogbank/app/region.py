@@ -31,7 +31,7 @@ from fogbank.app.operator.connecting import Connecting
 from fogbank.app.operator.internet import InternetApi
 from fogbank.app.operator.logs import LogsApi
 from fogbank.app.operator.paths import PathsApi
-from fogbank.app.operator.plan import PlanApi
+from fogbank.app.operator.plan import PlanApi, TerraformPlans
 from fogbank.app.operator.status import StatusApi
 from fogbank.app.projects import Projects
 from fogbank.app.registry import manifests, services
@@ -88,6 +88,7 @@ from fogbank.resources.projects import project_number
 from fogbank.resources.sites import find_site
 from fogbank.servers.access_log import AccessLog
 from fogbank.servers.dns import import_messages, world_answers
+from fogbank.servers.dns_forwarding import Forwarder
 from fogbank.servers.listeners import ListenerServers, http_server
 from fogbank.servers.metadata import Asking, InstanceFacts, metadata_application
 from fogbank.servers.sites import Sites
@@ -202,6 +203,7 @@ class Region:
             metadata=http_server(metadata_application(self.identity, Asking(self._facts))),
             network_of=self._network_of,
             queries=QueryLog(self.log_entries.append, self._clock.now),
+            forwarder=Forwarder(lambda *place: self.driver.open_socket(*place)),  # noqa: PLW0108 - made below
         )
         self.servers = ListenerServers(
             {
@@ -352,7 +354,7 @@ class Region:
             LogsApi(self.logbook, controllers),
             PathsApi(loop, self.tracer, self.driver.drops, self.driver.flows),
             ClockApi(store, self._clock, controllers, self.driver.advance_conntrack_timeouts, _new_id),
-            PlanApi(loop),
+            PlanApi(loop, TerraformPlans(settings, store, loop, self._clock, _new_id)),
             ClientsApi(
                 self._environment,
                 self.identity.user_document,

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 from itertools import count
 
 from fogbank.resources.dns import ZONES, RecordSet, answering_zone
+from fogbank.resources.dns_policies import logs_queries
 from fogbank.resources.indexes import Index
 from fogbank.resources.instances import instance_at
 from fogbank.resources.log_entries import Entry, log_name, time_of, time_text
@@ -36,10 +37,6 @@ class Query:
     records: Sequence[RecordSet] | None
 
 
-def _no_policies(_world: World, _network: ResourceName) -> bool:
-    return False
-
-
 class QueryLog:
     """Writes entries by ``append`` (project, entry).
 
@@ -50,7 +47,7 @@ class QueryLog:
         self,
         append: Callable[[str, Entry], None],
         now: Callable[[], datetime],
-        of_network: Callable[[World, ResourceName], bool] = _no_policies,
+        of_network: Callable[[World, ResourceName], bool] = logs_queries,
     ) -> None:
         self._append, self._now, self._of_network = append, now, of_network
         self._numbers = count(1)
@@ -130,6 +127,8 @@ def _target(zone: Resource | None) -> str:
         return "external"
     if zone.private.get("peer"):
         return "peering-zone"
+    if zone.body.get("forwardingConfig"):
+        return "forwarding-zone"
     return f"{zone.body['visibility']}-zone"
 
 
