@@ -19,6 +19,7 @@ from fogbank.services.compute import (
     projects,
     routers,
     routes,
+    shared_vpc,
     subnetworks,
 )
 from fogbank.services.compute.instances.lifecycle import converged, finishes
@@ -42,6 +43,7 @@ SERVICE = Service(
         **routes.METHODS,
         **places.METHODS,
         **projects.METHODS,
+        **shared_vpc.METHODS,
         **machine_types.METHODS,
         **images.METHODS,
         **disks.METHODS,
