@@ -6,6 +6,7 @@ One service with Direct VPC egress sends to one virtual machine and to third par
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from tests.loaded_gcloud import LoadedRegion, load_gcloud
@@ -210,3 +211,55 @@ def test_logged_rules_show_what_they_decided_at_either_end(region: LoadedRegion,
     assert set(denied["jsonPayload"]) == {"connection", "disposition", "rule_details"}
     assert guarded["jsonPayload"]["rule_details"]["reference"].startswith("network:vpc/firewallPolicy:")
     assert guarded["jsonPayload"]["rule_details"]["priority"] == 100
+
+
+def test_a_machines_traffic_and_what_its_firewall_dropped_are_measured(
+    region: LoadedRegion, url: str
+) -> None:
+    region.gcloud(
+        "compute", "firewall-rules", "create", "measured", "--network=vpc", "--allow=tcp:22",
+        "--source-ranges=10.8.0.0/26",
+    )  # fmt: skip
+    before = {metric: measured(region, metric) for metric in MEASURED}
+    assert ask(region, url, "tcp?host=10.9.0.5&port=22&count=3&timeout=30")["ok"] == 3
+    assert ask(region, url, "tcp?host=10.9.0.5&port=99&count=2&timeout=0.2")["ok"] == 0
+    least = {
+        "instance/network/received_packets_count": 9,
+        "instance/network/sent_packets_count": 6,
+        "instance/network/received_bytes_count": 9 * 40,
+        "instance/network/sent_bytes_count": 6 * 40,
+        "firewall/dropped_packets_count": 2,
+    }
+
+    def more() -> dict[str, int]:
+        region.fogbank("clock", "advance", "61s")
+        return {metric: measured(region, metric) - before[metric] for metric in MEASURED}
+
+    wait_until(lambda: all(value >= least[metric] for metric, value in more().items()), 60)
+
+
+MEASURED = (
+    "instance/network/received_packets_count",
+    "instance/network/sent_packets_count",
+    "instance/network/received_bytes_count",
+    "instance/network/sent_bytes_count",
+    "firewall/dropped_packets_count",
+)
+
+
+def measured(region: LoadedRegion, metric: str) -> int:
+    """Sum up all points of a metric of the machine ``db``."""
+    wanted = f'metric.type="compute.googleapis.com/{metric}" AND metric.labels.instance_name="db"'
+    query = urlencode(
+        {
+            "filter": wanted,
+            "interval.startTime": "2020-01-01T00:00:00Z",
+            "interval.endTime": "2100-01-01T00:00:00Z",
+        }
+    )
+    status, answer = region.api(
+        "GET", f"https://monitoring.googleapis.com/v3/projects/demo/timeSeries?{query}"
+    )
+    assert status == 200, answer
+    points = [point for series in answer.get("timeSeries", ()) for point in series["points"]]
+    return sum(int(point["value"]["int64Value"]) for point in points)

@@ -13,42 +13,17 @@ from typing import Any, NamedTuple
 
 import pytest
 from tests import worlds
-from tests.dataplane.test_connector_growth import OnlyNetwork
-from tests.no_data import NO_DATA
+from tests.logged_network import SITE, SITE_NETNS, VPC, LoggedNetwork, logged_network
 from tests.private_world import Lab
 from tests.waiting import wait_until
 
-from fogbank.clock import Clock
-from fogbank.control.controller import Runtime
-from fogbank.control.logbook import Logbook
-from fogbank.control.loop import ControlLoop
-from fogbank.lowering.netns_names import instance_netns, site_netns, vpc_netns
 from fogbank.network.topology import NetnsName
-from fogbank.resources.decisions import Decision
-from fogbank.resources.instances import machine_id
-from fogbank.resources.log_entries import Search
-from fogbank.resources.sites import BUILTIN_SITES
-from fogbank.resources.world import Put, World
-from fogbank.services.compute.controller.flow_log import FlowLogs
-from fogbank.services.compute.controller.nat import CloudNat
 from fogbank.services.compute.nat_status import mapping_info
 from fogbank.services.contract import Call
-from fogbank.store.journal import Journal
-from fogbank.store.log_entries import LogEntries
-from fogbank.store.store import Store
 
-SITE = BUILTIN_SITES["ifconfig.me"]
-VPC = vpc_netns(worlds.network_name())
 TCP_CONNECTIONS, UDP_CONNECTIONS = 60, 20
 """Of each machine."""
 PORT = 9000
-MACHINES = {"one": IPv4Address("10.8.0.5"), "two": IPv4Address("10.9.0.6")}
-FLOW_LOGS = {
-    "enable": True,
-    "aggregationInterval": "INTERVAL_5_SEC",
-    "flowSampling": 1.0,
-    "metadata": "EXCLUDE_ALL_METADATA",
-}
 
 Socket = tuple[str, int]
 FiveTuple = tuple[int, Socket, Socket]
@@ -96,56 +71,25 @@ def parse(data: bytes) -> Packet | None:
     return Packet(flow, size, token, syn or protocol == 17)
 
 
-def world() -> World:
-    return worlds.world(
-        worlds.network(),
-        worlds.default_route(),
-        worlds.subnetwork("front", "10.8.0.0/24", logs=FLOW_LOGS),
-        worlds.subnetwork("back", "10.9.0.0/24", logs=FLOW_LOGS),
-        worlds.address("origin", "203.0.113.7"),
-        worlds.router(
-            "router",
-            [
-                worlds.nat(
-                    addresses=["origin"], minPortsPerVm=128, logConfig={"enable": True, "filter": "ALL"}
-                )
-            ],
-        ),
-        worlds.machine("one", "10.8.0.5", "front", gateway="10.8.0.1"),
-        worlds.machine("two", "10.9.0.6", "back", gateway="10.9.0.1"),
-    )
-
-
 @pytest.mark.netns
 def test_what_is_logged_is_what_was_sent_connection_by_connection(lab: Lab, tmp_path: Path) -> None:
     asyncio.run(compare(lab, tmp_path))
 
 
 async def compare(lab: Lab, folder: Path) -> None:
-    made, clock, store = world(), Clock(), Store(Journal(folder / "world.sqlite"))
-    logbook = Logbook(folder / "log.jsonl", clock)
-    loop = ControlLoop(store, lab.driver, OnlyNetwork(), (), clock)
-    logs = LogEntries(None, clock.now)
-    runtime = Runtime(
-        store, loop, lab.driver, clock, logbook, lambda image, _project: image, NO_DATA, log_entries=logs
-    )
-    nat, flow_logs = CloudNat(runtime), FlowLogs(runtime)
-    changes = tuple(Put(each) for members in made.collections.values() for each in members.values())
-    await store.commit(lambda _world: Decision(changes))
-    await loop.turn()
-    assert loop.explain() == []
-    await flow_logs.look()
-    places = {
-        address: instance_netns(machine_id(made.get(name).id))
-        for address, name in ((MACHINES[each.name.id], each.name) for each in made.all("compute.instances"))
-    }
+    async with logged_network(lab, folder) as network:
+        await compare_in(lab, network)
+
+
+async def compare_in(lab: Lab, network: LoggedNetwork) -> None:
+    runtime, places = network.runtime, network.places
     inside = [Capture(lab, netns) for netns in places.values()]
-    outside = Capture(lab, site_netns(SITE.host))
+    outside = Capture(lab, SITE_NETNS)
     await asyncio.to_thread(send, lab, places)
-    clock.advance(timedelta(seconds=5))
-    await nat.look()
-    await flow_logs.look()
-    entries = await read(logs)
+    runtime.clock.advance(timedelta(seconds=5))
+    await network.nat.look()
+    await network.flow_logs.look()
+    entries = await network.payloads()
     sent = [packet for capture in inside for packet in capture.packets()]
     translated = joined(sent, outside.packets())
     assert len(translated) == len(places) * (TCP_CONNECTIONS + UDP_CONNECTIONS)
@@ -162,21 +106,20 @@ async def compare(lab: Lab, folder: Path) -> None:
         {"project": worlds.P, "region": worlds.R, "router": "router"},
         {},
         "",
-        clock.now(),
+        runtime.clock.now(),
         lambda: 1,
-        loop.observed,
+        runtime.loop.observed,
     )
-    held = ports(mapping_info(store.world, call))
+    held = ports(mapping_info(runtime.store.world, call))
     assert all((*outer, inner[1][0]) in held for inner, outer in translated.items())
-    await logs.close()
-    logbook.close()
-    await store.close()
 
 
 def send(lab: Lab, places: dict[IPv4Address, NetnsName]) -> None:
     """Open many connections from each machine, each of which says something and hears it again."""
-    site = site_netns(SITE.host)
-    with lab.listen(site, SITE.address, PORT), lab.driver.open_socket(site, socket.SOCK_DGRAM) as server:
+    with (
+        lab.listen(SITE_NETNS, SITE.address, PORT),
+        lab.driver.open_socket(SITE_NETNS, socket.SOCK_DGRAM) as server,
+    ):
         server.bind((str(SITE.address), PORT))
         server.settimeout(60)
         for netns in places.values():
@@ -214,15 +157,6 @@ def counted(packets: Iterable[Packet]) -> Counter[tuple[str, FiveTuple, str]]:
         found[reporter, packet.tuple, "packets"] += 1
         found[reporter, packet.tuple, "bytes"] += packet.size
     return found
-
-
-async def read(logs: LogEntries) -> dict[str, list[dict[str, Any]]]:
-    """Read the payloads of all entries, by log."""
-    found = await logs.search(Search((worlds.P,), lambda _entry: True, 10_000))
-    payloads: dict[str, list[dict[str, Any]]] = {}
-    for entry in found.entries:
-        payloads.setdefault(entry["logName"].rpartition("%2F")[2], []).append(entry["jsonPayload"])
-    return payloads
 
 
 def five(connection: dict[str, Any]) -> FiveTuple:

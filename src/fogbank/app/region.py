@@ -31,7 +31,7 @@ from fogbank.app.operator.connecting import Connecting
 from fogbank.app.operator.internet import InternetApi
 from fogbank.app.operator.logs import LogsApi
 from fogbank.app.operator.paths import PathsApi
-from fogbank.app.operator.plan import PlanApi
+from fogbank.app.operator.plan import PlanApi, TerraformPlans
 from fogbank.app.operator.status import StatusApi
 from fogbank.app.projects import Projects
 from fogbank.app.registry import manifests, services
@@ -354,7 +354,7 @@ class Region:
             LogsApi(self.logbook, controllers),
             PathsApi(loop, self.tracer, self.driver.drops, self.driver.flows),
             ClockApi(store, self._clock, controllers, self.driver.advance_conntrack_timeouts, _new_id),
-            PlanApi(loop),
+            PlanApi(loop, TerraformPlans(settings, store, loop, self._clock, _new_id)),
             ClientsApi(
                 self._environment,
                 self.identity.user_document,

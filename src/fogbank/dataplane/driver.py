@@ -144,10 +144,12 @@ class CountedFlow:
 
 @dataclass(frozen=True, slots=True)
 class InterfaceCounters:
-    """Bytes that a device took in and gave out since it was made; what was held back is not in them."""
+    """Bytes and packets that a device took in and gave out since it was made, without what was held back."""
 
     received: int
     sent: int
+    received_packets: int = 0
+    sent_packets: int = 0
 
 
 Message = Literal["changed", "freeze", "thaw", "kill"]
@@ -198,6 +200,10 @@ class Driver(Protocol):
         """Count packets dropped in ``netns`` by reason (a rule's label, ``no-nat``, ``ports-exhausted``)."""
         ...
 
+    def refused_packets(self, netns: NetnsName) -> Mapping[IPv4Address, int]:
+        """Count what ``counted`` policies dropped so far, by destination; safe from any thread."""
+        ...
+
     def advance_conntrack_timeouts(self, seconds: int) -> None:
         """Have ``seconds`` pass for what gateways (translations with timeouts) remember of their flows.
 
@@ -206,7 +212,7 @@ class Driver(Protocol):
         ...
 
     def interface_counters(self, netns: NetnsName) -> Mapping[DeviceName, InterfaceCounters]:
-        """Read the byte counters of every link that ends in ``netns``; safe from any thread, cheap.
+        """Read the counters of every link that ends in ``netns``; safe from any thread, cheap.
 
         DriverError when there is no such namespace.
         """

@@ -189,6 +189,7 @@ def policy_fragment(rules: RuleSet, direction: Direction, profile: AbstractSet[s
         policy_name(direction, profile),
         tuple(each.rule for each in chosen),
         _IMPLIED[direction],
+        counted=direction == "INGRESS",
     )
     return Fragment.of((policy,), rules.network, *(each.name for each in chosen))
 

@@ -204,12 +204,16 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class FirewallPolicy:
-    """``rules`` in the order of their stages: the first that matches a new flow decides, else ``default``."""
+    """``rules`` in the order of their stages: the first that matches a new flow decides, else ``default``.
+
+    What one that is ``counted`` drops is counted by destination.
+    """
 
     netns: NetnsName
     name: str
     rules: tuple[Rule, ...]
     default: Literal["allow", "deny"]
+    counted: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ kept in a set.
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from fogbank.network.topology import (
@@ -46,6 +46,9 @@ NAME = TABLE.split()[1]
 SPOOFED, INBOUND, UNGUARDED, NO_NAT, INVALID = "spoofed", "inbound", "unguarded", "no-nat", "invalid"
 PORTS_EXHAUSTED, UNALLOCATED = "ports-exhausted", "nat-allocation-failed"
 REASONS = (SPOOFED, INBOUND, UNGUARDED, NO_NAT, INVALID, UNALLOCATED)
+
+REFUSE, REFUSED = "refuse", "refused"
+"""The chain where counted policies drop, and its set of destinations."""
 
 KINDS = (("", ""), ("_nets", " flags interval;"))
 """Single addresses are kept in hashes: adding one to an interval set costs time for each that is there."""
@@ -101,12 +104,17 @@ def render_filter(element: StatefulFirewall) -> list[str]:
         f"add map {TABLE} views {{ type ifname : mark; }}",
         f"add set {TABLE} peers {{ type ifname . ipv4_addr; flags interval; }}",
         _FLOW_LOGS,
+        f"add set {TABLE} {REFUSED} {{ type ipv4_addr; size 65536; flags dynamic; }}",
         f"add map {TABLE} ingress {{ type ifname : verdict; }}",
         f"add map {TABLE} egress {{ type ifname : verdict; }}",
         f"add chain {TABLE} screen {{ type filter hook prerouting priority raw; policy accept; }}",
         f"add chain {TABLE} forward {{ type filter hook forward priority filter; policy drop; }}",
         f"add chain {TABLE} arrive {{ type filter hook input priority filter; policy accept; }}",
-        *(f"flush chain {TABLE} {chain}" for chain in ("screen", "forward", "arrive")),
+        f"add chain {TABLE} {REFUSE}",
+        *(f"flush chain {TABLE} {chain}" for chain in ("screen", "forward", "arrive", REFUSE)),
+        # When the set is full nothing more is counted; the packet is dropped all the same.
+        _rule(REFUSE, f"update @{REFUSED} {{ ip daddr counter }}"),
+        _rule(REFUSE, "drop"),
         _rule(
             "screen",
             f"{_foreign('iifname', 'saddr')} iifname . ip saddr != @peers iifname != {{ {trusted} }}",
@@ -173,6 +181,13 @@ def render_no_filter() -> list[str]:
         *(f"flush chain {TABLE} {chain}" for chain in _CHAINS),
         *(f"delete chain {TABLE} {chain}" for chain in _CHAINS),
     ]
+
+
+def parse_refused(objects: Iterable[Mapping[str, Any]]) -> dict[IPv4Address, int]:
+    """Read the packets of each destination that ``list set`` shows."""
+    found = (each["set"] for each in objects if each.get("set", {}).get("name") == REFUSED)
+    elements = (element["elem"] for one in found for element in one.get("elem", ()))
+    return {IPv4Address(e["val"]): int(e["counter"]["packets"]) for e in elements}
 
 
 def render_flow_log(element: FlowLog) -> list[str]:

@@ -26,6 +26,7 @@ from fogbank.dataplane.linux.firewall.decision_tree import (
 )
 from fogbank.dataplane.linux.firewall.nftables import (
     PORTED,
+    REFUSE,
     SOCKETS,
     TABLE,
     address_set_name,
@@ -90,8 +91,8 @@ def render_body(policy: FirewallPolicy, version: int) -> Body:
         ),
         *([_DENIALS] if any(rule.logged and rule.action == "deny" for rule in policy.rules) else []),
     ]
-    stem = f"{slug(policy.name)}_{version}"
-    writer = _Writer(policy.name, stem, _verdict(policy.default, DEFAULT_DENY))
+    stem, drop = f"{slug(policy.name)}_{version}", _drop(policy)
+    writer = _Writer(policy.name, stem, _verdict(policy.default, DEFAULT_DENY, drop), drop)
     entry = ""
     for stage in reversed(_stages(policy)):
         lines = tuple(lines_of(stage))
@@ -140,6 +141,7 @@ class _Writer:
     policy: str
     stem: str
     default: str
+    drop: str
     commands: list[str] = field(default_factory=list)
     chains: list[str] = field(default_factory=list)
     maps: list[str] = field(default_factory=list)
@@ -171,9 +173,9 @@ class _Writer:
         if rule.action == "next":
             verdict = self.default
         elif rule.logged:
-            verdict = f"goto {self._put(_logged(self.policy, rule))}"
+            verdict = f"goto {self._put(_logged(self.policy, rule, self.drop))}"
         else:
-            verdict = _verdict(rule.action, rule.label or DEFAULT_DENY)
+            verdict = _verdict(rule.action, rule.label or DEFAULT_DENY, self.drop)
         return " ".join(word for word in (*_conditions(line), verdict) if word)
 
     def _split(self, split: Split) -> list[str]:
@@ -211,20 +213,24 @@ def _conditions(line: Line) -> tuple[str, ...]:
     )
 
 
-def _verdict(action: str, reason: str) -> str:
-    return "return" if action == "allow" else f"counter name {drop_counter(reason)} drop"
+def _drop(policy: FirewallPolicy) -> str:
+    return f"goto {REFUSE}" if policy.counted else "drop"
 
 
-def _logged(policy: str, rule: Rule) -> tuple[str, ...]:
+def _verdict(action: str, reason: str, drop: str) -> str:
+    return "return" if action == "allow" else f"counter name {drop_counter(reason)} {drop}"
+
+
+def _logged(policy: str, rule: Rule, drop: str) -> tuple[str, ...]:
     """Write what a logged rule does: report a connection's first packet, or a denial that is not repeated."""
     log = f'log prefix "{policy} {rule.action} {rule.stage} {rule.label}" group {RULE_GROUP} snaplen 68'
     if rule.action == "allow":
         return f"{PORTED} ct status & confirmed == 0 {log}", "return"
     return (
         f"counter name {drop_counter(rule.label or DEFAULT_DENY)}",
-        f"{PORTED} {_THIS} @denied drop",
+        f"{PORTED} {_THIS} @denied {drop}",
         f"{PORTED} add @denied {{ {_THIS} timeout {_AGAIN_SECONDS}s }} {log}",
-        "drop",
+        drop,
     )
 
 

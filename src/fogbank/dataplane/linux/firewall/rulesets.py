@@ -12,6 +12,7 @@ from an empty table.
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Any
 
 from fogbank.dataplane.linux.firewall import conntrack, nftables, policy_chains
@@ -26,7 +27,15 @@ from fogbank.dataplane.linux.groups import Errors, build
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
 from fogbank.dataplane.linux.net.netlink import NETLINK_NETFILTER, Message, Netlink, attributes
 from fogbank.errors import DriverError
-from fogbank.network.topology import DeviceName, Element, Key, NetnsName, SourceNat, namespaces_of
+from fogbank.network.topology import (
+    DeviceName,
+    Element,
+    Key,
+    NetnsName,
+    SourceNat,
+    StatefulFirewall,
+    namespaces_of,
+)
 from fogbank.planning.plan import Action, Create, Remove, Replace, element_of
 
 _TRANSACTION = 300
@@ -193,6 +202,15 @@ class Rulesets:
         tried, refused = self.first_packets.tries_and_refusals(netns)
         counted[nftables.PORTS_EXHAUSTED] = held + conntrack.collisions(table.flows) - tried + refused
         return {reason: packets for reason, packets in sorted(counted.items()) if packets > 0}
+
+    def refused_packets(self, netns: NetnsName) -> dict[IPv4Address, int]:
+        """Count what counted policies dropped, by destination."""
+        ruleset = self._rulesets.get(netns)
+        if ruleset is None or not any(
+            isinstance(each, StatefulFirewall) for each in ruleset.table.built.values()
+        ):
+            return {}
+        return nftables.parse_refused(ruleset.table.nft.read(f"list set {nftables.TABLE} {nftables.REFUSED}"))
 
     def advance_conntrack_timeouts(self, seconds: int) -> None:
         """Have ``seconds`` pass for the flows of every gateway, and for the ports that ended ones keep.

@@ -46,14 +46,19 @@ add set ip fogbank forwarders { type ifname; }
 add map ip fogbank views { type ifname : mark; }
 add set ip fogbank peers { type ifname . ipv4_addr; flags interval; }
 add set ip fogbank flow_logs { type ipv4_addr; flags interval; }
+add set ip fogbank refused { type ipv4_addr; size 65536; flags dynamic; }
 add map ip fogbank ingress { type ifname : verdict; }
 add map ip fogbank egress { type ifname : verdict; }
 add chain ip fogbank screen { type filter hook prerouting priority raw; policy accept; }
 add chain ip fogbank forward { type filter hook forward priority filter; policy drop; }
 add chain ip fogbank arrive { type filter hook input priority filter; policy accept; }
+add chain ip fogbank refuse
 flush chain ip fogbank screen
 flush chain ip fogbank forward
 flush chain ip fogbank arrive
+flush chain ip fogbank refuse
+add rule ip fogbank refuse update @refused { ip daddr counter }
+add rule ip fogbank refuse drop
 add rule ip fogbank screen iifname . ip saddr != @homes iifname . ip saddr != @homes_nets iifname != @forwarders iifname . ip saddr != @peers iifname != { "lo", "ext" } counter name drop_spoofed drop
 add rule ip fogbank screen meta mark set iifname map @views
 add rule ip fogbank forward ct state established,related accept
