@@ -9,15 +9,17 @@ from fogbank.resources.compute import read_address
 from fogbank.resources.compute_indexes import external_addresses
 from fogbank.resources.instances import external_addresses_of_instances
 from fogbank.resources.load_balancing import forwarding_addresses
+from fogbank.resources.vpn import gateway_addresses
 from fogbank.resources.world import World
 
 
 def taken_external(world: World) -> set[IPv4Address]:
-    """List the external addresses that anybody has: by reservation, instance, forwarding rule or cluster."""
+    """List the external addresses that anybody has: a reservation, instance, rule, gateway or cluster."""
     found = chain(
         external_addresses(world),
         external_addresses_of_instances(world),
         forwarding_addresses(world),
+        gateway_addresses(world),
         endpoints_of_clusters(world),
     )
     return set(map(read_address, found))
