@@ -8,7 +8,7 @@ from fogbank.resources.world import Json
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks, as far as routing policies care: its ``region``, if it has one, and a ``draw`` from [0, 1)."""
+    """Who asks, as far as routing policies care: its ``region``, if any, and a ``draw`` from [0, 1)."""
 
     region: str = ""
     draw: float = 0.0
