@@ -102,11 +102,13 @@ class Route:
 class RoutingTable:
     """A table of ``netns`` beside the main one, which is asked when no route of this one takes a packet.
 
-    ``number`` is not that of a table that every namespace has: at least 1,000.
+    ``number`` is not that of a table that every namespace has: at least 1,000. One with a ``device`` counts
+    for what sockets that are bound to it send (SO_BINDTODEVICE), and for no :class:`RouteSelection`.
     """
 
     netns: NetnsName
     number: int
+    device: DeviceName | None = None
 
     @property
     def key(self) -> tuple[str, ...]:

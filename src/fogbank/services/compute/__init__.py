@@ -1,6 +1,6 @@
-"""Compute Engine: networks, subnetworks, routers with NAT, addresses, firewall rules, routes, instances.
+"""Compute Engine: networks, routers with NAT, addresses, firewall rules, routes, instances, load balancers.
 
-One module for each collection, each with the methods that it answers. Load balancers are not built.
+One module for each collection, each with the methods that it answers.
 """
 
 from fogbank.services.compute import (
@@ -10,6 +10,7 @@ from fogbank.services.compute import (
     firewalls,
     images,
     instances,
+    load_balancing,
     machine_types,
     nat_status,
     networks,
@@ -51,6 +52,7 @@ _METHODS = with_tags(
         **images.METHODS,
         **disks.METHODS,
         **instances.METHODS,
+        **load_balancing.METHODS,
     },
     _TAGGED,
 )

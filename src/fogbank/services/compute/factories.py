@@ -25,6 +25,17 @@ KINDS = {
     "instances": "compute#instance",
     "disks": "compute#disk",
     "images": "compute#image",
+    "healthChecks": "compute#healthCheck",
+    "networkEndpointGroups": "compute#networkEndpointGroup",
+    "backendServices": "compute#backendService",
+    "urlMaps": "compute#urlMap",
+    "sslCertificates": "compute#sslCertificate",
+    "sslPolicies": "compute#sslPolicy",
+    "targetHttpProxies": "compute#targetHttpProxy",
+    "targetHttpsProxies": "compute#targetHttpsProxy",
+    "targetSslProxies": "compute#targetSslProxy",
+    "targetTcpProxies": "compute#targetTcpProxy",
+    "forwardingRules": "compute#forwardingRule",
 }
 
 
