@@ -55,6 +55,7 @@ OTHER_NAMES = {
     "compute.routers.getNatMappingInfo": "compute.routers.get",
     "compute.routers.getNatIpInfo": "compute.routers.get",
     "compute.routers.getRouterStatus": "compute.routers.get",
+    "compute.vpnGateways.getStatus": "compute.vpnGateways.get",
 }
 """Methods of compute whose permission is not named after them."""
 

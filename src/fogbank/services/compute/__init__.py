@@ -22,6 +22,7 @@ from fogbank.services.compute import (
     routes,
     shared_vpc,
     subnetworks,
+    vpn,
 )
 from fogbank.services.compute.instances.lifecycle import converged, finishes
 from fogbank.services.compute.preset import default_network
@@ -52,6 +53,7 @@ _METHODS = with_tags(
         **images.METHODS,
         **disks.METHODS,
         **instances.METHODS,
+        **vpn.METHODS,
         **load_balancing.METHODS,
     },
     _TAGGED,
