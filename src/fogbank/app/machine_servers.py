@@ -14,7 +14,7 @@ from fogbank.lowering.netns_names import network_of_vpc_netns
 from fogbank.network.topology import Listener
 from fogbank.resources.decisions import Decision
 from fogbank.resources.dns_queries import QueryLog
-from fogbank.resources.instances import Disk, VirtualMachine, instance_at, project_metadata
+from fogbank.resources.instances import Disk, VirtualMachine, instance_at, project_metadata, zone_of
 from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import project_number
 from fogbank.resources.world import Put, World
@@ -30,7 +30,7 @@ from fogbank.store.store import Store
 class MachineServers:
     """Serves the listeners in VPC networks; metadata elsewhere are those of ``metadata``.
 
-    ``network_of`` tells in which network a client of the resolver elsewhere sees names.
+    ``client_of`` tells in which network and region a client of the resolver elsewhere sees names.
     """
 
     def __init__(
@@ -39,12 +39,12 @@ class MachineServers:
         identity: Identity,
         *,
         metadata: Serve,
-        network_of: Callable[[IPv4Address], ResourceName | None],
+        client_of: Callable[[IPv4Address], tuple[ResourceName | None, str]],
         queries: QueryLog,
         forwarder: Forwarder,
     ) -> None:
         self._store, self._identity = store, identity
-        self._metadata, self._network_of, self._queries = metadata, network_of, queries
+        self._metadata, self._client_of, self._queries = metadata, client_of, queries
         self._forwarder = forwarder
         self._waiting: set[asyncio.Future[None]] = set()
         store.watch(self._tell_changed)
@@ -61,8 +61,19 @@ class MachineServers:
     async def serve_names(self, listener: Listener, opened: socket.socket) -> None:
         """Resolve names as the listener's network sees them."""
         network = network_of_vpc_netns(listener.netns)
-        network_of = self._network_of if network is None else lambda _client: network
-        answers = world_answers(lambda: self._store.world, network_of, self._queries.note)
+
+        def client_of(address: IPv4Address) -> tuple[ResourceName | None, str]:
+            if network is None:
+                return self._client_of(address)
+            machine = instance_at(self._store.world, network, address)
+            return network, zone_of(machine.name).rpartition("-")[0] if machine else ""
+
+        answers = world_answers(
+            lambda: self._store.world,
+            lambda client: client_of(client)[0],
+            self._queries.note,
+            lambda client: client_of(client)[1],
+        )
         await DnsServer(answers, self._forwarder).serve(listener, opened)
 
     def _facts_in(self, network: ResourceName) -> Callable[[IPv4Address], MachineFacts | None]:

@@ -203,7 +203,7 @@ class Region:
             self.store,
             self.identity,
             metadata=http_server(metadata_application(self.identity, Asking(self._facts))),
-            network_of=self._network_of,
+            client_of=self._client_of,
             queries=QueryLog(self.log_entries.append, self._clock.now),
             forwarder=Forwarder(lambda *place: self.driver.open_socket(*place)),  # noqa: PLW0108 - made below
         )
@@ -461,10 +461,10 @@ class Region:
             service_account=runs.service_account,
         )
 
-    def _network_of(self, address: IPv4Address) -> ResourceName | None:
-        """Tell in which VPC network an instance of the serverless fabric sees private zones."""
-        occupant = self._occupant(address)
-        return network_of(self.store.world, occupant.spec) if occupant else None
+    def _client_of(self, address: IPv4Address) -> tuple[ResourceName | None, str]:
+        """Tell in which VPC network and region an instance of the serverless fabric sees names."""
+        seen = self._occupant(address)
+        return (network_of(self.store.world, seen.spec), seen.spec.owner.region or "") if seen else (None, "")
 
     def _occupant(self, address: IPv4Address) -> Occupant | None:
         """Find whose an address of the serverless fabric is."""

@@ -16,6 +16,7 @@ from fogbank.resources.dns_policies import (
     forwarding_targets,
     response_rule,
 )
+from fogbank.resources.dns_routing import NOBODY, Asker, chosen_data
 from fogbank.resources.indexes import Index
 from fogbank.resources.instances import instance_at, instance_named, interfaces_of, internal_name
 from fogbank.resources.names import ResourceName
@@ -53,6 +54,8 @@ class RecordSet:
     type: str
     ttl: int
     texts: tuple[str, ...]
+    policy: Json | None = None
+    """A routing policy that has not yet chosen the texts."""
 
 
 def address_record(name: str, addresses: Iterable[IPv4Address], kind: str) -> tuple[RecordSet, ...]:
@@ -105,7 +108,9 @@ def known(resolution: Resolution) -> tuple[RecordSet, ...]:
     return () if resolution is None or isinstance(resolution, Forward) else resolution
 
 
-def resolve(world: World, network: ResourceName | None, name: str, kind: str = "A") -> Resolution:
+def resolve(
+    world: World, network: ResourceName | None, name: str, kind: str = "A", asker: Asker = NOBODY
+) -> Resolution:
     """Resolve ``name`` as somebody in ``network`` sees it, or on the internet when that is None.
 
     CNAMEs are followed, each in the same order of zones. The answer is empty when the name has nothing of
@@ -118,11 +123,18 @@ def resolve(world: World, network: ResourceName | None, name: str, kind: str = "
             return tuple(found) or None
         if isinstance(answer, Forward):
             return replace(answer, before=tuple(found))
+        answer = tuple(_routed(each, asker) for each in answer)
         found += answer
         if not answer or kind == "CNAME" or answer[-1].type != "CNAME":
             break
         name = answer[-1].texts[0].lower()
     return tuple(found)
+
+
+def _routed(records: RecordSet, asker: Asker) -> RecordSet:
+    if records.policy is None:
+        return records
+    return replace(records, texts=chosen_data(records.policy, asker), policy=None)
 
 
 def _resolve_once(world: World, network: ResourceName | None, name: str, kind: str) -> Resolution:
@@ -248,7 +260,8 @@ def _at(world: World, zone: Resource, owner: str, name: str, kind: str) -> tuple
         found = world.find(record_set_name(zone.name, owner, each))
         if found is not None:
             body = found.body
-            return (RecordSet(name, each, int(body.get("ttl", 0)), tuple(body["rrdatas"])),)
+            texts, ttl = tuple(body.get("rrdatas", ())), int(body.get("ttl", 0))
+            return (RecordSet(name, each, ttl, texts, body.get("routingPolicy")),)
     return ()
 
 

@@ -8,6 +8,7 @@ learns that at once instead of waiting. Only what a zone or policy forwards is a
 import asyncio
 import contextlib
 import logging
+import random
 import socket
 import struct
 from collections import Counter
@@ -20,6 +21,7 @@ from fogbank.lowering.google_sources import FORWARDING_SOURCE
 from fogbank.network.topology import Listener
 from fogbank.resources.dns import Answers, Forward, Resolution, address_record, resolve
 from fogbank.resources.dns_queries import Query
+from fogbank.resources.dns_routing import Asker
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import World
 
@@ -41,18 +43,21 @@ def world_answers(
     world: Callable[[], World],
     network_of: Callable[[IPv4Address], ResourceName | None],
     note: Callable[[World, Query], None] | None = None,
+    region_of: Callable[[IPv4Address], str] = lambda _client: "",
 ) -> Answers:
     """Resolve names in the present ``world`` as a client sees them.
 
     ``network_of`` tells in which VPC network a client is: it sees that network's private zones. ``note`` is
-    told what was asked and answered, but for the metadata server's own names.
+    told what was asked and answered, but for the metadata server's own names. ``region_of`` tells where a
+    client is, for routing policies.
     """
 
     def answers(client: IPv4Address, name: str, kind: str) -> Resolution:
         if name in METADATA_NAMES:
             return address_record(name, (METADATA_ADDRESS,), kind)
         seen, network = world(), network_of(client)
-        found = resolve(seen, network, name, kind)
+        asker = Asker(region_of(client), random.random())  # noqa: S311 - it balances load
+        found = resolve(seen, network, name, kind, asker)
         if note is None:
             return found
         if isinstance(found, Forward):

@@ -1,6 +1,6 @@
 """Cloud DNS (``dns.googleapis.com``): managed zones and their records, server policies, response policies.
 
-Inbound forwarding, routing policies and DNSSEC are not built.
+Inbound forwarding, health checks of routing policies and DNSSEC are not built.
 """
 
 from fogbank.services.access import iam_methods

@@ -48,7 +48,12 @@ def patch(world: World, call: Call) -> Decision:
     """Replace a record set by one with the fields of the body."""
     zone, field = find(world, call), "entity.resourceRecordSet"
     found = _named(world, call, zone)
-    wanted = read_record_set(found.body | call.body, field, zone.body["dnsName"])
+    before = dict(found.body)
+    if call.body.get("routingPolicy"):
+        before.pop("rrdatas", None)
+    if call.body.get("rrdatas"):
+        before.pop("routingPolicy", None)
+    wanted = read_record_set(before | call.body, field, zone.body["dnsName"])
     return Decision(_apply(world, call, zone, [(field, wanted)], [(field, found.body)]), answer=wanted)
 
 
@@ -143,9 +148,11 @@ def _applied(
 
 
 def _same(one: Json, other: Json) -> bool:
-    return int(one.get("ttl", 0)) == int(other.get("ttl", 0)) and sorted(one["rrdatas"]) == sorted(
-        other["rrdatas"]
-    )
+    if int(one.get("ttl", 0)) != int(other.get("ttl", 0)):
+        return False
+    if one.get("routingPolicy") != other.get("routingPolicy"):
+        return False
+    return sorted(one.get("rrdatas", ())) == sorted(other.get("rrdatas", ()))
 
 
 def _check_alias(zone: Resource, field: str, addition: Json, left: Iterable[Resource]) -> None:

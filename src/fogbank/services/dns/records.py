@@ -4,10 +4,12 @@ The data is read by a DNS library, which also gives the form that is kept.
 """
 
 import re
+from collections.abc import Sequence
+from functools import partial
 
-from fogbank.errors import not_built
 from fogbank.resources.world import Json
-from fogbank.services.dns.refusals import invalid
+from fogbank.services.dns.refusals import bad, invalid
+from fogbank.services.dns.routing import read_routing_policy
 
 TYPES = {
     *("A", "AAAA", "CAA", "CNAME", "DS", "HTTPS", "MX", "NAPTR", "NS"),
@@ -30,8 +32,6 @@ def read_name(given: object, field: str) -> str:
 
 def read_record_set(given: Json, field: str, origin: str) -> Json:
     """Read a record set of the zone ``origin`` as it is kept; ``field`` is what a refusal calls it."""
-    if given.get("routingPolicy"):
-        raise not_built("dns.resourceRecordSets with routingPolicy")
     name = read_name(given.get("name"), f"{field}.name")
     if name != origin and not name.endswith(f".{origin}"):
         raise invalid(f"{field}.name", given.get("name"))
@@ -42,12 +42,23 @@ def read_record_set(given: Json, field: str, origin: str) -> Json:
     if not 0 <= ttl <= _LONGEST_TTL:
         raise invalid(f"{field}.ttl", ttl)
     texts = given.get("rrdatas") or ()
+    read: Json = {"kind": "dns#resourceRecordSet", "name": name, "type": kind, "ttl": ttl}
+    if policy := given.get("routingPolicy"):
+        if texts:
+            raise bad(
+                f"Invalid value for '{field}': 'rrdatas' and 'routingPolicy' exclude one another.", "invalid"
+            )
+        routing = read_routing_policy(policy, f"{field}.routingPolicy", partial(_read_all, kind))
+        return read | {"routingPolicy": routing}
     if not texts:
         raise invalid(f"{field}.rrdata", "")
-    data = [_read_data(kind, text, f"{field}.rrdata[{place}]") for place, text in enumerate(texts)]
-    if kind in ("CNAME", "SOA") and len(data) > 1:
+    return read | {"rrdatas": _read_all(kind, texts, field)}
+
+
+def _read_all(kind: str, texts: Sequence[str], field: str) -> list[str]:
+    if kind in ("CNAME", "SOA") and len(texts) > 1:
         raise invalid(f"{field}.rrdata", ", ".join(map(str, texts)))
-    return {"kind": "dns#resourceRecordSet", "name": name, "type": kind, "ttl": ttl, "rrdatas": data}
+    return [_read_data(kind, text, f"{field}.rrdata[{place}]") for place, text in enumerate(texts)]
 
 
 def _read_data(kind: str, text: object, field: str) -> str:

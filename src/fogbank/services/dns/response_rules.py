@@ -102,6 +102,8 @@ def _records(data: Sequence[Json], wanted: str) -> list[Json]:
     ]
     kinds = [each["type"] for each in found]
     for place, each in enumerate(found):
+        if "routingPolicy" in each:
+            raise invalid(f"{_DATA}[{place}].routingPolicy", "")
         if each["name"] != wanted:
             raise invalid(f"{_DATA}[{place}].name", each["name"])
     if len(set(kinds)) < len(kinds) or ("CNAME" in kinds and len(kinds) > 1):

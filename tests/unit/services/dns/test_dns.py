@@ -135,7 +135,7 @@ def test_a_change_has_all_its_parts_or_none(cloud):
         (record("used.corp.example.", "a.b.", kind="CNAME"), "cnameResourceRecordSetConflict"),
         (record("alias.corp.example.", "10.0.0.1"), "cnameResourceRecordSetConflict"),
         (record("www.corp.example.\n", "10.0.0.1"), "invalid"),
-        (record("www.corp.example.", "10.0.0.1") | {"routingPolicy": {"geo": {}}}, "notImplemented"),
+        (record("www.corp.example.", "10.0.0.1") | {"routingPolicy": {"geo": {}}}, "invalid"),
     ],
 )
 def test_records_that_cannot_be(cloud, given, reason):
