@@ -24,6 +24,7 @@ from fogbank.app.docker import DockerSocket
 from fogbank.app.features import features
 from fogbank.app.google_requests import GoogleRequests
 from fogbank.app.images import COLLECT_SECONDS, ImageSources
+from fogbank.app.internet_access import InternetAccess
 from fogbank.app.machine_servers import MachineServers
 from fogbank.app.operator.clients import ClientsApi
 from fogbank.app.operator.clock import ClockApi
@@ -83,9 +84,9 @@ from fogbank.resources.decisions import Decision
 from fogbank.resources.direct_vpc import keep_as_of
 from fogbank.resources.dns_queries import QueryLog
 from fogbank.resources.names import ResourceName
+from fogbank.resources.onprem import find_web_server
 from fogbank.resources.predefined_roles import role_titles
 from fogbank.resources.projects import project_number
-from fogbank.resources.sites import find_site
 from fogbank.servers.access_log import AccessLog
 from fogbank.servers.dns import import_messages, world_answers
 from fogbank.servers.dns_forwarding import Forwarder
@@ -192,7 +193,7 @@ class Region:
         places = self._places
         self.site_access_log = AccessLog(places.site_access_log)
         internet = Sites(
-            lambda host: find_site(self.store.world, host),
+            lambda host: find_web_server(self.store.world, host),
             self.authority.context_for_site,
             self.site_access_log,
             self._clock.now,
@@ -248,12 +249,10 @@ class Region:
     def _make_control(self) -> None:
         self.logbook = Logbook(self._places.root / "log.jsonl", self._clock)
         self.loop = ControlLoop(self.store, self.driver, Compiler(features()), services(), self._clock)
-        self.google_requests = GoogleRequests(
-            self.identity,
-            self.driver.open_socket,
-            world_answers(lambda: self.store.world, lambda _client: None),
-            self._places.bundle,
-        )
+        public = world_answers(lambda: self.store.world, lambda _client: None)
+        opens = self.driver.open_socket
+        self.internet = InternetAccess(opens, public)
+        self.google_requests = GoogleRequests(self.identity, opens, public, self._places.bundle)
         self.tracer = Tracer(
             world=lambda: self.store.world,
             loop=self.loop,
@@ -275,6 +274,7 @@ class Region:
             self.google_requests.send,
             trace_sources=self.tracer.sources,
             observe=self.tracer.observe,
+            issue_certificate=self.authority.issue,
         )
         self._backends = {each.service.name: each.backend(runtime) for each in manifests() if each.backend}
         self.controllers = tuple(
@@ -321,7 +321,9 @@ class Region:
                 "tunnel": self.tunnels,
             }
         )
-        self.proxy = Proxy(Connections(self.hosts), lambda host: self.authority.tls_context(host, ALPN))
+        self.proxy = Proxy(
+            Connections(self.hosts), lambda host: self.authority.tls_context(host, ALPN), self.internet
+        )
 
     def _make_grpc(self) -> "GrpcApplication":
         from fogbank.frontend.grpc.application import GrpcApplication  # not every client speaks it
@@ -363,11 +365,8 @@ class Region:
                 self.end,
             ),
         )
-        self.operator_api = Connecting(
-            OperatorApi(route for topic in topics for route in topic.routes()),
-            self.driver.open_socket,
-            world_answers(lambda: self.store.world, lambda _client: None),
-        )
+        routes = (route for topic in topics for route in topic.routes())
+        self.operator_api = Connecting(OperatorApi(routes), self.internet, lambda: self.store.world)
 
     def _environment(self) -> Mapping[str, str | None]:
         settings = self._settings

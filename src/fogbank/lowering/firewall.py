@@ -163,7 +163,7 @@ def _port_security(rules: RuleSet, endpoint: Endpoint, views: Views) -> Iterator
         endpoint.address,
         ingress=policy_name("INGRESS", profile),
         egress=policy_name("EGRESS", profile),
-        ranges=endpoint.aliases,
+        ranges=(*endpoint.aliases, *endpoint.shared),
         forwards=endpoint.forwards,
     )
     for address_set in sorted(endpoint.marks & rules.address_sets):

@@ -33,6 +33,7 @@ from fogbank.network.elements import (
     RoutingTable,
     Shaper,
     StatefulFirewall,
+    Tunnel,
     Volume,
     Workload,
 )
@@ -118,12 +119,20 @@ def _firewall_and_policies(element: PortSecurity) -> tuple[Key, ...]:
     return (StatefulFirewall(element.netns).key, *policies)
 
 
+def _table_device(table: RoutingTable) -> tuple[Port, ...]:
+    return (Port(table.netns, table.device),) if table.device else ()
+
+
 def _table_of_route(route: Route) -> tuple[Key, ...]:
     return (RoutingTable.key_of(route.netns, route.table),) if route.table else ()
 
 
 def _firewall_and_table(element: RouteSelection) -> tuple[Key, ...]:
     return (StatefulFirewall(element.netns).key, RoutingTable.key_of(element.netns, element.table))
+
+
+def _inner(tunnel: Tunnel) -> tuple[Port, ...]:
+    return (Port(tunnel.netns, tunnel.inner),)
 
 
 def _firewall(element: _InNetns) -> tuple[Key, ...]:
@@ -148,7 +157,7 @@ _TABLE = (
     Kind(NetworkNamespace, "netns", lambda netns: (netns.name,)),
     Kind(Link, "link", lambda link: (link.left.netns, link.right.netns), makes=_ends),
     Kind(Address, "address", _netns_of_port, configured_on=_port),
-    Kind(RoutingTable, "routing-table", _netns),
+    Kind(RoutingTable, "routing-table", _netns, matches=_table_device),
     Kind(
         Route,
         "route",
@@ -165,6 +174,7 @@ _TABLE = (
     Kind(PortSecurity, "port-security", _netns, matches=_device, refers_to=_firewall_and_policies),
     Kind(RouteSelection, "route-selection", _netns, matches=_device, refers_to=_firewall_and_table),
     Kind(PeerNetwork, "peer-network", _netns, matches=_device, refers_to=_firewall),
+    Kind(Tunnel, "tunnel", _netns, matches=_inner, local=lambda tunnel: (tunnel.local,)),
     Kind(SourceNat, "source-nat", _netns, matches=_device),
     Kind(UnservedClient, "unserved-client", _netns, matches=_device),
     Kind(Listener, "listener", _netns, local=lambda listener: (listener.address,)),

@@ -24,6 +24,7 @@ from fogbank.network.topology import (
     SourceNat,
     StatefulFirewall,
     TranslationRule,
+    Tunnel,
     UnservedClient,
     Volume,
     Workload,
@@ -67,8 +68,9 @@ def words(element: Element) -> str:
             return f"address {interface.ip} on {port.device} of {port.netns}"
         case Route():
             return _route(element)
-        case RoutingTable(netns, number):
-            return f"routing table {number} of {netns}"
+        case RoutingTable(netns, number, device):
+            chosen = f" for sockets bound to {device}" if device else ""
+            return f"routing table {number} of {netns}{chosen}"
         case RouteSelection(netns, device, table):
             return f"selection of routing table {table} for what enters {netns} by {device}"
         case Shaper(port, rate):
@@ -88,6 +90,8 @@ def words(element: Element) -> str:
             return _port_security(element)
         case PeerNetwork(netns, device, ranges):
             return f"peer with {', '.join(map(str, ranges))} behind {device} of {netns}"
+        case Tunnel(netns, inner, local, remote):
+            return f"tunnel of {netns} from {local} to {remote}, for what enters by {inner}"
         case AddressSetMember(netns, address_set, address):
             return f"member {address} of {address_set} in {netns}"
         case Listener(netns, address, port, protocol, service):

@@ -1,6 +1,6 @@
-"""Compute Engine: networks, subnetworks, routers with NAT, addresses, firewall rules, routes, instances.
+"""Compute Engine: networks, routers with NAT, addresses, firewall rules, routes, instances, load balancers.
 
-One module for each collection, each with the methods that it answers. Load balancers are not built.
+One module for each collection, each with the methods that it answers.
 """
 
 from fogbank.services.compute import (
@@ -10,6 +10,7 @@ from fogbank.services.compute import (
     firewalls,
     images,
     instances,
+    load_balancing,
     machine_types,
     nat_status,
     networks,
@@ -19,7 +20,9 @@ from fogbank.services.compute import (
     projects,
     routers,
     routes,
+    shared_vpc,
     subnetworks,
+    vpn,
 )
 from fogbank.services.compute.instances.lifecycle import converged, finishes
 from fogbank.services.compute.preset import default_network
@@ -45,10 +48,13 @@ _METHODS = with_tags(
         **routes.METHODS,
         **places.METHODS,
         **projects.METHODS,
+        **shared_vpc.METHODS,
         **machine_types.METHODS,
         **images.METHODS,
         **disks.METHODS,
         **instances.METHODS,
+        **vpn.METHODS,
+        **load_balancing.METHODS,
     },
     _TAGGED,
 )

@@ -23,8 +23,23 @@ KINDS = {
     "routes": "compute#route",
     "firewallPolicies": "compute#firewallPolicy",
     "instances": "compute#instance",
+    "vpnGateways": "compute#vpnGateway",
+    "targetVpnGateways": "compute#targetVpnGateway",
+    "externalVpnGateways": "compute#externalVpnGateway",
+    "vpnTunnels": "compute#vpnTunnel",
+    "forwardingRules": "compute#forwardingRule",
     "disks": "compute#disk",
     "images": "compute#image",
+    "healthChecks": "compute#healthCheck",
+    "networkEndpointGroups": "compute#networkEndpointGroup",
+    "backendServices": "compute#backendService",
+    "urlMaps": "compute#urlMap",
+    "sslCertificates": "compute#sslCertificate",
+    "sslPolicies": "compute#sslPolicy",
+    "targetHttpProxies": "compute#targetHttpProxy",
+    "targetHttpsProxies": "compute#targetHttpsProxy",
+    "targetSslProxies": "compute#targetSslProxy",
+    "targetTcpProxies": "compute#targetTcpProxy",
 }
 
 

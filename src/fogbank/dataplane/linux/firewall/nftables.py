@@ -128,15 +128,18 @@ def render_filter(element: StatefulFirewall) -> list[str]:
         *(_rule("forward", f"ip {end} @flow_logs ct event set destroy") for end in ("saddr", "daddr")),
     ]
     if element.uplink:
-        clients, unserved = (f"{each}_{slug(element.uplink)}" for each in ("clients", "unserved"))
+        clients, unserved, passing = (
+            f"{each}_{slug(element.uplink)}" for each in ("clients", "unserved", "passing")
+        )
         lines += [
             *(
                 f"add set {TABLE} {each}{kind} {{ type ipv4_addr;{flags} }}"
                 for each in (clients, unserved)
                 for kind, flags in KINDS
             ),
+            f"add set {TABLE} {passing} {{ type ipv4_addr; }}",
             _rule("arrive", f"iifname {own} ct state new", drop=INBOUND),
-            _rule("forward", f"iifname {own} ct status ! dnat", drop=INBOUND),
+            _rule("forward", f"iifname {own} ct status ! dnat ip daddr != @{passing}", drop=INBOUND),
             _rule("forward", "iifname vmap @egress"),
             *(_rule("forward", f"oifname {own} ip saddr @{clients}{kind} accept") for kind, _ in KINDS),
             *(
@@ -148,7 +151,9 @@ def render_filter(element: StatefulFirewall) -> list[str]:
             # of its own moment.
             f"add chain {TABLE} leave {{ type filter hook postrouting priority srcnat + 20; }}",
             f"flush chain {TABLE} leave",
-            _rule("leave", f"oifname {own} ct status & (snat | dnat) == 0", drop=NO_NAT),
+            _rule(
+                "leave", f"oifname {own} ct status & (snat | dnat) == 0 ip saddr != @{passing}", drop=NO_NAT
+            ),
         ]
     else:
         lines.append(_rule("forward", "iifname vmap @egress"))
@@ -421,6 +426,8 @@ def render_no_source_nat(element: SourceNat) -> list[str]:
 def _nat_entries(element: SourceNat) -> list[tuple[str, str]]:
     inside, kind = _client(element.inside)
     device = slug(element.device)
+    if element.passes:
+        return [(f"clients_{device}{kind}", inside), (f"passing_{device}", inside)]
     entries = [(f"clients_{device}{kind}", inside)]
     if element.hands_over:
         entries.append((f"first_{device}{kind}", inside))

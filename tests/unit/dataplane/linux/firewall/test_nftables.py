@@ -70,8 +70,9 @@ add set ip fogbank clients_ext { type ipv4_addr; }
 add set ip fogbank clients_ext_nets { type ipv4_addr; flags interval; }
 add set ip fogbank unserved_ext { type ipv4_addr; }
 add set ip fogbank unserved_ext_nets { type ipv4_addr; flags interval; }
+add set ip fogbank passing_ext { type ipv4_addr; }
 add rule ip fogbank arrive iifname "ext" ct state new counter name drop_inbound drop
-add rule ip fogbank forward iifname "ext" ct status ! dnat counter name drop_inbound drop
+add rule ip fogbank forward iifname "ext" ct status ! dnat ip daddr != @passing_ext counter name drop_inbound drop
 add rule ip fogbank forward iifname vmap @egress
 add rule ip fogbank forward oifname "ext" ip saddr @clients_ext accept
 add rule ip fogbank forward oifname "ext" ip saddr @clients_ext_nets accept
@@ -80,7 +81,7 @@ add rule ip fogbank forward oifname "ext" ip saddr @unserved_ext_nets counter na
 add rule ip fogbank forward oifname "ext" counter name drop_no_nat_3be063ae drop
 add chain ip fogbank leave { type filter hook postrouting priority srcnat + 20; }
 flush chain ip fogbank leave
-add rule ip fogbank leave oifname "ext" ct status & (snat | dnat) == 0 counter name drop_no_nat_3be063ae drop
+add rule ip fogbank leave oifname "ext" ct status & (snat | dnat) == 0 ip saddr != @passing_ext counter name drop_no_nat_3be063ae drop
 add rule ip fogbank forward oifname . ip daddr @peers iifname . ip saddr @homes accept
 add rule ip fogbank forward oifname . ip daddr @peers iifname . ip saddr @homes_nets accept
 add rule ip fogbank forward oifname . ip daddr @peers iifname @forwarders accept
