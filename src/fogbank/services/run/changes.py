@@ -6,6 +6,7 @@ as a client wrote them.
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from fogbank.errors import ApiError
@@ -39,8 +40,11 @@ from fogbank.services.run.objects import (
     OPERATION_ID,
     bad_request,
 )
-from fogbank.services.run.status import revision_bodies, with_status
+from fogbank.services.run.status import generation_of, revision_bodies, with_status
 from fogbank.services.run.v2 import words
+
+MOST_REVISIONS = 1000
+"""Of one service (behaviour/cloud-run.md#revisions)."""
 
 _COUNT = re.compile(r"[0-9]{1,4}")
 _INGRESSES = ("all", "internal", "internal-and-cloud-load-balancing", "none")
@@ -120,7 +124,10 @@ def _write(world: World, call: Call, service: Resource, *, revise: bool) -> Writ
         revisions[revision.name.id] = revision.body
         status = service.body["status"] | {"latestCreatedRevisionName": revision.name.id}
         service = replace(service, body=service.body | {"status": status}, private={"revisions": count})
-        made = (Put(revision),)
+        outdated = _outdated(service.body, revisions)
+        for identifier in outdated:
+            del revisions[identifier]
+        made = (Put(revision), *(Delete(revision_name(name, each)) for each in outdated))
     traffic.check(spec["traffic"], frozenset(revisions), name.id)
     body = with_status(service.body, revisions, call.now)
     service = replace(service, body=body, private=service.private | {"updated": rfc3339(call.now)})
@@ -141,6 +148,21 @@ def _revision(world: World, call: Call, service: Resource, count: int) -> Resour
         )
     body = objects.new_revision(name, service.body, call.principal, number, call.now)
     return Resource(name, number, call.now, body)
+
+
+def _outdated(service: Json, revisions: Mapping[str, Json]) -> list[str]:
+    """List the oldest revisions beyond those that are kept, none of which traffic or a tag may reach.
+
+    See behaviour/cloud-run.md#revisions.
+    """
+    if len(revisions) <= MOST_REVISIONS:
+        return []
+    status: Json = service["status"]
+    targets = (*service["spec"]["traffic"], *status.get("traffic", ()))
+    needed = {each.get("revisionName") for each in targets}
+    needed |= {status.get("latestCreatedRevisionName"), status.get("latestReadyRevisionName")}
+    unneeded = sorted(revisions.keys() - needed, key=lambda each: generation_of(revisions[each]))
+    return unneeded[: len(revisions) - MOST_REVISIONS]
 
 
 def delete(world: World, service: ResourceName) -> tuple[Change, ...]:

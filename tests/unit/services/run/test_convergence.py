@@ -6,7 +6,7 @@ from tests.unit.services.run.knative import NAMESPACE, REVISIONS, SERVICES, Run,
 
 from fogbank.resources.run import connector_name, read_revision
 from fogbank.resources.world import Delete, Put
-from fogbank.services.run import convergence
+from fogbank.services.run import changes, convergence
 from fogbank.services.run.controller.failures import without_network
 from fogbank.services.run.controller.revision_reports import has_own_probe
 
@@ -270,3 +270,20 @@ def test_only_a_probe_of_the_users_own_is_called_configured(container, own):
     cloud = Run()
     cloud.create(knative(container=container))
     assert has_own_probe(read_revision(cloud.world.get(cloud.newest()))) is own
+
+
+def test_a_service_keeps_so_many_revisions_and_all_that_traffic_or_a_tag_reaches(cloud, monkeypatch):
+    monkeypatch.setattr(changes, "MOST_REVISIONS", 3)
+    made = []
+    for number in range(6):
+        made.append(cloud.newest().id)
+        cloud.ready()
+        body = knative(labels={"client.knative.dev/nonce": f"n{number}"})
+        body["spec"]["traffic"] = [
+            {"latestRevision": True, "percent": 100},
+            {"revisionName": made[0], "tag": "first"},
+        ]
+        cloud.replace(body)
+    kept = {each["metadata"]["name"] for each in cloud.revisions()}
+    assert kept == {made[0], made[5], cloud.newest().id}
+    assert cloud.get()["status"]["latestReadyRevisionName"] == made[5]
