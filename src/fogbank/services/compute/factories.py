@@ -25,6 +25,9 @@ KINDS = {
     "instances": "compute#instance",
     "disks": "compute#disk",
     "images": "compute#image",
+    "instanceGroups": "compute#instanceGroup",
+    "instanceGroupManagers": "compute#instanceGroupManager",
+    "instanceTemplates": "compute#instanceTemplate",
 }
 
 
