@@ -12,7 +12,7 @@ from dataclasses import replace
 from fogbank.errors import invalid_value, not_built, required_field
 from fogbank.resources.instance_groups import GROUP_MANAGERS, MANAGER, group_name
 from fogbank.resources.instances import INSTANCES
-from fogbank.resources.names import COMPUTE_PREFIX, ResourceName, parse_compute_reference
+from fogbank.resources.names import COMPUTE_PREFIX, ResourceName
 from fogbank.resources.places import REGIONS
 from fogbank.resources.world import Change, Json, Put, Resource, World
 from fogbank.services.compute.bodies import (
@@ -37,7 +37,7 @@ from fogbank.services.compute.groups.machines import (
     with_rows,
     zones_of,
 )
-from fogbank.services.compute.groups.unmanaged import checked_ports
+from fogbank.services.compute.groups.unmanaged import checked_ports, instance_reference
 from fogbank.services.compute.handlers import getter, lister, readers
 from fogbank.services.compute.instances.templates import find_template
 from fogbank.services.compute.names import (
@@ -288,7 +288,7 @@ def _chosen(world: World, call: Call, manager: Resource) -> list[str]:
     zones = zones_of(manager)
     found: list[str] = []
     for index, each in enumerate(listed):
-        name = parse_compute_reference(str(each), "instances", project_of(world, call), "zones", zones[0])
+        name = instance_reference(world, call, f"instances[{index}]", each, zones[0])
         if name.path not in paths:
             if call.body.get("skipInstancesOnValidationError"):
                 continue

@@ -15,7 +15,7 @@ from fogbank.services.compute.bodies import bad_request, inputs, is_current, one
 from fogbank.services.compute.decisions import deleted, put
 from fogbank.services.compute.factories import check_free, fingerprinted, made
 from fogbank.services.compute.handlers import getter, lister, permission_tester, readers
-from fogbank.services.compute.names import check_name, named, new_identifier, zone_of
+from fogbank.services.compute.names import check_name, named, new_identifier, project_of, zone_of
 from fogbank.services.compute.references import find_referred
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 
@@ -81,6 +81,15 @@ def set_named_ports(world: World, call: Call) -> Decision:
     return put(call, "setNamedPorts", fingerprinted(group.with_body(namedPorts=ports)), done=True)
 
 
+def instance_reference(world: World, call: Call, field: str, value: object, zone: str) -> ResourceName:
+    """Read a reference to an instance; a bare name is one of ``zone``."""
+    try:
+        name = parse_compute_reference(str(value), "instances", project_of(world, call), "zones", zone)
+    except (ValueError, IndexError):
+        raise invalid_value(field, value, "The URL is malformed.") from None
+    return ResourceName(INSTANCES, name.path)
+
+
 def _referred(world: World, call: Call) -> list[Resource]:
     """Find the instances that a body lists, all of the group's zone."""
     listed = without_nulls(call.body).get("instances", ())
@@ -89,14 +98,11 @@ def _referred(world: World, call: Call) -> list[Resource]:
     found: list[Resource] = []
     for index, each in enumerate(listed):
         field, zone = f"instances[{index}].instance", zone_of(call)
-        try:
-            name = parse_compute_reference(str(each["instance"]), "instances", call["project"], "zones", zone)
-        except (KeyError, ValueError, IndexError):
-            raise invalid_value(field, each.get("instance"), "The URL is malformed.") from None
+        name = instance_reference(world, call, field, each.get("instance", ""), zone)
         if name.segment("zones") != zone:
             why = f"The instance must be in zone '{zone}'."
             raise invalid_value(field, name.path, why)
-        found.append(world.get(ResourceName(INSTANCES, name.path)))
+        found.append(world.get(name))
     return found
 
 
