@@ -85,5 +85,8 @@ MACHINE = ServerImage(
 `src/fogbank/dataplane/linux/machines/root`.
 """
 
+ENVOY = "python.fogbank.internal/servers/envoy"
+"""The repository of the load balancers' proxy, which a Python package brings."""
+
 SERVER_IMAGES: tuple[ServerImage, ...] = (DOCKER, MACHINE, POSTGRES, REDIS)
 """All of them: what `fogbank images fetch` fetches."""

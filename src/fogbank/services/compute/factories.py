@@ -28,6 +28,17 @@ KINDS = {
     "instanceGroups": "compute#instanceGroup",
     "instanceGroupManagers": "compute#instanceGroupManager",
     "instanceTemplates": "compute#instanceTemplate",
+    "healthChecks": "compute#healthCheck",
+    "networkEndpointGroups": "compute#networkEndpointGroup",
+    "backendServices": "compute#backendService",
+    "urlMaps": "compute#urlMap",
+    "sslCertificates": "compute#sslCertificate",
+    "sslPolicies": "compute#sslPolicy",
+    "targetHttpProxies": "compute#targetHttpProxy",
+    "targetHttpsProxies": "compute#targetHttpsProxy",
+    "targetSslProxies": "compute#targetSslProxy",
+    "targetTcpProxies": "compute#targetTcpProxy",
+    "forwardingRules": "compute#forwardingRule",
 }
 
 
