@@ -384,9 +384,16 @@ def test_a_regional_group_spreads_over_its_zones(groups):
     assert shown["size"] == 5
 
 
+def test_a_stateful_policy_that_keeps_nothing_is_none(groups):
+    # Terraform's provider sends one with every manager.
+    assert groups.manager(statefulPolicy={"preservedState": {}}, targetPools=[]).error is None
+    assert "statefulPolicy" not in groups.shown()
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
+        ({"statefulPolicy": {"preservedState": {"disks": {"data": {}}}}}, "statefulPolicy"),
         ({"autoHealingPolicies": [{"healthCheck": "x"}]}, "autoHealingPolicies"),
         ({"targetPools": ["x"]}, "targetPools"),
         ({"updatePolicy": {"maxSurge": {"fixed": 0}, "maxUnavailable": {"fixed": 0}}}, "cannot both be 0"),

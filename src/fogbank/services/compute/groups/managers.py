@@ -53,8 +53,8 @@ from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 _OUTPUTS = ("fingerprint", "status", "currentActions", "instanceGroup", "zone", "region")
 _UNBUILT: dict[str, tuple[object, ...]] = {
     "autoHealingPolicies": (),
-    "statefulPolicy": (),
-    "allInstancesConfig": (),
+    "statefulPolicy": ({"preservedState": {}}, {"preservedState": {"disks": {}}}),
+    "allInstancesConfig": ({"properties": {}},),
     "targetPools": (),
     "resourcePolicies": (),
     "instanceFlexibilityPolicy": (),
