@@ -35,6 +35,36 @@ OTHER_NAMES = {
         }.items()
         for verb in verbs
     },
+    **{
+        f"compute.{collection}.{verb}": f"compute.{kind}.{permission}"
+        for collection, kind in (
+            ("instanceGroups", "instanceGroups"),
+            ("regionInstanceGroups", "instanceGroups"),
+            ("instanceGroupManagers", "instanceGroupManagers"),
+            ("regionInstanceGroupManagers", "instanceGroupManagers"),
+            ("regionInstanceTemplates", "instanceTemplates"),
+            ("regionAutoscalers", "autoscalers"),
+        )
+        for permission, verbs in {
+            "create": ("insert",),
+            "get": ("get", "listManagedInstances", "listErrors", "listPerInstanceConfigs"),
+            "list": ("list", "aggregatedList", "listInstances"),
+            "update": (
+                "patch",
+                "resize",
+                "setInstanceTemplate",
+                "recreateInstances",
+                "deleteInstances",
+                "abandonInstances",
+                "applyUpdatesToInstances",
+                "addInstances",
+                "removeInstances",
+                "setNamedPorts",
+            ),
+            "delete": ("delete",),
+        }.items()
+        for verb in verbs
+    },
     "compute.imageFamilyViews.get": "compute.images.getFromFamily",
     "compute.backendServices.getHealth": "compute.backendServices.get",
     "compute.regionBackendServices.getHealth": "compute.regionBackendServices.get",

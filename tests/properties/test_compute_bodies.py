@@ -83,6 +83,9 @@ COMMON = {
     "match": {"destIpRanges": ["10.0.0.0/8"], "layer4Configs": [{"ipProtocol": "udp"}]},
     "attachmentTarget": "global/networks/default",
     "nextHopGateway": "global/gateways/default-internet-gateway",
+    "targetSize": 1,
+    "instanceTemplate": "global/instanceTemplates/t",
+    "properties": {"machineType": "e2-micro"},
 }
 """Fields without which nearly everything is refused at once; the rest is drawn, a few fields at a time."""
 
@@ -126,6 +129,7 @@ def beginning() -> Compute:
     ):
         compute(f"{collection}.insert", {"name": "p"}, **place)
         compute(f"{collection}.addRule", POLICY_RULE, firewallPolicy="p", **place)
+    instance_groups(compute)
     load_balancer(compute)
     return compute
 
@@ -187,6 +191,20 @@ def load_balancer(compute: Compute) -> None:
     )
 
 
+def instance_groups(compute: Compute) -> None:
+    """Make a template and groups of it, one with an instance."""
+    properties = {key: MACHINE[key] for key in ("machineType", "disks", "networkInterfaces")}
+    compute("instanceTemplates.insert", {"name": "t", "properties": properties})
+    compute("regionInstanceTemplates.insert", {"name": "t", "properties": properties}, region=REGION)
+    compute("instanceGroups.insert", {"name": "g"}, zone=ZONE)
+    member = {"instances": [{"instance": f"zones/{ZONE}/instances/i"}]}
+    compute("instanceGroups.addInstances", member, instanceGroup="g", zone=ZONE)
+    managed = {"name": "m", "targetSize": 1, "instanceTemplate": "global/instanceTemplates/t"}
+    compute("instanceGroupManagers.insert", managed, zone=ZONE)
+    managed["name"] = "g"
+    compute("regionInstanceGroupManagers.insert", managed, region=REGION)
+
+
 @cache
 def drawn(request: str, name: str) -> st.SearchStrategy[object]:
     """Draw a field of a body, or its absence; made once, for to make it takes longer than to draw."""
@@ -206,6 +224,8 @@ def test_a_body_that_fits_the_schema_is_answered_or_refused(method, data):
         body["fingerprint"] = compute("subnetworks.get", region=REGION, subnetwork="s")["fingerprint"]
     where = {"network": "default", "firewall": "f", "subnetwork": "s", "router": "router", "resource": "a"}
     where |= {"firewallPolicy": "p", "priority": "100", "instance": "i", "disk": "d", "image": "im"}
+    where |= {"instanceGroup": "g", "instanceTemplate": "t"}
+    where["instanceGroupManager"] = "m" if "{zone" in methods("compute.v1")[method].path else "g"
     where |= {"networkInterface": "nic0", "accessConfig": "external-nat"} | BALANCED
     path = methods("compute.v1")[method].path
     if "regions/" in path:
@@ -218,6 +238,7 @@ def test_a_body_that_fits_the_schema_is_answered_or_refused(method, data):
         ("instances", "i"),
         ("disks", "d"),
         ("images", "im"),
+        ("instanceTemplates", "t"),
     ):
         if "{resource" in path and kind in path:
             where["resource"] = resource

@@ -8,6 +8,7 @@ from fogbank.services.compute.controller import make_controller
 from fogbank.services.compute.controller.edge import make_controller as make_edge_controller
 from fogbank.services.compute.controller.firewall_log import make_controller as make_firewall_log_controller
 from fogbank.services.compute.controller.flow_log import make_controller as make_flow_log_controller
+from fogbank.services.compute.controller.groups import make_controller as make_group_controller
 from fogbank.services.compute.controller.nat import make_controller as make_nat_controller
 from fogbank.services.compute.controller.vpn import make_controller as make_vpn_controller
 from fogbank.services.compute.feature import FEATURES
@@ -22,6 +23,7 @@ MANIFEST = Manifest(
         make_firewall_log_controller,
         make_vpn_controller,
         make_edge_controller,
+        make_group_controller,
     ),
     backend=lambda runtime: ComputeBackend(runtime.consoles, runtime.backend_health),
 )

@@ -4,17 +4,18 @@ from collections.abc import Iterable
 
 from fogbank.resources.compute import FirewallRule, refer
 from fogbank.resources.compute_indexes import in_network
-from fogbank.resources.instances import VirtualMachine
+from fogbank.resources.instance_groups import groups_with
+from fogbank.resources.instances import INSTANCES, VirtualMachine
 from fogbank.resources.names import ResourceName
-from fogbank.resources.world import Json, World
+from fogbank.resources.world import Json, Resource, World
 from fogbank.services.access import iam_methods
 from fogbank.services.compute.decisions import policy_name
 from fogbank.services.compute.handlers import readers
-from fogbank.services.compute.instances import access_configs, changes, power
+from fogbank.services.compute.instances import access_configs, changes, power, templates
 from fogbank.services.compute.instances.guest_attributes import get_guest_attributes
 from fogbank.services.compute.instances.insertion import bulk_insert, insert, show
 from fogbank.services.compute.instances.serial_ports import get_serial_port_output
-from fogbank.services.compute.names import named
+from fogbank.services.compute.names import named, place_path
 from fogbank.services.contract import Call, List, Live, Method, Read, Write
 
 
@@ -42,10 +43,21 @@ def effective_firewalls(world: World, call: Call) -> Json:
 
 
 def referrers(world: World, call: Call) -> Iterable[Json]:
-    """List the groups that an instance belongs to: none, while there are none."""
+    """List the groups that an instance belongs to; ``-`` means all instances of the zone."""
     if call.parameters.get("instance") != "-":
-        power.find(world, call)
-    return ()
+        instances: Iterable[Resource] = [power.find(world, call)]
+    else:
+        instances = world.all(INSTANCES, place_path(world, call))
+    return [
+        {
+            "kind": "compute#reference",
+            "referenceType": "MEMBER_OF",
+            "referrer": group.name.self_link,
+            "target": each.name.self_link,
+        }
+        for each in instances
+        for group in groups_with(world, each)
+    ]
 
 
 def _policy(world: World, call: Call) -> ResourceName:
@@ -96,5 +108,6 @@ METHODS: dict[str, Method] = {
     "instances.getGuestAttributes": Read(get_guest_attributes, "compute.instances.getGuestAttributes"),
     "instances.getSerialPortOutput": Live(get_serial_port_output, "compute.instances.getSerialPortOutput"),
     "instances.listReferrers": List(referrers, permission="compute.instances.listReferrers"),
+    **templates.METHODS,
     **iam_methods("instances.", _policy, "compute.instances"),
 }

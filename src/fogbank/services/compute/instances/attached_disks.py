@@ -18,12 +18,12 @@ from fogbank.services.compute.disks import new_disk
 from fogbank.services.compute.names import check_name, project_of, zone_of
 from fogbank.services.contract import Call
 
-_UNBUILT: dict[str, tuple[object, ...]] = {
+UNBUILT: dict[str, tuple[object, ...]] = {
     "diskEncryptionKey": (),
     "savedState": (),
     "shieldedInstanceInitialState": (),
 }
-_NEW_UNBUILT: dict[str, tuple[object, ...]] = {
+NEW_UNBUILT: dict[str, tuple[object, ...]] = {
     "sourceSnapshot": (),
     "sourceImageEncryptionKey": (),
     "sourceSnapshotEncryptionKey": (),
@@ -68,7 +68,7 @@ def complete(world: World, call: Call, instance: str, wanted: Sequence[Json]) ->
 def attached(world: World, call: Call, index: int, body: Json, default: str) -> tuple[Json, Resource | None]:
     """Make the entry of one disk; ``default`` is what a new one is called that was given no name."""
     where = f"resource.disks[{index}]"
-    refuse_unbuilt("instances.disks", body, _UNBUILT)
+    refuse_unbuilt("instances.disks", body, UNBUILT)
     if (kind := body.get("type", "PERSISTENT")) != "PERSISTENT":
         raise not_built(f"compute.instances.disks with type={kind}")
     mode = body.get("mode", _MODES[0])
@@ -105,7 +105,7 @@ def _inherited(disk: Resource) -> Json:
 
 
 def _new(world: World, call: Call, where: str, params: Json, default: str) -> Resource:
-    refuse_unbuilt("instances.disks.initializeParams", params, _NEW_UNBUILT)
+    refuse_unbuilt("instances.disks.initializeParams", params, NEW_UNBUILT)
     identifier = params.get("diskName") or default
     check_name(f"{where}.initializeParams.diskName", identifier)
     name = compute_name("disks", project_of(world, call), "zones", zone_of(call), identifier)

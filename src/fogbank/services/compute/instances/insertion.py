@@ -16,6 +16,7 @@ from fogbank.services.compute.factories import check_free, made, timestamp
 from fogbank.services.compute.instances import attached_disks, interfaces, settings
 from fogbank.services.compute.instances.interfaces import Making, Taken
 from fogbank.services.compute.instances.lifecycle import new_private
+from fogbank.services.compute.instances.templates import template_properties
 from fogbank.services.compute.machine_types import machine_type_link
 from fogbank.services.compute.names import named, new_identifier, zone_of
 from fogbank.services.contract import Call, Decision
@@ -46,11 +47,11 @@ _KEPT = (
 
 def insert(world: World, call: Call) -> Decision:
     """Make an instance."""
-    if call.parameters.get("sourceInstanceTemplate"):
-        raise not_built("compute.instances.insert with sourceInstanceTemplate")
     if call.parameters.get("sourceMachineImage"):
         raise not_built("compute.instances.insert with sourceMachineImage")
     body = inputs(call.body, OUTPUTS)
+    if source := call.parameters.get("sourceInstanceTemplate"):
+        body = template_properties(world, call, "sourceInstanceTemplate", source) | body
     name = named(world, call, "instances", new_identifier(body))
     check_free(world, name)
     try:
@@ -110,9 +111,9 @@ def show(_world: World, instance: Resource) -> Json:
 def bulk_insert(world: World, call: Call) -> Decision:
     """Make several instances alike, each with a name of the pattern or of the list."""
     body = inputs(call.body)
-    if body.get("sourceInstanceTemplate"):
-        raise not_built("compute.instances.bulkInsert with sourceInstanceTemplate")
     properties = dict(body.get("instanceProperties", {}))
+    if source := body.get("sourceInstanceTemplate"):
+        properties = template_properties(world, call, "resource.sourceInstanceTemplate", source) | properties
     names = _bulk_names(body)
     taken = Taken()
     changes: list[Change] = []

@@ -32,7 +32,7 @@ from fogbank.services.compute.subnetworks import is_automatic
 from fogbank.services.contract import Call
 
 NETWORK_TIERS = ("PREMIUM", "STANDARD")
-_UNBUILT: dict[str, tuple[object, ...]] = {
+UNBUILT: dict[str, tuple[object, ...]] = {
     "stackType": ("IPV4_ONLY",),
     "ipv6AccessConfigs": (),
     "ipv6Address": (),
@@ -106,7 +106,7 @@ def complete(making: Making, wanted: Sequence[Json], machine: MachineType) -> li
 
 def _interface(making: Making, index: int, body: Json) -> Json:
     where = f"resource.networkInterfaces[{index}]"
-    refuse_unbuilt("instances.networkInterfaces", body, _UNBUILT)
+    refuse_unbuilt("instances.networkInterfaces", body, UNBUILT)
     subnetwork = _subnetwork(making, where, body)
     interface: Json = {
         "kind": "compute#networkInterface",

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
+from fogbank.resources.instance_groups import GROUP_MANAGERS
 from fogbank.resources.instances import IN_CHANGE, INSTANCES, Wanted
 from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import Operation, OperationError
@@ -148,6 +149,8 @@ def settled(instance: Resource) -> bool:
 
 def finishes(world: World, operation: Operation) -> bool:
     """Return whether an operation is over once the network is as promised."""
+    if operation.target.collection == GROUP_MANAGERS:
+        return world.find(operation.target) is None
     if operation.target.collection != INSTANCES or MACHINES_BY_NETWORK:
         return True
     instance = world.find(operation.target)
