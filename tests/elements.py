@@ -49,6 +49,7 @@ ELEMENTS: tuple[Element, ...] = (
     Address(FAR, IPv4Interface(CLIENT_IP)),
     Route(ROUTER, IPv4Network(CLIENT_IP), (Hop(NEAR.device),)),
     RoutingTable(ROUTER, 1000),
+    RoutingTable(ROUTER, 1001, NEAR.device),
     Route(ROUTER, IPv4Network("10.8.0.0/24"), (), table=1000, falls_through=True),
     Shaper(NEAR, 1_000_000_000),
     StatefulFirewall(ROUTER),

@@ -22,6 +22,7 @@ ADAPTERS = {
         "frontend/http/http2.py",
         "frontend/http/http2_streams.py",
         "frontend/ingress/http2_upstream.py",
+        "services/compute/controller/edge/probes.py",
     ],
 }
 

@@ -36,6 +36,11 @@ OTHER_NAMES = {
         for verb in verbs
     },
     "compute.imageFamilyViews.get": "compute.images.getFromFamily",
+    "compute.backendServices.getHealth": "compute.backendServices.get",
+    "compute.regionBackendServices.getHealth": "compute.regionBackendServices.get",
+    "compute.networkEndpointGroups.listNetworkEndpoints": "compute.networkEndpointGroups.get",
+    "compute.targetTcpProxies.setBackendService": "compute.targetTcpProxies.update",
+    "compute.targetTcpProxies.setProxyHeader": "compute.targetTcpProxies.update",
     "compute.instances.bulkInsert": "compute.instances.create",
     "compute.networks.requestRemovePeering": "compute.networks.removePeering",
     "compute.networks.cancelRequestRemovePeering": "compute.networks.removePeering",

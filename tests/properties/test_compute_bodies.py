@@ -5,11 +5,13 @@ from functools import cache
 import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
-from tests.compute_calls import REGION, Compute, auto_nat, with_default_network
+from tests.compute_calls import NOW, REGION, Compute, auto_nat, with_default_network
 
 from fogbank.discovery.routes import methods
 from fogbank.discovery.schemas import convert_request, schema
 from fogbank.errors import ApiError
+from fogbank.resources.names import ResourceName
+from fogbank.resources.world import Resource
 from fogbank.services.compute import SERVICE
 from fogbank.services.contract import Write
 
@@ -124,7 +126,65 @@ def beginning() -> Compute:
     ):
         compute(f"{collection}.insert", {"name": "p"}, **place)
         compute(f"{collection}.addRule", POLICY_RULE, firewallPolicy="p", **place)
+    load_balancer(compute)
     return compute
+
+
+CERTIFICATES = "projects/demo/locations/global/certificateMaps"
+BALANCED = {
+    "healthCheck": "h",
+    "networkEndpointGroup": "n",
+    "backendService": "b",
+    "urlMap": "u",
+    "sslPolicy": "sp",
+    "targetHttpProxy": "hp",
+    "targetHttpsProxy": "sp",
+    "targetSslProxy": "sp",
+    "targetTcpProxy": "tp",
+    "forwardingRule": "fr",
+}
+"""The parts of a load balancer that there are, by the parameter that names them."""
+
+
+def load_balancer(compute: Compute) -> None:
+    """Make a load balancer of each kind."""
+    compute("networkEndpointGroups.insert", {"name": "n", "defaultPort": 80}, zone=ZONE)
+    certificates = ResourceName("certificatemanager.certificateMaps", f"{CERTIFICATES}/m")
+    compute.put(Resource(certificates, 1, NOW, {"name": certificates.path}))
+    tls = {"certificateMap": f"//certificatemanager.googleapis.com/{certificates.path}"}
+    for prefix, place, scheme in (
+        ("", {}, {}),
+        ("region", {"region": REGION}, {"loadBalancingScheme": "INTERNAL"}),
+    ):
+        word = f"regions/{REGION}" if place else "global"
+        health, service, url_map, policy = (
+            f"{prefix}{each[0].upper()}{each[1:]}" if prefix else each
+            for each in ("healthChecks", "backendServices", "urlMaps", "sslPolicies")
+        )
+        compute(f"{health}.insert", {"name": "h", "type": "TCP"}, **place)
+        checks = {"name": "b", "protocol": "TCP", "healthChecks": [f"{word}/healthChecks/h"]}
+        compute(f"{service}.insert", checks | scheme, **place)
+        compute(f"{url_map}.insert", {"name": "u", "defaultService": f"{word}/backendServices/b"}, **place)
+        compute(f"{policy}.insert", {"name": "sp"}, **place)
+    web = {"urlMap": "global/urlMaps/u"}
+    stream = {"service": "global/backendServices/b"}
+    compute("targetHttpProxies.insert", {"name": "hp"} | web)
+    compute("targetHttpsProxies.insert", {"name": "sp"} | web | tls)
+    compute("targetSslProxies.insert", {"name": "sp"} | stream | tls)
+    compute("targetTcpProxies.insert", {"name": "tp"} | stream)
+    rule = {"name": "fr", "target": "global/targetTcpProxies/tp", "portRange": "80"}
+    compute("globalForwardingRules.insert", rule)
+    inside = {
+        "name": "fr",
+        "loadBalancingScheme": "INTERNAL",
+        "ports": ["80"],
+        "subnetwork": f"regions/{REGION}/subnetworks/s",
+    }
+    compute(
+        "forwardingRules.insert",
+        inside | {"backendService": f"regions/{REGION}/backendServices/b"},
+        region=REGION,
+    )
 
 
 @cache
@@ -146,7 +206,7 @@ def test_a_body_that_fits_the_schema_is_answered_or_refused(method, data):
         body["fingerprint"] = compute("subnetworks.get", region=REGION, subnetwork="s")["fingerprint"]
     where = {"network": "default", "firewall": "f", "subnetwork": "s", "router": "router", "resource": "a"}
     where |= {"firewallPolicy": "p", "priority": "100", "instance": "i", "disk": "d", "image": "im"}
-    where |= {"networkInterface": "nic0", "accessConfig": "external-nat"}
+    where |= {"networkInterface": "nic0", "accessConfig": "external-nat"} | BALANCED
     path = methods("compute.v1")[method].path
     if "regions/" in path:
         where["region"] = REGION

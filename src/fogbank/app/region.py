@@ -24,6 +24,7 @@ from fogbank.app.docker import DockerSocket
 from fogbank.app.features import features
 from fogbank.app.google_requests import GoogleRequests
 from fogbank.app.images import COLLECT_SECONDS, ImageSources
+from fogbank.app.internet_access import InternetAccess
 from fogbank.app.machine_servers import MachineServers
 from fogbank.app.operator.clients import ClientsApi
 from fogbank.app.operator.clock import ClockApi
@@ -31,7 +32,7 @@ from fogbank.app.operator.connecting import Connecting
 from fogbank.app.operator.internet import InternetApi
 from fogbank.app.operator.logs import LogsApi
 from fogbank.app.operator.paths import PathsApi
-from fogbank.app.operator.plan import PlanApi
+from fogbank.app.operator.plan import PlanApi, TerraformPlans
 from fogbank.app.operator.status import StatusApi
 from fogbank.app.projects import Projects
 from fogbank.app.registry import manifests, services
@@ -81,12 +82,14 @@ from fogbank.resources.authorization import Policies
 from fogbank.resources.clock_offset import stored_offset
 from fogbank.resources.decisions import Decision
 from fogbank.resources.direct_vpc import keep_as_of
+from fogbank.resources.dns_queries import QueryLog
 from fogbank.resources.names import ResourceName
-from fogbank.resources.onprem import find_web_server
+from fogbank.resources.onprem import find_onprem, find_web_server
 from fogbank.resources.predefined_roles import role_titles
 from fogbank.resources.projects import project_number
 from fogbank.servers.access_log import AccessLog
-from fogbank.servers.dns import DnsServer, world_answers
+from fogbank.servers.dns import import_messages, world_answers
+from fogbank.servers.dns_forwarding import Forwarder
 from fogbank.servers.listeners import ListenerServers, http_server
 from fogbank.servers.metadata import Asking, InstanceFacts, metadata_application
 from fogbank.servers.sites import Sites
@@ -122,6 +125,7 @@ class Region:
         self._tasks: list[asyncio.Future[Any]] = []
         self.store = Store(Journal(places.database))
         self._clock = Clock(stored_offset(self.store.world))
+        self.log_entries = LogEntries(places.log_entries, self._clock.now)
         self._make_identity()
         self._make_data_plane()
         self._make_control()
@@ -194,12 +198,13 @@ class Region:
             self.site_access_log,
             self._clock.now,
         )
-        resolver = DnsServer(world_answers(lambda: self.store.world, self._network_of))
         machines = MachineServers(
             self.store,
             self.identity,
             metadata=http_server(metadata_application(self.identity, Asking(self._facts))),
-            resolver=resolver.serve,
+            network_of=self._network_of,
+            queries=QueryLog(self.log_entries.append, self._clock.now),
+            forwarder=Forwarder(lambda *place: self.driver.open_socket(*place)),  # noqa: PLW0108 - made below
         )
         self.servers = ListenerServers(
             {
@@ -244,13 +249,10 @@ class Region:
     def _make_control(self) -> None:
         self.logbook = Logbook(self._places.root / "log.jsonl", self._clock)
         self.loop = ControlLoop(self.store, self.driver, Compiler(features()), services(), self._clock)
-        self.google_requests = GoogleRequests(
-            self.identity,
-            self.driver.open_socket,
-            world_answers(lambda: self.store.world, lambda _client: None),
-            self._places.bundle,
-        )
-        self.log_entries = LogEntries(self._places.log_entries, self._clock.now)
+        public = world_answers(lambda: self.store.world, lambda _client: None)
+        opens = self.driver.open_socket
+        self.internet = InternetAccess(opens, public, lambda name: find_onprem(self.store.world, name))
+        self.google_requests = GoogleRequests(self.identity, opens, public, self._places.bundle)
         self.tracer = Tracer(
             world=lambda: self.store.world,
             loop=self.loop,
@@ -272,6 +274,7 @@ class Region:
             self.google_requests.send,
             trace_sources=self.tracer.sources,
             observe=self.tracer.observe,
+            issue_certificate=self.authority.issue,
         )
         self._backends = {each.service.name: each.backend(runtime) for each in manifests() if each.backend}
         self.controllers = tuple(
@@ -318,7 +321,9 @@ class Region:
                 "tunnel": self.tunnels,
             }
         )
-        self.proxy = Proxy(Connections(self.hosts), lambda host: self.authority.tls_context(host, ALPN))
+        self.proxy = Proxy(
+            Connections(self.hosts), lambda host: self.authority.tls_context(host, ALPN), self.internet
+        )
 
     def _make_grpc(self) -> "GrpcApplication":
         from fogbank.frontend.grpc.application import GrpcApplication  # not every client speaks it
@@ -351,7 +356,7 @@ class Region:
             LogsApi(self.logbook, controllers),
             PathsApi(loop, self.tracer, self.driver.drops, self.driver.flows),
             ClockApi(store, self._clock, controllers, self.driver.advance_conntrack_timeouts, _new_id),
-            PlanApi(loop),
+            PlanApi(loop, TerraformPlans(settings, store, loop, self._clock, _new_id)),
             ClientsApi(
                 self._environment,
                 self.identity.user_document,
@@ -360,11 +365,8 @@ class Region:
                 self.end,
             ),
         )
-        self.operator_api = Connecting(
-            OperatorApi(route for topic in topics for route in topic.routes()),
-            self.driver.open_socket,
-            lambda: self.store.world,
-        )
+        routes = (route for topic in topics for route in topic.routes())
+        self.operator_api = Connecting(OperatorApi(routes), self.internet)
 
     def _environment(self) -> Mapping[str, str | None]:
         settings = self._settings
@@ -377,7 +379,7 @@ class Region:
             self.containers.warm,
             self.identity.warm,
             role_titles,
-            _import_slow_libraries,
+            import_messages,
             self.namespaces.refill,
         ):
             try:
@@ -475,10 +477,6 @@ class Region:
 def _new_id() -> int:
     """Draw one of Google's numeric ids: 19 digits or so."""
     return secrets.randbits(62) | 1 << 61
-
-
-def _import_slow_libraries() -> None:
-    import fogbank.servers.dns_messages  # noqa: F401 - the first DNS query would wait for it
 
 
 def serve(entered: Entered, places: Folders, settings: Settings) -> int:

@@ -12,6 +12,7 @@ from fogbank.services.contract import Service
 
 APIS: tuple[str, ...] = (
     "artifactregistry",
+    "certificatemanager",
     "cloudbilling",
     "cloudresourcemanager",
     "cloudscheduler",

@@ -7,7 +7,7 @@ region runs every controller, shows its status, and offers it the events of the 
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from fogbank.clock import Clock
@@ -23,6 +23,7 @@ from fogbank.network.topology import NetnsName
 from fogbank.paths.compare import Observation
 from fogbank.paths.trace import Trace
 from fogbank.resources.authorization import UNRESTRICTED, Access
+from fogbank.resources.backend_health import BackendHealth
 from fogbank.resources.consoles import Consoles
 from fogbank.resources.names import ResourceName
 from fogbank.store.log_entries import LogEntries
@@ -43,6 +44,10 @@ async def _send_no_packet(trace: Trace) -> tuple[ProbeResult, Observation]:
     raise NotImplementedError(f"nothing sends packets for {trace.flow}")
 
 
+def _issue_none(hosts: Iterable[str], _lifetime: timedelta) -> bytes:
+    raise NotImplementedError(f"nobody issues a certificate for {', '.join(hosts)}")
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """What a controller may use.
@@ -55,7 +60,8 @@ class Runtime:
     HTTP requests as Google's products do. ``time_series`` asks its sources for samples once a minute;
     ``spans`` takes what the trace API reads. ``trace_sources`` are those of all controllers, and ``observe``
     sends one packet for a trace, as ``fogbank trace --probe`` does. ``consoles`` has what virtual machines
-    write on serial ports.
+    write on serial ports, ``backend_health`` what health checks saw. ``issue_certificate`` has the region's
+    authority make a key and a certificate for names (one PEM), for so long.
     """
 
     store: Store
@@ -73,6 +79,8 @@ class Runtime:
     trace_sources: "Callable[[], Iterable[TraceSource]]" = tuple
     observe: "Observe" = _send_no_packet
     consoles: Consoles = field(default_factory=Consoles)
+    backend_health: BackendHealth = field(default_factory=BackendHealth)
+    issue_certificate: Callable[[Iterable[str], timedelta], bytes] = _issue_none
 
 
 @dataclass(frozen=True, slots=True)

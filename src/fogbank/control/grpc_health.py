@@ -33,7 +33,8 @@ def request_message(service: str) -> bytes:
     return b"\x00" + len(message).to_bytes(4, "big") + message
 
 
-def _text(value: bytes | str) -> str:
+def text(value: bytes | str) -> str:
+    """Return a header field as text."""
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
@@ -71,7 +72,7 @@ async def is_serving(connection: socket.socket, authority: str, service: str) ->
                 match event:
                     case ResponseReceived(headers=received) | TrailersReceived(headers=received):
                         status = next(
-                            (_text(v) for n, v in received or () if _text(n) == "grpc-status"), status
+                            (text(v) for n, v in received or () if text(n) == "grpc-status"), status
                         )
                     case DataReceived(data=data, flow_controlled_length=length):
                         answer += data or b""

@@ -18,7 +18,8 @@ class Endpoint:
     ``marks`` are what rules may choose it by (`tag_mark`, `account_mark`), ``owner`` the resource that it
     belongs to. Nothing but replies gets into one that is ``closed``, whatever ingress rules say. Cloud NAT
     serves it unless ``nat`` is False. It has the addresses of ``aliases`` too; one that ``forwards`` may send
-    and get packets of any address.
+    and get packets of any address. The addresses of ``shared`` are those of load balancers, which others
+    have, too.
     """
 
     netns: NetnsName
@@ -31,6 +32,7 @@ class Endpoint:
     nat: bool = True
     aliases: tuple[IPv4Network, ...] = ()
     forwards: bool = False
+    shared: tuple[IPv4Network, ...] = ()
 
 
 def tag_mark(tag: str) -> str:

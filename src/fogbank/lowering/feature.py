@@ -47,6 +47,7 @@ class Interface:
     nat: bool = True
     aliases: tuple[IPv4Network, ...] = ()
     forwards: bool = False
+    shared: tuple[IPv4Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

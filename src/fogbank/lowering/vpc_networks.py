@@ -226,6 +226,7 @@ def _endpoints(
                 each.nat,
                 each.aliases,
                 each.forwards,
+                each.shared,
             )
             for each in interfaces
             if (address := each.address or addresses.get(each.netns))

@@ -119,6 +119,10 @@ def _firewall_and_policies(element: PortSecurity) -> tuple[Key, ...]:
     return (StatefulFirewall(element.netns).key, *policies)
 
 
+def _table_device(table: RoutingTable) -> tuple[Port, ...]:
+    return (Port(table.netns, table.device),) if table.device else ()
+
+
 def _table_of_route(route: Route) -> tuple[Key, ...]:
     return (RoutingTable.key_of(route.netns, route.table),) if route.table else ()
 
@@ -153,7 +157,7 @@ _TABLE = (
     Kind(NetworkNamespace, "netns", lambda netns: (netns.name,)),
     Kind(Link, "link", lambda link: (link.left.netns, link.right.netns), makes=_ends),
     Kind(Address, "address", _netns_of_port, configured_on=_port),
-    Kind(RoutingTable, "routing-table", _netns),
+    Kind(RoutingTable, "routing-table", _netns, matches=_table_device),
     Kind(
         Route,
         "route",

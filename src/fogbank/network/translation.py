@@ -58,7 +58,8 @@ class SourceNat:
     for flows that carry one of ``draining``: they live on until they end by themselves.
 
     One that works ``both_ways`` belongs to a single address inside: new flows that come in by ``device`` for
-    ``outside`` go there, where the ingress policy of its port security decides.
+    ``outside`` go there, where the ingress policy of its port security decides. When ``outside`` is that
+    address itself, it :attr:`passes` as it is.
     """
 
     netns: NetnsName
@@ -77,6 +78,16 @@ class SourceNat:
     @property
     def key(self) -> tuple[str, ...]:
         return ("source-nat", self.netns, self.device, str(self.inside))
+
+    @property
+    def arrival(self) -> tuple[NetnsName, DeviceName, IpAddress] | None:
+        """Where new flows come in for the client: no other translation can have it at the same time."""
+        return (self.netns, self.device, self.outside) if self.both_ways else None
+
+    @property
+    def passes(self) -> bool:
+        """Whether nothing is translated: the address is known outside as it is inside."""
+        return self.both_ways and self.inside.num_addresses == 1 and self.outside in self.inside
 
     @property
     def blocks(self) -> tuple[PortBlock, ...]:

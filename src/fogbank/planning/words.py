@@ -68,8 +68,9 @@ def words(element: Element) -> str:
             return f"address {interface.ip} on {port.device} of {port.netns}"
         case Route():
             return _route(element)
-        case RoutingTable(netns, number):
-            return f"routing table {number} of {netns}"
+        case RoutingTable(netns, number, device):
+            chosen = f" for sockets bound to {device}" if device else ""
+            return f"routing table {number} of {netns}{chosen}"
         case RouteSelection(netns, device, table):
             return f"selection of routing table {table} for what enters {netns} by {device}"
         case Shaper(port, rate):

@@ -101,5 +101,8 @@ VPN = ServerImage(
 )
 """VPN gateways: strongSwan for IPsec, FRR for BGP."""
 
+ENVOY = "python.fogbank.internal/servers/envoy"
+"""The repository of the load balancers' proxy, which a Python package brings."""
+
 SERVER_IMAGES: tuple[ServerImage, ...] = (DOCKER, MACHINE, POSTGRES, REDIS, VPN)
 """All of them: what `fogbank images fetch` fetches."""

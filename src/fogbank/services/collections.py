@@ -144,9 +144,13 @@ class Collection:
         """Name a member."""
         return ResourceName(self.name, f"projects/{project}/locations/{location}/{self.label}/{identifier}")
 
+    def member(self, world: World, call: Call, identifier: str) -> ResourceName:
+        """Name the member ``identifier`` of the place that a call is about."""
+        return self.named(project_of(world, call), location_of(call), identifier)
+
     def find(self, world: World, call: Call) -> Resource:
         """Find the member that the call's path names; Google's 404 otherwise."""
-        name = self.named(project_of(world, call), location_of(call), segments(call)[self.label])
+        name = self.member(world, call, segments(call)[self.label])
         found = world.find(name)
         if found is None:
             raise self.missing(name)
@@ -171,7 +175,7 @@ class Collection:
         if not re.fullmatch(self.id_pattern, identifier):
             raise bad_request(f"{self.noun.capitalize()} ID must follow the pattern {self.id_pattern}.")
         self._check_location(location)
-        name = self.named(project_of(world, call), location, identifier)
+        name = self.member(world, call, identifier)
         if world.find(name) is not None:
             raise ApiError(409, "Requested entity already exists", "ALREADY_EXISTS", "alreadyExists")
         body = {"name": name.path} | self._fields(world, call)

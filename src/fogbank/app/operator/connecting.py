@@ -5,24 +5,15 @@ source is an address of its own, so that firewall rules may name the terminal.
 """
 
 import asyncio
-import socket
-from collections.abc import Callable
 from contextlib import suppress
-from ipaddress import IPv4Address
 from urllib.parse import parse_qs
 
+from fogbank.app.internet_access import InternetAccess
 from fogbank.errors import OperatorError
 from fogbank.frontend.http.asgi import Application, Receive, Scope, Send, json_answer, path_of, respond
 from fogbank.frontend.http.upgrades import Upgrade
 from fogbank.frontend.ingress.upgrades import Stream, pass_on
-from fogbank.lowering.netns_names import INTERNET, site_netns
-from fogbank.network.addressing import TERMINAL
-from fogbank.network.topology import NetnsName
-from fogbank.resources.onprem import find_onprem
-from fogbank.resources.world import World
-from fogbank.servers.dns import world_answers
 
-CONNECT_SECONDS = 10.0
 PATH = "/connect"
 
 _SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
@@ -31,14 +22,8 @@ _SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade
 class Connecting:
     """Serves connections, and everything else by ``operator``."""
 
-    def __init__(
-        self,
-        operator: Application,
-        open_socket: Callable[[NetnsName, socket.SocketKind], socket.socket],
-        world: Callable[[], World],
-    ) -> None:
-        self._operator, self._open_socket, self._world = operator, open_socket, world
-        self._answers = world_answers(world, lambda _client: None)
+    def __init__(self, operator: Application, internet: InternetAccess) -> None:
+        self._operator, self._internet = operator, internet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -48,14 +33,14 @@ class Connecting:
         offer: Upgrade | None = (scope.get("extensions") or {}).get("upgrade")
         query = parse_qs(scope["query_string"].decode())
         host, port = query.get("host", [""])[0], query.get("port", [""])[0]
-        address = self._resolve(host)
+        address = self._internet.resolve(host)
         if offer is None or not port.isdecimal() or not 0 < int(port) < 1 << 16:
             await _refuse(send, "a connection wants the protocol tcp, a host and a port")
         elif address is None:
             await _refuse(send, f"{host} has no address on this region's internet")
         else:
             try:
-                opened = await self._connect(*self._start(query.get("from", [""])[0]), address, int(port))
+                opened = await self._internet.connect(address, int(port), query.get("from", [""])[0])
             except OperatorError as error:
                 await _refuse(send, str(error))
                 return
@@ -68,34 +53,6 @@ class Connecting:
             caller[1].write(_SWITCHED)
             with suppress(OSError):
                 await _pass_both(caller, inside)
-
-    def _resolve(self, host: str) -> IPv4Address | None:
-        """Return what a name or an address means on the internet."""
-        with suppress(ValueError):
-            return IPv4Address(host)
-        found = self._answers(TERMINAL, f"{host.lower().rstrip('.')}.", "A") or ()
-        return next((IPv4Address(each.texts[0]) for each in found if each.type == "A"), None)
-
-    def _start(self, source: str) -> tuple[NetnsName, IPv4Address]:
-        """Return where a connection begins, and its address: on the internet, or on premises."""
-        if not source:
-            return INTERNET, TERMINAL
-        network = find_onprem(self._world(), source)
-        return site_netns(network.host_name), network.host_address
-
-    async def _connect(
-        self, start: NetnsName, source: IPv4Address, address: IPv4Address, port: int
-    ) -> socket.socket:
-        opened = self._open_socket(start, socket.SOCK_STREAM)
-        try:
-            opened.setblocking(False)
-            opened.bind((str(source), 0))
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await asyncio.get_running_loop().sock_connect(opened, (str(address), port))
-        except BaseException:
-            opened.close()
-            raise
-        return opened
 
 
 async def _pass_both(caller: Stream, inside: Stream) -> None:

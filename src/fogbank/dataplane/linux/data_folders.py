@@ -8,6 +8,7 @@ so they reach the folders by a second mount of them, in the world's own memory.
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from fogbank.dataplane.linux import kernel
@@ -21,6 +22,7 @@ class DataFolders:
 
     def __init__(self, root: Path, mounted: Path | None = None) -> None:
         self._root, self._mounted = root, mounted
+        self._prepared: dict[str, frozenset[str]] = {}
 
     def open(self, name: str, owner: int) -> Path:
         """Make the folder ``name`` for the user ``owner``; return where a container finds it.
@@ -31,6 +33,8 @@ class DataFolders:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.chown(folder, owner, owner)
+            for file in self._prepared.pop(name, ()):
+                os.chown(folder / file, owner, owner, follow_symlinks=False)
             return self._mount() / name
         except OSError as error:
             raise DriverError(f"The data folder {folder} cannot be made: {error.strerror}") from error
@@ -38,6 +42,19 @@ class DataFolders:
     def path(self, name: str, file: str) -> Path:
         """Return where ``file`` of the folder ``name`` is for us."""
         return self._folder(name) / file
+
+    def prepare(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Put files into a folder before a container has it: it owns them when it starts.
+
+        DriverError when that cannot be.
+        """
+        try:
+            self._folder(name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise DriverError(f"{self._folder(name)} cannot be made: {error.strerror}") from error
+        for file, content in files.items():
+            self.write(name, file, content)
+        self._prepared[name] = self._prepared.get(name, frozenset()) | frozenset(files)
 
     def write(self, name: str, file: str, content: bytes) -> None:
         """Put a file into a folder that is there, for its owner alone; DriverError when that cannot be."""

@@ -1,8 +1,9 @@
 """The proxy: where clients reach Google's hosts without knowing that they are here.
 
 A client says ``CONNECT run.googleapis.com:443``; the proxy agrees, then itself speaks TLS as that host and
-serves HTTP. Nothing is ever forwarded: a host that Fogbank does not stand for is refused with the reason, and
-no packet leaves the machine. :meth:`Proxy.serve_tls` can serve the same hosts on an ordinary TLS port, for
+serves HTTP. A host that means an external address of the region (a load balancer, a virtual machine) is
+connected to on the region's internet. Any other is refused with the reason, and no packet leaves the machine.
+:meth:`Proxy.serve_tls` can serve the same hosts on an ordinary TLS port, for
 workloads inside the world; no region does that yet.
 """
 
@@ -11,9 +12,12 @@ import logging
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from ipaddress import IPv4Address
+from typing import Any, Protocol
 
 from fogbank.frontend.http.connections import Connections
+from fogbank.frontend.http.piping import Pipe, pipe
 from fogbank.frontend.http.targets import BadTargetError, read_authority, read_target
 from fogbank.frontend.http.virtual_hosts import kind_of
 from fogbank.limits import HEAD_SECONDS
@@ -39,11 +43,26 @@ _REASONS = {302: "Found", 400: "Bad Request", 403: "Forbidden", 431: "Request He
 _REASONS |= {502: "Bad Gateway"}
 
 
+class Internet(Protocol):
+    """The region's internet, as clients reach it."""
+
+    def resolve_own(self, host: str) -> IPv4Address | None:
+        """Return which external address of the region a host means; None when it means none."""
+        ...
+
+    async def connect(self, address: IPv4Address, port: int) -> socket.socket:
+        """Connect there; OSError or TimeoutError when nobody answers."""
+        ...
+
+
 class Proxy:
     """Serves proxied and direct connections."""
 
-    def __init__(self, connections: Connections, tls_context: TlsContext) -> None:
+    def __init__(
+        self, connections: Connections, tls_context: TlsContext, internet: "Internet | None" = None
+    ) -> None:
         self.connections = connections
+        self.internet = internet
         self._tls_context = tls_context
         self._servers: list[asyncio.Server] = []
         self.tunnels: set[asyncio.Task[None]] = set()
@@ -69,6 +88,23 @@ class Proxy:
         for task in list(self.tunnels):
             task.cancel()
         await self.connections.close()
+
+    async def reach(self, transport: asyncio.Transport, address: IPv4Address, port: int) -> None:
+        """Connect a tunnel to an external address of the region, and have bytes pass."""
+        if self.internet is None:
+            raise RuntimeError("no internet was given to this proxy")
+        try:
+            opened = await self.internet.connect(address, port)
+        except (OSError, TimeoutError) as error:
+            why = getattr(error, "strerror", None) or "no answer"
+            _refuse(transport, 502, f"{address} port {port}: {why}; see: fogbank why, fogbank drops")
+            return
+        if transport.is_closing():
+            opened.close()
+            return
+        _, far = await asyncio.get_running_loop().create_connection(Pipe, sock=opened)
+        pipe(transport, far)
+        transport.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
 
     async def secure(self, transport: asyncio.Transport, host: str) -> None:
         """Shake hands as ``host`` on an accepted tunnel and serve HTTP in it."""
@@ -178,6 +214,8 @@ class _Tunnel(asyncio.Protocol):
         verb, target = match[1].decode(), match[2].decode("latin-1")
         if verb != "CONNECT":
             _refuse(transport, *answer_plain(verb, target))
+        elif (address := self._own_address(target)) is not None and not rest:
+            self._keep(self._proxy.reach(transport, address, read_authority(target)[1] or 0))
         elif reason := refusal(target):
             _refuse(transport, 403, reason)
         elif rest:
@@ -186,8 +224,21 @@ class _Tunnel(asyncio.Protocol):
             transport.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             self._open(transport, read_authority(target)[0])
 
+    def _own_address(self, target: str) -> IPv4Address | None:
+        """Return the external address of the region that a target means; None when it means none."""
+        try:
+            host, port = read_authority(target)
+        except BadTargetError:
+            return None
+        if self._proxy.internet is None or port is None or kind_of(host) is not None:
+            return None
+        return self._proxy.internet.resolve_own(host)
+
     def _open(self, transport: asyncio.Transport, host: str) -> None:
-        task = asyncio.get_running_loop().create_task(self._proxy.secure(transport, host))
+        self._keep(self._proxy.secure(transport, host))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         # It leaves the table when the handshake is done, or has failed: until then its time counts.
         task.add_done_callback(lambda _: self._proxy.connections.table.remove(self))
         self._proxy.tunnels.add(task)

@@ -35,11 +35,18 @@ from fogbank.frontend.ingress.exchange import (
     read_body,
     target_of,
 )
-from fogbank.frontend.ingress.forwarded_headers import BadAnswerError, new_trace, request_headers
+from fogbank.frontend.ingress.forwarded_headers import (
+    BadAnswerError,
+    as_the_client_wrote,
+    client_of,
+    new_trace,
+    request_headers,
+)
 from fogbank.frontend.ingress.http1_exchange import exchange_http1
 from fogbank.frontend.ingress.reading import ReadOnce
 from fogbank.frontend.ingress.sessions import Session, read_session, session_cookie
 from fogbank.frontend.ingress.upstreams import InstancePort, OpenSocket, Upstreams
+from fogbank.lowering.edge import PROXY_SOURCE
 from fogbank.resources.indexes import Index
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import SERVICES, Revision, RunService, Target, read_revision, read_service
@@ -112,6 +119,8 @@ class Ingress:
             await respond(send, html_answer("", 302, {**_FRONT_END, "Location": location}))
         else:
             resource, tag = found
+            if _by_load_balancer(scope):
+                headers = as_the_client_wrote(headers)
             record = _new_record(scope, headers, resource.name)
             await self._serve(Exchange(scope, receive, send, headers, record), resource, tag)
 
@@ -167,8 +176,10 @@ class Ingress:
         Internal are the VPC networks of the service's own project (behaviour/cloud-run.md#ingress). A request
         from an instance is so when its egress sends it through the VPC, and not by the egress pool. It comes
         by Private Google Access, or with an address of Cloud NAT. So is what Cloud Scheduler sends for a job
-        of that project.
+        of that project. A load balancer may call in behalf of anybody where the ingress says so.
         """
+        if _by_load_balancer(exchange.scope):
+            return service.ingress in _LOAD_BALANCED
         if service.ingress in _INTERNAL:
             address, port = exchange.scope.get("client") or ("", 0)
             project = exchange.scope.get(VPC_PROJECT) or self._vpc_project(exchange.record.remote_ip)
@@ -236,6 +247,13 @@ class Ingress:
 
 
 _INTERNAL = frozenset({"internal", "internal-and-cloud-load-balancing"})
+_LOAD_BALANCED = frozenset({"all", "internal-and-cloud-load-balancing"})
+
+
+def _by_load_balancer(scope: Scope) -> bool:
+    """Return whether a request came over a front end of load balancers."""
+    return bool((scope.get("client") or ("", 0))[0] == str(PROXY_SOURCE))
+
 
 _FRONT_END = {"Server": "Google Frontend"}
 _NO_WEBSOCKETS = "Fogbank does not forward WebSockets yet."
@@ -261,7 +279,7 @@ def _new_record(scope: Scope, headers: Mapping[str, str], service: ResourceName)
         service=service,
         method=scope["method"],
         url=f"https://{host_of(headers)}{target_of(scope)}",
-        remote_ip=(scope.get("client") or ("", 0))[0],
+        remote_ip=client_of(headers) if _by_load_balancer(scope) else (scope.get("client") or ("", 0))[0],
         user_agent=headers.get("user-agent", ""),
         protocol=f"HTTP/{scope.get('http_version', '1.1')}",
         trace=new_trace(headers),

@@ -98,6 +98,18 @@ def request_headers(
     return list(kept.items())
 
 
+def as_the_client_wrote(headers: Mapping[str, str]) -> dict[str, str]:
+    """Undo what a load balancer had to write to name the service: the host is the client's again."""
+    found = {name: value for name, value in headers.items() if name != "x-forwarded-host"}
+    return found | {"host": headers.get("x-forwarded-host", headers.get("host", ""))}
+
+
+def client_of(headers: Mapping[str, str]) -> str:
+    """Return the client that a load balancer names: the last but one of X-Forwarded-For."""
+    named = [each.strip() for each in headers.get("x-forwarded-for", "").split(",")]
+    return named[-2] if len(named) > 1 else named[-1]
+
+
 def _nominated(connection: str) -> frozenset[str]:
     """Read which headers a ``Connection`` header declares its own (RFC 9110, section 7.6.1)."""
     return frozenset(name.strip().lower() for name in connection.split(",")) - {"host"}

@@ -109,16 +109,20 @@ class Authority:
             context.load_cert_chain(self._google)
             return context
         with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".leaf-") as file:  # made 0600
-            file.write(self._issue([host]))
+            file.write(self.issue([host]))
             file.flush()
             context.load_cert_chain(file.name)
         return context
 
-    def _issue(self, hosts: Iterable[str]) -> bytes:
+    def issue(self, hosts: Iterable[str], lifetime: timedelta | None = None) -> bytes:
+        """Issue a certificate for ``hosts``, for a ``lifetime`` or as long as the authority's own.
+
+        Gives its key and the chain in one PEM; OperatorError when the authority's files make no sense.
+        """
         from fogbank.frontend.pki import certificates
 
         try:
-            return certificates.issue(self._key.read_bytes(), self.certificate.read_bytes(), hosts)
+            return certificates.issue(self._key.read_bytes(), self.certificate.read_bytes(), hosts, lifetime)
         except (OSError, ValueError) as error:
             if isinstance(error, certificates.BadHostError):
                 raise
@@ -131,7 +135,7 @@ class Authority:
             self._create(region)
         self._check()
         if not self._google.exists():
-            write_private(self._google, self._issue(GOOGLE_HOSTS))
+            write_private(self._google, self.issue(GOOGLE_HOSTS))
         try:
             self.tls_context("googleapis.com")
         except ssl.SSLError as error:

@@ -53,10 +53,15 @@ def new_authority(name: str, lifetime: timedelta) -> tuple[bytes, bytes]:
     return _private_pem(key), certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def issue(authority_key: bytes, authority_certificate: bytes, hosts: Iterable[str]) -> bytes:
+def issue(
+    authority_key: bytes,
+    authority_certificate: bytes,
+    hosts: Iterable[str],
+    lifetime: timedelta | None = None,
+) -> bytes:
     """Issue a server's certificate for ``hosts``; gives its key and the chain in one PEM.
 
-    It has a key of its own and ends when the authority does. Raises BadHostError.
+    It has a key of its own, and ends after ``lifetime`` or when the authority does. Raises BadHostError.
     """
     issuer_key = serialization.load_pem_private_key(authority_key, None)
     if not isinstance(issuer_key, ec.EllipticCurvePrivateKey):
@@ -65,6 +70,9 @@ def issue(authority_key: bytes, authority_certificate: bytes, hosts: Iterable[st
     if issuer_key.public_key() != issuer.public_key():
         raise ValueError("the authority's key and certificate do not belong together")
     key = ec.generate_private_key(ec.SECP256R1())
+    end = issuer.not_valid_after_utc
+    if lifetime is not None:
+        end = min(end, datetime.now(UTC) + lifetime)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Fogbank")]))
@@ -72,7 +80,7 @@ def issue(authority_key: bytes, authority_certificate: bytes, hosts: Iterable[st
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(issuer.not_valid_before_utc)
-        .not_valid_after(issuer.not_valid_after_utc)
+        .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

@@ -1,6 +1,6 @@
-"""Compute Engine: networks, subnetworks, routers with NAT, addresses, firewall rules, routes, instances.
+"""Compute Engine: networks, routers with NAT, addresses, firewall rules, routes, instances, load balancers.
 
-One module for each collection, each with the methods that it answers. Load balancers are not built.
+One module for each collection, each with the methods that it answers.
 """
 
 from fogbank.services.compute import (
@@ -10,6 +10,7 @@ from fogbank.services.compute import (
     firewalls,
     images,
     instances,
+    load_balancing,
     machine_types,
     nat_status,
     networks,
@@ -24,12 +25,15 @@ from fogbank.services.compute import (
 )
 from fogbank.services.compute.instances.lifecycle import converged, finishes
 from fogbank.services.compute.preset import default_network
+from fogbank.services.compute.resource_tags import with_tags
 from fogbank.services.contract import Service, operation_permissions
 
 __all__ = ["SERVICE", "default_network"]
 
-SERVICE = Service(
-    "compute",
+_TAGGED = ("networks", "subnetworks", "firewalls", "routes", "routers", "instances", "disks", "images")
+"""What is bound to tags as it is made."""
+
+_METHODS = with_tags(
     {
         **networks.METHODS,
         **peerings.METHODS,
@@ -47,8 +51,15 @@ SERVICE = Service(
         **images.METHODS,
         **disks.METHODS,
         **instances.METHODS,
+        **load_balancing.METHODS,
         **vpn.METHODS,
     },
+    _TAGGED,
+)
+
+SERVICE = Service(
+    "compute",
+    _METHODS,
     title="Compute Engine API",
     versions=("v1",),
     errors="reasons",

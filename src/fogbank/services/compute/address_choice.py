@@ -9,7 +9,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from itertools import chain
 
 from fogbank.errors import ApiError, in_use, invalid_value, required_field
-from fogbank.network.addressing import EXTERNAL_ADDRESSES, PRIVATE_RANGES, usable
+from fogbank.network.addressing import EXTERNAL_ADDRESSES, PRIVATE_RANGES, host, usable
 from fogbank.resources.compute import Network, StaticAddress, Subnetwork, read_address
 from fogbank.resources.compute_indexes import addresses_in_subnetwork, external_addresses
 from fogbank.resources.instances import (
@@ -17,9 +17,11 @@ from fogbank.resources.instances import (
     alias_ranges_in,
     external_addresses_of_instances,
 )
+from fogbank.resources.load_balancing import forwarding_addresses
 from fogbank.resources.names import ResourceName
 from fogbank.resources.network_ranges import taken_ranges
 from fogbank.resources.network_users import subnetwork_users
+from fogbank.resources.passthrough import internal_rules_in
 from fogbank.resources.vpn import gateway_addresses
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.compute import ranges
@@ -29,9 +31,14 @@ _PEERING_BLOCKS = PRIVATE_RANGES[:3]
 
 
 def taken_external(world: World) -> set[IPv4Address]:
-    """List the external addresses that anybody has reserved, or an instance or a VPN gateway has."""
-    holders = (external_addresses(world), external_addresses_of_instances(world), gateway_addresses(world))
-    return set(map(read_address, chain(*holders)))
+    """List the external addresses that are reserved, or an instance, forwarding rule or VPN gateway has."""
+    found = chain(
+        external_addresses(world),
+        external_addresses_of_instances(world),
+        forwarding_addresses(world),
+        gateway_addresses(world),
+    )
+    return set(map(read_address, found))
 
 
 def external(world: World, wanted: object = None, also_taken: Iterable[IPv4Address] = ()) -> IPv4Address:
@@ -77,7 +84,8 @@ def internal(world: World, subnetwork: Resource, wanted: object = None) -> IPv4A
 
 def reserved_in(world: World, subnetwork: ResourceName) -> Iterator[IPv4Network]:
     """List what is reserved in a subnetwork: addresses, and blocks of serverless instances."""
-    return (StaticAddress.of(each).range for each in addresses_in_subnetwork(world, subnetwork))
+    yield from (StaticAddress.of(each).range for each in addresses_in_subnetwork(world, subnetwork))
+    yield from (host(address) for address, _ in internal_rules_in(world, subnetwork))
 
 
 def reserved_resources(world: World, subnetwork: ResourceName, address: IPv4Address) -> Iterator[Resource]:

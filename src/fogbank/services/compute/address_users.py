@@ -7,22 +7,33 @@ For a NAT gateway the address shows the router that it hangs from
 from fogbank.resources.compute import StaticAddress
 from fogbank.resources.compute_indexes import router_with_address
 from fogbank.resources.instances import instance_with_address, instance_with_external
+from fogbank.resources.load_balancing import forwarding_rules_at
 from fogbank.resources.names import ResourceName
-from fogbank.resources.vpn import rules_with_address
+from fogbank.resources.passthrough import internal_rules_in
 from fogbank.resources.world import Json, Resource, World
 
 
 def user_of(world: World, address: ResourceName) -> ResourceName | None:
-    """Find the router or the instance that uses one address."""
+    """Find the router, the forwarding rule or the instance that uses one address."""
     router = router_with_address(world, address)
     if router is not None:
         return router.name
     resource = world.find(address)
-    if resource is None:
-        return None
-    instance = instance_using(world, resource)
-    rules = () if instance is not None else rules_with_address(world, resource.body["address"])
-    return instance.name if instance is not None else next((each.name for each in rules), None)
+    rule = forwarding_rule_using(world, resource) if resource is not None else None
+    if rule is not None:
+        return rule.name
+    instance = instance_using(world, resource) if resource is not None else None
+    return None if instance is None else instance.name
+
+
+def forwarding_rule_using(world: World, address: Resource) -> Resource | None:
+    """Find the first forwarding rule that has an address, of the address's own scope."""
+    read = StaticAddress.of(address)
+    if not read.external:
+        inside = internal_rules_in(world, read.subnetwork) if read.subnetwork else ()
+        return next((rule for each, rule in inside if each == read.address), None)
+    rules = forwarding_rules_at(world, read.address)
+    return next((each for each in rules if each.name.region == read.region), None)
 
 
 def instance_using(world: World, address: Resource) -> Resource | None:

@@ -27,9 +27,19 @@ KINDS = {
     "targetVpnGateways": "compute#targetVpnGateway",
     "externalVpnGateways": "compute#externalVpnGateway",
     "vpnTunnels": "compute#vpnTunnel",
-    "forwardingRules": "compute#forwardingRule",
     "disks": "compute#disk",
     "images": "compute#image",
+    "healthChecks": "compute#healthCheck",
+    "networkEndpointGroups": "compute#networkEndpointGroup",
+    "backendServices": "compute#backendService",
+    "urlMaps": "compute#urlMap",
+    "sslCertificates": "compute#sslCertificate",
+    "sslPolicies": "compute#sslPolicy",
+    "targetHttpProxies": "compute#targetHttpProxy",
+    "targetHttpsProxies": "compute#targetHttpsProxy",
+    "targetSslProxies": "compute#targetSslProxy",
+    "targetTcpProxies": "compute#targetTcpProxy",
+    "forwardingRules": "compute#forwardingRule",
 }
 
 

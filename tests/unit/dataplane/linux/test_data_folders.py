@@ -34,3 +34,11 @@ def test_a_link_that_the_container_puts_in_the_way_is_not_followed(tmp_path, mon
     with pytest.raises(DriverError, match="cannot be written"):
         folders.write("a", "file", b"x")
     assert not elsewhere.exists()
+
+
+def test_files_can_be_there_before_the_container_that_owns_them(tmp_path):
+    folders = DataFolders(tmp_path / "data")
+    folders.prepare("edge", {"lds.json": b"{}"})
+    folder = folders.open("edge", os.getuid())
+    assert (folder / "lds.json").read_bytes() == b"{}"
+    assert (folder / "lds.json").stat().st_uid == os.getuid()

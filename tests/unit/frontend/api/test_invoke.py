@@ -68,8 +68,8 @@ async def test_bodies_are_checked_and_what_is_not_built_is_named(api):
         await api.invoke(
             OPERATOR, "iam.v1.projects.serviceAccounts.create", {"name": "projects/demo"}, {"colour": "red"}
         )
-    with pytest.raises(ApiError, match=r"compute\.v1\.sslPolicies\.list") as caught:
-        await api.invoke(OPERATOR, "compute.v1.sslPolicies.list", {"project": "demo"})
+    with pytest.raises(ApiError, match=r"compute\.v1\.targetPools\.list") as caught:
+        await api.invoke(OPERATOR, "compute.v1.targetPools.list", {"project": "demo"})
     assert caught.value.code == 400
 
 

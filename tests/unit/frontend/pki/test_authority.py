@@ -83,7 +83,7 @@ def test_a_wildcard_stands_for_one_label():
 @pytest.mark.parametrize("host", ["", "a b", "x" * 300, "-"])
 def test_what_is_no_host_gets_no_certificate(opened, host):
     with pytest.raises(certificates.BadHostError):
-        opened._issue([host])
+        opened.issue([host])
 
 
 def test_only_the_owner_reads_keys(opened, folder):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fogbank import samples
+from fogbank.dataplane.linux.images import envoy
 from fogbank.dataplane.linux.images.debian_roots import DebianRoots
 from fogbank.dataplane.linux.images.layer import pack
 from fogbank.dataplane.linux.images.python_runtime import PythonRuntime, collect_runtime
@@ -110,6 +111,7 @@ def open_store(folder: Path, cache: Path) -> tuple[ImageStore, UnpackedImages]:
     def provide(repository: str) -> None:
         built_in.wait_for(repository)
         servers.provide(repository, registry)
+        envoy.provide(repository, registry, cache / "envoy")
 
     registry = ImageStore(folder, provide)
     images = UnpackedImages(registry, cache / "roots")

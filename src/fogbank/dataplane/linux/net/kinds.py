@@ -103,23 +103,23 @@ class Addresses:
 
 
 class RoutingTables:
-    """Tables beside the main one: each is a rule that sends marked packets there."""
+    """Tables beside the main one: each is a rule that sends packets there, by their mark or their device."""
 
     def __init__(self, net: Net) -> None:
         del net
 
     def create(self, element: RoutingTable) -> list[Step]:
-        return [(element.netns, [rtnetlink.add_rule(element.number)])]
+        return [(element.netns, [rtnetlink.add_rule(element.number, element.device)])]
 
     def replace(self, old: RoutingTable, new: RoutingTable) -> list[Step]:
         return [*self.remove(old), *self.create(new)]
 
     def remove(self, element: RoutingTable) -> list[Step]:
-        return [(element.netns, [rtnetlink.delete_rule(element.number)])]
+        return [(element.netns, [rtnetlink.delete_rule(element.number, element.device)])]
 
     def stands(self, element: RoutingTable, netns: NetnsName, seen: KernelTables) -> bool:
         del netns
-        return element.number in seen.tables
+        return (element.number, element.device) in seen.tables
 
 
 class Routes:

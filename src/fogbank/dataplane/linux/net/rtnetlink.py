@@ -49,7 +49,7 @@ OPER_UP = 6
 """RFC 2863's operational state "up": queues are attached and packets leave (IF_OPER_UP)."""
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC, _RTA_MULTIPATH = 1, 4, 5, 7, 9
 _RTA_TABLE, _RTA_NH_ID = 15, 30
-_FRA_PRIORITY, _FRA_FWMARK, _FRA_TABLE, _FRA_FWMASK = 6, 10, 15, 16
+_FRA_PRIORITY, _FRA_FWMARK, _FRA_TABLE, _FRA_FWMASK, _FRA_OIFNAME = 6, 10, 15, 16, 17
 _TO_TABLE = 1
 
 _LINK = struct.Struct("=BxHiII")
@@ -214,25 +214,26 @@ def put_group_route(
     return Message(NEWROUTE, CREATE | REPLACE, b"".join(parts))
 
 
-def add_rule(table: int) -> Message:
-    """Have packets that are marked with a table's number routed by it, before the main table."""
-    return Message(NEWRULE, CREATE | EXCL, _rule(table))
+def add_rule(table: int, device: str | None = None) -> Message:
+    """Have packets routed by a table before the main one: those marked with its number, or those of sockets
+    that are bound to ``device``.
+    """
+    return Message(NEWRULE, CREATE | EXCL, _rule(table, device))
 
 
-def delete_rule(table: int) -> Message:
+def delete_rule(table: int, device: str | None = None) -> Message:
     """Take the rule of a table away."""
-    return Message(DELRULE, 0, _rule(table))
+    return Message(DELRULE, 0, _rule(table, device))
 
 
-def _rule(table: int) -> bytes:
+def _rule(table: int, device: str | None) -> bytes:
     head = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, _TO_TABLE, 0)
-    return (
-        head
-        + u32(_FRA_PRIORITY, _RULE_PRIORITY)
-        + u32(_FRA_FWMARK, table)
-        + u32(_FRA_FWMASK, 0xFFFF_FFFF)
-        + u32(_FRA_TABLE, table)
+    chosen = (
+        attribute(_FRA_OIFNAME, device.encode() + b"\0")
+        if device
+        else u32(_FRA_FWMARK, table) + u32(_FRA_FWMASK, 0xFFFF_FFFF)
     )
+    return head + u32(_FRA_PRIORITY, _RULE_PRIORITY) + chosen + u32(_FRA_TABLE, table)
 
 
 def list_rules() -> Message:
@@ -240,13 +241,16 @@ def list_rules() -> Message:
     return Message(GETRULE, 0, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0))
 
 
-def parse_rule(payload: bytes) -> int | None:
-    """Read the table of a rule for marked packets; other rules give None."""
+def parse_rule(payload: bytes) -> tuple[int, str | None] | None:
+    """Read the table of a rule for marked packets or for a device, and that device; other rules give None."""
     found = attributes(payload, _ROUTE.size)
+    if _FRA_OIFNAME in found:
+        (table,) = struct.unpack("=I", found[_FRA_TABLE])
+        return int(table), found[_FRA_OIFNAME].rstrip(b"\0").decode()
     if _FRA_FWMARK not in found:
         return None
     mark, table = (int(struct.unpack("=I", found[each])[0]) for each in (_FRA_FWMARK, _FRA_TABLE))
-    return table if mark == table else None
+    return (table, None) if mark == table else None
 
 
 def _hop(way: Way) -> bytes:
@@ -305,11 +309,12 @@ def list_counters() -> Message:
     return Message(GETSTATS, 0, _STATS.pack(0, 0, 0, _LINK_COUNTERS))
 
 
-def parse_counters(payload: bytes) -> tuple[int, tuple[int, int]]:
-    """Read (interface index, (bytes received, bytes sent))."""
+def parse_counters(payload: bytes) -> tuple[int, tuple[int, int, int, int]]:
+    """Read (interface index, (bytes received, bytes sent, packets received, packets sent))."""
     _, _, index, _ = _STATS.unpack_from(payload)
-    _, _, received, sent = _COUNTERS.unpack_from(attributes(payload, _STATS.size)[_LINK_COUNTERS])
-    return index, (received, sent)
+    counters = _COUNTERS.unpack_from(attributes(payload, _STATS.size)[_LINK_COUNTERS])
+    received_packets, sent_packets, received, sent = counters
+    return index, (received, sent, received_packets, sent_packets)
 
 
 def parse_link(payload: bytes) -> LinkSeen:

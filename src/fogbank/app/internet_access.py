@@ -1,0 +1,62 @@
+"""The way of this machine's clients onto the region's internet: names and connections."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from ipaddress import IPv4Address
+
+from fogbank.lowering.netns_names import INTERNET, site_netns
+from fogbank.network.addressing import EXTERNAL_ADDRESSES, TERMINAL
+from fogbank.network.topology import NetnsName
+from fogbank.resources.dns import Answers, known
+from fogbank.resources.onprem import OnpremNetwork
+
+CONNECT_SECONDS = 10.0
+
+
+class InternetAccess:
+    """Resolves what is public by ``answers`` and connects with sockets of ``open_socket``.
+
+    ``onprem`` finds an on-premises network by name.
+    """
+
+    def __init__(
+        self,
+        open_socket: Callable[[NetnsName, socket.SocketKind], socket.socket],
+        answers: Answers,
+        onprem: Callable[[str], OnpremNetwork],
+    ) -> None:
+        self._open_socket, self._answers, self._onprem = open_socket, answers, onprem
+
+    def resolve(self, host: str) -> IPv4Address | None:
+        """Return what a name or an address means on the internet."""
+        with suppress(ValueError):
+            return IPv4Address(host)
+        found = known(self._answers(TERMINAL, f"{host.lower().rstrip('.')}.", "A"))
+        return next((IPv4Address(each.texts[0]) for each in found if each.type == "A"), None)
+
+    def resolve_own(self, host: str) -> IPv4Address | None:
+        """Return what a host means if that is an external address of this region; None otherwise."""
+        found = self.resolve(host)
+        return found if found is not None and found in EXTERNAL_ADDRESSES else None
+
+    async def connect(self, address: IPv4Address, port: int, source: str = "") -> socket.socket:
+        """Connect from the terminal's address, or the host of the on-premises network ``source``.
+
+        OSError or TimeoutError when nobody answers, OperatorError when there is no such network.
+        """
+        start, own = INTERNET, TERMINAL
+        if source:
+            network = self._onprem(source)
+            start, own = site_netns(network.host_name), network.host_address
+        opened = self._open_socket(start, socket.SOCK_STREAM)
+        try:
+            opened.setblocking(False)
+            opened.bind((str(own), 0))
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await asyncio.get_running_loop().sock_connect(opened, (str(address), port))
+        except BaseException:
+            opened.close()
+            raise
+        return opened
