@@ -41,19 +41,14 @@ class InternetAccess:
         found = self.resolve(host)
         return found if found is not None and found in EXTERNAL_ADDRESSES else None
 
-    async def connect(self, address: IPv4Address, port: int, source: str = "") -> socket.socket:
-        """Connect from the terminal's address, or the host of the on-premises network ``source``.
-
-        OSError or TimeoutError when nobody answers, OperatorError when there is no such network.
-        """
-        start, own = INTERNET, TERMINAL
-        if source:
-            network = self._onprem(source)
-            start, own = site_netns(network.host_name), network.host_address
-        opened = self._open_socket(start, socket.SOCK_STREAM)
+    async def connect(
+        self, address: IPv4Address, port: int, netns: NetnsName = INTERNET, source: IPv4Address = TERMINAL
+    ) -> socket.socket:
+        """Connect, from the terminal's address unless told otherwise; OSError or TimeoutError in vain."""
+        opened = self._open_socket(netns, socket.SOCK_STREAM)
         try:
             opened.setblocking(False)
-            opened.bind((str(own), 0))
+            opened.bind((str(source), 0))
             async with asyncio.timeout(CONNECT_SECONDS):
                 await asyncio.get_running_loop().sock_connect(opened, (str(address), port))
         except BaseException:

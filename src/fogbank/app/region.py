@@ -366,7 +366,7 @@ class Region:
             ),
         )
         routes = (route for topic in topics for route in topic.routes())
-        self.operator_api = Connecting(OperatorApi(routes), self.internet)
+        self.operator_api = Connecting(OperatorApi(routes), self.internet, lambda: self.store.world)
 
     def _environment(self) -> Mapping[str, str | None]:
         settings = self._settings

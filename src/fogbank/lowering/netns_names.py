@@ -26,14 +26,14 @@ GOOGLE = DeviceName("google")
 IAP = DeviceName("iap")
 """Where a router's way to tunnels of IAP starts."""
 
+DNS = DeviceName("dns")
+"""Where a router's way to the queries that Cloud DNS forwards starts."""
+
 LAN = DeviceName("lan0")
 """Where an on-premises VPN device has its own network."""
 
 IPSEC = DeviceName("ipsec0")
 """The tun device of a VPN gateway's IPsec program, which makes it itself."""
-
-DNS = DeviceName("dns")
-"""Where a router's way to the queries that Cloud DNS forwards starts."""
 
 ETH0 = DeviceName("eth0")
 """An endpoint's first interface: an instance's or connector instance's is the serverless side."""

@@ -85,6 +85,9 @@ MACHINE = ServerImage(
 `src/fogbank/dataplane/linux/machines/root`.
 """
 
+ENVOY = "python.fogbank.internal/servers/envoy"
+"""The repository of the load balancers' proxy, which a Python package brings."""
+
 VPN = ServerImage(
     "vpn",
     (
@@ -100,9 +103,6 @@ VPN = ServerImage(
     links=(("/usr/bin/sh", "dash"),),
 )
 """VPN gateways: strongSwan for IPsec, FRR for BGP."""
-
-ENVOY = "python.fogbank.internal/servers/envoy"
-"""The repository of the load balancers' proxy, which a Python package brings."""
 
 SERVER_IMAGES: tuple[ServerImage, ...] = (DOCKER, MACHINE, POSTGRES, REDIS, VPN)
 """All of them: what `fogbank images fetch` fetches."""

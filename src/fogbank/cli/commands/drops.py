@@ -7,6 +7,7 @@ from fogbank.cli.output import print_json, print_table
 from fogbank.cli.regions import running
 
 MEANINGS = {
+    "default-deny": "no ingress rule allows it",
     "no-nat": "no Cloud NAT serves the sender",
     "ports-exhausted": "the sender has no NAT port left for that destination",
     "nat-allocation-failed": "the Cloud NAT gateway has no ports for the sender",

@@ -20,6 +20,7 @@ from fogbank.services.compute import (
     projects,
     routers,
     routes,
+    shared_vpc,
     subnetworks,
     vpn,
 )
@@ -47,12 +48,13 @@ _METHODS = with_tags(
         **routes.METHODS,
         **places.METHODS,
         **projects.METHODS,
+        **shared_vpc.METHODS,
         **machine_types.METHODS,
         **images.METHODS,
         **disks.METHODS,
         **instances.METHODS,
-        **load_balancing.METHODS,
         **vpn.METHODS,
+        **load_balancing.METHODS,
     },
     _TAGGED,
 )

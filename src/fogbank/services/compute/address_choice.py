@@ -31,14 +31,12 @@ _PEERING_BLOCKS = PRIVATE_RANGES[:3]
 
 
 def taken_external(world: World) -> set[IPv4Address]:
-    """List the external addresses that are reserved, or an instance, forwarding rule or VPN gateway has."""
-    found = chain(
-        external_addresses(world),
-        external_addresses_of_instances(world),
-        forwarding_addresses(world),
-        gateway_addresses(world),
+    """List the external addresses that anybody has: a reservation, an instance, a rule, a VPN gateway."""
+    holders = (
+        *(external_addresses(world), external_addresses_of_instances(world)),
+        *(forwarding_addresses(world), gateway_addresses(world)),
     )
-    return set(map(read_address, found))
+    return set(map(read_address, chain(*holders)))
 
 
 def external(world: World, wanted: object = None, also_taken: Iterable[IPv4Address] = ()) -> IPv4Address:

@@ -39,7 +39,6 @@ KINDS = {
     "targetHttpsProxies": "compute#targetHttpsProxy",
     "targetSslProxies": "compute#targetSslProxy",
     "targetTcpProxies": "compute#targetTcpProxy",
-    "forwardingRules": "compute#forwardingRule",
 }
 
 

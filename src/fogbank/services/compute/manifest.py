@@ -20,6 +20,7 @@ MANIFEST = Manifest(
         make_nat_controller,
         make_flow_log_controller,
         make_firewall_log_controller,
+        make_vpn_controller,
         make_edge_controller,
         make_vpn_controller,
     ),
