@@ -6,28 +6,21 @@ from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import IPv4Address
 
-from fogbank.lowering.netns_names import INTERNET, site_netns
+from fogbank.lowering.netns_names import INTERNET
 from fogbank.network.addressing import EXTERNAL_ADDRESSES, TERMINAL
 from fogbank.network.topology import NetnsName
 from fogbank.resources.dns import Answers, known
-from fogbank.resources.onprem import OnpremNetwork
 
 CONNECT_SECONDS = 10.0
 
 
 class InternetAccess:
-    """Resolves what is public by ``answers`` and connects with sockets of ``open_socket``.
-
-    ``onprem`` finds an on-premises network by name.
-    """
+    """Resolves what is public by ``answers`` and connects with sockets of ``open_socket``."""
 
     def __init__(
-        self,
-        open_socket: Callable[[NetnsName, socket.SocketKind], socket.socket],
-        answers: Answers,
-        onprem: Callable[[str], OnpremNetwork],
+        self, open_socket: Callable[[NetnsName, socket.SocketKind], socket.socket], answers: Answers
     ) -> None:
-        self._open_socket, self._answers, self._onprem = open_socket, answers, onprem
+        self._open_socket, self._answers = open_socket, answers
 
     def resolve(self, host: str) -> IPv4Address | None:
         """Return what a name or an address means on the internet."""

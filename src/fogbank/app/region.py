@@ -84,7 +84,7 @@ from fogbank.resources.decisions import Decision
 from fogbank.resources.direct_vpc import keep_as_of
 from fogbank.resources.dns_queries import QueryLog
 from fogbank.resources.names import ResourceName
-from fogbank.resources.onprem import find_onprem, find_web_server
+from fogbank.resources.onprem import find_web_server
 from fogbank.resources.predefined_roles import role_titles
 from fogbank.resources.projects import project_number
 from fogbank.servers.access_log import AccessLog
@@ -251,7 +251,7 @@ class Region:
         self.loop = ControlLoop(self.store, self.driver, Compiler(features()), services(), self._clock)
         public = world_answers(lambda: self.store.world, lambda _client: None)
         opens = self.driver.open_socket
-        self.internet = InternetAccess(opens, public, lambda name: find_onprem(self.store.world, name))
+        self.internet = InternetAccess(opens, public)
         self.google_requests = GoogleRequests(self.identity, opens, public, self._places.bundle)
         self.tracer = Tracer(
             world=lambda: self.store.world,

@@ -152,8 +152,9 @@ _GATEWAYS_BY_ADDRESS = Index(VPN_GATEWAYS, _interface_addresses)
 
 
 def gateway_addresses(world: World) -> Iterator[str]:
-    """List the external addresses of all HA gateways."""
-    return (address for address, _ in world.ordered(_GATEWAYS_BY_ADDRESS))
+    """List the external addresses of all HA gateways, and of forwarding rules without a reserved one."""
+    yield from (address for address, _ in world.ordered(_GATEWAYS_BY_ADDRESS))
+    yield from (address for address, _ in world.ordered(_RULES_BY_ADDRESS))
 
 
 def _tunnel_hop(route: Resource) -> Iterable[str]:

@@ -27,6 +27,7 @@ KINDS = {
     "targetVpnGateways": "compute#targetVpnGateway",
     "externalVpnGateways": "compute#externalVpnGateway",
     "vpnTunnels": "compute#vpnTunnel",
+    "forwardingRules": "compute#forwardingRule",
     "disks": "compute#disk",
     "images": "compute#image",
     "healthChecks": "compute#healthCheck",

@@ -22,7 +22,6 @@ MANIFEST = Manifest(
         make_firewall_log_controller,
         make_vpn_controller,
         make_edge_controller,
-        make_vpn_controller,
     ),
     backend=lambda runtime: ComputeBackend(runtime.consoles, runtime.backend_health),
 )

@@ -1,9 +1,9 @@
 """Forwarding rules of classic VPN gateways: ESP, UDP 500 and UDP 4500 of one external address.
 
-All others are load balancing's, which is asked about them (behaviour/vpn.md#classic-gateways).
+Those of load balancers are none of these (behaviour/vpn.md#classic-gateways).
 """
 
-from fogbank.errors import invalid_value, required_field
+from fogbank.errors import invalid_value, not_built, required_field
 from fogbank.resources.compute import read_address
 from fogbank.resources.compute_indexes import external_address
 from fogbank.resources.names import ResourceName
@@ -21,10 +21,10 @@ from fogbank.services.compute.address_users import user_of
 from fogbank.services.compute.bodies import inputs, one_of, refuse_unbuilt
 from fogbank.services.compute.decisions import deleted, in_use, put
 from fogbank.services.compute.factories import check_free, made
-from fogbank.services.compute.load_balancing import regional_rules
+from fogbank.services.compute.handlers import readers
 from fogbank.services.compute.names import by_id, named, new_identifier, project_of
 from fogbank.services.compute.references import reference
-from fogbank.services.compute.vpn.common import labelled, network_of, regional
+from fogbank.services.compute.vpn.common import label_setter, labelled, network_of, regional
 from fogbank.services.contract import Call, Decision, Method, Write
 
 KIND = "forwardingRules"
@@ -49,9 +49,9 @@ def is_vpn(body: Json) -> bool:
 
 def insert(world: World, call: Call) -> Decision:
     """Give a classic gateway one of the three things that it needs."""
-    if not is_vpn(call.body):
-        return _decided(regional_rules.METHODS[f"{KIND}.insert"], world, call)
     body = inputs(call.body, _OUTPUTS)
+    if not is_vpn(body):
+        raise not_built("compute.forwardingRules whose target is no targetVpnGateway")
     name = named(world, call, KIND, new_identifier(body))
     refuse_unbuilt(KIND, body, _UNBUILT)
     gateway = regional(world, call, "resource.target", body["target"], "targetVpnGateways")
@@ -142,22 +142,15 @@ def user_of_rule(world: World, rule: Resource) -> ResourceName | None:
 def delete(world: World, call: Call) -> Decision:
     """Take a rule away that no tunnel needs."""
     rule = world.get(named(world, call, KIND, call["forwardingRule"]))
-    if GATEWAY_OF_RULE not in rule.private:
-        return _decided(regional_rules.METHODS[f"{KIND}.delete"], world, call)
     user = user_of_rule(world, rule)
     if user is not None:
         return in_use(call, "delete", rule, "forwarding_rule", user)
     return deleted(call, rule)
 
 
-def _decided(method: Method, world: World, call: Call) -> Decision:
-    """Let load balancing decide about a rule of its own."""
-    if not isinstance(method, Write):
-        raise TypeError(method)
-    return method.decide(world, call)
-
-
 METHODS: dict[str, Method] = {
     f"{KIND}.insert": Write(insert, f"compute.{KIND}.create"),
+    **readers(KIND, "forwardingRule", aggregated=True),
     f"{KIND}.delete": Write(delete, f"compute.{KIND}.delete"),
+    f"{KIND}.setLabels": label_setter(KIND),
 }
