@@ -33,7 +33,12 @@ for _ in range(10):
     print(packet[9], int.from_bytes(packet[head + 2 : head + 4], "big"), packet[12:16].hex(), flush=True)
 """
 
-pytestmark = [pytest.mark.slow(45), pytest.mark.netns, pytest.mark.xdist_group("machines")]
+pytestmark = [
+    pytest.mark.slow(45),
+    pytest.mark.timeout(300),
+    pytest.mark.netns,
+    pytest.mark.xdist_group("machines"),
+]
 
 
 class Joined:

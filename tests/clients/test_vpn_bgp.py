@@ -14,7 +14,12 @@ AN1 = "asia-northeast1"
 WHERE = f"--region={AN1}"
 PATIENCE = 60.0
 
-pytestmark = [pytest.mark.slow(45), pytest.mark.netns, pytest.mark.xdist_group("machines")]
+pytestmark = [
+    pytest.mark.slow(45),
+    pytest.mark.timeout(300),
+    pytest.mark.netns,
+    pytest.mark.xdist_group("machines"),
+]
 
 
 class Pair:
