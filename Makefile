@@ -12,10 +12,10 @@ ARGS ?=
 NAME ?=
 PROTOS ?=
 
-.PHONY: help demo test quick check netns attack articles soak bench golden generate protos new-service docs pins wheel clean setup-run setup-test setup-bench
+.PHONY: help demo test quick check netns attack differential articles soak bench golden generate protos new-service docs pins wheel clean setup-run setup-test setup-bench
 
 help: ## show this menu
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup-run ## run an article and show that its claim holds: make demo ARTICLE=001
 	@$(BIN)/fogbank demo --article $(or $(ARTICLE),000)
@@ -37,6 +37,9 @@ netns: setup-test ## the tests that make network namespaces
 
 attack: setup-test ## every attack on a region, with figures
 	@FOGBANK_ATTACKS=all $(PYTEST) -n0 -q -p no:randomly tests/attacks $(ARGS)
+
+differential: setup-test ## 2,000 random regions: prediction, connectivity test and packet agree
+	@FOGBANK_DIFFERENTIAL=$${FOGBANK_DIFFERENTIAL:-2000} $(PYTEST) -n0 -q -s -p no:randomly tests/dataplane/test_prediction_meets_packet.py $(ARGS)
 
 soak: setup-test ## ten minutes of everything at once in one region; what goes wrong and what is left
 	@$(BIN)/python -m tests.attacks.soak $(ARGS)

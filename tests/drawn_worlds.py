@@ -19,6 +19,7 @@ from tests.worlds import (
     nat_rule,
     network,
     policy_rule,
+    redis,
     revision,
     route,
     router,
@@ -36,6 +37,8 @@ OTHER_REGION = "us-central1"
 SITES = (("partner.example", "192.0.2.40", (8080,)), ("bank.example", "192.0.2.41", ()))
 RANGES = ("10.1.0.0/28", "10.2.0.0/28", "172.16.3.0/28", "192.168.4.0/28")
 HIDDEN = ("10.8.0.0/28", "10.9.0.0/28")
+SECONDARY = ("10.21.0.0/28", "10.22.0.0/28", "10.23.0.0/28", "10.24.0.0/28")
+REDIS = "10.30.0.0/29"
 DESTINATIONS = ("0.0.0.0/0", "192.0.2.40/32", "192.0.2.0/24", "10.50.0.0/16", "192.0.2.32/28")
 PROTOCOLS = (
     [{"IPProtocol": "all"}],
@@ -76,19 +79,28 @@ def draw_world(random: Random, port_counts: Sequence[int] = PORT_COUNTS) -> Draw
         *_networks(random, networks),
         *(default_route(each) for each in networks if random.random() < 0.85),
         *(
-            subnetwork(name, cidr, of=of, region=region, google_access=random.random() < 0.3)
-            for name, cidr, of, region in subnets
+            subnetwork(
+                name,
+                cidr,
+                of,
+                region,
+                SECONDARY[n : n + 1] if n % 2 == 0 else (),
+                google_access=random.random() < 0.3,
+            )
+            for n, (name, cidr, of, region) in enumerate(subnets)
         ),
         *connectors,
         *(_firewall(random, n, networks, tags) for n in range(random.randint(0, 4))),
         *_policies(random, networks),
-        *(_route(random, n, networks, tags) for n in range(random.randint(0, 3))),
         *_gateways(random, networks, subnets, port_counts),
         *(site(host, ip, ports) for host, ip, ports in SITES),
         *revisions,
     ]
     filled = {each.private.get("subnet", "").rpartition("/")[2] for each in connectors}
-    resources += _machines(random, [each for each in subnets if each[0] not in filled], tags)
+    machines = _machines(random, [each for each in subnets if each[0] not in filled], tags)
+    resources += machines
+    resources += [_route(random, n, networks, tags, machines) for n in range(random.randint(0, 4))]
+    resources += _redis(random, networks)
     directly, homes = _direct_revisions(random, subnets)
     resources += directly
     random.shuffle(resources)
@@ -155,9 +167,25 @@ def _machines(random, subnets, tags):
                 tags=random.sample(tags, random.choice([0, 0, 1, 2])),
                 forwards=random.random() < 0.5,
                 status=random.choice(["RUNNING"] * 5 + ["TERMINATED"]),
+                aliases=_aliases(random, int(name[1:])),
             )
         )
     return made
+
+
+def _aliases(random, number):
+    """Draw alias ranges of the secondary range that the subnetwork ``number`` has."""
+    if number % 2 or random.random() < 0.4:
+        return ()
+    within = IPv4Network(SECONDARY[number])
+    return (f"{within[4]}/{random.choice([32, 30])}",)
+
+
+def _redis(random, networks):
+    """Draw at most one Redis instance: a range behind a peering, of which its own region may speak."""
+    if random.random() < 0.6:
+        return []
+    return [redis("cache", REDIS, of=random.choice(networks), region=random.choice([R, R, OTHER_REGION]))]
 
 
 def _direct_revisions(random, subnets):
@@ -226,14 +254,15 @@ def _policy_rule(random, priority):
     )
 
 
-def _route(random, number, networks, tags):
+def _route(random, number, networks, tags, machines):
+    """Draw a route; few destinations and priorities, so that several share the flows now and then."""
     return route(
         f"route-{number}",
         random.choice(DESTINATIONS),
         of=random.choice(networks),
-        priority=random.choice([500, 1000, 2000]),
-        tags=[random.choice(tags)] if random.random() < 0.5 else [],
-        via=random.choice([None, None, "10.1.0.9"]),
+        priority=random.choice([500, 1000, 1000]),
+        tags=[random.choice(tags)] if random.random() < 0.4 else [],
+        via=random.choice([None, None, "10.1.0.9", "10.2.0.9", *(each.name for each in machines)]),
     )
 
 
@@ -251,12 +280,14 @@ def _gateways(random, networks, subnets, port_counts):
             [name for name, _ in mine],
             listed if random.random() < 0.5 else None,
             region,
-            minPortsPerVm=random.choice(port_counts),
-            **random.choice(
+            ranges=random.choice(["PRIMARY_IP_RANGE", "ALL_IP_RANGES"]),
+            **{"minPortsPerVm": random.choice(port_counts)}
+            | random.choice(
                 [
                     {},
                     {"enableEndpointIndependentMapping": True},
                     {"logConfig": {"enable": True, "filter": "ALL"}},
+                    {"enableDynamicPortAllocation": True, "minPortsPerVm": 128, "maxPortsPerVm": 1024},
                     {"rules": [nat_rule(random.randint(1, 9), random.choice(MATCHES), ruled[0], region)]},
                 ]
             ),

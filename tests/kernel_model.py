@@ -5,6 +5,7 @@ from fogbank.network.topology import (
     Element,
     Key,
     NetworkNamespace,
+    SourceNat,
     Topology,
     made_by,
     namespaces_of,
@@ -47,6 +48,9 @@ def _lose(elements: dict[Key, Element], gone: Element) -> None:
 
 
 def _check_ground(elements: dict[Key, Element], element: Element) -> None:
+    if isinstance(element, SourceNat) and element.arrival:
+        taken = {e.arrival for e in elements.values() if isinstance(e, SourceNat)}
+        assert element.arrival not in taken, f"external address taken: {element}"
     for netns in namespaces_of(element):
         assert isinstance(element, NetworkNamespace) or ("netns", netns) in elements, (
             f"no namespace for {element}"

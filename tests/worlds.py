@@ -75,17 +75,24 @@ def default_route(of="default"):
 
 
 def route(name, destination="0.0.0.0/0", *, of="default", priority=1000, tags=(), via=None):
-    hop = {"nextHopIp": via} if via else {"nextHopGateway": f"{COMPUTE_PREFIX}projects/{P}/global/gateways/x"}
+    """Make a route to the internet gateway, or by ``via``: an address, or the name of an instance."""
+    if isinstance(via, ResourceName):
+        hop = {"nextHopInstance": link(via)}
+    elif via:
+        hop = {"nextHopIp": via}
+    else:
+        hop = {"nextHopGateway": f"{COMPUTE_PREFIX}projects/{P}/global/gateways/x"}
     body = {"network": link(network_name(of)), "destRange": destination, "priority": priority, **hop}
     return resource(
         compute_name("routes", P, "global", None, name), body | ({"tags": list(tags)} if tags else {})
     )
 
 
-def subnetwork(name, cidr, of="default", region=R, secondary=(), *, google_access=False):
+def subnetwork(name, cidr, of="default", region=R, secondary=(), *, google_access=False, logs=None):
     first, _ = cidr.split("/")
     head, last = first.rsplit(".", 1)
     body = {
+        "id": str(next(_ids)),
         "network": link(network_name(of)),
         "ipCidrRange": cidr,
         "gatewayAddress": f"{head}.{int(last) + 1}",
@@ -94,6 +101,7 @@ def subnetwork(name, cidr, of="default", region=R, secondary=(), *, google_acces
             {"rangeName": f"s{n}", "ipCidrRange": each} for n, each in enumerate(secondary)
         ],
         "privateIpGoogleAccess": google_access,
+        **({"logConfig": logs} if logs else {}),
     }
     return resource(regional("subnetworks", name, region), body)
 
@@ -132,9 +140,9 @@ def address(name, ip, region=R):
     return resource(regional("addresses", name, region), {"address": ip, "addressType": "EXTERNAL"})
 
 
-def nat(name="nat", addresses=(), subnetworks=None, region=R, **more):
+def nat(name="nat", addresses=(), subnetworks=None, region=R, ranges="PRIMARY_IP_RANGE", **more):
     listed = [
-        {"name": link(regional("subnetworks", each, region)), "sourceIpRangesToNat": ["PRIMARY_IP_RANGE"]}
+        {"name": link(regional("subnetworks", each, region)), "sourceIpRangesToNat": [ranges]}
         for each in subnetworks or ()
     ]
     coverage = "ALL_SUBNETWORKS_ALL_IP_RANGES" if subnetworks is None else "LIST_OF_SUBNETWORKS"
@@ -155,7 +163,7 @@ def nat_rule(number, match, address, region=R):
 
 def router(name, nats=(), of="default", region=R, **auto):
     private = {AUTO_NAT_ADDRESSES: auto} if auto else {}
-    body = {"network": link(network_name(of)), "nats": list(nats)}
+    body = {"id": str(next(_ids)), "network": link(network_name(of)), "nats": list(nats)}
     return resource(regional("routers", name, region), body, **private)
 
 
@@ -214,8 +222,9 @@ def machine(
     tags=(),
     forwards=False,
     status="RUNNING",
+    aliases=(),
 ):
-    """Make a virtual machine with one interface."""
+    """Make a virtual machine with one interface; ``aliases`` are ranges of the first secondary range."""
     zone = f"{region}-a"
     interface = {
         "name": "nic0",
@@ -223,6 +232,11 @@ def machine(
         "subnetwork": link(regional("subnetworks", subnet, region)),
         "networkIP": ip,
         **({"accessConfigs": [{"natIP": external}]} if external else {}),
+        **(
+            {"aliasIpRanges": [{"ipCidrRange": each, "subnetworkRangeName": "s0"} for each in aliases]}
+            if aliases
+            else {}
+        ),
     }
     body = {
         "status": status,
@@ -233,6 +247,20 @@ def machine(
     }
     private = {"wanted": "RUNNING", "boot": 1, "booted": 1, "gateways": {"nic0": gateway}}
     return resource(compute_name("instances", P, "zones", zone, name), body, **private)
+
+
+def redis(name, cidr, *, of="default", region=R):
+    """Make a Redis instance of one node in the range ``cidr``."""
+    body = {
+        "nodes": [{"id": "node-0", "zone": f"{region}-a"}],
+        "transitEncryptionMode": "DISABLED",
+        "memorySizeGb": 1,
+        "persistenceConfig": {"persistenceMode": "DISABLED"},
+        "state": "READY",
+    }
+    where = ResourceName("redis.instances", f"projects/{P}/locations/{region}/instances/{name}")
+    private = {"network": network_name(of).path, "range": cidr, "primary": 0, "secret": "s"}
+    return resource(where, body, **private)
 
 
 def site(host, ip, ports=()):

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,3 +73,53 @@ def test_the_exit_status_says_whether_anything_stops_it(shut: LoadedRegion) -> N
     environment = os.environ | {"XDG_STATE_HOME": str(shut.home / "state")}
     done = subprocess.run([*command, "http://192.0.2.99"], env=environment, capture_output=True, check=False)
     assert done.returncode == Exit.BLOCKED
+
+
+def planned(type_: str, after: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "address": f"{type_}.planned",
+        "mode": "managed",
+        "type": type_,
+        "name": "planned",
+        "provider_name": "registry.terraform.io/hashicorp/google",
+        "change": {"actions": ["create"], "before": None, "after": after, "after_unknown": {}},
+    }
+
+
+MACHINE = planned(
+    "google_compute_instance",
+    {
+        "name": "planned",
+        "zone": f"{AN3}-a",
+        "machine_type": "e2-micro",
+        "boot_disk": [{"initialize_params": [{"image": "debian-cloud/debian-12"}]}],
+        "network_interface": [
+            {"subnetwork": f"projects/demo/regions/{AN3}/subnetworks/direct", "access_config": [{}]}
+        ],
+    },
+)
+RULE = planned(
+    "google_compute_firewall",
+    {
+        "name": "planned",
+        "network": "vpc",
+        "source_ranges": ["10.8.0.0/26"],
+        "allow": [{"protocol": "tcp", "ports": ["7000"]}],
+    },
+)
+
+
+def test_a_plan_of_terraform_s_is_compared_with_the_region_and_changes_nothing(
+    shut: LoadedRegion, tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"resource_changes": [MACHINE, RULE], "configuration": {}}))
+    answer = json.loads(shut.fogbank("plan", "--terraform", str(plan), "--format", "json"))
+    assert answer["unread"] == []
+    appear = {(each["source"], each["destination"], each["port"]) for each in answer["flows"]}
+    assert (SOURCE, "compute/planned", 7000) in appear
+    assert not {each for each in appear if each[1:] == ("ifconfig.me", 443)}, "the rule no-web denies it"
+    told = shut.fogbank("plan", "--terraform", str(plan), "--flow", f"{SOURCE}=compute/planned:7000")
+    assert "1 of 1 flows would change" in told
+    assert f"appears   {SOURCE} to compute/planned:7000" in told
+    assert json.loads(shut.gcloud("compute", "instances", "list", "--format=json").stdout) == []

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import struct
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
@@ -230,3 +231,17 @@ def test_a_connection_that_ended_keeps_its_port_in_every_range(lab: Lab) -> None
         assert not lab.reaches(ALICE, SITE_IP, 80)
         lab.driver.advance_conntrack_timeouts(120)
         assert lab.reaches(ALICE, SITE_IP, 80)
+
+
+def test_clients_that_change_their_ports_for_one_another_s_can_use_them(lab: Lab) -> None:
+    first, second = PortRange(1024, 2047), PortRange(2048, 3071)
+    alice, bob = (nat(each, ports=None, timeouts=NatTimeouts()) for each in (ALICE_IP, BOB_IP))
+    lab.build(*GUARDED, replace(alice, ports=first), replace(bob, ports=second))
+    lab.build(*GUARDED, replace(alice, ports=second), replace(bob, ports=first))
+    with lab.listen(SITE, SITE_IP, 80) as site:
+        for client in (ALICE, BOB):
+            lab.connect(client, SITE_IP, 80).close()
+        wait_until(lambda: len(site.peers) == 2, 60)
+    assert [second.first <= port <= second.last for _, port in site.peers] == [True, False]
+    lab.build(*GUARDED)
+    assert not lab.reaches(BOB, SITE_IP, 80)

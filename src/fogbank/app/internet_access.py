@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 from fogbank.lowering.netns_names import INTERNET
 from fogbank.network.addressing import EXTERNAL_ADDRESSES, TERMINAL
 from fogbank.network.topology import NetnsName
-from fogbank.resources.dns import Answers
+from fogbank.resources.dns import Answers, known
 
 CONNECT_SECONDS = 10.0
 
@@ -26,7 +26,7 @@ class InternetAccess:
         """Return what a name or an address means on the internet."""
         with suppress(ValueError):
             return IPv4Address(host)
-        found = self._answers(TERMINAL, f"{host.lower().rstrip('.')}.", "A") or ()
+        found = known(self._answers(TERMINAL, f"{host.lower().rstrip('.')}.", "A"))
         return next((IPv4Address(each.texts[0]) for each in found if each.type == "A"), None)
 
     def resolve_own(self, host: str) -> IPv4Address | None:

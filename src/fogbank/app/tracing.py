@@ -7,6 +7,7 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 from urllib.parse import urlsplit
 
+from fogbank.app.trace_ends import NamedEnds, NoExternalAddressError
 from fogbank.app.trace_sources import find_source
 from fogbank.control.controller import TraceSource
 from fogbank.control.loop import ControlLoop
@@ -18,9 +19,9 @@ from fogbank.paths.blockers import blockers
 from fogbank.paths.compare import Observation, compare, observation
 from fogbank.paths.explain import explain, to_json
 from fogbank.paths.predict import predict
-from fogbank.paths.remedies import Remedies
+from fogbank.paths.remedies import Remedies, Remedy
 from fogbank.paths.trace import Branch, Delivered, Dropped, Flow, HandedOver, Trace
-from fogbank.resources.dns import resolve
+from fogbank.resources.dns import known, resolve
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import SERVICES
 from fogbank.resources.sites import is_googles
@@ -75,11 +76,14 @@ class Tracer:
 
         OperatorError as of :meth:`trace`.
         """
-        start, flow = self._asked(source, url)
+        try:
+            start, flow = self._asked(source, url)
+        except NoExternalAddressError as error:
+            return _stopped(source, url, error.remedy)
         found = await asyncio.to_thread(blockers, self.loop.observed, flow)
         remedies = Remedies(self.world(), self.loop.lowered.owners, start.resource)
         return {
-            "source": f"{start.resource.service}/{start.resource.id}",
+            "source": start.id if outside(start) else f"{start.resource.service}/{start.resource.id}",
             "destination": f"{flow.destination}:{flow.port}",
             "reachable": not found,
             "blockers": [asdict(each) for each in remedies.lifting(found)],
@@ -87,10 +91,15 @@ class Tracer:
 
     def _asked(self, source: str, url: str) -> tuple[TraceSource, Flow]:
         world = self.world()
-        services = (resource.name for resource in world.all(SERVICES))
-        start = find_source(source, self.sources(), services, self.project)
-        destination, port = destination_of(url, world, start.network)
+        ends = NamedEnds(world, self.project)
+        start = ends.outside(source) or self._inside(source, world)
+        found = ends.destination(url, outside=outside(start))
+        destination, port = found or destination_of(url, world, start.network)
         return start, Flow(start.netns, destination, port)
+
+    def _inside(self, source: str, world: World) -> TraceSource:
+        services = (resource.name for resource in world.all(SERVICES))
+        return find_source(source, self.sources(), services, self.project)
 
     def _probe(self, trace: Trace) -> tuple[ProbeResult, frozenset[NetnsName]]:
         """Send the packet; tell in which namespaces on its way a NAT port was wanting meanwhile. Blocks."""
@@ -102,6 +111,16 @@ class Tracer:
 
     def _exhausted(self, namespaces: Iterable[NetnsName]) -> Mapping[NetnsName, int]:
         return {netns: self.drops_in(netns).get(PORTS_EXHAUSTED, 0) for netns in namespaces}
+
+
+def outside(source: TraceSource) -> bool:
+    """Return whether a source is no endpoint of the region's networks."""
+    return source.resource.service == "fogbank"
+
+
+def _stopped(source: str, url: str, remedy: Remedy) -> Json:
+    """Answer ``why`` when the destination has no address that the source could send to."""
+    return {"source": source, "destination": url, "reachable": False, "blockers": [asdict(remedy)]}
 
 
 def destination_of(url: str, world: World, network: ResourceName | None = None) -> tuple[IPv4Address, int]:
@@ -131,7 +150,7 @@ def destination_of(url: str, world: World, network: ResourceName | None = None) 
 def _address_of(host: str, url: str, world: World, network: ResourceName | None) -> IPv4Address:
     if host == "localhost":
         return IPv4Address("127.0.0.1")
-    for record in resolve(world, network, f"{host.lower().rstrip('.')}.") or ():
+    for record in known(resolve(world, network, f"{host.lower().rstrip('.')}.")):
         if record.type == "A":
             return IPv4Address(record.texts[0])
     if is_googles(host):

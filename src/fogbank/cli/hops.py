@@ -61,7 +61,8 @@ def _told(step: Json) -> str:
 def _verdict(trace: Json) -> str:
     if trace["verdict"] == "dropped":
         return click.style(f"  ✗  predicted: dropped, {trace.get('cause', 'for no known cause')}", fg="red")
-    return click.style(f"  →  predicted: {trace['verdict']}, seen as {trace['source']}", bold=True)
+    verdict = "answered by the machine itself" if trace["verdict"] == "unknown" else trace["verdict"]
+    return click.style(f"  →  predicted: {verdict}, seen as {trace['source']}", bold=True)
 
 
 def _observed(observed: Json, differences: Sequence[str], ways: Sequence[list[str]]) -> Iterator[str]:

@@ -85,6 +85,11 @@ class SourceNat:
         return self.both_ways and self.inside.num_addresses == 1 and self.outside in self.inside
 
     @property
+    def arrival(self) -> tuple[NetnsName, DeviceName, IpAddress] | None:
+        """Where new flows come in for the client: no other translation can have it at the same time."""
+        return (self.netns, self.device, self.outside) if self.both_ways else None
+
+    @property
     def blocks(self) -> tuple[PortBlock, ...]:
         """The blocks of flows that no rule takes; none when only the address is set."""
         return (PortBlock(self.outside, self.ports), *self.more) if self.ports else ()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fogbank.network.filtering import Packet
 from fogbank.network.topology import NetnsName, Topology
 from fogbank.paths.predict import predict
-from fogbank.paths.trace import Branch, Cause, Delivered, Dropped, Flow, Judged, Obstacle, Step
+from fogbank.paths.trace import Branch, Cause, Dropped, Flow, Judged, Obstacle, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def _on(branch: Branch, flow: Flow) -> Iterator[Blocker]:
     packet = Packet(branch.source, flow.destination, flow.protocol, flow.port)
     if isinstance(branch.disposition, Dropped):
         yield Blocker(last.netns, packet, branch.disposition)
-    elif isinstance(branch.disposition, Delivered) and branch.disposition.service is None:
+    elif branch.verdict == "refused":
         yield Blocker(last.netns, packet, None)
 
 

@@ -178,9 +178,9 @@ def _step(place: str, step: Step, owners: Owners) -> TraceStep:
 def _end(trace: Trace, branch: Branch, owners: Owners) -> TraceStep:
     place = place_of(branch.hops[-1].netns)
     match branch.disposition:
-        case Delivered(service=service):
+        case Delivered(service=service, guest=guest):
             to = f"{trace.flow.destination}:{trace.flow.port} from {branch.source}"
-            refusal = "" if service else ", where nothing listens"
+            refusal = "" if service else ", which the guest answers" if guest else ", where nothing listens"
             return TraceStep(place, "DELIVER", f"{to}{refusal}")
         case HandedOver():
             return TraceStep(place, "FORWARD", "the machine may forward it; what it does is its own affair")

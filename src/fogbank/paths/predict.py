@@ -6,7 +6,7 @@ have the next hop's address never answers. Replies are not walked but for their 
 connection tracking takes them back, and the test that sends real packets would show it if not.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import Literal
@@ -48,7 +48,16 @@ def predict(topology: Topology, flow: Flow, *, past_obstacles: bool = False) -> 
     is an :class:`Obstacle` among the steps: so all of them are found, and not only the first. What leads
     nowhere (no route, no such address) still ends the way.
     """
+    return _trace(node_views(topology), flow, past_obstacles=past_obstacles)
+
+
+def predict_all(topology: Topology, flows: Iterable[Flow]) -> tuple[Trace, ...]:
+    """Predict each of ``flows``; what they share is read once."""
     found = node_views(topology)
+    return tuple(_trace(found, flow) for flow in flows)
+
+
+def _trace(found: Mapping[NetnsName, NodeView], flow: Flow, *, past_obstacles: bool = False) -> Trace:
     start = found[flow.start]
     packet = Packet(_own_source(start, flow), flow.destination, flow.protocol, flow.port)
     return Trace(flow, tuple(_walk(found, _At(start, None, packet, (), past_obstacles))))
@@ -143,7 +152,9 @@ def _arrival(node: NodeView, packet: Packet) -> Delivered:
     if listener is not None:
         return Delivered(listener.service)
     workload = node.workloads.get(packet.port) if packet.protocol == TCP else None
-    return Delivered(workload.name if workload else None)
+    if workload is not None:
+        return Delivered(workload.name)
+    return Delivered(None, guest=any(each.machine for each in node.workloads.values()))
 
 
 def _leave(found: Mapping[NetnsName, NodeView], at: _At, route: Route, hop: Hop) -> Iterator[Branch]:

@@ -24,6 +24,10 @@ from fogbank.resources.run import SERVICES
 from fogbank.resources.vpcaccess import connector_name
 from fogbank.resources.world import World
 
+ANYBODY_IN_THE_INTERNET = "fogbank.internet"
+"""The collection of a sender that stands for every stranger: what lets it in is for all addresses."""
+
+_ANYWHERE = "0.0.0.0/0"
 _PROTOCOLS = {TCP: "tcp", UDP: "udp", ICMP: "icmp"}
 
 
@@ -101,18 +105,42 @@ class Remedies:
     def _rule(self, judged: Judged, packet: Packet, network: ResourceName) -> tuple[str, str, str]:
         direction, traffic = judged.direction, _traffic(packet)
         if policy := self._policy(judged, network):
-            return _before_policy_rule(judged, policy, packet)
+            return _before_policy_rule(judged, policy, packet, self._senders(packet))
         found = self._firewall_rule(judged, network)
         if found is None:
             setting = f"the implied {direction} rule of {network.path}"
             text = f"No rule lets {traffic} from {packet.source} in: the implied ingress rule denies it."
-            return text, setting, _allow(network, direction, packet, 1000)
+            return text, setting, self._allow(network, direction, packet, 1000)
         text = f"The {direction} rule {found.name.id} (priority {found.priority}) denies {traffic}."
         if found.priority:
-            return text, found.name.path, _allow(network, direction, packet, found.priority - 1)
+            return text, found.name.path, self._allow(network, direction, packet, found.priority - 1)
         # Nothing comes before priority 0, where a denial wins.
         command = _gcloud("compute firewall-rules update", found.name, disabled="")
         return text, found.name.path, command
+
+    def _allow(self, network: ResourceName, direction: str, packet: Packet, priority: int) -> str:
+        """Make the rule that lets this flow through; its range is about the other end."""
+        ranges = (
+            {"source_ranges": self._senders(packet)}
+            if direction == "ingress"
+            else {"destination_ranges": f"{packet.destination}/32"}
+        )
+        digest = hashlib.sha256(f"{ranges} {_traffic(packet)} {priority}".encode()).hexdigest()[:8]
+        name = f"projects/{network.project}/global/firewalls/allow-{direction}-{digest}"
+        return _gcloud(
+            "compute firewall-rules create",
+            ResourceName("compute.firewalls", name),
+            network=network.id,
+            direction=direction.upper(),
+            action="ALLOW",
+            rules=_traffic(packet),
+            **ranges,
+            priority=str(priority),
+        )
+
+    def _senders(self, packet: Packet) -> str:
+        """Return the range of those who send like this."""
+        return _ANYWHERE if self.sender.collection == ANYBODY_IN_THE_INTERNET else f"{packet.source}/32"
 
     def _policy(self, judged: Judged, network: ResourceName) -> ResourceName | None:
         """Find the network firewall policy whose rule decided."""
@@ -202,32 +230,13 @@ def _traffic(packet: Packet) -> str:
     return f"{protocol}:{packet.port}" if packet.protocol in {TCP, UDP} else protocol
 
 
-def _allow(network: ResourceName, direction: str, packet: Packet, priority: int) -> str:
-    """Make the rule that lets this flow through; its range is about the other end."""
-    ranges = (
-        {"source_ranges": f"{packet.source}/32"}
-        if direction == "ingress"
-        else {"destination_ranges": f"{packet.destination}/32"}
-    )
-    digest = hashlib.sha256(f"{ranges} {_traffic(packet)} {priority}".encode()).hexdigest()[:8]
-    name = f"projects/{network.project}/global/firewalls/allow-{direction}-{digest}"
-    return _gcloud(
-        "compute firewall-rules create",
-        ResourceName("compute.firewalls", name),
-        network=network.id,
-        direction=direction.upper(),
-        action="ALLOW",
-        rules=_traffic(packet),
-        **ranges,
-        priority=str(priority),
-    )
-
-
-def _before_policy_rule(judged: Judged, policy: ResourceName, packet: Packet) -> tuple[str, str, str]:
+def _before_policy_rule(
+    judged: Judged, policy: ResourceName, packet: Packet, senders: str
+) -> tuple[str, str, str]:
     """Let this flow through by a rule that comes before the one of ``policy`` that denied it."""
     priority = int(judged.rule.label.rpartition("/")[2]) if judged.rule else 0
     text = f"Rule {priority} of the network firewall policy {policy.id} denies {_traffic(packet)}."
-    ranges = f"--src-ip-ranges={packet.source}/32"
+    ranges = f"--src-ip-ranges={senders}"
     if judged.direction == "egress":
         ranges = f"--dest-ip-ranges={packet.destination}/32"
     scope = f"--firewall-policy-region={policy.region}" if policy.region else "--global-firewall-policy"

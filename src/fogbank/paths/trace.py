@@ -130,9 +130,13 @@ class TraceHop:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The packet reached its destination's machine. ``service`` is what listens there; None refuses."""
+    """The packet reached its destination's machine. ``service`` is what listens there; None refuses.
+
+    In a ``guest`` (a virtual machine that runs) programs listen that nobody declared: it accepts or refuses.
+    """
 
     service: str | None
+    guest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,8 @@ class Branch:
     def verdict(self) -> Verdict:
         """What the client sees: a connection, a refusal, or silence."""
         match self.disposition:
+            case Delivered(guest=True):
+                return "unknown"
             case Delivered(service=None):
                 return "refused"
             case Delivered():

@@ -3,7 +3,7 @@
 Taking down goes from the end of BUILD_ORDER to its beginning, building up the other way; what a namespace
 takes with it is not named again. A changed element is one Replace. The surprising fact: an element that did
 not change may have to be built again, because it stood on a device that went: a veth pair dies with either of
-its ends.
+its ends. And one that changes is removed and made anew when another takes what it had for itself alone.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from fogbank.network.topology import (
     NetnsName,
     NetworkNamespace,
     Port,
+    SourceNat,
     Topology,
     made_by,
     namespaces_of,
@@ -66,7 +67,8 @@ def plan(observed: Topology, desired: Topology) -> Plan:
     changed = _changed(observed, desired)
     if not changed:
         return ()
-    gone = _in_order(observed, {key for key in changed if key not in desired.elements})
+    yielding = _yielding(observed, desired, changed)
+    gone = _in_order(observed, {key for key in changed if key not in desired.elements} | yielding)
     lost_namespaces = {e.name for e in gone if isinstance(e, NetworkNamespace)}
     makers = _moved_makers(observed, desired, changed)
     moved = [e for e in makers if lost_namespaces.isdisjoint(namespaces_of(e))]
@@ -80,7 +82,7 @@ def plan(observed: Topology, desired: Topology) -> Plan:
     builds: list[Action] = []
     for element in _in_order(desired, {key for key in changed if key in desired.elements} | again):
         known = observed.elements.get(element.key)
-        if known is None or is_lost(known, lost_namespaces, lost_ports):
+        if known is None or element.key in yielding or is_lost(known, lost_namespaces, lost_ports):
             builds.append(Create(element))
         elif known != element:
             builds.append(Replace(known, element))
@@ -120,6 +122,23 @@ def _moved_makers(observed: Topology, desired: Topology, changed: set[Key]) -> l
         if old is not None and new is not None and type(new) in MAKERS and made_by(old) != made_by(new):
             keys.add(key)
     return _in_order(observed, keys)
+
+
+def _yielding(observed: Topology, desired: Topology, changed: set[Key]) -> set[Key]:
+    """Name the translations that give up an external address which another one takes in the same plan."""
+    takers = {
+        element.arrival: key
+        for key in changed
+        if isinstance(element := desired.elements.get(key), SourceNat) and element.arrival
+    }
+    return {
+        key
+        for key in changed
+        if isinstance(old := observed.elements.get(key), SourceNat)
+        and old.arrival
+        and key in desired.elements
+        and takers.get(old.arrival, key) != key
+    }
 
 
 def _rank(element: Element) -> int:

@@ -16,7 +16,7 @@ from tests.no_data import NO_DATA
 from fogbank.app.operator.clock import ClockApi
 from fogbank.app.operator.internet import InternetApi
 from fogbank.app.operator.logs import LogsApi
-from fogbank.app.operator.plan import PlanApi
+from fogbank.app.operator.plan import PlanApi, TerraformPlans
 from fogbank.app.operator.status import StatusApi
 from fogbank.clock import Clock
 from fogbank.control.controller import Controller, Runtime
@@ -108,7 +108,7 @@ class Room:
             InternetApi(self.store, self.loop, clock, self.access_log, lambda: 1),
             LogsApi(self.logbook, controllers),
             ClockApi(self.store, clock, controllers, self.driver.advance_conntrack_timeouts, lambda: 1),
-            PlanApi(self.loop),
+            PlanApi(self.loop, TerraformPlans(Settings(), self.store, self.loop, clock, lambda: 1)),
         )
         self.operator = OperatorApi(route for topic in topics for route in topic.routes())
 
@@ -249,3 +249,20 @@ async def test_fields_that_were_left_out_are_in_the_status(setup: Room) -> None:
     setup.unknown_fields.note("compute.v1.networks.insert", ["mtuu"])
     status = await setup.ask("GET", "status")
     assert status["unknownFields"] == [{"method": "compute.v1.networks.insert", "field": "mtuu", "times": 1}]
+
+
+@pytest.mark.parametrize(
+    ("flow", "told"),
+    [
+        ("run/production", "a flow is SOURCE=DESTINATION:PORT"),
+        ("run/production=ifconfig.me:web", "a flow is SOURCE=DESTINATION:PORT"),
+        (
+            "run/production=nobody.example:80",
+            "neither in the region nor in the plan. These are: .*ifconfig.me",
+        ),
+    ],
+)
+async def test_a_flow_that_cannot_be_compared_is_refused(setup: Room, flow: str, told: str) -> None:
+    plan: dict[str, Any] = {"resource_changes": [], "configuration": {}}
+    with pytest.raises(OperatorError, match=told):
+        await setup.ask("POST", "plan/terraform", {"plan": plan, "flows": [flow]})

@@ -11,7 +11,7 @@ from fogbank.network.topology import DeviceName, NetnsName, Topology
 from fogbank.paths.compare import Crossing, Observation, compare, observation
 from fogbank.paths.explain import explain, to_json
 from fogbank.paths.predict import predict
-from fogbank.paths.trace import Cause, Delivered, Dropped, Flow, Judged
+from fogbank.paths.trace import Branch, Cause, Delivered, Dropped, Flow, Judged, Trace, TraceHop
 from fogbank.resources.world import Delete, Put
 
 NOTHING = Topology()
@@ -163,3 +163,13 @@ def test_a_packet_that_left_a_network_did_not_stay_for_want_of_a_port_there():
     assert observation(ProbeResult((came,), "timeout", 40000, 2.0)).out_of_ports is None
     assert observation(ProbeResult((came, left), "timeout", 40000, 2.0), ran_out).out_of_ports is None
     assert observation(ProbeResult((came,), "connected", 40000, 0.1), ran_out).out_of_ports is None
+
+
+def test_a_guest_answers_as_its_programs_do_but_a_packet_that_vanishes_there_is_a_difference():
+    hop = TraceHop(NetnsName("instance/vm-1"), None, None, IPv4Address("10.1.0.9"))
+    branch = Branch((hop,), Delivered(None, guest=True), IPv4Address("10.1.0.9"))
+    trace = Trace(Flow(hop.netns, IPv4Address("10.1.0.10"), 22), (branch,))
+    for verdict in ("accepted", "refused"):
+        assert compare(trace, Observation(verdict)) == ()
+    (told,) = compare(trace, Observation("dropped"))
+    assert told == "predicted accepted or refused, but the packet was dropped"

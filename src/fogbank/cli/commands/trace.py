@@ -28,8 +28,9 @@ def command(source: str, url: str, probe: bool, name: str, format_: str) -> int:
     """Predict a packet's path, hop by hop, and probe it.
 
     SOURCE is a service (production, run/production or run/PROJECT/production; without PROJECT the region's
-    own project comes first), one of its revisions (run/production/REVISION), or an instance's id. URL is a
-    third party or an IPv4 address. With --probe the exit status is 4 when prediction and packet disagree; a
+    own project comes first), one of its revisions (run/production/REVISION), an instance's id, a machine
+    (compute/VM), a third party's host or internet. URL is a third party, an IPv4 address, compute/VM:PORT,
+    redis/INSTANCE or sql/INSTANCE. With --probe the exit status is 4 when prediction and packet disagree; a
     packet without a free NAT port is reported and is not a disagreement.
     """
     region = running(name)

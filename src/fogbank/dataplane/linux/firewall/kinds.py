@@ -14,6 +14,7 @@ from fogbank.dataplane.linux.firewall import first_packet_rules, nftables, polic
 from fogbank.dataplane.linux.firewall.conntrack import TCP, UDP, ConntrackEntry, FlowTuple
 from fogbank.dataplane.linux.firewall.first_packets import FirstPackets
 from fogbank.dataplane.linux.firewall.flow_counts import FlowCounts
+from fogbank.dataplane.linux.firewall.rule_reports import RuleReports
 from fogbank.dataplane.linux.firewall.table_state import Group, TableState
 from fogbank.dataplane.linux.firewall.timewait import TimeWaitKeeper
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces, write_settings
@@ -54,6 +55,7 @@ class Rules:
     namespaces: NetworkNamespaces
     keeper: TimeWaitKeeper
     flow_counts: FlowCounts
+    rule_reports: RuleReports
     first_packets: FirstPackets
 
     def track(self) -> None:
@@ -216,6 +218,10 @@ class FirewallPolicies(RuleKind[FirewallPolicy]):
         del element
         return []
 
+    def stands(self, element: FirewallPolicy) -> None:
+        if any(rule.logged for rule in element.rules):
+            self._rules.rule_reports.listen(self._table.netns)
+
     def gone(self, element: FirewallPolicy) -> None:
         if element.name in self._table.bodies:
             self._table.abandoned[element.name] = self._table.bodies.pop(element.name)
@@ -279,7 +285,8 @@ class SourceNats(RuleKind[SourceNat]):
     def replace(self, old: SourceNat, new: SourceNat) -> list[Group]:
         before, after = _parts(old), _parts(new)
         come = self._number(new, known=before)
-        gone = [(self._table.numbers[part], part) for part in before if part not in set(after)]
+        numbers = self._table.numbers[old.key]
+        gone = [(numbers[part], part) for part in before if part not in set(after)]
         swap = nftables.render_no_source_nat(old) + nftables.render_source_nat(new)
         return [
             *self._prepare(new),
@@ -289,7 +296,8 @@ class SourceNats(RuleKind[SourceNat]):
         ]
 
     def remove(self, element: SourceNat) -> list[Group]:
-        parts = [(self._table.numbers[part], part) for part in _parts(element)]
+        numbers = self._table.numbers[element.key]
+        parts = [(numbers[part], part) for part in _parts(element)]
         return [
             nftables.render_no_source_nat(element),
             *_chunks(first_packet_rules.render_no_parts(element.device, parts)),
@@ -302,7 +310,7 @@ class SourceNats(RuleKind[SourceNat]):
         first_packets = self._rules.first_packets
         if element.hands_over:
             first_packets.listen(element.netns, element.device)
-            numbers = self._table.numbers
+            numbers = self._table.numbers[element.key]
             first_packets.serve(
                 element,
                 {
@@ -315,6 +323,7 @@ class SourceNats(RuleKind[SourceNat]):
 
     def gone(self, element: SourceNat) -> None:
         self._rules.first_packets.leave(element)
+        self._table.numbers.pop(element.key, None)
 
     def ended_flows(self, old: SourceNat, new: SourceNat | None) -> EndedFlows | None:
         """Return those whose port or address goes; more ports end none."""
@@ -329,14 +338,17 @@ class SourceNats(RuleKind[SourceNat]):
         return EndedFlows(old.inside, frozenset(ended), held_on, kept) if ended else None
 
     def _number(self, element: SourceNat, known: tuple[PortBlock, ...] = ()) -> list[tuple[int, PortBlock]]:
-        """Give the ranges of ``element`` that are not ``known`` numbers that are not used again soon."""
-        table = self._table
-        numbered = []
+        """Give the ranges of ``element`` that are not ``known`` numbers that are not used again soon.
+
+        They are the element's own: one that comes may have the range of one that goes later in the same plan.
+        """
+        table, numbered = self._table, []
+        numbers = table.numbers[element.key]
         for part in _parts(element):
             if part not in known:
                 table.numbered = table.numbered % first_packet_rules.RANGES + 1
-                table.numbers[part] = first_packet_rules.FIRST_NUMBER | table.numbered
-                numbered.append((table.numbers[part], part))
+                numbers[part] = first_packet_rules.FIRST_NUMBER | table.numbered
+                numbered.append((numbers[part], part))
         return numbered
 
     def _prepare(self, element: SourceNat) -> list[Group]:

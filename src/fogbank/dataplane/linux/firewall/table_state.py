@@ -1,5 +1,6 @@
 """What is known about one namespace's rules table beside the elements in it."""
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from fogbank.dataplane.linux.firewall import policy_chains
@@ -16,6 +17,7 @@ class TableState:
     """The table of ``netns``: its connections to the kernel, and what is prepared and built in it.
 
     ``generation`` is the kernel's number of our last change; ``stale`` when somebody else made one since.
+    ``numbers`` are those of the ranges of each translation that hands its first packets over.
     """
 
     netns: NetnsName
@@ -30,7 +32,7 @@ class TableState:
     timers: set[NatTimeouts] = field(default_factory=set)
     holds: set[tuple[DeviceName, int]] = field(default_factory=set)
     handovers: set[DeviceName] = field(default_factory=set)
-    numbers: dict[PortBlock, int] = field(default_factory=dict)
+    numbers: defaultdict[Key, dict[PortBlock, int]] = field(default_factory=lambda: defaultdict(dict))
     numbered: int = 0
     bodies: dict[str, policy_chains.Body] = field(default_factory=dict)
     abandoned: dict[str, policy_chains.Body] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from fogbank.control.background import BackgroundTasks
 from fogbank.control.controller import Controller, Runtime
 from fogbank.control.periodic import every
 from fogbank.resources.decisions import Decision
-from fogbank.resources.dns import RECORD_SETS, ZONES, resolve
+from fogbank.resources.dns import RECORD_SETS, ZONES, known, resolve
 from fogbank.resources.load_balancing import (
     CERTIFICATES,
     DNS_AUTHORIZATIONS,
@@ -139,7 +139,7 @@ def _map_of(entry: Resource) -> ResourceName:
 
 
 def _wrong_record(world: World, record: Mapping[str, str]) -> str:
-    found = resolve(world, None, record["name"].lower(), "CNAME") or ()
+    found = known(resolve(world, None, record["name"].lower(), "CNAME"))
     texts = [text.lower() for each in found if each.type == "CNAME" for text in each.texts]
     if record["data"] in texts:
         return ""
@@ -149,7 +149,7 @@ def _wrong_record(world: World, record: Mapping[str, str]) -> str:
 
 
 def _leads_elsewhere(world: World, domain: str, addresses: set[str]) -> str:
-    found = resolve(world, None, f"{domain}.", "A") or ()
+    found = known(resolve(world, None, f"{domain}.", "A"))
     texts = {text for each in found if each.type == "A" for text in each.texts}
     if texts and texts <= addresses:
         return ""
