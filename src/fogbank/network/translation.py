@@ -80,14 +80,14 @@ class SourceNat:
         return ("source-nat", self.netns, self.device, str(self.inside))
 
     @property
-    def passes(self) -> bool:
-        """Whether nothing is translated: the address is known outside as it is inside."""
-        return self.both_ways and self.inside.num_addresses == 1 and self.outside in self.inside
-
-    @property
     def arrival(self) -> tuple[NetnsName, DeviceName, IpAddress] | None:
         """Where new flows come in for the client: no other translation can have it at the same time."""
         return (self.netns, self.device, self.outside) if self.both_ways else None
+
+    @property
+    def passes(self) -> bool:
+        """Whether nothing is translated: the address is known outside as it is inside."""
+        return self.both_ways and self.inside.num_addresses == 1 and self.outside in self.inside
 
     @property
     def blocks(self) -> tuple[PortBlock, ...]:
