@@ -18,7 +18,8 @@ from fogbank.resources.authorization import Policies
 from fogbank.resources.operations import Operation
 from fogbank.resources.policies import policy_of
 from fogbank.resources.projects import policy_name
-from fogbank.resources.world import Put, PutOperation, World
+from fogbank.resources.shared_vpc import attached_name, host_name
+from fogbank.resources.world import Put, PutOperation, Resource, World
 from fogbank.services import cloudresourcemanager, iam
 from fogbank.services.contract import Call, List, Read, Write, catalogue_of
 
@@ -115,6 +116,11 @@ class Cloud:
     def bind(self, project, role, *members):
         """Set a project's policy, whatever it was."""
         self.make([Put(worlds.resource(policy_name(project), policy_of({role: members}, self.new_id())))])
+
+    def attach(self, host, project=PROJECT):
+        """Make a project a service project of a host."""
+        for name in (host_name(host), attached_name(host, project)):
+            self.make([Put(Resource(name, self.new_id(), self.now, {}))])
 
     def finish(self, operation: Operation) -> Operation:
         """End an operation as the control loop does once the network is built."""

@@ -31,6 +31,7 @@ from fogbank.network.topology import (
     SourceNat,
     StatefulFirewall,
     Traffic,
+    Tunnel,
     UnservedClient,
     Volume,
     Workload,
@@ -58,6 +59,9 @@ ELEMENTS: tuple[Element, ...] = (
     PortSecurity(ROUTER, NEAR.device, CLIENT_IP, "open", "open"),
     RouteSelection(ROUTER, NEAR.device, 1000),
     PeerNetwork(ROUTER, NEAR.device, (IPv4Network("10.7.0.0/24"),)),
+    Tunnel(
+        CLIENT, FAR.device, CLIENT_IP, OUTSIDE, (IPv4Network("10.8.0.0/24"),), (IPv4Network("10.6.0.0/24"),)
+    ),
     SourceNat(ROUTER, NEAR.device, IPv4Network("10.9.0.1"), OUTSIDE, PortRange(1024, 1087), NatTimeouts()),
     UnservedClient(ROUTER, NEAR.device, IPv4Network("10.9.0.2")),
     Listener(CLIENT, CLIENT_IP, 80, "tcp", "site"),

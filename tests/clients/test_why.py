@@ -60,7 +60,12 @@ def test_the_commands_of_every_blocker_open_the_way(shut: LoadedRegion) -> None:
     assert client["client"].startswith("10.8.0.")
     probe = json.loads(shut.fogbank("trace", SOURCE, SITE, "--probe", "--format", "json"))
     assert (probe["observed"]["verdict"], probe["differences"]) == ("connected", [])
-    used = json.loads(shut.fogbank("top", "--format", "json"))["clients"][0]
+    top = json.loads(shut.fogbank("top", "--format", "json"))
+    used = top["clients"][0]
+    flow = next(each for each in top["flows"] if each["destination"] == {"address": "192.0.2.2", "port": 80})
+    assert flow["source"]["address"] == client["client"]
+    assert flow["translatedTo"]["address"] in client["natAddresses"]
+    assert min(flow["sentBytes"], flow["receivedBytes"]) >= 40
     assert (used["busiestEndpoint"]["address"], used["portUsage"]) == ("192.0.2.2", 1)
     assert "192.0.2.2:80/tcp" in shut.fogbank("top")
     # The rule still denies what nobody asked about.

@@ -253,8 +253,12 @@ async def test_an_owner_lacks_no_permission(region):
     for method, _ in sorted(METHODS, key=lambda each: each[0].name.endswith(("delete", "disable"))):
         if method.api != "cloudresourcemanager" or not method.name.endswith("delete"):
             codes[method.id] = await refusal_of(region, OWNER, method)
-    # They list the operations of all projects, so they are the region's own account's.
+    # They list the operations of all projects, or are an organization's: the region's own account's.
     assert {name for name, code in codes.items() if code == 403} == {
+        "compute.v1.projects.disableXpnHost",
+        "compute.v1.projects.disableXpnResource",
+        "compute.v1.projects.enableXpnHost",
+        "compute.v1.projects.enableXpnResource",
         "servicenetworking.v1.operations.list",
         "serviceusage.v1.operations.list",
         "serviceusage.v1beta1.operations.list",

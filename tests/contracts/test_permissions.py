@@ -44,10 +44,18 @@ OTHER_NAMES = {
     "compute.instances.bulkInsert": "compute.instances.create",
     "compute.networks.requestRemovePeering": "compute.networks.removePeering",
     "compute.networks.cancelRequestRemovePeering": "compute.networks.removePeering",
+    **{
+        f"compute.projects.{verb}": f"compute.organizations.{verb}"
+        for verb in ("enableXpnHost", "disableXpnHost", "enableXpnResource", "disableXpnResource")
+    },
+    "compute.projects.getXpnHost": "compute.projects.get",
+    "compute.projects.getXpnResources": "compute.projects.get",
+    "compute.projects.listXpnHosts": "compute.projects.get",
     "compute.routers.preview": "compute.routers.update",
     "compute.routers.getNatMappingInfo": "compute.routers.get",
     "compute.routers.getNatIpInfo": "compute.routers.get",
     "compute.routers.getRouterStatus": "compute.routers.get",
+    "compute.vpnGateways.getStatus": "compute.vpnGateways.get",
 }
 """Methods of compute whose permission is not named after them."""
 
@@ -102,7 +110,8 @@ def test_permissions_of_compute_are_named_after_collections_and_verbs(name, meth
 @pytest.mark.parametrize(("name", "method"), NEEDED)
 def test_an_owner_has_the_permission_of_every_method_or_can_give_it_to_himself(name, method):
     # Google's owners make no tokens of accounts before they have bound the token creator's role.
-    roles = {"roles/owner", "roles/iam.serviceAccountTokenCreator"}
+    # Only an organization's Shared VPC admins make hosts and attach projects to them.
+    roles = {"roles/owner", "roles/iam.serviceAccountTokenCreator", "roles/compute.xpnAdmin"}
     assert method.permission == CREATE_PROJECT or roles & roles_with(method.permission)
 
 

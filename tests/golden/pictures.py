@@ -16,6 +16,7 @@ from fogbank.network.topology import (
     Shaper,
     SourceNat,
     StatefulFirewall,
+    Tunnel,
     Workload,
 )
 from fogbank.planning.plan import Create, Remove, Replace
@@ -82,6 +83,8 @@ def line(element):
             return f"guard {netns}:{device} {address}{more} in {ingress} out {egress}{anything}"
         case PeerNetwork(netns, device, ranges):
             return f"peer {netns}:{device} {', '.join(map(str, ranges))}"
+        case Tunnel(netns, inner, local, remote):
+            return f"tunnel {netns}:{inner} {local} to {remote}"
         case AddressSetMember(netns, address_set, address):
             return f"member {netns} {address_set} {address}"
         case Listener(netns, address, port, protocol, service):

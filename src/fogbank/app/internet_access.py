@@ -34,12 +34,14 @@ class InternetAccess:
         found = self.resolve(host)
         return found if found is not None and found in EXTERNAL_ADDRESSES else None
 
-    async def connect(self, address: IPv4Address, port: int) -> socket.socket:
-        """Connect from the terminal's address; OSError or TimeoutError when nobody answers."""
-        opened = self._open_socket(INTERNET, socket.SOCK_STREAM)
+    async def connect(
+        self, address: IPv4Address, port: int, netns: NetnsName = INTERNET, source: IPv4Address = TERMINAL
+    ) -> socket.socket:
+        """Connect, from the terminal's address unless told otherwise; OSError or TimeoutError in vain."""
+        opened = self._open_socket(netns, socket.SOCK_STREAM)
         try:
             opened.setblocking(False)
-            opened.bind((str(TERMINAL), 0))
+            opened.bind((str(source), 0))
             async with asyncio.timeout(CONNECT_SECONDS):
                 await asyncio.get_running_loop().sock_connect(opened, (str(address), port))
         except BaseException:

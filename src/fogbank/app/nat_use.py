@@ -7,6 +7,7 @@ Google counts the ports that a client uses by its busiest endpoint, because one 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from heapq import nlargest
 from ipaddress import IPv4Address, IPv4Network
 
 from fogbank.dataplane.driver import TrackedFlow
@@ -37,11 +38,6 @@ class NatUse:
     busiest: Endpoint | None
 
 
-def nat_namespaces(topology: Topology) -> frozenset[NetnsName]:
-    """Name the namespaces that translate for clients of Cloud NAT."""
-    return frozenset(each.netns for each in topology.of_kind(SourceNat) if _is_cloud_nat(each))
-
-
 def nat_use(topology: Topology, owners: Owners, flows: Iterable[TrackedFlow]) -> list[NatUse]:
     """List every client, those that are closest to their limit first."""
     clients: dict[tuple[NetnsName, IPv4Network], list[SourceNat]] = {}
@@ -55,6 +51,11 @@ def nat_use(topology: Topology, owners: Owners, flows: Iterable[TrackedFlow]) ->
             counted[flow.destination, flow.destination_port, flow.protocol] += 1
     found = [_use(key, nats, owners, endpoints) for key, nats in clients.items()]
     return sorted(found, key=lambda each: (-_share(each), each.netns, each.client))
+
+
+def busiest_flows(flows: Iterable[TrackedFlow], most: int) -> list[TrackedFlow]:
+    """List the flows that carried most bytes, at most so many."""
+    return nlargest(most, flows, key=lambda flow: flow.sent + flow.received)
 
 
 def _is_cloud_nat(nat: SourceNat) -> bool:

@@ -84,9 +84,9 @@ from fogbank.resources.decisions import Decision
 from fogbank.resources.direct_vpc import keep_as_of
 from fogbank.resources.dns_queries import QueryLog
 from fogbank.resources.names import ResourceName
+from fogbank.resources.onprem import find_web_server
 from fogbank.resources.predefined_roles import role_titles
 from fogbank.resources.projects import project_number
-from fogbank.resources.sites import find_site
 from fogbank.servers.access_log import AccessLog
 from fogbank.servers.dns import import_messages, world_answers
 from fogbank.servers.dns_forwarding import Forwarder
@@ -193,7 +193,7 @@ class Region:
         places = self._places
         self.site_access_log = AccessLog(places.site_access_log)
         internet = Sites(
-            lambda host: find_site(self.store.world, host),
+            lambda host: find_web_server(self.store.world, host),
             self.authority.context_for_site,
             self.site_access_log,
             self._clock.now,
@@ -366,7 +366,7 @@ class Region:
             ),
         )
         routes = (route for topic in topics for route in topic.routes())
-        self.operator_api = Connecting(OperatorApi(routes), self.internet)
+        self.operator_api = Connecting(OperatorApi(routes), self.internet, lambda: self.store.world)
 
     def _environment(self) -> Mapping[str, str | None]:
         settings = self._settings

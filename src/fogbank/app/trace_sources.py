@@ -48,7 +48,9 @@ def _way_out(meant: set[ResourceName], ready: Iterable[TraceSource], project: st
         return "Send it a request first."
     running = {source.resource for source in ready}
     known = sorted(
-        f"{each.service}/{each.id}" if each.project == project else f"{each.service}/{each.project}/{each.id}"
+        f"{each.service}/{each.id}"
+        if each.project in {project, ""}
+        else f"{each.service}/{each.project}/{each.id}"
         for each in running
     )
     return f"These do: {', '.join(known)}." if known else "Deploy a service first."

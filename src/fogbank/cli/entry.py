@@ -38,9 +38,12 @@ COMMANDS: dict[str, CommandEntry] = {
         "credentials", "Clients", "Print credentials of a user, for gcloud and client libraries."
     ),
     "internet": CommandEntry("internet", "Network", "Add third parties and read what they saw."),
+    "onprem": CommandEntry("onprem", "Network", "Add on-premises networks and connect them by VPN."),
     "trace": CommandEntry("trace", "Network", "Predict a packet's path, hop by hop, and probe it."),
     "why": CommandEntry("why", "Network", "Name every setting that stops a flow, and what lifts it."),
-    "top": CommandEntry("top", "Network", "Show who uses which NAT ports, and what is dropped, live."),
+    "top": CommandEntry(
+        "top", "Network", "Show the busiest flows, who uses which NAT ports, and drops, live."
+    ),
     "drops": CommandEntry("drops", "Network", "Count dropped packets by place and reason."),
     "logs": CommandEntry("logs", "Network", "Show what containers wrote."),
     "run": CommandEntry("run", "Clients", "Connect services to Redis as gcloud's integrations did."),

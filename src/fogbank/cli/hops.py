@@ -17,6 +17,7 @@ _SHORT = {
     "DELIVER": "delivered to",
     "DROP": "dropped:",
     "NAT": "NAT",
+    "ARRIVE_AT_VPN_TUNNEL": "tunnel,",
 }
 _COLOURS = {"NAT": "cyan", "DELIVER": "green", "DROP": "red"}
 
@@ -47,6 +48,8 @@ def _hops(steps: Sequence[Json], width: int) -> Iterator[str]:
 def _is_arrival(step: Json) -> bool:
     """Return whether the step only repeats where the packet comes from."""
     state: str = step["state"]
+    if state == "ARRIVE_AT_VPN_TUNNEL":
+        return False
     return state.startswith("ARRIVE_") or state == "SERVERLESS_EXTERNAL_CONNECTION"
 
 

@@ -87,9 +87,12 @@ class OperatorClient:
         if forever:
             raise self._why_it_ended()
 
-    def open_connection(self, host: str, port: int) -> socket.socket:
-        """Connect to a host of the region's internet; OperatorError says why that cannot be."""
-        path = "/connect" + _query({"host": host, "port": str(port)})
+    def open_connection(self, host: str, port: int, *, source: str | None = None) -> socket.socket:
+        """Connect to a host of the region's internet, or from the on-premises network ``source``.
+
+        OperatorError says why that cannot be.
+        """
+        path = "/connect" + _query({"host": host, "port": str(port), "from": source})
         request = f"GET {path} HTTP/1.1\r\nHost: fogbank\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
         try:
             opened = connect(self._path, self._patience)

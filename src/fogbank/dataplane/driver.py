@@ -66,7 +66,10 @@ Event = WorkloadExited | WorkloadWrote | Drifted
 
 @dataclass(frozen=True, slots=True)
 class TrackedFlow:
-    """A connection that a router tracks: as it came, and as it left (translated)."""
+    """A connection that a router tracks: as it came, and as it left (translated).
+
+    ``sent`` and ``received`` are the bytes that it has carried since it began, there and back.
+    """
 
     netns: NetnsName
     protocol: int
@@ -77,6 +80,8 @@ class TrackedFlow:
     translated_source: IPv4Address
     translated_port: int
     state: str
+    sent: int = 0
+    received: int = 0
 
 
 NatRefusal = Literal["OUT_OF_RESOURCES", "ENDPOINT_INDEPENDENCE_CONFLICT"]

@@ -29,6 +29,12 @@ IAP = DeviceName("iap")
 DNS = DeviceName("dns")
 """Where a router's way to the queries that Cloud DNS forwards starts."""
 
+LAN = DeviceName("lan0")
+"""Where an on-premises VPN device has its own network."""
+
+IPSEC = DeviceName("ipsec0")
+"""The tun device of a VPN gateway's IPsec program, which makes it itself."""
+
 ETH0 = DeviceName("eth0")
 """An endpoint's first interface: an instance's or connector instance's is the serverless side."""
 
@@ -120,6 +126,11 @@ def device_named(text: str) -> DeviceName:
 def peering_device(network: ResourceName) -> DeviceName:
     """Name the device that leads to the peered ``network``; it has a dot, unlike a router's other names."""
     return device_named(f"{network.project}.{network.id}")
+
+
+def vpn_device(server: str) -> DeviceName:
+    """Name the device of a VPC network's router that leads to a VPN gateway's process ``server``."""
+    return device_named(server)
 
 
 def internet_device(network: ResourceName) -> DeviceName:

@@ -14,9 +14,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
-from fogbank.lowering.endpoints import Endpoint, tag_mark
+from fogbank.lowering.endpoints import Endpoint, region_mark, tag_mark
 from fogbank.lowering.fragments import Fragment
-from fogbank.lowering.netns_names import ETH1, LOOPBACK, UPLINK, device_to, vpc_netns
+from fogbank.lowering.netns_names import ETH1, LOOPBACK, UPLINK, device_to, vpc_netns, vpn_device
 from fogbank.lowering.peering import ImportedRange, effective_imports
 from fogbank.network.addressing import ANYWHERE, FRONT_END, INTERNET_ROUTER, VPC_ROUTER, host
 from fogbank.network.topology import Hop, Route, RoutingTable
@@ -75,13 +75,15 @@ class StaticRoutes:
     @property
     def tags(self) -> frozenset[str]:
         """The marks that some route chooses endpoints by."""
-        return frozenset(tag_mark(tag) for found in self.static.values() for r in found for tag in r.tags)
+        routes = [route for found in self.static.values() for route in found]
+        tags = (tag_mark(tag) for route in routes for tag in route.tags)
+        return frozenset((*tags, *(region_mark(each) for route in routes for each in route.regions)))
 
     def _best(self, routes: Iterable[StaticRoute]) -> tuple[Hop, ...] | None:
         known = list(routes)
         if not known:
             return None
-        working = [each for each in known if each.to_internet or each.via in self.forwarders]
+        working = [each for each in known if each.to_internet or each.gateway or each.via in self.forwarders]
         if not working:
             return ()
         lowest = min(each.priority for each in working)
@@ -92,11 +94,12 @@ class StaticRoutes:
 def _next_hop(route: StaticRoute) -> tuple[Hop, ...]:
     if route.via is None:
         return OUT
-    return (Hop(device_to(route.via), route.via),)
+    return (Hop(vpn_device(route.gateway) if route.gateway else device_to(route.via), route.via),)
 
 
 def _applies(route: StaticRoute, marks: AbstractSet[str]) -> bool:
-    return not route.tags or any(tag_mark(tag) in marks for tag in route.tags)
+    tagged = not route.tags or any(tag_mark(tag) in marks for tag in route.tags)
+    return tagged and (not route.regions or any(region_mark(each) in marks for each in route.regions))
 
 
 def routes_of(

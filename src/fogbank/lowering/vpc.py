@@ -46,11 +46,13 @@ from fogbank.network.topology import (
     Route,
     StatefulFirewall,
 )
+from fogbank.resources.bgp import BgpRouter, learned_routes
 from fogbank.resources.compute import Network, Router, StaticAddress, StaticRoute, Subnetwork
 from fogbank.resources.fleet import Instance
 from fogbank.resources.instances import interfaces_of
 from fogbank.resources.names import ResourceName
 from fogbank.resources.peering import ActivePeering, active_peerings, peerings_of
+from fogbank.resources.vpn import VpnTunnel
 from fogbank.resources.world import Resource
 
 
@@ -88,7 +90,7 @@ class Vpc(Feature):
             case "compute.firewallPolicies":
                 return policy_contribution(source, find)
             case "compute.routers":
-                return _gateways(Router.of(source), find)
+                return _router(source, find)
             case _:
                 return _reserved(StaticAddress.of(source), find)
 
@@ -118,13 +120,22 @@ def _network(resource: Resource, find: Find) -> Contribution:
 
 def _route(route: StaticRoute, find: Find) -> Contribution:
     """Read a route; one to an instance leads to the address that the instance has in the route's network."""
-    reads = (route.instance,) if route.instance else ()
+    reads = tuple(each for each in (route.instance, route.tunnel) if each)
+    if route.tunnel and (found_tunnel := find(route.tunnel)):
+        route = over_tunnel(route, VpnTunnel.of(found_tunnel))
     if route.instance and (instance := find(route.instance)):
         found = (each.address for each in interfaces_of(instance) if each.network == route.network)
         route = replace(route, via=next(found, None))
     own = Membership(route.network, routes=(route,))
     added = _exported(own, find, partial(imported_route, route))
     return replace(added, reads=(*added.reads, *reads))
+
+
+def over_tunnel(route: StaticRoute, tunnel: VpnTunnel) -> StaticRoute:
+    """Let a route lead to the gateway of its tunnel, when packets pass that."""
+    if not tunnel.established:
+        return route
+    return replace(route, via=tunnel.interface.address, gateway=tunnel.interface.server)
 
 
 def _exported(
@@ -138,6 +149,21 @@ def _exported(
     abroad = (Membership(peer, imported=offered) for peer, offered in offers if offered)
     reads = (own.network, *(each.network for each in peerings))
     return Contribution((own, *abroad), reads=tuple(dict.fromkeys(reads)))
+
+
+def _router(resource: Resource, find: Find) -> Contribution:
+    """Read a router: its NAT gateways, and what its BGP peers have told."""
+    added, bgp = _gateways(Router.of(resource), find), BgpRouter.of(resource)
+    network = find(bgp.network)
+    if not bgp.peers or network is None:
+        return added
+    offered = list(learned_routes(bgp, network))
+    tunnels = {name: found for _, name in offered if (found := find(name))}
+    routes = (over_tunnel(route, VpnTunnel.of(tunnels[name])) for route, name in offered if name in tunnels)
+    # One whose tunnel is down has told nothing that still holds.
+    own = replace(added.memberships[0], routes=tuple(each for each in routes if each.gateway))
+    reads = (*added.reads, bgp.network, *(each.interface.tunnel for each in bgp.peers))
+    return replace(added, memberships=(own,), reads=tuple(dict.fromkeys(reads)))
 
 
 def _gateways(router: Router, find: Find) -> Contribution:

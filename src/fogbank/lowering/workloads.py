@@ -45,4 +45,5 @@ def _container(instance: Instance, container: Container) -> Workload:
         hosts=container.hosts,
         folder=container.folder,
         machine=container.machine,
+        router=container.router,
     )

@@ -51,6 +51,14 @@ CONNECTOR_ROUTER = IPv4Address("169.254.1.5")
 PEERING_ROUTER = IPv4Address("169.254.1.6")
 
 
+def vpn_next_hop(gateway: IPv4Address) -> IPv4Address:
+    """Return the next hop of the VPN gateway at ``gateway``, on either side of it.
+
+    It is outside the link-local range, whose addresses users give to BGP sessions inside tunnels.
+    """
+    return IPv4Address("198.18.0.0") + int(gateway) % (1 << 16)
+
+
 def host(address: IPv4Address) -> IPv4Network:
     """Return the /32 of ``address``."""
     return IPv4Network((int(address), 32))

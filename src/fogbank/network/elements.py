@@ -268,6 +268,34 @@ class PeerNetwork:
 
 
 @dataclass(frozen=True, slots=True)
+class Tunnel:
+    """An IPsec tunnel of ``netns``, which has ``local``, to the gateway at ``remote``.
+
+    A program of the namespace encapsulates what comes in by ``inner`` from ``sources`` to ``destinations``;
+    it comes out in the namespace whose tunnel has the two addresses the other way round. IKE and ESP are
+    accepted from ``remote`` only because of this element. Nothing passes before it is ``established``.
+    """
+
+    netns: NetnsName
+    inner: DeviceName
+    local: IpAddress
+    remote: IpAddress
+    sources: tuple[IpNetwork, ...]
+    destinations: tuple[IpNetwork, ...]
+    established: bool = True
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return ("tunnel", self.netns, str(self.local), str(self.remote))
+
+    def takes(self, source: IpAddress, destination: IpAddress) -> bool:
+        """Return whether its traffic selectors have a packet."""
+        return any(source in each for each in self.sources) and any(
+            destination in each for each in self.destinations
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class AddressSetMember:
     """``address`` belongs to the ``address_set`` that rules of ``netns`` name as a source."""
 
@@ -368,6 +396,7 @@ class Workload:
     ``memory_bytes`` are for its files; ``memory_limit`` for them and its processes together: one that uses
     more is ended. None for no such limit. ``machine`` is there when it is a virtual machine: its files are
     then on a disk, its namespace is a delegated one, and beyond its memory a process is ended and not all.
+    A ``router`` may change the links, routes and rules of its (delegated) namespace, and open tun devices.
     """
 
     name: str
@@ -386,6 +415,7 @@ class Workload:
     hosts: tuple[str, ...] = ()
     folder: str = ""
     machine: Machine | None = None
+    router: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -408,6 +438,7 @@ Element = (
     | PortSecurity
     | RouteSelection
     | PeerNetwork
+    | Tunnel
     | Listener
     | Volume
     | Workload

@@ -33,6 +33,7 @@ from fogbank.network.elements import (
     RoutingTable,
     Shaper,
     StatefulFirewall,
+    Tunnel,
     Volume,
     Workload,
 )
@@ -130,6 +131,10 @@ def _firewall_and_table(element: RouteSelection) -> tuple[Key, ...]:
     return (StatefulFirewall(element.netns).key, RoutingTable.key_of(element.netns, element.table))
 
 
+def _inner(tunnel: Tunnel) -> tuple[Port, ...]:
+    return (Port(tunnel.netns, tunnel.inner),)
+
+
 def _firewall(element: _InNetns) -> tuple[Key, ...]:
     return (StatefulFirewall(element.netns).key,)
 
@@ -169,6 +174,7 @@ _TABLE = (
     Kind(PortSecurity, "port-security", _netns, matches=_device, refers_to=_firewall_and_policies),
     Kind(RouteSelection, "route-selection", _netns, matches=_device, refers_to=_firewall_and_table),
     Kind(PeerNetwork, "peer-network", _netns, matches=_device, refers_to=_firewall),
+    Kind(Tunnel, "tunnel", _netns, matches=_inner, local=lambda tunnel: (tunnel.local,)),
     Kind(SourceNat, "source-nat", _netns, matches=_device),
     Kind(UnservedClient, "unserved-client", _netns, matches=_device),
     Kind(Listener, "listener", _netns, local=lambda listener: (listener.address,)),

@@ -15,6 +15,7 @@ from fogbank.paths.trace import (
     Cause,
     Delivered,
     Dropped,
+    Encapsulated,
     HandedOver,
     Judged,
     Obstacle,
@@ -44,6 +45,9 @@ MEANINGS: Mapping[Cause, str] = {
     Cause.PRIVATE_TRAFFIC_TO_INTERNET: "an internal destination was sent to the internet",
     Cause.UNKNOWN_EXTERNAL_ADDRESS: "nobody on the internet has this address",
     Cause.UNKNOWN_INTERNAL_ADDRESS: "nobody in the network has this address",
+    Cause.ROUTE_NEXT_HOP_VPN_TUNNEL_NOT_ESTABLISHED: "the VPN tunnel is not established",
+    Cause.VPN_TUNNEL_LOCAL_SELECTOR_MISMATCH: "no local traffic selector of a VPN tunnel has the source",
+    Cause.VPN_TUNNEL_REMOTE_SELECTOR_MISMATCH: "no remote traffic selector of a VPN tunnel has it",
     Cause.VPC_CONNECTOR_NOT_RUNNING: "the VPC connector does not exist or does not run",
 }
 
@@ -130,6 +134,10 @@ def place_of(netns: NetnsName) -> str:
             return f"connector {parts[-1]}"
         case "connector":
             return f"connector {parts[-2]}, machine {parts[-1]}"
+        case "instance" if rest.startswith("vpn-"):
+            return f"VPN gateway, interface {rest.rpartition('-')[2]}"
+        case "instance" if rest.startswith("onprem-"):
+            return "on-premises VPN device"
         case "instance":
             return f"instance {rest}"
         case "peering":
@@ -171,6 +179,9 @@ def _step(place: str, step: Step, owners: Owners) -> TraceStep:
             return TraceStep(place, "NAT", f"for {before} becomes for {after}", _names(key, owners))
         case Shaped(bits_per_second=rate, key=key):
             return TraceStep(place, "SHAPE", f"{rate / 1e6:g} Mbit/s", _names(key, owners))
+        case Encapsulated(local=local, remote=remote, key=key):
+            text = f"ESP from {local} to {remote}"
+            return TraceStep(place, "ARRIVE_AT_VPN_TUNNEL", text, _names(key, owners))
         case Obstacle(dropped=dropped):
             return _drop(place, dropped, owners)
 

@@ -28,6 +28,7 @@ from fogbank.network.topology import (
     SourceNat,
     StatefulFirewall,
     Topology,
+    Tunnel,
     UnservedClient,
     Volume,
     Workload,
@@ -48,6 +49,7 @@ class NodeView:
     filter: StatefulFirewall | None = None
     port_security: dict[DeviceName, PortSecurity] = field(default_factory=dict)
     peers: list[PeerNetwork] = field(default_factory=list)
+    tunnels: list[Tunnel] = field(default_factory=list)
     policies: dict[str, FirewallPolicy] = field(default_factory=dict)
     members: dict[str, set[IPv4Address]] = field(default_factory=dict)
     translations: list[SourceNat] = field(default_factory=list)
@@ -91,6 +93,10 @@ class NodeView:
         """Find what translates ``destination`` when it comes in by ``device``."""
         found = (each for each in self.translations if each.both_ways and each.device == device)
         return next((each for each in found if each.outside == destination), None)
+
+    def tunnels_from(self, device: DeviceName | None) -> tuple[Tunnel, ...]:
+        """List the tunnels that what comes in by ``device`` may go into."""
+        return tuple(each for each in self.tunnels if each.inner == device)
 
     def is_peer(self, device: DeviceName | None, address: IPv4Address) -> bool:
         """Return whether a peered network behind ``device`` has ``address``."""
@@ -145,6 +151,8 @@ def _place(found: dict[NetnsName, NodeView], element: Element) -> None:
             found[netns].port_security[device] = element
         case PeerNetwork(netns=netns):
             found[netns].peers.append(element)
+        case Tunnel(netns=netns):
+            found[netns].tunnels.append(element)
         case Listener(netns=netns):
             found[netns].listeners[element.address, element.port, element.protocol] = element
         case Workload(netns=netns):

@@ -12,9 +12,10 @@ from ipaddress import IPv4Address
 from typing import Literal
 
 from fogbank.lowering.google_access import POLICY as PRIVATE_GOOGLE_ACCESS
+from fogbank.lowering.netns_names import IPSEC
 from fogbank.network.addressing import PRIVATE_RANGES
 from fogbank.network.filtering import ICMP, TCP, UDP, Packet, decide
-from fogbank.network.topology import DeviceName, Hop, Key, NetnsName, PortSecurity, Route, Topology
+from fogbank.network.topology import DeviceName, Hop, Key, NetnsName, PortSecurity, Route, Topology, Tunnel
 from fogbank.paths.node_views import NodeView, node_views
 from fogbank.paths.trace import (
     Branch,
@@ -22,6 +23,7 @@ from fogbank.paths.trace import (
     Delivered,
     Disposition,
     Dropped,
+    Encapsulated,
     Flow,
     HandedOver,
     Judged,
@@ -100,13 +102,44 @@ def _walk(found: Mapping[NetnsName, NodeView], at: _At) -> Iterator[Branch]:
         yield at.end(HandedOver())
     elif at.by is not None and not node.forwards:
         yield at.end(Dropped(Cause.FOREIGN_IP_DISALLOWED))
+    elif tunnels := [
+        each for each in node.tunnels_from(at.by) if each.takes(packet.source, packet.destination)
+    ]:
+        for tunnel in tunnels:
+            yield from _through(found, at, tunnel)
     elif (route := node.route(at.by, packet.destination)) is None:
         yield at.end(Dropped(Cause.NO_ROUTE))
+    elif node.tunnels_from(at.by) and any(hop.device == at.by for hop in route.hops):
+        yield at.end(_no_tunnel(node.tunnels_from(at.by), packet))
     elif route.discards:
         yield at.end(Dropped(_black_hole(node, route, packet), route.key))
     else:
         for hop in route.hops:
             yield from _leave(found, at, route, hop)
+
+
+def _through(found: Mapping[NetnsName, NodeView], at: _At, tunnel: Tunnel) -> Iterator[Branch]:
+    """Go through a tunnel; it comes out where somebody has its other end."""
+    ends = (tunnel.remote, tunnel.local)
+    others = (
+        node
+        for node in found.values()
+        if any((each.local, each.remote) == ends and each.established for each in node.tunnels)
+    )
+    far = next(others, None)
+    if far is None or not tunnel.established:
+        yield at.end(Dropped(Cause.ROUTE_NEXT_HOP_VPN_TUNNEL_NOT_ESTABLISHED, tunnel.key))
+        return
+    step = Encapsulated(tunnel.local, tunnel.remote, tunnel.key)
+    here = TraceHop(at.node.netns, at.by, IPSEC, at.packet.source, (*at.passed, step))
+    yield from _walk(found, _At(far, IPSEC, at.packet, (*at.behind, here), at.past_obstacles))
+
+
+def _no_tunnel(tunnels: tuple[Tunnel, ...], packet: Packet) -> Dropped:
+    """Say which traffic selectors lack the packet; of a gateway all goes into tunnels or nowhere."""
+    near = any(packet.source in part for each in tunnels for part in each.sources)
+    cause = Cause.VPN_TUNNEL_REMOTE_SELECTOR_MISMATCH if near else Cause.VPN_TUNNEL_LOCAL_SELECTOR_MISMATCH
+    return Dropped(cause, tunnels[0].key)
 
 
 def _entry(at: _At) -> Dropped | None:

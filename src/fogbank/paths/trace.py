@@ -54,6 +54,9 @@ class Cause(StrEnum):
     UNKNOWN_EXTERNAL_ADDRESS = "UNKNOWN_EXTERNAL_ADDRESS"
     UNKNOWN_INTERNAL_ADDRESS = "UNKNOWN_INTERNAL_ADDRESS"
     VPC_CONNECTOR_NOT_RUNNING = "VPC_CONNECTOR_NOT_RUNNING"
+    ROUTE_NEXT_HOP_VPN_TUNNEL_NOT_ESTABLISHED = "ROUTE_NEXT_HOP_VPN_TUNNEL_NOT_ESTABLISHED"
+    VPN_TUNNEL_LOCAL_SELECTOR_MISMATCH = "VPN_TUNNEL_LOCAL_SELECTOR_MISMATCH"
+    VPN_TUNNEL_REMOTE_SELECTOR_MISMATCH = "VPN_TUNNEL_REMOTE_SELECTOR_MISMATCH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,15 @@ class Shaped:
 
 
 @dataclass(frozen=True, slots=True)
+class Encapsulated:
+    """The packet went into the tunnel from ``local`` to ``remote``."""
+
+    local: IPv4Address
+    remote: IPv4Address
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
 class Obstacle:
     """The packet would have been dropped here; the prediction went on as if it had not been."""
 
@@ -110,7 +122,7 @@ class Obstacle:
     packet: Packet
 
 
-Step = Routed | Judged | Translated | Readdressed | Shaped | Obstacle
+Step = Routed | Judged | Translated | Readdressed | Shaped | Encapsulated | Obstacle
 
 
 @dataclass(frozen=True, slots=True)

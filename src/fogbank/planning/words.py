@@ -24,6 +24,7 @@ from fogbank.network.topology import (
     SourceNat,
     StatefulFirewall,
     TranslationRule,
+    Tunnel,
     UnservedClient,
     Volume,
     Workload,
@@ -89,6 +90,8 @@ def words(element: Element) -> str:
             return _port_security(element)
         case PeerNetwork(netns, device, ranges):
             return f"peer with {', '.join(map(str, ranges))} behind {device} of {netns}"
+        case Tunnel(netns, inner, local, remote):
+            return f"tunnel of {netns} from {local} to {remote}, for what enters by {inner}"
         case AddressSetMember(netns, address_set, address):
             return f"member {address} of {address_set} in {netns}"
         case Listener(netns, address, port, protocol, service):

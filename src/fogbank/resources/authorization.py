@@ -102,14 +102,17 @@ class Compiled:
 
 
 class Policies:
-    """The access that the World's policies give; ``operator`` owns every project, ``now`` tells the time.
+    """The access that the World's policies give; ``now`` tells the time.
+
+    ``operator`` owns every project and is the Shared VPC admin of them all.
 
     Compiled policies are remembered by the resource that they were made of, which never changes.
     """
 
     def __init__(self, operator: str, now: Callable[[], datetime]) -> None:
         self._now = now
-        self._inherited = compiled(policy_of({"roles/owner": [member_of(operator)]}, 0))
+        own = {role: [member_of(operator)] for role in ("roles/owner", "roles/compute.xpnAdmin")}
+        self._inherited = compiled(policy_of(own, 0))
         self._compiled: dict[int, tuple[Resource, Compiled]] = {}
 
     def allows(

@@ -234,10 +234,12 @@ def read_ports(text: str) -> PortRange:
 
 @dataclass(frozen=True, slots=True)
 class StaticRoute:
-    """A route that somebody made, or the default route of a new network.
+    """A route that somebody made, the default route of a new network, or one that a router has learned.
 
-    Subnet routes are not among them: they follow from the subnetworks. Without ``via`` and ``instance`` the
-    next hop is the default internet gateway; ``via`` is then that of an instance when it is known.
+    Subnet routes are not among them: they follow from the subnetworks. Without ``via``, ``instance`` and
+    ``tunnel`` the next hop is the default internet gateway; ``via`` is then that of an instance, or of the
+    VPN gateway ``gateway`` (the name of its process), when it is there. With ``regions`` only their endpoints
+    have the route.
     """
 
     name: ResourceName
@@ -247,12 +249,16 @@ class StaticRoute:
     tags: tuple[str, ...] = ()
     via: IPv4Address | None = None
     instance: ResourceName | None = None
+    tunnel: ResourceName | None = None
+    gateway: str = ""
+    regions: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, resource: Resource) -> "StaticRoute":
         """Read a ``compute.routes`` resource."""
         body = resource.body
         via, instance = body.get("nextHopIp"), body.get("nextHopInstance")
+        tunnel = body.get("nextHopVpnTunnel")
         return cls(
             resource.name,
             refer(body["network"], "networks"),
@@ -261,12 +267,13 @@ class StaticRoute:
             tuple(body.get("tags", ())),
             IPv4Address(via) if via else None,
             refer(instance, "instances", "zones") if instance else None,
+            refer(tunnel, "vpnTunnels", "regions") if tunnel else None,
         )
 
     @property
     def to_internet(self) -> bool:
         """Whether packets that it takes go to the internet gateway, and so may be translated."""
-        return self.via is None and self.instance is None
+        return self.via is None and self.instance is None and self.tunnel is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,10 @@ def _network(resource: Resource) -> tuple[str, ...]:
 
 _BY_NETWORK = {
     kind: Index(f"compute.{kind}", _network)
-    for kind in ("firewalls", "globalAddresses", "routers", "routes", "subnetworks")
+    for kind in (
+        *("firewalls", "globalAddresses", "routers", "routes", "subnetworks"),
+        *("targetVpnGateways", "vpnGateways"),
+    )
 }
 
 

@@ -63,7 +63,7 @@ class Container:
     ``data`` are folders that outlive it. ``secrets`` are variables that are never shown, ``mounts`` name
     volumes of the instance, ``hosts`` are names of its loopback. An empty ``folder`` takes the image's.
     ``memory_bytes`` are for its files, ``memory_limit`` for them and its processes; None when these hold to
-    something by themselves. ``machine`` makes it a virtual machine.
+    something by themselves. ``machine`` makes it a virtual machine; a ``router`` may change its own network.
     """
 
     image: str
@@ -81,6 +81,7 @@ class Container:
     hosts: tuple[str, ...] = ()
     folder: str = ""
     machine: Machine | None = None
+    router: bool = False
 
 
 @dataclass(frozen=True, slots=True)

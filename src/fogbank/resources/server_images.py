@@ -88,5 +88,21 @@ MACHINE = ServerImage(
 ENVOY = "python.fogbank.internal/servers/envoy"
 """The repository of the load balancers' proxy, which a Python package brings."""
 
-SERVER_IMAGES: tuple[ServerImage, ...] = (DOCKER, MACHINE, POSTGRES, REDIS)
+VPN = ServerImage(
+    "vpn",
+    (
+        *("strongswan-charon", "strongswan-swanctl", "libcharon-extra-plugins"),
+        *("libstrongswan-standard-plugins", "frr", "iproute2", "dash", "coreutils"),
+    ),
+    assumed=(
+        *SCRIPT_PACKAGES,
+        *("iptables", "kmod", "libpam-modules", "libpam-modules-bin", "libpam-runtime", "libpython3.11"),
+        *("logrotate", "lsof", "perl", "perl-base", "python3", "strongswan-starter"),
+    ),
+    users=(("frr", 998), ("frrvty", 997)),
+    links=(("/usr/bin/sh", "dash"),),
+)
+"""VPN gateways: strongSwan for IPsec, FRR for BGP."""
+
+SERVER_IMAGES: tuple[ServerImage, ...] = (DOCKER, MACHINE, POSTGRES, REDIS, VPN)
 """All of them: what `fogbank images fetch` fetches."""

@@ -123,7 +123,7 @@ def new_site(
     networks = tuple(sorted({parse_network(text) for text in allow}))
     body = {
         "host": host,
-        "address": str(_first_free(world)),
+        "address": str(free_address(world)),
         "ports": list(extra),
         **({"allow": [str(network) for network in networks]} if networks else {}),
     }
@@ -182,8 +182,10 @@ def parse_network(text: str) -> IPv4Network:
         raise OperatorError(f"{text!r} has bits set behind its mask. Did you mean {right}?") from error
 
 
-def _first_free(world: World) -> IPv4Address:
-    taken = {site.address for site in sites(world)}
+def free_address(world: World, also_taken: Iterable[IPv4Address] = ()) -> IPv4Address:
+    """Choose an address that no third party has, nor an on-premises network; OperatorError without one."""
+    taken = {site.address for site in sites(world)}.union(also_taken)
+    taken.update(IPv4Address(each.body["address"]) for each in world.all("onprem.networks"))
     for number in range(_FIRST_PARTNER, NETWORK.num_addresses - 1):
         if (address := NETWORK.network_address + number) not in taken:
             return address

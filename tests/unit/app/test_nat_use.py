@@ -1,12 +1,13 @@
 """Port use: counted by the busiest endpoint, as the limit is."""
 
 from collections import Counter
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fogbank.app.nat_use import nat_namespaces, nat_use
+from fogbank.app.nat_use import busiest_flows, nat_use
 from fogbank.dataplane.driver import TrackedFlow
 from fogbank.network.topology import DeviceName, NetnsName, PortRange, SourceNat, Topology
 from fogbank.resources.names import ResourceName
@@ -67,5 +68,15 @@ def test_what_is_not_translated_is_no_use_of_ports():
 
 def test_a_client_without_a_block_of_its_own_has_no_limit():
     shared = SourceNat(VPC, OUT, IPv4Network("10.0.0.1/32"), OUTSIDE, None)
-    assert nat_namespaces(Topology.of([shared])) == {VPC}
     assert used([flow(1, 1)], shared)[0].ports is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)), max_size=30), st.integers(1, 5))
+def test_the_busiest_flows_carried_at_least_as_much_as_every_other(
+    carried: list[tuple[int, int]], most: int
+) -> None:
+    flows = [replace(flow(1, 1, port), sent=s, received=r) for port, (s, r) in enumerate(carried)]
+    found = busiest_flows(flows, most)
+    assert len(found) == min(most, len(flows))
+    totals = sorted((sum(each) for each in carried), reverse=True)
+    assert [each.sent + each.received for each in found] == totals[:most]

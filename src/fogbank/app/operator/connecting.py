@@ -5,13 +5,21 @@ source is an address of its own, so that firewall rules may name the terminal.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
+from ipaddress import IPv4Address
 from urllib.parse import parse_qs
 
 from fogbank.app.internet_access import InternetAccess
+from fogbank.errors import OperatorError
 from fogbank.frontend.http.asgi import Application, Receive, Scope, Send, json_answer, path_of, respond
 from fogbank.frontend.http.upgrades import Upgrade
 from fogbank.frontend.ingress.upgrades import Stream, pass_on
+from fogbank.lowering.netns_names import INTERNET, site_netns
+from fogbank.network.addressing import TERMINAL
+from fogbank.network.topology import NetnsName
+from fogbank.resources.onprem import find_onprem
+from fogbank.resources.world import World
 
 PATH = "/connect"
 
@@ -21,8 +29,8 @@ _SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade
 class Connecting:
     """Serves connections, and everything else by ``operator``."""
 
-    def __init__(self, operator: Application, internet: InternetAccess) -> None:
-        self._operator, self._internet = operator, internet
+    def __init__(self, operator: Application, internet: InternetAccess, world: Callable[[], World]) -> None:
+        self._operator, self._internet, self._world = operator, internet, world
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -39,7 +47,11 @@ class Connecting:
             await _refuse(send, f"{host} has no address on this region's internet")
         else:
             try:
-                opened = await self._internet.connect(address, int(port))
+                start = self._start(query.get("from", [""])[0])
+                opened = await self._internet.connect(address, int(port), *start)
+            except OperatorError as error:
+                await _refuse(send, str(error))
+                return
             except (OSError, TimeoutError) as error:
                 why = error.strerror or "no answer"
                 await _refuse(send, f"{host} ({address}) port {port}: {why}; see: fogbank why, fogbank drops")
@@ -49,6 +61,13 @@ class Connecting:
             caller[1].write(_SWITCHED)
             with suppress(OSError):
                 await _pass_both(caller, inside)
+
+    def _start(self, source: str) -> tuple[NetnsName, IPv4Address]:
+        """Return where a connection begins, and its address: on the internet, or on premises."""
+        if not source:
+            return INTERNET, TERMINAL
+        network = find_onprem(self._world(), source)
+        return site_netns(network.host_name), network.host_address
 
 
 async def _pass_both(caller: Stream, inside: Stream) -> None:

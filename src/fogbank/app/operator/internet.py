@@ -1,14 +1,16 @@
-"""``fogbank internet``: the third parties, and what they saw."""
+"""``fogbank internet``: the third parties, and what they saw; and ``fogbank onprem``."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from fogbank.app.operator.onprem import OnpremApi
 from fogbank.clock import Clock
 from fogbank.control.loop import ControlLoop
 from fogbank.control.operator import Json, Lines, Question, Route
 from fogbank.errors import OperatorError
 from fogbank.resources.decisions import Decision
-from fogbank.resources.sites import Site, find_site, new_site, no_such_site, remove_site, sites
+from fogbank.resources.onprem import find_web_server
+from fogbank.resources.sites import Site, new_site, no_such_site, remove_site, sites
 from fogbank.resources.world import Put, World
 from fogbank.servers.access_log import AccessLog
 from fogbank.store.store import Store
@@ -32,6 +34,7 @@ class InternetApi:
         yield Route("POST", "internet/sites", self.add)
         yield Route("DELETE", "internet/sites/{host}", self.remove)
         yield Route("GET", "internet/log", self.log)
+        yield from OnpremApi(self.store, self.loop, self.clock, self.new_id).routes()
 
     def list(self, _: Question) -> Json:
         """List the third parties."""
@@ -58,7 +61,7 @@ class InternetApi:
     async def log(self, question: Question) -> Lines:
         """Return what third parties saw; OperatorError when a host is none and nothing of it is kept."""
         host = _normal(question.query.get("host", ""))
-        there = not host or find_site(self.store.world, host)
+        there = not host or find_web_server(self.store.world, host)
         if not there and not await self.access_log.knows(host):
             raise no_such_site(host)
         return self.access_log.tail(host, follow=question.follow)

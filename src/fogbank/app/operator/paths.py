@@ -1,15 +1,18 @@
-"""``fogbank trace``, ``fogbank why`` and ``fogbank drops``: where packets go, and where they are dropped."""
+"""``fogbank trace``, ``why``, ``drops`` and ``top``: where packets go, and where they are dropped."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from fogbank.app.nat_use import NatUse, Owners, nat_namespaces, nat_use
+from fogbank.app.nat_use import NatUse, Owners, busiest_flows, nat_use
 from fogbank.app.tracing import Tracer
 from fogbank.control.loop import ControlLoop
 from fogbank.control.operator import Json, Question, Route
 from fogbank.dataplane.driver import TrackedFlow
 from fogbank.network.topology import NetnsName, NetworkNamespace, Topology
+
+MOST_FLOWS = 20
+"""How many flows ``fogbank top`` shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,17 @@ class PathsApi:
         return {"drops": await asyncio.to_thread(self._count, self.loop.observed)}
 
     async def top(self, _: Question) -> Json:
-        """Show who uses which ports of Cloud NAT now, and what was dropped."""
+        """Show the busiest flows, who uses which ports of Cloud NAT now, and what was dropped."""
         return await asyncio.to_thread(self._top, self.loop.observed, self.loop.lowered.owners)
 
     def _top(self, observed: Topology, owners: Owners) -> Json:
-        flows = [flow for netns in sorted(nat_namespaces(observed)) for flow in self.flows_in(netns)]
+        networks = sorted(
+            each.name for each in observed.of_kind(NetworkNamespace) if each.name.startswith("vpc/")
+        )
+        flows = [flow for netns in networks for flow in self.flows_in(netns)]
         return {
+            "openConnections": len(flows),
+            "flows": [_flow(each) for each in busiest_flows(flows, MOST_FLOWS)],
             "clients": [_client(each) for each in nat_use(observed, owners, flows)],
             "drops": self._count(observed),
         }
@@ -59,6 +67,22 @@ class PathsApi:
             for netns in namespaces
             for reason, packets in self.drops_in(netns).items()
         ]
+
+
+def _flow(flow: TrackedFlow) -> Json:
+    translated = flow.translated_source != flow.source
+    return {
+        "netns": flow.netns,
+        "protocol": flow.protocol,
+        "source": {"address": str(flow.source), "port": flow.source_port},
+        "destination": {"address": str(flow.destination), "port": flow.destination_port},
+        "translatedTo": {"address": str(flow.translated_source), "port": flow.translated_port}
+        if translated
+        else None,
+        "state": flow.state,
+        "sentBytes": flow.sent,
+        "receivedBytes": flow.received,
+    }
 
 
 def _client(use: NatUse) -> Json:

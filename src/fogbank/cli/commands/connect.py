@@ -22,16 +22,20 @@ _CHUNK = 64 * 1024
         "gcloud compute ssh vm --ssh-flag='-o ProxyCommand=\"fogbank connect %h %p\"'",
     ),
 )
+@click.option(
+    "--from", "source", metavar="NETWORK", help="Connect from the host of this on-premises network."
+)
 @name_option
 @click.argument("host")
 @click.argument("port", type=click.IntRange(1, 65535))
-def command(name: str, host: str, port: int) -> None:
+def command(source: str | None, name: str, host: str, port: int) -> None:
     """Connect to an address of a region's internet.
 
     Bytes pass between there and standard input and output. HOST is an external address or a
-    public name. Programs such as ssh use this as their ProxyCommand. The source is 192.0.2.255.
+    public name. Programs such as ssh use this as their ProxyCommand. The source is 192.0.2.255
+    unless --from names a network.
     """
-    opened = running(name).operator().open_connection(host, port)
+    opened = running(name).operator().open_connection(host, port, source=source)
     threading.Thread(target=_send, args=(opened,), daemon=True).start()
     while data := opened.recv(_CHUNK):
         os.write(sys.stdout.fileno(), data)

@@ -7,12 +7,14 @@ from fogbank.cli.output import print_json, print_table
 from fogbank.cli.regions import running
 
 MEANINGS = {
+    "default-deny": "no ingress rule allows it",
     "no-nat": "no Cloud NAT serves the sender",
     "ports-exhausted": "the sender has no NAT port left for that destination",
     "nat-allocation-failed": "the Cloud NAT gateway has no ports for the sender",
     "inbound": "came new from outside, where nothing lets it in",
     "spoofed": "the sender used an address that is not its own",
     "unguarded": "the address belongs to nobody",
+    "unknown-vpn-peer": "IKE or ESP from an address to which the VPN gateway has no tunnel",
     "invalid": "belongs to no connection that is known",
 }
 

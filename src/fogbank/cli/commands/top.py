@@ -1,4 +1,4 @@
-"""`fogbank top`: the clients of Cloud NAT by port use, and dropped packets, as they change."""
+"""`fogbank top`: the busiest flows, the clients of Cloud NAT by port use, and dropped packets, live."""
 
 import sys
 import time
@@ -21,6 +21,7 @@ Row = tuple[object, ...]
 PAUSE_SECONDS = 1.0
 _PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp"}
 _CLIENTS = ("CLIENT", "ADDRESS", "NAT ADDRESS", "PORTS", "FLOWS", "BUSIEST ENDPOINT")
+_FLOWS = ("NETWORK", "FROM", "TO", "TRANSLATED TO", "STATE", "SENT", "RECEIVED")
 _DROPS = ("NAMESPACE", "REASON", "PACKETS", "LAST SECOND", "MEANING")
 
 
@@ -29,8 +30,9 @@ _DROPS = ("NAMESPACE", "REASON", "PACKETS", "LAST SECOND", "MEANING")
 @name_option
 @format_option
 def command(once: bool, name: str, format_: str) -> None:
-    """Show who uses which NAT ports, and what is dropped, live.
+    """Show the busiest flows, who uses which NAT ports, and drops, live.
 
+    Flows are the 20 that carried most bytes, of all networks; SENT and RECEIVED are the bytes so far.
     PORTS counts the flows to a client's busiest endpoint, which is what the allocation limits: one port
     serves many endpoints. On a terminal the tables follow until Ctrl-C.
     """
@@ -39,6 +41,7 @@ def command(once: bool, name: str, format_: str) -> None:
         print_json(_ask(region))
     elif once or not sys.stdout.isatty():
         now = _ask(region)
+        print_table(_FLOWS, flows(now), "Nothing is connected.")
         print_table(_CLIENTS, clients(now), "No client of Cloud NAT is attached.")
         print_table(_DROPS, drops(now, {}), "No packet was dropped.")
     else:
@@ -48,6 +51,26 @@ def command(once: bool, name: str, format_: str) -> None:
 def _ask(region: RegionNote) -> Json:
     answer: Json = region.operator().get("/top")
     return answer
+
+
+def flows(now: Json) -> Iterator[Row]:
+    """Give a row for each of the busiest flows."""
+    for each in now["flows"]:
+        protocol = _PROTOCOLS.get(each["protocol"], each["protocol"])
+        outside = each["translatedTo"]
+        yield (
+            each["netns"].removeprefix("vpc/"),
+            _socket(each["source"]),
+            f"{_socket(each['destination'])}/{protocol}",
+            _socket(outside) if outside else "",
+            each["state"],
+            each["sentBytes"],
+            each["receivedBytes"],
+        )
+
+
+def _socket(end: Json) -> str:
+    return f"{end['address']}:{end['port']}"
 
 
 def clients(now: Json) -> Iterator[Row]:
@@ -91,7 +114,8 @@ def _follow(region: RegionNote) -> None:
 def _drawn(now: Json, before: Mapping[tuple[str, str], int]) -> "RenderableType":
     from rich.console import Group
 
-    return Group(_table(_CLIENTS, clients(now)), _table(_DROPS, drops(now, before)))
+    tables = ((_FLOWS, flows(now)), (_CLIENTS, clients(now)), (_DROPS, drops(now, before)))
+    return Group(*(_table(headings, rows) for headings, rows in tables))
 
 
 def _table(headings: Sequence[str], rows: Iterator[Row]) -> "RenderableType":

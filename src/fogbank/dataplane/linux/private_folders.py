@@ -17,12 +17,15 @@ from fogbank.dataplane.linux import kernel
 
 _DEVICES = {
     "full": (1, 7),
+    "net/tun": (10, 200),
     "null": (1, 3),
     "random": (1, 8),
     "tty": (5, 0),
     "urandom": (1, 9),
     "zero": (1, 5),
 }
+_OPTIONAL = frozenset({"net/tun"})
+"""What not every kernel has: VPN gateways need it."""
 _LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
 _FOR_ALL = 0o1777
 COVERED = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - these are what is covered
@@ -30,7 +33,8 @@ COVERED = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - these are what is cov
 
 def own_devices() -> None:
     """Cover /dev with the few devices that programs and containers need; /dev/shm is empty."""
-    found = {name: os.open(f"/dev/{name}", os.O_PATH | os.O_CLOEXEC) for name in _DEVICES}
+    there = (name for name in _DEVICES if name not in _OPTIONAL or Path("/dev", name).exists())
+    found = {name: os.open(f"/dev/{name}", os.O_PATH | os.O_CLOEXEC) for name in there}
     try:
         kernel.mount("fogbank", "/dev", "tmpfs", kernel.MS_NOSUID, "mode=0755,size=64m")
         for name, descriptor in found.items():
@@ -46,6 +50,7 @@ def own_devices() -> None:
 
 
 def _make_device(path: Path, number: int, hosts: int) -> None:
+    path.parent.mkdir(exist_ok=True)
     try:
         os.mknod(path, stat.S_IFCHR | 0o666, number)
     except PermissionError:  # in a user namespace

@@ -20,7 +20,9 @@ from fogbank.services.compute import (
     projects,
     routers,
     routes,
+    shared_vpc,
     subnetworks,
+    vpn,
 )
 from fogbank.services.compute.instances.lifecycle import converged, finishes
 from fogbank.services.compute.preset import default_network
@@ -46,10 +48,12 @@ _METHODS = with_tags(
         **routes.METHODS,
         **places.METHODS,
         **projects.METHODS,
+        **shared_vpc.METHODS,
         **machine_types.METHODS,
         **images.METHODS,
         **disks.METHODS,
         **instances.METHODS,
+        **vpn.METHODS,
         **load_balancing.METHODS,
     },
     _TAGGED,

@@ -22,6 +22,7 @@ from fogbank.resources.names import ResourceName
 from fogbank.resources.network_ranges import taken_ranges
 from fogbank.resources.network_users import subnetwork_users
 from fogbank.resources.passthrough import internal_rules_in
+from fogbank.resources.vpn import gateway_addresses
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.compute import ranges
 
@@ -30,11 +31,12 @@ _PEERING_BLOCKS = PRIVATE_RANGES[:3]
 
 
 def taken_external(world: World) -> set[IPv4Address]:
-    """List the external addresses that anybody has reserved, or an instance or a forwarding rule has."""
-    found = chain(
-        external_addresses(world), external_addresses_of_instances(world), forwarding_addresses(world)
+    """List the external addresses that anybody has: a reservation, an instance, a rule, a VPN gateway."""
+    holders = (
+        *(external_addresses(world), external_addresses_of_instances(world)),
+        *(forwarding_addresses(world), gateway_addresses(world)),
     )
-    return set(map(read_address, found))
+    return set(map(read_address, chain(*holders)))
 
 
 def external(world: World, wanted: object = None, also_taken: Iterable[IPv4Address] = ()) -> IPv4Address:

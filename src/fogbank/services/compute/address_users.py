@@ -19,11 +19,10 @@ def user_of(world: World, address: ResourceName) -> ResourceName | None:
     if router is not None:
         return router.name
     resource = world.find(address)
-    rule = forwarding_rule_using(world, resource) if resource is not None else None
-    if rule is not None:
-        return rule.name
-    instance = instance_using(world, resource) if resource is not None else None
-    return None if instance is None else instance.name
+    if resource is None:
+        return None
+    user = forwarding_rule_using(world, resource) or instance_using(world, resource)
+    return None if user is None else user.name
 
 
 def forwarding_rule_using(world: World, address: Resource) -> Resource | None:

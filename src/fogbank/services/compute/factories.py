@@ -23,6 +23,11 @@ KINDS = {
     "routes": "compute#route",
     "firewallPolicies": "compute#firewallPolicy",
     "instances": "compute#instance",
+    "vpnGateways": "compute#vpnGateway",
+    "targetVpnGateways": "compute#targetVpnGateway",
+    "externalVpnGateways": "compute#externalVpnGateway",
+    "vpnTunnels": "compute#vpnTunnel",
+    "forwardingRules": "compute#forwardingRule",
     "disks": "compute#disk",
     "images": "compute#image",
     "healthChecks": "compute#healthCheck",
@@ -35,7 +40,6 @@ KINDS = {
     "targetHttpsProxies": "compute#targetHttpsProxy",
     "targetSslProxies": "compute#targetSslProxy",
     "targetTcpProxies": "compute#targetTcpProxy",
-    "forwardingRules": "compute#forwardingRule",
 }
 
 

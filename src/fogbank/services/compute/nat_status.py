@@ -20,6 +20,7 @@ from fogbank.resources.vpcaccess import Connector, connectors_in
 from fogbank.resources.world import Json, World
 from fogbank.services.compute import nats
 from fogbank.services.compute.names import named
+from fogbank.services.compute.vpn.router_status import bgp_status
 from fogbank.services.contract import Call, List, Method, Read
 
 UPLINK = "ext"
@@ -184,6 +185,7 @@ def router_status(world: World, call: Call) -> Json:
     """Return the state of a router and its gateways."""
     router = _router(world, call)
     result: Json = {"network": router.network.self_link}
+    result |= bgp_status(world, world.get(router.name), call.now)
     statuses = [_status(each) for each in working(world, call.observed, router)]
     if statuses:
         result["natStatus"] = statuses

@@ -137,7 +137,7 @@ def _mutable(body: Json) -> Json:
 
 
 def _routing(config: Json) -> Json:
-    """Check the choice between BGP's paths; it is kept and changes nothing, for no router has BGP peers.
+    """Check how dynamic routes apply, and the choice between BGP's paths, which is kept and changes nothing.
 
     What refines the STANDARD choice has no place beside LEGACY (behaviour/vpc.md#networks).
     """
@@ -202,7 +202,7 @@ def _users(world: World, network: Resource) -> Iterator[ResourceName]:
     yield from (each.name for each in peering_routes(world, network))
     yield from (each.network for each in peerings_of(network))
     yield from (each.name for each in all_policies_of(world, network.name))
-    for kind in ("firewalls", "routers", "routes", "globalAddresses"):
+    for kind in ("firewalls", "routers", "routes", "globalAddresses", "vpnGateways", "targetVpnGateways"):
         for each in in_network(world, kind, network.name):
             if not each.private.get("generated"):
                 yield each.name

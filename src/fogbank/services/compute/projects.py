@@ -8,6 +8,7 @@ from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.instances import metadata_name
 from fogbank.resources.names import COMPUTE_PREFIX
 from fogbank.resources.projects import compute_account, project_name
+from fogbank.resources.shared_vpc import is_host
 from fogbank.resources.world import Json, World
 from fogbank.services.compute.factories import timestamp
 from fogbank.services.compute.instances.changes import set_project_metadata
@@ -31,7 +32,11 @@ See behaviour/vpc.md#quotas, unverified.
 
 def get(world: World, call: Call) -> Json:
     """Show a project as compute does."""
-    project = project_of(world, call)
+    return shown_project(world, project_of(world, call))
+
+
+def shown_project(world: World, project: str) -> Json:
+    """Show a project by its id."""
     found = world.find(project_name(project))
     if found is None:
         raise not_found(f"projects/{project}")
@@ -44,7 +49,7 @@ def get(world: World, call: Call) -> Json:
         "quotas": [_quota(world, project, metric) for metric in _QUOTAS],
         "selfLink": f"{COMPUTE_PREFIX}projects/{project}",
         "defaultServiceAccount": compute_account(str(found.body["projectNumber"])),
-        "xpnProjectStatus": "UNSPECIFIED_XPN_PROJECT_STATUS",
+        "xpnProjectStatus": "HOST" if is_host(world, project) else "UNSPECIFIED_XPN_PROJECT_STATUS",
         "defaultNetworkTier": "PREMIUM",
         "vmDnsSetting": "ZONAL_ONLY",
         "cloudArmorTier": "CA_STANDARD",

@@ -3,6 +3,7 @@
 from fogbank.errors import invalid_value
 from fogbank.resources.authorization import denied
 from fogbank.resources.names import ResourceName, Scope, parse_compute_reference
+from fogbank.resources.shared_vpc import may_share
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.compute.decisions import policy_name
 from fogbank.services.compute.names import by_id, project_of, region_of
@@ -32,19 +33,20 @@ def reference(field: str, value: object, kind: str, project: str, region: str | 
 def find_referred(world: World, field: str, value: object, kind: str, call: Call) -> Resource:
     """Find the resource that a body refers to: global or in the call's region; 404 when there is none.
 
-    It must be in the call's project, as Google wants it where no VPC is shared, and in no other region; and
-    the caller must be allowed to use it.
+    It must be in the call's project and in no other region; a subnetwork may be one of the project's host
+    (behaviour/vpc.md#shared-vpc). The caller must be allowed to use it where it is.
     """
     region = region_of(call) if kind in _REGIONAL else None
     project = project_of(world, call)
     name = by_id(world, reference(field, value, kind, project, region))
-    if name.project != project:
+    if name.project != project and not (kind == "subnetworks" and may_share(world, name.project, project)):
         raise invalid_value(field, name.path, "Cross project referencing is not allowed for this resource.")
     if name.region != region:
         wanted = f"in region '{region}'" if region else "global"
         raise invalid_value(field, name.path, f"The resource must be {wanted}.")
     permission = _TO_REFER.get(kind, "")
-    if permission and not call.access.allows(world, call.principal, permission, project, policy_name(name)):
+    beside = policy_name(name)
+    if permission and not call.access.allows(world, call.principal, permission, name.project, beside):
         raise denied(permission, name.path, service="compute")
     return world.get(name)
 

@@ -1,4 +1,4 @@
-"""Cloud Routers. Here they matter for the NAT gateways that hang from them; they speak BGP with nobody.
+"""Cloud Routers: the NAT gateways that hang from them, and BGP over VPN tunnels.
 
 A change gives the whole list of gateways. A gateway with automatic addresses takes one when it appears and
 gives it back when it goes: the router remembers in private which.
@@ -6,40 +6,31 @@ gives it back when it goes: the router remembers in private which.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Interface
 
 from fogbank.errors import invalid_value, required_field
 from fogbank.resources.compute import AUTO_NAT_ADDRESSES, GROWN_NAT_PORTS, Router
 from fogbank.resources.names import ResourceName
+from fogbank.resources.vpn import tunnels_of
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.compute import nat_addresses, nats
-from fogbank.services.compute.bodies import inputs, merged, number, one_of, refuse_unbuilt, unchanged
-from fogbank.services.compute.decisions import committed, deleted
+from fogbank.services.compute.bodies import inputs, merged, number, refuse_unbuilt, unchanged
+from fogbank.services.compute.decisions import committed, deleted, in_use
 from fogbank.services.compute.factories import check_free, made, replaced
 from fogbank.services.compute.handlers import readers
 from fogbank.services.compute.names import check_name, named, new_identifier
 from fogbank.services.compute.references import find_referred, same_reference
+from fogbank.services.compute.vpn import router_bgp
 from fogbank.services.contract import Call, Decision, Method, Read, Write
 
 _OUTPUTS = ("region",)
 _UNBUILT: dict[str, tuple[object, ...]] = {
-    "bgpPeers": (),
     "encryptedInterconnectRouter": (),
     "nccGateway": (),
     "params": (),
 }
-_INTERFACE_UNBUILT: dict[str, tuple[object, ...]] = {
-    "linkedVpnTunnel": (),
-    "linkedInterconnectAttachment": (),
-    "redundantInterface": (),
-    "privateIpAddress": (),
-    "subnetwork": (),
-    "ipVersion": ("IPV4",),
-}
 _KEEPALIVE = 20
 _PRIVATE_ASNS = (range(64512, 65535), range(4_200_000_000, 4_294_967_295), range(16550, 16551))
 """RFC 6996's, and the one of Google's Partner Interconnect."""
-_ADVERTISE_MODES = ("DEFAULT", "CUSTOM")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +54,15 @@ def insert(world: World, call: Call) -> Decision:
         raise required_field("resource.network")
     network = find_referred(world, "resource.network", body["network"], "networks", call)
     check_free(world, name)
-    fields = _settings(body) | {"network": network.name.self_link}
-    draft = _draft(world, call, made(call, name, fields), body.get("nats") or [], ())
+    fields = _settings(world, call, name, body) | {"network": network.name.self_link}
+    keys = body.get("md5AuthenticationKeys", ())
+    router = made(call, name, fields, router_bgp.kept({}, fields, keys))
+    draft = _draft(world, call, router, body.get("nats") or [], ())
     return committed(call, "insert", draft.router, (*draft.changes, Put(draft.router)), done=draft.quiet)
 
 
-def _settings(body: Json) -> Json:
-    """Check everything but the gateways; BGP settings are kept, for without peers they change nothing."""
+def _settings(world: World, call: Call, router: ResourceName, body: Json) -> Json:
+    """Check everything but the gateways."""
     refuse_unbuilt("routers", body, _UNBUILT)
     settings: Json = {"encryptedInterconnectRouter": False}
     if body.get("description"):
@@ -77,10 +70,12 @@ def _settings(body: Json) -> Json:
     if body.get("bgp"):
         settings["bgp"] = _bgp(body["bgp"])
     if keys := body.get("md5AuthenticationKeys"):
-        # The keys themselves are never shown, and without peers nobody uses them.
+        # The keys themselves are never shown.
         settings["md5AuthenticationKeys"] = [_key_name(index, each) for index, each in enumerate(keys)]
     if body.get("interfaces"):
-        settings["interfaces"] = [_interface(i, each) for i, each in enumerate(body["interfaces"])]
+        settings["interfaces"] = router_bgp.interfaces(world, call, router, body["interfaces"])
+    if body.get("bgpPeers"):
+        settings["bgpPeers"] = router_bgp.peers(settings, body["bgpPeers"])
     return settings
 
 
@@ -90,31 +85,19 @@ def _key_name(index: int, key: Json) -> Json:
 
 
 def _bgp(config: Json) -> Json:
-    bgp = {"advertiseMode": _ADVERTISE_MODES[0], "keepaliveInterval": _KEEPALIVE} | config
+    bgp = {"advertiseMode": router_bgp.ADVERTISE_MODES[0], "keepaliveInterval": _KEEPALIVE} | config
     if "asn" in bgp and not any(number(bgp["asn"]) in each for each in _PRIVATE_ASNS):
         raise invalid_value(
             "resource.bgp.asn",
             bgp["asn"],
             "Must be a private ASN (64512-65534 or 4200000000-4294967294) or 16550.",
         )
-    one_of("resource.bgp.advertiseMode", bgp["advertiseMode"], _ADVERTISE_MODES)
+    router_bgp.advertising("resource.bgp", bgp)
     if not 20 <= number(bgp["keepaliveInterval"]) <= 60:
         raise invalid_value(
             "resource.bgp.keepaliveInterval", bgp["keepaliveInterval"], "Must be between 20 and 60."
         )
     return bgp
-
-
-def _interface(index: int, body: Json) -> Json:
-    field = f"resource.interfaces[{index}]"
-    check_name(f"{field}.name", body.get("name"))
-    refuse_unbuilt("routers.interfaces", body, _INTERFACE_UNBUILT)
-    if "ipRange" in body:
-        try:
-            IPv4Interface(body["ipRange"])
-        except ValueError:
-            raise invalid_value(f"{field}.ipRange", body["ipRange"], "Must be an IPv4 range.") from None
-    return body | {"ipVersion": "IPV4"}
 
 
 def _patched(world: World, call: Call) -> tuple[Resource, Draft]:
@@ -127,10 +110,10 @@ def _patched(world: World, call: Call) -> tuple[Resource, Draft]:
 def _changed(world: World, call: Call, router: Resource, whole: Json, given: Json) -> Draft:
     unchanged(router, given, ("name",))
     same_reference(world, router, given, "network", "networks")
-    fields = _settings(whole) | {"network": router.body["network"]}
-    return _draft(
-        world, call, replaced(router, fields), whole.get("nats") or [], router.body.get("nats") or ()
-    )
+    fields = _settings(world, call, router.name, whole) | {"network": router.body["network"]}
+    private = router_bgp.kept(router.private, fields, given.get("md5AuthenticationKeys", ()))
+    changed = replace(replaced(router, fields), private=private)
+    return _draft(world, call, changed, whole.get("nats") or [], router.body.get("nats") or ())
 
 
 def _draft(
@@ -182,6 +165,9 @@ def preview(world: World, call: Call) -> Json:
 def delete(world: World, call: Call) -> Decision:
     """Take a router away, with its gateways and the addresses that they took themselves."""
     router = world.get(named(world, call, "routers", call["router"]))
+    user = next(tunnels_of(world, router.name), None)
+    if user is not None:
+        return in_use(call, "delete", router, "router", user.name)
     held = router.private.get(AUTO_NAT_ADDRESSES, {})
     gone = _drop(path for paths in held.values() for path in paths)
     return deleted(call, router, *gone, done=not router.body.get("nats"))

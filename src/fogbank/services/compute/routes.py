@@ -2,7 +2,7 @@
 
 Only the first two kinds are stored. A subnetwork's routes live exactly as long as it does, and those of a
 peering as long as it is active, so they are derived whenever somebody reads. The only next hops are the
-internet gateway and an address.
+internet gateway, an address, an instance and a tunnel of a classic VPN gateway.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,6 +13,7 @@ from fogbank.resources.compute import DEFAULT_GATEWAY, StaticRoute, Subnetwork, 
 from fogbank.resources.compute_indexes import in_network
 from fogbank.resources.instances import instance_at, interfaces_of
 from fogbank.resources.names import ResourceName, parse_compute_reference
+from fogbank.resources.vpn import VPN_GATEWAYS, VpnTunnel
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.compute.bodies import bad_request, inputs, number, refuse_unbuilt
 from fogbank.services.compute.decisions import deleted, put
@@ -25,7 +26,7 @@ from fogbank.services.compute.references import find_referred, reference
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
 
 _NEXT_HOPS = ("nextHopGateway", "nextHopIp", "nextHopInstance", "nextHopIlb", "nextHopVpnTunnel")
-_BUILT_NEXT_HOPS = ("nextHopGateway", "nextHopIp", "nextHopInstance")
+_BUILT_NEXT_HOPS = ("nextHopGateway", "nextHopIp", "nextHopInstance", "nextHopVpnTunnel")
 _OUTPUTS = (
     "nextHopNetwork",
     "nextHopPeering",
@@ -191,6 +192,8 @@ def _next_hop(world: World, network: Resource, body: Json) -> Json:
         return {hop: _gateway(network.name.project, value)}
     if hop == "nextHopInstance":
         return {hop: _instance(world, network, value)}
+    if hop == "nextHopVpnTunnel":
+        return {hop: _tunnel(world, network, value)}
     try:
         address = IPv4Address(str(value))
     except AddressValueError:
@@ -215,6 +218,24 @@ def _instance(world: World, network: Resource, value: object) -> str:
     if all(each.network != network.name for each in interfaces_of(instance)):
         why = f"Instance is not on network '{network.name.path}'."
         raise invalid_value(field, name.path, why)
+    return name.self_link
+
+
+def _tunnel(world: World, network: Resource, value: object) -> str:
+    """Find the tunnel that a route leads to: one of a classic gateway in the route's network.
+
+    Routes over tunnels of an HA gateway come by BGP alone (behaviour/vpn.md#routes).
+    """
+    field, project = "resource.nextHopVpnTunnel", network.name.project
+    try:
+        name = parse_compute_reference(str(value), "vpnTunnels", project, "regions", "-")
+    except (ValueError, IndexError):
+        raise invalid_value(field, value, "The URL is malformed.") from None
+    tunnel = VpnTunnel.of(world.get(name))
+    if tunnel.interface.network != network.name:
+        raise invalid_value(field, name.path, f"The tunnel is not on network '{network.name.path}'.")
+    if tunnel.gateway.collection == VPN_GATEWAYS:
+        raise invalid_value(field, name.path, "A tunnel of an HA VPN gateway takes its routes from BGP.")
     return name.self_link
 
 

@@ -344,11 +344,15 @@ _USABLE_FIELDS = ("ipCidrRange", "network", "purpose", "role", "stackType", "sec
 
 
 def list_usable(world: World, call: Call) -> Iterable[Json]:
-    """List the subnetworks of a project that its members may use: all."""
-    found = world.all("compute.subnetworks", f"projects/{project_of(world, call)}/")
+    """List the subnetworks of a project that the caller may use."""
+    project = project_of(world, call)
+    found = world.all("compute.subnetworks", f"projects/{project}/")
     return [
         {"subnetwork": each.name.self_link} | {k: v for k, v in each.body.items() if k in _USABLE_FIELDS}
         for each in found
+        if call.access.allows(
+            world, call.principal, "compute.subnetworks.use", project, policy_name(each.name)
+        )
     ]
 
 

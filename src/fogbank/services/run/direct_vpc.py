@@ -20,6 +20,7 @@ from fogbank.resources.direct_vpc import (
 from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import project_number, service_agent
 from fogbank.resources.run import DEFAULT_MAX_INSTANCES, MAX_SCALE
+from fogbank.resources.shared_vpc import may_share
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import Call
 from fogbank.services.run.addresses import subnetwork_missing_message
@@ -125,6 +126,8 @@ def _may_use(world: World, call: Call, name: ResourceName, service: ResourceName
     """
     if name.project == service.project:
         return True
+    if not may_share(world, name.project, service.project):
+        return False
     permission = f"{name.collection}.{'use' if name.collection.endswith('.subnetworks') else 'get'}"
     agent = service_agent(project_number(world, service.project))
     beside = ResourceName(f"{name.service}.policies", name.path)

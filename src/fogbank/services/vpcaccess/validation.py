@@ -16,6 +16,7 @@ from fogbank.resources.compute_indexes import addresses_in_subnetwork
 from fogbank.resources.names import ResourceName, compute_name, parse_compute_reference
 from fogbank.resources.network_ranges import taken_ranges
 from fogbank.resources.network_users import subnetwork_users
+from fogbank.resources.shared_vpc import may_share
 from fogbank.resources.vpcaccess import RATES
 from fogbank.resources.world import Json, World
 from fogbank.services.collections import bad_request
@@ -145,7 +146,10 @@ def read_place(world: World, call: Call, project: str, location: str) -> Place |
 
 def _check_use(world: World, call: Call, kind: str, name: ResourceName, project: str) -> None:
     permission, beside = f"compute.{kind}.use", ResourceName("compute.policies", name.path)
-    if name.project == project or call.access.allows(world, call.principal, permission, name.project, beside):
+    if name.project == project:
+        return
+    shared = may_share(world, name.project, project)
+    if shared and call.access.allows(world, call.principal, permission, name.project, beside):
         return
     raise denied(permission, name.path, service="vpcaccess")
 

@@ -387,14 +387,13 @@ def test_an_address_is_drained_in_one_patch(compute):
     assert "drainNatIps" not in nats(compute)[0]
 
 
-def test_bgp_settings_are_kept_and_peers_refused(compute):
+def test_bgp_settings_are_kept(compute):
     compute("routers.insert", {"name": "router", "network": "net", "bgp": {"asn": 64514}}, region=REGION)
     assert compute("routers.get", **WHERE)["bgp"] == {
         "asn": 64514,
         "advertiseMode": "DEFAULT",
         "keepaliveInterval": 20,
     }
-    assert compute.refused("routers.patch", {"bgpPeers": [{"name": "x"}]}, **WHERE).status == "UNIMPLEMENTED"
     compute("routers.patch", {"bgp": None}, **WHERE)
     assert "bgp" not in compute("routers.get", **WHERE)
 

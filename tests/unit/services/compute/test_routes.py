@@ -97,7 +97,7 @@ def test_the_gateway_of_a_route_is_at_google(compute):
     assert "The URL is malformed" in compute.refused("routes.insert", body).message
 
 
-@pytest.mark.parametrize("hop", ["nextHopIlb", "nextHopVpnTunnel"])
+@pytest.mark.parametrize("hop", ["nextHopIlb"])
 def test_next_hops_that_are_not_built_are_refused_by_name(compute, hop):
     refusal = refused(compute, **{hop: "x"})
     assert refusal.status == "UNIMPLEMENTED"

@@ -177,6 +177,8 @@ def test_a_subnetwork_of_another_project_is_for_those_who_may_use_it(cloud):
         f"VPC subnetwork {shared.path} does not exist, or Cloud Run does not have permission" in error.message
     )
     cloud.bind("host-project", "roles/compute.networkUser", f"user:{ME}")
+    assert cloud.refused("run.v1.namespaces.services.create", body, **create).message == error.message
+    cloud.attach("host-project")
     cloud.create(body)
     assert direct(cloud).subnetwork == shared
 

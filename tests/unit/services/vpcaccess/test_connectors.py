@@ -230,6 +230,10 @@ def test_six_firewall_rules_live_as_long_as_the_connector(cloud):
 def test_a_connector_in_anothers_network_makes_no_rules_there(cloud):
     cloud.subnetwork("shared", "10.55.0.0/28", project="host-project")
     cloud.bind("host-project", "roles/compute.networkUser", f"user:{ME}")
+    shared = {"subnet": {"name": "shared", "projectId": "host-project"}} | LIMITS
+    refused = cloud.refused(f"{CONNECTORS}.create", shared, parent=PLACE, connectorId="connector")
+    assert refused.code == 403
+    cloud.attach("host-project")
     cloud.connector(subnet={"name": "shared", "projectId": "host-project"})
     assert firewalls(cloud) == {}
 

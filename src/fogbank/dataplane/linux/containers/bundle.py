@@ -27,6 +27,8 @@ _MASKED = (
     "timer_list",
     "timer_stats",
 )
+TUN = "/dev/net/tun"
+"""What a program opens to make a tun device in its own network namespace."""
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 FILES_LIMIT = 25_000
@@ -103,6 +105,7 @@ def render_bundle(
         "mounts": [
             *_MOUNTS,
             *(_MACHINE_MOUNTS if workload.machine else ()),
+            *(_ROUTER_MOUNTS if workload.router else ()),
             *(_bind(path, folder) for path, folder in data.items()),
             *(_bind(each.path, each.place, writable=each.writable) for each in volumes),
         ],
@@ -160,6 +163,11 @@ _MOUNTS = (
 
 _MACHINE_MOUNTS = (_mount("/run", "tmpfs", "nosuid", "nodev", "mode=755", "size=64m"),)
 """A disk keeps what is written elsewhere; what belongs to one boot is in memory, as systemd has it."""
+
+
+_ROUTER_MOUNTS = (
+    {"destination": TUN, "type": "none", "source": TUN, "options": ["bind", "rw", "nosuid", "noexec"]},
+)
 
 
 def command_line(workload: Workload, image: ImageConfig) -> tuple[str, ...]:

@@ -44,12 +44,22 @@ MACHINE = Profile(
     setuid=True,
     raw=True,
 )
+ROUTER = Profile(
+    _capabilities(*_SERVER, *_NETWORK, "SYS_ADMIN"),
+    ("bus", "fs", "irq", *_KERNEL_SETTINGS, "sysrq-trigger"),
+    raw=True,
+)
+"""A VPN gateway with a BGP daemon. FRR wants CAP_SYS_ADMIN for namespaces that it is never asked to enter;
+the filter of system calls refuses to enter any, and mounts, whatever the capability.
+"""
 POWERLESS_MACHINE = Profile(_capabilities(*_SERVER, *_LOGINS), SERVER.read_only, setuid=True)
 """A machine whose network belongs to the region: where no user namespace could be had."""
 
 
 def profile_of(workload: Workload, *, delegated: bool) -> Profile:
     """Choose the profile; ``delegated`` is whether its network belongs to a user namespace of its own."""
+    if workload.router and delegated:
+        return ROUTER
     if workload.machine is None:
         return SERVER
     return MACHINE if delegated else POWERLESS_MACHINE

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from fogbank.dataplane.driver import Message, Report, WorkloadExited, WorkloadWrote
 from fogbank.dataplane.linux.containers.bundle import (
+    TUN,
     User,
     VolumeMount,
     find_user,
@@ -111,11 +112,14 @@ class CrunRuntime:
             raise DriverError(f"The container {workload.name} runs already.")
         if self._crun is None:
             raise DriverError("crun is not installed. See: fogbank doctor")
+        if workload.router and not Path(TUN).exists():
+            raise DriverError(f"{workload.name} needs {TUN}, which this machine's kernel does not have.")
         image = self._images.get(workload.image)
         identifier = f"c{next(self._numbers)}"
         folder = self._folder / identifier
         network = self._namespaces.hold(workload.netns)
-        users = self._namespaces.hold_owner(workload.netns) if workload.machine else None
+        own_network = workload.machine is not None or workload.router
+        users = self._namespaces.hold_owner(workload.netns) if own_network else None
         try:
             process = self._spawn(identifier, folder, workload, image, (network, users))
         except Exception as error:

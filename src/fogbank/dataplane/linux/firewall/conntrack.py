@@ -18,6 +18,7 @@ from fogbank.network.topology import NetnsName
 NEW, GET, DELETE, STATISTICS = 0x100, 0x101, 0x102, 0x104
 
 TUPLE_ORIG, TUPLE_REPLY, STATUS, PROTOINFO, TIMEOUT = 1, 2, 3, 4, 7
+COUNTERS_ORIG, COUNTERS_REPLY, COUNTED_PACKETS, COUNTED_BYTES = 9, 10, 1, 2
 TCP, UDP, ICMP = 6, 17, 1
 TIME_WAIT = 7
 FIXED_TIMEOUT = 1 << 10
@@ -52,7 +53,10 @@ class FlowTuple:
 
 @dataclass(frozen=True, slots=True)
 class ConntrackEntry:
-    """A tracked flow: ``raw`` is the packed original tuple, the key for changing it."""
+    """A tracked flow: ``raw`` is the packed original tuple, the key for changing it.
+
+    ``counters`` are those of both directions, still packed: few ask for them.
+    """
 
     original: FlowTuple
     reply: FlowTuple
@@ -60,6 +64,7 @@ class ConntrackEntry:
     status: int
     tcp_state: int
     seconds: int
+    counters: tuple[bytes, bytes] = (b"", b"")
 
 
 def parse_entry(payload: bytes) -> ConntrackEntry:
@@ -73,6 +78,7 @@ def parse_entry(payload: bytes) -> ConntrackEntry:
         status=_big(found.get(STATUS, b"\0\0\0\0")),
         tcp_state=protocol.get(1, b"\0")[0],
         seconds=_big(found.get(TIMEOUT, b"\0\0\0\0")),
+        counters=(found.get(COUNTERS_ORIG, b""), found.get(COUNTERS_REPLY, b"")),
     )
 
 
@@ -111,7 +117,13 @@ def describe(entry: ConntrackEntry, netns: NetnsName) -> TrackedFlow:
         translated_source=back.destination,
         translated_port=back.destination_port if came.protocol in (TCP, UDP) else back.source_port,
         state=state,
+        sent=_bytes(entry.counters[0]),
+        received=_bytes(entry.counters[1]),
     )
+
+
+def _bytes(counters: bytes) -> int:
+    return _big(attributes(counters).get(COUNTED_BYTES, b""))
 
 
 def key_of(raw: bytes) -> bytes:

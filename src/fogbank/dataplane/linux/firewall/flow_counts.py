@@ -14,6 +14,10 @@ from dataclasses import dataclass, field, replace
 
 from fogbank.dataplane.driver import Counted, CountedFlow
 from fogbank.dataplane.linux.firewall.conntrack import (
+    COUNTED_BYTES,
+    COUNTED_PACKETS,
+    COUNTERS_ORIG,
+    COUNTERS_REPLY,
     GET,
     HEAD,
     TCP,
@@ -30,8 +34,7 @@ from fogbank.network.topology import NetnsName
 
 _ENDS = 0x4
 """The multicast group of ended connections."""
-_COUNTED_SENT, _COUNTED_RECEIVED, _ID, _TIMES = 9, 10, 12, 20
-_PACKETS, _BYTES = 1, 2
+_ID, _TIMES = 12, 20
 _BEGAN, _ENDED = 1, 2
 _NOTHING = Counted(0, 0)
 _PORTED = frozenset({TCP, UDP, 132})
@@ -144,8 +147,8 @@ def parse_counts(payload: bytes) -> tuple[bytes, CountedFlow]:
         _port(came),
         back.source,
         _port(back),
-        _counted(found, _COUNTED_SENT),
-        _counted(found, _COUNTED_RECEIVED),
+        _counted(found, COUNTERS_ORIG),
+        _counted(found, COUNTERS_REPLY),
         _time(times, _BEGAN),
         _time(times, _ENDED),
     )
@@ -160,7 +163,7 @@ def _counted(found: Mapping[int, bytes], direction: int) -> Counted:
     if direction not in found:
         return _NOTHING
     counters = attributes(found[direction])
-    (packets,), (size,) = (struct.unpack(">Q", counters[each]) for each in (_PACKETS, _BYTES))
+    (packets,), (size,) = (struct.unpack(">Q", counters[each]) for each in (COUNTED_PACKETS, COUNTED_BYTES))
     return Counted(packets, size)
 
 

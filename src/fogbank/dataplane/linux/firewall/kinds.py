@@ -10,7 +10,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Generic, TypeVar
 
-from fogbank.dataplane.linux.firewall import first_packet_rules, nftables, policy_chains
+from fogbank.dataplane.linux.firewall import (
+    first_packet_rules,
+    nftables,
+    policy_chains,
+    tunnel_rules,
+)
 from fogbank.dataplane.linux.firewall.conntrack import TCP, UDP, ConntrackEntry, FlowTuple
 from fogbank.dataplane.linux.firewall.first_packets import FirstPackets
 from fogbank.dataplane.linux.firewall.flow_counts import FlowCounts
@@ -30,6 +35,7 @@ from fogbank.network.topology import (
     RouteSelection,
     SourceNat,
     StatefulFirewall,
+    Tunnel,
     UnservedClient,
 )
 
@@ -271,6 +277,23 @@ class PeerNetworks(RuleKind[PeerNetwork]):
         return [commands] if (commands := nftables.render_no_peer(element)) else []
 
 
+class Tunnels(RuleKind[Tunnel]):
+    """Peers that may talk IKE and ESP to a VPN gateway."""
+
+    def create(self, element: Tunnel) -> list[Group]:
+        reason = tunnel_rules.UNKNOWN_PEER
+        self._table.reasons[nftables.drop_counter(reason)] = reason
+        return [tunnel_rules.render_gate(), tunnel_rules.render_tunnel(element)]
+
+    def replace(self, old: Tunnel, new: Tunnel) -> list[Group]:
+        """Do nothing: a tunnel with this key has the same two addresses."""
+        del old, new
+        return []
+
+    def remove(self, element: Tunnel) -> list[Group]:
+        return [tunnel_rules.render_no_tunnel(element)]
+
+
 class SourceNats(RuleKind[SourceNat]):
     """Translations, and what must be prepared for the first one of a device."""
 
@@ -424,6 +447,7 @@ RULE_KINDS: Mapping[type, Callable[[Rules], RuleKind[Any]]] = {
     PortSecurity: PortSecurities,
     RouteSelection: RouteSelections,
     PeerNetwork: PeerNetworks,
+    Tunnel: Tunnels,
     SourceNat: SourceNats,
     UnservedClient: UnservedClients,
 }

@@ -11,6 +11,7 @@ from fogbank.resources.fingerprints import fingerprint
 from fogbank.resources.load_balancing import forwarding_rules_at
 from fogbank.resources.names import ResourceName, parse_compute_reference
 from fogbank.resources.passthrough import internal_rules_in
+from fogbank.resources.vpn import GATEWAY_OF_RULE
 from fogbank.resources.world import Json, World
 from fogbank.services.compute import address_choice
 from fogbank.services.compute.bodies import check_labels, one_of
@@ -19,6 +20,7 @@ from fogbank.services.compute.load_balancing.collection import Kind
 from fogbank.services.compute.load_balancing.references import find_part
 from fogbank.services.compute.names import named, project_of, region_of
 from fogbank.services.compute.references import find_referred
+from fogbank.services.compute.vpn import forwarding_rules as vpn
 from fogbank.services.contract import Call, Decision, Method, Write
 
 _SCHEMES = ("EXTERNAL", "INTERNAL")
@@ -185,7 +187,26 @@ KIND = Kind(
     untested=frozenset({"forwardingRules"}),
     outputs=frozenset({"labelFingerprint", "fingerprint", "pscConnectionStatus", "serviceName"}),
 )  # fmt: skip
+
+
+def _insert(world: World, call: Call) -> Decision:
+    return (vpn.insert if vpn.is_vpn(call.body) else KIND.insert)(world, call)
+
+
+def _delete(world: World, call: Call) -> Decision:
+    return (vpn.delete if GATEWAY_OF_RULE in KIND.find(world, call).private else KIND.delete)(world, call)
+
+
+def _patch(world: World, call: Call) -> Decision:
+    if GATEWAY_OF_RULE in KIND.find(world, call).private:
+        raise not_built("compute.forwardingRules.patch of a rule of a VPN gateway")
+    return KIND.change("patch", world, call)
+
+
 METHODS: dict[str, Method] = {
     **KIND.methods(),
+    "forwardingRules.insert": Write(_insert, "compute.forwardingRules.create"),
+    "forwardingRules.delete": Write(_delete, "compute.forwardingRules.delete"),
+    "forwardingRules.patch": Write(_patch, "compute.forwardingRules.update"),
     "forwardingRules.setLabels": Write(_set_labels, "compute.forwardingRules.setLabels"),
 }

@@ -16,6 +16,7 @@ from fogbank.paths.trace import (
     Cause,
     Delivered,
     Dropped,
+    Encapsulated,
     HandedOver,
     Judged,
     Readdressed,
@@ -27,9 +28,15 @@ from fogbank.paths.trace import (
 )
 from fogbank.resources.compute import FirewallRule, Router
 from fogbank.resources.names import ResourceName
+from fogbank.resources.vpn import ANY, VpnTunnel
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.networkmanagement.controller.endpoints import Ends, NotTraceableError
 
+_NEXT_HOPS = {
+    "nextHopGateway": "NEXT_HOP_INTERNET_GATEWAY",
+    "nextHopInstance": "NEXT_HOP_INSTANCE",
+    "nextHopVpnTunnel": "NEXT_HOP_VPN_TUNNEL",
+}
 _INTERNAL = 13
 """google.rpc.Code.INTERNAL"""
 
@@ -128,11 +135,35 @@ def _steps(shown: Shown, trace: Trace, branch: Branch, ends: Ends) -> Iterator[J
 
 def _on(shown: Shown, hop: TraceHop, ends: Ends, trace: Trace) -> Iterator[Json]:
     yield from _arrival(hop, ends)
+    yield from (_tunnel(shown, step) for step in hop.steps if isinstance(step, Encapsulated))
     network = network_of_vpc_netns(hop.netns)
     if network is None:
         return
     for step in sorted(hop.steps, key=_order):
         yield from _passage(shown, network, step, trace)
+
+
+def _tunnel(shown: Shown, step: Encapsulated) -> Json:
+    owners = shown.owners.get(step.key, ())
+    name = next((each for each in owners if each.collection == "compute.vpnTunnels"), None)
+    found = shown.world.find(name) if name else None
+    info: Json = {"sourceGatewayIp": str(step.local), "remoteGatewayIp": str(step.remote)}
+    if found is not None:
+        tunnel = VpnTunnel.of(found)
+        info |= {
+            "displayName": found.name.id,
+            "uri": found.name.path,
+            "region": found.name.region,
+            "networkUri": tunnel.interface.network.path,
+            "sourceGateway": tunnel.gateway.path,
+            "routingType": "DYNAMIC"
+            if tunnel.router
+            else "ROUTE_BASED"
+            if tunnel.far == ANY
+            else "POLICY_BASED",
+        }
+    text = f"Went into the VPN tunnel to {step.remote}."
+    return {"state": "ARRIVE_AT_VPN_TUNNEL", "description": text, "vpnTunnel": info}
 
 
 def _order(step: Step) -> int:
@@ -269,7 +300,7 @@ def _route(shown: Shown, network: ResourceName, routed: Routed) -> Json:
     info: Json = {"destIpRange": str(routed.route.destination), "networkUri": network.path}
     found = shown.world.find(static) if static else None
     if found is not None:
-        hop = "NEXT_HOP_INTERNET_GATEWAY" if found.body.get("nextHopGateway") else "NEXT_HOP_IP"
+        hop = next((word for field, word in _NEXT_HOPS.items() if found.body.get(field)), "NEXT_HOP_IP")
         info |= {
             "displayName": found.name.id, "uri": found.name.path, "priority": found.body["priority"],
             "instanceTags": list(found.body.get("tags", ())), "routeType": "STATIC", "nextHopType": hop,
