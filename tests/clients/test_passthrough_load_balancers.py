@@ -113,7 +113,7 @@ def balanced() -> Iterator[Balanced]:
 
 def _balance(made: Balanced) -> None:
     place = f"regions/{REGION}"
-    check = {"name": "page", "type": "HTTP", "checkIntervalSec": 1, "timeoutSec": 1}
+    check = {"name": "page", "type": "HTTP", "unhealthyThreshold": 10}
     made.call("POST", f"{place}/healthChecks", check)
     group = {"name": "machines", "networkEndpointType": "GCE_VM_IP", "network": "global/networks/default"}
     made.call("POST", f"zones/{ZONE}/networkEndpointGroups", group)
