@@ -16,6 +16,7 @@ from bench.api import API_AIMS, measure_api
 from bench.article import ARTICLE_AIMS, measure_article
 from bench.compiling import COMPILE_AIMS, measure_compiling
 from bench.control_plane import CONTROL_AIMS, measure_control_plane
+from bench.logs import LOG_AIMS, measure_logs
 from bench.paths import PATH_AIMS, SCALE_AIMS, measure_paths, measure_scales
 from bench.populated import POPULATED_AIMS, measure_populated
 from bench.registry import REGISTRY_AIMS, measure_registry
@@ -36,6 +37,7 @@ AIMS = (
     *SERVICE_AIMS,
     *START_AIMS,
     *CONTROL_AIMS,
+    *LOG_AIMS,
     *REGISTRY_AIMS,
     *ARTICLE_AIMS,
 )
@@ -89,6 +91,7 @@ def _measure(wanted: Sequence[Aim]) -> Iterator[Row]:
         (POPULATED_AIMS, measure_populated),
         (START_AIMS, measure_starting),
         (CONTROL_AIMS, measure_control_plane),
+        (LOG_AIMS, measure_logs),
         (ARTICLE_AIMS, measure_article),
     ):
         mine = [aim for aim in wanted if aim in aims]

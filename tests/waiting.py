@@ -2,14 +2,22 @@
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 
+T = TypeVar("T")
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Return when ``condition`` holds; fail after ``seconds``."""
+PATIENCE_SECONDS = 60.0
+"""Long enough for a machine that does something else: nothing that works waits so long."""
+
+
+def wait_until(condition: Callable[[], T | None], seconds: float = PATIENCE_SECONDS) -> T:
+    """Return what ``condition`` gives as soon as that counts as true; fail after ``seconds``."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while True:
+        if found := condition():
+            return found
         if time.monotonic() > deadline:
             pytest.fail("it never came true")
         time.sleep(0.01)

@@ -88,10 +88,11 @@ def route(name, destination="0.0.0.0/0", *, of="default", priority=1000, tags=()
     )
 
 
-def subnetwork(name, cidr, of="default", region=R, secondary=(), *, google_access=False):
+def subnetwork(name, cidr, of="default", region=R, secondary=(), *, google_access=False, logs=None):
     first, _ = cidr.split("/")
     head, last = first.rsplit(".", 1)
     body = {
+        "id": str(next(_ids)),
         "network": link(network_name(of)),
         "ipCidrRange": cidr,
         "gatewayAddress": f"{head}.{int(last) + 1}",
@@ -100,6 +101,7 @@ def subnetwork(name, cidr, of="default", region=R, secondary=(), *, google_acces
             {"rangeName": f"s{n}", "ipCidrRange": each} for n, each in enumerate(secondary)
         ],
         "privateIpGoogleAccess": google_access,
+        **({"logConfig": logs} if logs else {}),
     }
     return resource(regional("subnetworks", name, region), body)
 
@@ -162,7 +164,7 @@ def nat_rule(number, match, address, region=R):
 
 def router(name, nats=(), of="default", region=R, **auto):
     private = {AUTO_NAT_ADDRESSES: auto} if auto else {}
-    body = {"network": link(network_name(of)), "nats": list(nats)}
+    body = {"id": str(next(_ids)), "network": link(network_name(of)), "nats": list(nats)}
     return resource(regional("routers", name, region), body, **private)
 
 

@@ -1,13 +1,12 @@
 """Cloud Run's container contract with the real gcloud and containers: secrets, volumes, sidecars, probes."""
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.loaded_gcloud import LoadedGcloud, LoadedRegion
+from tests.waiting import wait_until
 
 from fogbank.dataplane.linux.images.python_runtime import collect_runtime
 from fogbank.testing import RunningRegion
@@ -85,14 +84,6 @@ def replace(region: LoadedRegion, folder: Path, body: dict[str, Any]) -> str:
     ).stdout.strip()
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it has not happened"
-        time.sleep(0.1)
-    return found
-
-
 def make_secret(region: LoadedRegion, folder: Path, name: str, text: str) -> None:
     data = folder / "data"
     data.write_text(text)
@@ -168,7 +159,7 @@ def test_sidecars_share_loopback_and_memory_and_start_in_order(region: LoadedReg
     assert beside["K_SERVICE"] == "ct-pair"
     (tmp_path / "data").write_text("second")
     region.gcloud("secrets", "versions", "add", "ct-file", f"--data-file={tmp_path / 'data'}")
-    until(lambda: json.loads(region.curl(f"{url}/tell"))["files"]["/keys/inner/key"][0] == "second")
+    wait_until(lambda: json.loads(region.curl(f"{url}/tell"))["files"]["/keys/inner/key"][0] == "second")
     region.gcloud("run", "services", "delete", "ct-pair", IN3, "--quiet")
 
 
@@ -208,13 +199,13 @@ def test_failing_liveness_replaces_an_instance_and_failing_readiness_takes_it_ou
     assert region.curl(f"{url}/") != ""
     (first,) = instances()
     region.curl(f"{url}/set/ready/500")
-    until(lambda: instances() == {first: "unready"})
+    wait_until(lambda: instances() == {first: "unready"})
     region.gcloud("run", "services", "delete", "ct-probes", IN3, "--quiet")
     url = replace(region, tmp_path, service("ct-probes", [probed], {"autoscaling.knative.dev/maxScale": "1"}))
     region.curl(f"{url}/")
-    (first,) = until(lambda: [each for each, state in instances().items() if state == "ready"])
+    (first,) = wait_until(lambda: [each for each, state in instances().items() if state == "ready"])
     region.curl(f"{url}/set/alive/500")
-    until(lambda: instances() and first not in instances())
+    wait_until(lambda: instances() and first not in instances())
     assert region.curl(f"{url}/") != ""
     region.gcloud("run", "services", "delete", "ct-probes", IN3, "--quiet")
 
@@ -234,7 +225,7 @@ def test_manual_scaling_sets_the_number_of_instances(region: LoadedRegion) -> No
         "ct-manual" in each["revision"]
         for each in json.loads(region.fogbank("status", "--format=json"))["instances"]
     )
-    until(lambda: count() == 2)
+    wait_until(lambda: count() == 2)
     region.gcloud("beta", "run", "services", "update", "ct-manual", IN3, "--scaling=1")
-    until(lambda: count() == 1)
+    wait_until(lambda: count() == 1)
     region.gcloud("run", "services", "delete", "ct-manual", IN3, "--quiet")

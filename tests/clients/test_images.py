@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import ssl
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.loaded_gcloud import LoadedGcloud, LoadedRegion
 from tests.registry import HOST, RegionRegistry, digest_of
+from tests.waiting import wait_until
 
 from fogbank.testing import RunningRegion
 
@@ -140,11 +140,3 @@ def send_half(connection: http.client.HTTPSConnection, location: str, authorizat
     connection.endheaders()
     assert isinstance(connection.sock, ssl.SSLSocket)
     connection.sock.sendall(b"x" * 2_500_000)
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Wait for what another process does."""
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.02)

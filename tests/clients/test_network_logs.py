@@ -6,6 +6,7 @@ One service with Direct VPC egress sends to one virtual machine and to third par
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from tests.loaded_gcloud import LoadedRegion, load_gcloud
@@ -127,3 +128,138 @@ def test_flow_logs_have_both_directions_as_both_ends_saw_them(region: LoadedRegi
     wait_until(of_back, 60)
     later = read(region, "compute.googleapis.com/vpc_flows")[before:]
     assert {each["resource"]["labels"]["subnetwork_name"] for each in later} == {"back"}
+
+
+def test_a_zone_that_logs_shows_who_asked_for_what_and_the_answer(region: LoadedRegion, url: str) -> None:
+    for name, *options in (("logged", "--log-dns-queries"), ("silent",)):
+        region.gcloud(
+            "dns", "managed-zones", "create", name, f"--dns-name={name}.example.", "--description=",
+            "--visibility=private", "--networks=vpc", *options,
+        )  # fmt: skip
+        region.gcloud(
+            "dns", "record-sets", "create", f"db.{name}.example.", f"--zone={name}", "--type=A", "--ttl=60",
+            "--rrdatas=10.9.0.5",
+        )  # fmt: skip
+    for name in ("db.silent.example", "db.logged.example", "none.logged.example"):
+        ask(region, url, f"dns?name={name}")
+    wanted = ("dns.googleapis.com/dns_queries", "jsonPayload.queryType=A")
+    wait_until(lambda: len(read(region, *wanted)) >= 2, 60)
+    entries = read(region, *wanted)
+    answers = {each["jsonPayload"]["queryName"]: each["jsonPayload"] for each in entries}
+    assert set(answers) == {"db.logged.example.", "none.logged.example."}
+    found = answers["db.logged.example."]
+    assert (found["responseCode"], found["sourceNetwork"]) == ("NOERROR", "vpc")
+    assert found["rdata"] == "db.logged.example.\t60\tIN\ta\t10.9.0.5"
+    assert answers["none.logged.example."]["responseCode"] == "NXDOMAIN"
+    labels = entries[0]["resource"]["labels"]
+    assert (labels["target_type"], labels["target_name"]) == ("private-zone", "logged")
+
+
+def test_logged_rules_show_what_they_decided_at_either_end(region: LoadedRegion, url: str) -> None:
+    rules = ("compute", "firewall-rules", "create")
+    region.gcloud(
+        *rules, "logged-in", "--network=vpc", "--allow=tcp:22,udp:53", "--source-ranges=10.8.0.0/26",
+        "--enable-logging", "--priority=500",
+    )  # fmt: skip
+    region.gcloud(
+        *rules, "logged-out", "--network=vpc", "--direction=EGRESS", "--action=DENY", "--rules=tcp:23",
+        "--destination-ranges=10.9.0.0/28", "--enable-logging", "--logging-metadata=exclude-all",
+    )  # fmt: skip
+    policy = ("compute", "network-firewall-policies")
+    region.gcloud(*policy, "create", "guard", "--global")
+    region.gcloud(
+        *policy, "rules", "create", "100", "--firewall-policy=guard", "--global-firewall-policy",
+        "--direction=INGRESS", "--action=deny", "--layer4-configs=tcp:24", "--src-ip-ranges=10.8.0.0/26",
+        "--enable-logging",
+    )  # fmt: skip
+    region.gcloud(
+        *policy, "associations", "create", "--firewall-policy=guard", "--network=vpc",
+        "--global-firewall-policy",
+    )  # fmt: skip
+    assert ask(region, url, "tcp?host=10.9.0.5&port=22&count=2&timeout=30")["ok"] == 2
+    for port in (23, 24, 25):  # the last one is denied by the implied rule
+        assert ask(region, url, f"tcp?host=10.9.0.5&port={port}&count=1&timeout=0.2")["ok"] == 0
+
+    def decided() -> dict[int, list[dict[str, Any]]]:
+        found: dict[int, list[dict[str, Any]]] = {}
+        for entry in read(region, "compute.googleapis.com/firewall"):
+            found.setdefault(entry["jsonPayload"]["connection"]["dest_port"], []).append(entry)
+        return found
+
+    wait_until(lambda: set(decided()) == {22, 23, 24}, 60)
+    entries = decided()
+    assert {port: len(found) for port, found in entries.items()} == {22: 2, 23: 1, 24: 1}
+    allowed, denied, guarded = (entries[port][0] for port in (22, 23, 24))
+    payload = allowed["jsonPayload"]
+    assert (payload["disposition"], payload["instance"]["vm_name"]) == ("ALLOWED", "db")
+    assert payload["rule_details"] == {
+        "reference": "network:vpc/firewall:logged-in",
+        "priority": 500,
+        "action": "ALLOW",
+        "direction": "INGRESS",
+        "ip_port_info": [
+            {"ip_protocol": "TCP", "port_range": ["22"]},
+            {"ip_protocol": "UDP", "port_range": ["53"]},
+        ],
+        "source_range": ["10.8.0.0/26"],
+    }
+    assert payload["remote_vpc"]["subnetwork_name"] == "front"
+    assert allowed["resource"]["labels"]["subnetwork_name"] == "back"
+    assert denied["jsonPayload"]["rule_details"] == {"reference": "network:vpc/firewall:logged-out"}
+    assert denied["jsonPayload"]["disposition"] == "DENIED"
+    assert denied["resource"]["labels"]["subnetwork_name"] == "front"
+    assert set(denied["jsonPayload"]) == {"connection", "disposition", "rule_details"}
+    assert guarded["jsonPayload"]["rule_details"]["reference"].startswith("network:vpc/firewallPolicy:")
+    assert guarded["jsonPayload"]["rule_details"]["priority"] == 100
+
+
+def test_a_machines_traffic_and_what_its_firewall_dropped_are_measured(
+    region: LoadedRegion, url: str
+) -> None:
+    region.gcloud(
+        "compute", "firewall-rules", "create", "measured", "--network=vpc", "--allow=tcp:22",
+        "--source-ranges=10.8.0.0/26",
+    )  # fmt: skip
+    before = {metric: measured(region, metric) for metric in MEASURED}
+    assert ask(region, url, "tcp?host=10.9.0.5&port=22&count=3&timeout=30")["ok"] == 3
+    assert ask(region, url, "tcp?host=10.9.0.5&port=99&count=2&timeout=0.2")["ok"] == 0
+    least = {
+        "instance/network/received_packets_count": 9,
+        "instance/network/sent_packets_count": 6,
+        "instance/network/received_bytes_count": 9 * 40,
+        "instance/network/sent_bytes_count": 6 * 40,
+        "firewall/dropped_packets_count": 2,
+    }
+
+    def more() -> dict[str, int]:
+        region.fogbank("clock", "advance", "61s")
+        return {metric: measured(region, metric) - before[metric] for metric in MEASURED}
+
+    wait_until(lambda: all(value >= least[metric] for metric, value in more().items()), 60)
+
+
+MEASURED = (
+    "instance/network/received_packets_count",
+    "instance/network/sent_packets_count",
+    "instance/network/received_bytes_count",
+    "instance/network/sent_bytes_count",
+    "firewall/dropped_packets_count",
+)
+
+
+def measured(region: LoadedRegion, metric: str) -> int:
+    """Sum up all points of a metric of the machine ``db``."""
+    wanted = f'metric.type="compute.googleapis.com/{metric}" AND metric.labels.instance_name="db"'
+    query = urlencode(
+        {
+            "filter": wanted,
+            "interval.startTime": "2020-01-01T00:00:00Z",
+            "interval.endTime": "2100-01-01T00:00:00Z",
+        }
+    )
+    status, answer = region.api(
+        "GET", f"https://monitoring.googleapis.com/v3/projects/demo/timeSeries?{query}"
+    )
+    assert status == 200, answer
+    points = [point for series in answer.get("timeSeries", ()) for point in series["points"]]
+    return sum(int(point["value"]["int64Value"]) for point in points)

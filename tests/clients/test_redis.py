@@ -17,6 +17,7 @@ from urllib.parse import quote
 import pytest
 from tests.loaded_gcloud import LoadedRegion, load_gcloud
 from tests.processes import below
+from tests.waiting import wait_until
 
 from fogbank.frontend.client_environment import applied
 from fogbank.testing import RunningRegion, end_region, fetch_servers, short_folder, start_region
@@ -94,12 +95,6 @@ class Redis:
             assert time.monotonic() < until, reply
         return reply
 
-    def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline, "it did not happen in time"
-            time.sleep(0.02)
-
     def saves(self, host: str) -> int:
         """Count the snapshots that a server has written."""
         (found,) = re.findall(r"rdb_saves:(\d+)", self.ask("near", host, "INFO persistence"))
@@ -109,7 +104,7 @@ class Redis:
         """Let the time come at which a server with hourly snapshots writes one, and wait for it."""
         saves = self.saves(host)
         self.region.fogbank("clock", "advance", "61m")
-        self.until(lambda: self.saves(host) > saves)
+        wait_until(lambda: self.saves(host) > saves)
 
     def replicated(self, host: str) -> bool:
         """Return whether a primary's replica has all that it has."""
@@ -141,7 +136,7 @@ class Redis:
             serving[:] = [each for each in self.servers().values() if host in addresses(each)]
             return len(serving) == 1
 
-        self.until(found)
+        wait_until(found)
         os.kill(serving[0], signal.SIGKILL)
 
     def start(self) -> None:
@@ -283,12 +278,46 @@ def test_a_replica_takes_over_with_all_data_on_demand_and_when_the_primary_is_lo
     moved = redis.get("ha")
     assert (moved["state"], moved["host"]) == ("READY", host)
     assert moved["currentLocationId"] == made["alternativeLocationId"]
-    redis.until(lambda: redis.replicated(host))
+    wait_until(lambda: redis.replicated(host))
     redis.kill_server(host)
     counted = redis.eventually("near", host, "INCR counter", lambda reply: isinstance(reply, int))
     assert counted == 3
     assert redis.get("ha")["currentLocationId"] == made["locationId"]
-    redis.until(lambda: redis.replicated(host))
+    wait_until(lambda: redis.replicated(host))
+
+
+def test_read_replicas_share_the_connections_of_their_endpoint_and_one_takes_over(redis: Redis) -> None:
+    big = {"tier": "STANDARD_HA", "memorySizeGb": 5}
+    assert "readEndpoint" not in redis.create("reads", **big)
+    enabled = {
+        "readReplicasMode": "READ_REPLICAS_ENABLED",
+        "secondaryIpRange": "auto",
+        "replicaCount": 2,
+    }
+    mask = "read_replicas_mode,secondary_ip_range,replica_count"
+    made = redis.call("PATCH", f"{REDIS}/reads?updateMask={mask}", enabled)
+    host, reads = made["host"], made["readEndpoint"]
+    assert (made["replicaCount"], len(made["nodes"])) == (2, 3)
+    assert redis.ask("near", host, "SET a 1") == "OK"
+    seen: set[str] = set()
+
+    def both_answered() -> bool:
+        text = redis.ask("near", reads, "INFO server")
+        seen.update(re.findall(r"run_id:(\w+)", text))
+        return len(seen) == 2
+
+    wait_until(both_answered)
+    assert redis.eventually("near", reads, "GET a", lambda reply: reply == "1")
+    assert "READONLY" in redis.ask("near", reads, "SET a 2")
+    text = redis.region.fogbank("trace", "run/near", f"{reads}:6379", "--probe", "--format", "json")
+    trace = json.loads(text)
+    assert (trace["predicted"]["disposition"], trace["differences"]) == ("DELIVERED", []), trace
+    redis.call("POST", f"{REDIS}/reads:failover", {})
+    assert redis.ask("near", host, "INCR a") == 2
+    redis.eventually("near", reads, "GET a", lambda reply: reply == "2")
+    fewer = redis.call("PATCH", f"{REDIS}/reads?updateMask=replica_count", {"replicaCount": 1})
+    assert len(fewer["nodes"]) == 2
+    assert redis.eventually("near", reads, "GET a", lambda reply: reply == "2")
 
 
 def test_a_lost_server_is_started_again_with_what_google_keeps(
@@ -329,7 +358,7 @@ def test_a_deleted_instance_leaves_nothing(redis: Redis) -> None:
     before = {each.name for each in folders.iterdir()}
     redis.call("DELETE", f"{REDIS}/short-lived")
     assert "timeout" in redis.ask("near", host, "PING", timeout=1)
-    redis.until(lambda: len(list(folders.iterdir())) == len(before) - 1)
+    wait_until(lambda: len(list(folders.iterdir())) == len(before) - 1)
     (gone,) = before - {each.name for each in folders.iterdir()}
     assert gone not in redis.servers()
 
@@ -377,8 +406,8 @@ def test_without_a_server_on_this_machine_creation_fails_with_the_command_that_f
     status, _ = region.region.api("GET", f"{REDIS}/cache")
     assert status == 404
     fetch_servers("redis")
-    region.until(lambda: region.region.api("POST", f"{REDIS}?instanceId=cache", CACHE)[0] == 200)
-    region.until(lambda: region.region.api("GET", f"{REDIS}/cache")[1].get("state") == "READY")
+    wait_until(lambda: region.region.api("POST", f"{REDIS}?instanceId=cache", CACHE)[0] == 200)
+    wait_until(lambda: region.region.api("GET", f"{REDIS}/cache")[1].get("state") == "READY")
 
 
 def test_an_instance_in_an_allocated_range_is_reached_and_holds_its_connection(

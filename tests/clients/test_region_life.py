@@ -8,7 +8,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 from tests.dataplane.test_world import family, gone
 from tests.stand_in_host import StandInHost, group_of
+from tests.waiting import wait_until
 
 from fogbank.frontend.client_environment import applied
 from fogbank.testing import RunningRegion, end_region, short_folder, start_region
@@ -24,19 +24,9 @@ AN3 = "asia-northeast3"
 NETCHECK = "us-docker.pkg.dev/fogbank/samples/netcheck"
 COMPUTE = "https://compute.googleapis.com/compute/v1/projects"
 RUN_V2 = f"https://run.googleapis.com/v2/projects/demo/locations/{AN3}/services"
-PATIENCE = 20.0
 
 pytestmark = [pytest.mark.slow(4), pytest.mark.netns]
 NewRegion = Callable[..., RunningRegion]
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    """Wait until ``condition`` gives something, and give that."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
-    return found
 
 
 def deploy(region: RunningRegion, name: str, **template: object) -> str:
@@ -50,7 +40,7 @@ def deploy(region: RunningRegion, name: str, **template: object) -> str:
         done = service["terminalCondition"]["state"] == "CONDITION_SUCCEEDED"
         return str(service["uri"]) if done else None
 
-    return str(until(ready))
+    return str(wait_until(ready))
 
 
 def egress(region: RunningRegion, url: str, path: str = "") -> dict[str, Any]:
@@ -278,7 +268,7 @@ def test_logs_show_what_instances_wrote_and_what_they_served(region: RunningRegi
         lines = region.fogbank("logs", "run/talkative").splitlines()
         return lines if any("/info?who=somebody" in line for line in lines) else None
 
-    lines = until(served)
+    lines = wait_until(served)
     assert any(line.endswith("netcheck listens on port 8080") for line in lines)
     [request] = [line for line in lines if f"GET {url}/info?who=somebody 200 " in line]
     assert request.split()[1] == "run/talkative"
@@ -288,7 +278,7 @@ def test_logs_show_what_instances_wrote_and_what_they_served(region: RunningRegi
     assert entry["revision"].startswith("talkative-00001-")
     assert region.fogbank("logs", "run/talk", check=False) == ""
     assert region.api("DELETE", f"{RUN_V2}/talkative")[0] == 200
-    until(lambda: region.fogbank("logs", "run/talkative").endswith("  stopped\n"))
+    wait_until(lambda: region.fogbank("logs", "run/talkative").endswith("  stopped\n"))
 
 
 FAREWELL = """
@@ -317,4 +307,4 @@ def test_a_container_that_is_told_to_end_still_has_its_network(region: RunningRe
     )  # fmt: skip
     assert goodbyes() == []
     region.gcloud("run", "services", "delete", "polite", f"--region={AN3}", "--quiet")
-    assert until(goodbyes)
+    assert wait_until(goodbyes)

@@ -34,7 +34,7 @@ def region() -> Iterator[RunningRegion]:
     end_region(region)
 
 
-def gone(name: str, seconds: float = 10.0) -> bool:
+def gone(name: str, seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while running(name):
         if time.monotonic() > deadline:

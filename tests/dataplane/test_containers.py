@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.private_world import Lab
+from tests.waiting import wait_until
 
 from fogbank.dataplane.driver import Event, WorkloadExited, WorkloadWrote
 from fogbank.dataplane.linux import kernel, world
@@ -75,7 +76,7 @@ class Room:
         interpreter = self.images.get(self.digest).config.entrypoint[0]
         return self.workload(name, command=(interpreter, *PYTHON_OPTIONS, text))
 
-    def connect(self, port: int = 8080, within: float = 5.0) -> socket.socket:
+    def connect(self, port: int = 8080, within: float = 60.0) -> socket.socket:
         deadline = time.monotonic() + within
         while True:
             connection = self.namespaces.open_socket(SPACE, socket.SOCK_STREAM)
@@ -112,7 +113,7 @@ class Room:
     def run(self, text: str) -> list[str]:
         """Run a program to its end; give what it printed."""
         self.containers.start(self.program(text))
-        until(self.exits)
+        wait_until(self.exits)
         return self.lines()
 
 
@@ -129,13 +130,6 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def until(condition: Callable[[], object], within: float = 5.0) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.002)
-
-
 def seconds_to_listen(here: Room, name: str, port: int) -> float:
     """Start a container, wait until it listens, and stop it again."""
     started = time.monotonic()
@@ -143,7 +137,7 @@ def seconds_to_listen(here: Room, name: str, port: int) -> float:
     here.connect(port).close()
     listening = time.monotonic() - started
     here.containers.stop(name)
-    until(partial(here.has_exited, name))
+    wait_until(partial(here.has_exited, name))
     return listening
 
 
@@ -160,7 +154,7 @@ def test_netcheck_listens_within_300_ms_and_sees_its_own_world(lab: Lab, tmp_pat
         assert told["resolver"] == ["169.254.169.254"]
         assert told["environment"].items() >= {"PORT": "8080", "K_SERVICE": "production"}.items()
         assert here.containers.running() == {"a": here.workload()}
-        until(lambda: "netcheck listens on port 8080" in here.lines())
+        wait_until(lambda: "netcheck listens on port 8080" in here.lines())
 
 
 def test_requests_wait_side_by_side_in_one_container(lab: Lab, tmp_path, images):
@@ -180,7 +174,7 @@ def test_a_program_that_ends_is_reported_with_its_last_words(lab: Lab, tmp_path,
         here.containers.start(
             here.program("import os; os.write(1, b'one\\ntwo'); os.write(2, b'oh\\n'); os._exit(3)")
         )
-        until(here.exits)
+        wait_until(here.exits)
         assert (here.exits(), here.lines(), here.lines("stderr")) == ([3], ["one", "two"], ["oh"])
         assert here.containers.running() == {}
 
@@ -194,7 +188,7 @@ def test_a_program_that_a_signal_ended_is_reported_with_the_signal(lab: Lab, tmp
 def test_a_program_that_is_not_in_the_image_ends_with_the_reason(lab: Lab, tmp_path, images):
     with setup(tmp_path, images) as here:
         here.containers.start(here.workload(command=("/no/such/program",)))
-        until(here.exits)
+        wait_until(here.exits)
         assert here.exits()[0] != 0
         assert "/no/such/program" in "".join(here.lines("stderr"))
 
@@ -209,8 +203,8 @@ def test_stop_does_not_wait_frees_the_name_and_tells_when_the_end_came(lab: Lab,
         assert here.containers.running() == {}
         here.containers.start(here.workload(port=8081))
         here.connect(8081).close()
-        until(lambda: "stopped" in here.lines())
-        until(lambda: len(list(here.folder.glob("c*"))) == 1)
+        wait_until(lambda: "stopped" in here.lines())
+        wait_until(lambda: len(list(here.folder.glob("c*"))) == 1)
         assert (here.exits(), here.stopped()) == ([], [0])
 
 
@@ -223,13 +217,13 @@ def test_nobody_is_sent_a_signal_for_a_container_that_ended_just_before_it_was_t
         monkeypatch.setattr(watcher, "stop", lambda running, _grace: stopped.append(running))
         here.containers.start(here.program("pass"))
         here.containers.stop("a")  # it is forgotten, but the watcher hears of it only after the end
-        until(here.stopped)
+        wait_until(here.stopped)
         sent = []
         monkeypatch.setattr(RunningContainer, "send", lambda _running, number: sent.append(number))
         Watcher.stop(watcher, stopped[0], grace=0)
         for name in ("b", "c"):  # the watcher makes its rounds
             here.containers.start(here.program("pass", name))
-            until(partial(here.has_exited, name))
+            wait_until(partial(here.has_exited, name))
         assert sent == []
 
 
@@ -237,7 +231,7 @@ def test_a_container_stopped_while_it_starts_leaves_nothing_behind(lab: Lab, tmp
     with setup(tmp_path, images) as here:
         here.containers.start(here.workload())
         here.containers.stop("a")
-        until(lambda: not list(here.folder.glob("c*")))
+        wait_until(lambda: not list(here.folder.glob("c*")))
         assert not list((here.folder / "state").iterdir())
 
 
@@ -245,10 +239,10 @@ def test_a_program_deaf_to_sigterm_is_killed(lab: Lab, tmp_path, images, monkeyp
     monkeypatch.setattr(module, "GRACE_SECONDS", 0.2)
     with setup(tmp_path, images) as here:
         here.containers.start(here.program("import os, time; os.write(1, b'up\\n'); time.sleep(60)"))
-        until(here.lines)
+        wait_until(here.lines)
         here.containers.stop("a")
         started = time.monotonic()
-        until(lambda: not list(here.folder.glob("c*")))
+        wait_until(lambda: not list(here.folder.glob("c*")))
         assert 0.15 < time.monotonic() - started < 2
 
 
@@ -305,8 +299,8 @@ def test_a_container_that_floods_its_log_loses_no_line_and_does_not_drown_the_ot
     with setup(tmp_path, images) as here:
         here.containers.start(here.program("print('x\\n' * 100000, end='', flush=True)", "flood"))
         here.containers.start(here.program("print('here', flush=True)", "calm"))
-        until(lambda: "here" in here.lines(), within=1.0)
-        until(lambda: len(here.exits()) == 2, within=10)
+        wait_until(lambda: "here" in here.lines())
+        wait_until(lambda: len(here.exits()) == 2)
         assert here.lines().count("x") == 100000
 
 
@@ -329,13 +323,13 @@ def test_a_data_folder_outlives_its_container_and_no_other_container_sees_it(lab
     kept = (DataFolder("redis-a", "/data"),)
     with setup(tmp_path, images) as here:
         here.containers.start(replace(here.program("open('/data/x', 'w').write('kept')"), data=kept))
-        until(here.exits)
+        wait_until(here.exits)
         assert (here.exits(), here.lines()) == ([0], [])
         here.containers.start(replace(here.program("print(open('/data/x').read())", "b"), data=kept))
-        until(lambda: here.has_exited("b"))
+        wait_until(lambda: here.has_exited("b"))
         assert here.lines() == ["kept"]
         here.containers.start(here.program("import os; print(os.path.exists('/data/x'))", "c"))
-        until(lambda: here.has_exited("c"))
+        wait_until(lambda: here.has_exited("c"))
         assert here.lines() == ["kept", "False"]
         assert here.data.names() == {"redis-a"}
         here.data.remove("redis-a")

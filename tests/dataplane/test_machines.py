@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from tests.attacks.containers import WAYS_OUT, is_open
-from tests.dataplane.test_containers import until
 from tests.docker_client import cache
 from tests.private_world import Lab
+from tests.waiting import wait_until
 
 from fogbank.dataplane.driver import Event, WorkloadExited, WorkloadWrote
 from fogbank.dataplane.linux import world
@@ -126,7 +126,7 @@ class MachineRoom:
         return self.exit_status()
 
     def exit_status(self) -> int:
-        until(self.exits, within=30)
+        wait_until(self.exits)
         return self.exits()[0]
 
     def exits(self) -> list[int]:
@@ -140,7 +140,7 @@ class MachineRoom:
         prefix = "google_metadata_script_runner: startup-script"
         self.metadata["instance/attributes/startup-script"] = text
         self.start(**fields)
-        until(lambda: any("Finished running startup" in each for each in self.serial()), within)
+        wait_until(lambda: any("Finished running startup" in each for each in self.serial()), within)
         return [each.removeprefix(f"{prefix}: ") for each in self.serial() if each.startswith(f"{prefix}: ")]
 
 
@@ -211,7 +211,7 @@ def test_the_only_ways_out_that_a_machine_has_end_in_its_own_network_and_disk(
     with setup(tmp_path, images) as here, socket.socket(socket.AF_UNIX) as abstract:
         abstract.bind("\0fogbank-ways-out")
         abstract.listen()
-        [printed] = here.script(f"python3 - <<'THE END'\n{WAYS_OUT.read_text()}\nTHE END\n", within=60)
+        [printed] = here.script(f"python3 - <<'THE END'\n{WAYS_OUT.read_text()}\nTHE END\n")
         met = json.loads(printed)
         assert len(met) >= 60
         assert {name for name, text in met.items() if is_open(name, text)} == {
@@ -241,11 +241,11 @@ def test_a_disk_outlives_its_machine_however_that_ends(lab: Lab, tmp_path, image
         here.events.clear()
         assert here.script(keys) == told[1:]
         here.containers.stop("vm-1")
-        until(here.exits)
+        wait_until(here.exits)
         here.events.clear()
         here.metadata["instance/attributes/startup-script"] = keys
         here.start(disk="vm-disk-2")
-        until(lambda: any("Finished running startup" in each for each in here.serial()))
+        wait_until(lambda: any("Finished running startup" in each for each in here.serial()))
         assert told[1] not in "".join(here.serial()), "a new disk has new host keys"
 
 
@@ -268,12 +268,12 @@ def test_keys_follow_the_metadata_of_a_running_machine(lab: Lab, tmp_path, image
         )
         here.containers.tell("vm-1", "changed")
         home = Path(f"/proc/{here.first_process()}/root/home")
-        until(lambda: all((home / each / ".ssh/authorized_keys").exists() for each in ("bob", "eve")))
+        wait_until(lambda: all((home / each / ".ssh/authorized_keys").exists() for each in ("bob", "eve")))
         assert "BBBB" in (home / "eve/.ssh/authorized_keys").read_text()
         assert not (home / "old").exists()
         here.metadata["instance/attributes/block-project-ssh-keys"] = "TRUE"
         here.containers.tell("vm-1", "changed")
-        until(lambda: "CCCC" not in (home / "bob/.ssh/authorized_keys").read_text())
+        wait_until(lambda: "CCCC" not in (home / "bob/.ssh/authorized_keys").read_text())
         assert "BBBB" in (home / "eve/.ssh/authorized_keys").read_text()
 
 
@@ -284,9 +284,9 @@ def test_a_frozen_machine_does_nothing_until_it_goes_on(lab: Lab, tmp_path, imag
         here.containers.tell("vm-1", "freeze")
         below = set(processes_below(first))
         assert len(below) >= 3
-        until(lambda: {state_of(each) for each in below} <= {"T", "Z"})
+        wait_until(lambda: {state_of(each) for each in below} <= {"T", "Z"})
         here.containers.tell("vm-1", "thaw")
-        until(lambda: "T" not in {state_of(each) for each in below})
+        wait_until(lambda: "T" not in {state_of(each) for each in below})
         assert here.stop() == 0
 
 

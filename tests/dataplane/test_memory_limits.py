@@ -12,9 +12,9 @@ from tests.dataplane.test_containers import (
     Room,
     images,  # noqa: F401 - a fixture
     setup,
-    until,
 )
 from tests.private_world import Lab
+from tests.waiting import wait_until
 
 from fogbank.dataplane.driver import WorkloadExited
 from fogbank.dataplane.linux.containers.memory import GROWTH, LATEST, SOONEST, seconds_to_next_look
@@ -62,7 +62,7 @@ def ends(here: Room) -> list[WorkloadExited]:
 def test_a_container_beyond_its_limit_is_ended(lab: Lab, tmp_path: Path, images, program) -> None:  # noqa: F811
     with setup(tmp_path, images) as here:
         start(here, program)
-        until(lambda: ends(here), within=10)
+        wait_until(lambda: ends(here))
         [end] = ends(here)
         assert (end.status, end.requested) == (-signal.SIGKILL, False)
         assert end.exceeded is not None
@@ -81,7 +81,7 @@ def test_a_container_beyond_its_limit_is_ended(lab: Lab, tmp_path: Path, images,
 def test_a_container_within_its_limit_goes_on(lab: Lab, tmp_path: Path, images, program, limit) -> None:  # noqa: F811
     with setup(tmp_path, images) as here:
         start(here, program, limit)
-        until(lambda: "done" in here.lines(), within=10)
+        wait_until(lambda: "done" in here.lines())
         looked_at_again(here)
         assert ends(here) == []
 
@@ -92,7 +92,7 @@ def looked_at_again(here: Room) -> None:
     command = (interpreter, *PYTHON_OPTIONS, TAKE)
     for name in ("b", "c"):
         here.containers.start(here.workload(name, command=command, memory_limit=LIMIT))
-        until(partial(here.has_exited, name), within=10)
+        wait_until(partial(here.has_exited, name))
     here.events[:] = [each for each in here.events if getattr(each, "name", "") not in {"b", "c"}]
 
 

@@ -32,7 +32,7 @@ def test_a_third_party_sees_the_nat_address_and_a_port_of_the_block(lab: Lab) ->
         for _ in range(3):
             assert lab.reaches(ALICE, SITE_IP, 80)
             assert lab.reaches(BOB, SITE_IP, 80)
-        wait_until(lambda: len(site.peers) == 6, 2.0)
+        wait_until(lambda: len(site.peers) == 6)
     assert {address for address, _ in site.peers} == {str(NAT_IP)}
     assert all(1024 <= port <= 1087 for _, port in site.peers[0::2])
     assert all(1088 <= port <= 1151 for _, port in site.peers[1::2])
@@ -63,7 +63,7 @@ def test_the_65th_connection_to_one_endpoint_is_dropped_and_counted_while_others
                 stack.enter_context(lab.connect(ALICE, address, port))
             assert not lab.reaches(ALICE, address, port)
         assert lab.driver.drops(ROUTER)["ports-exhausted"] == 3
-        wait_until(lambda: [len(site.peers) for site in sites] == [64, 64, 64], 2.0)
+        wait_until(lambda: [len(site.peers) for site in sites] == [64, 64, 64])
         assert {port for _, port in sites[0].peers} == set(range(1024, 1088))
         assert len(lab.driver.flows(ROUTER)) == 3 * 64
 
@@ -103,7 +103,7 @@ def test_a_connection_in_time_wait_frees_its_port_when_its_time_is_over(lab: Lab
             # The second may choose the first one's port and must then send its SYN again, one second later
             # and two more: less than the first one's port is held.
             close(lab.connect(ALICE, SITE_IP, 80, timeout=5))
-        wait_until(lambda: {flow.state for flow in lab.driver.flows(ROUTER)} == {"TIME_WAIT"}, 2.0)
+        wait_until(lambda: {flow.state for flow in lab.driver.flows(ROUTER)} == {"TIME_WAIT"})
         assert 40 <= time_left(lab, socket.IPPROTO_TCP, 80) <= 60
         assert not lab.reaches(ALICE, SITE_IP, 80, timeout=0.2)
         lab.driver.advance_conntrack_timeouts(60)
@@ -115,7 +115,7 @@ def test_time_that_passes_frees_the_ports_that_were_kept_so_long(lab: Lab) -> No
     with lab.listen(SITE, SITE_IP, 80):
         for _ in range(2):
             close(lab.connect(ALICE, SITE_IP, 80, timeout=5))
-        wait_until(lambda: {flow.state for flow in lab.driver.flows(ROUTER)} == {"TIME_WAIT"}, 2.0)
+        wait_until(lambda: {flow.state for flow in lab.driver.flows(ROUTER)} == {"TIME_WAIT"})
         lab.driver.advance_conntrack_timeouts(60)
         assert not lab.reaches(ALICE, SITE_IP, 80, timeout=0.2), "a minute is left"
         lab.driver.advance_conntrack_timeouts(60)
@@ -146,21 +146,21 @@ def test_the_five_timeouts_are_those_of_the_kernel(lab: Lab) -> None:
         connection = lab.connect(ALICE, SITE_IP, 80)
         assert 1190 <= time_left(lab, socket.IPPROTO_TCP, 80) <= 1200
         close(connection)
-    wait_until(lambda: 110 <= time_left(lab, socket.IPPROTO_TCP, 80) <= 120, 2.0)
+    wait_until(lambda: 110 <= time_left(lab, socket.IPPROTO_TCP, 80) <= 120)
 
     half_open = lab.driver.open_socket(ALICE, socket.SOCK_STREAM)
     half_open.setblocking(False)
     with contextlib.suppress(BlockingIOError):
         half_open.connect(("192.0.2.99", 81))  # nobody is there
-    wait_until(lambda: 70 <= time_left(lab, socket.IPPROTO_TCP, 81) <= 80, 2.0)
+    wait_until(lambda: 70 <= time_left(lab, socket.IPPROTO_TCP, 81) <= 80)
 
     lab.driver.open_socket(ALICE, socket.SOCK_DGRAM).sendto(b"?", (str(SITE_IP), 53))
-    wait_until(lambda: 30 <= time_left(lab, socket.IPPROTO_UDP, 53) <= 40, 2.0)
+    wait_until(lambda: 30 <= time_left(lab, socket.IPPROTO_UDP, 53) <= 40)
 
     with lab.driver.namespaces.inside(ALICE):
         ping = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
     ping.sendto(b"\x08\x00\xe5\xca\x12\x34\x00\x01", ("192.0.2.99", 0))
-    wait_until(lambda: 50 <= time_left(lab, socket.IPPROTO_ICMP, 0) <= 60, 2.0)
+    wait_until(lambda: 50 <= time_left(lab, socket.IPPROTO_ICMP, 0) <= 60)
     (echo,) = (flow for flow in lab.driver.flows(ROUTER) if flow.protocol == socket.IPPROTO_ICMP)
     assert (echo.source_port, echo.translated_source) == (0x1234, NAT_IP)
 
@@ -202,7 +202,7 @@ def test_a_translation_without_ports_uses_the_address_alone(lab: Lab) -> None:
         site = stack.enter_context(lab.listen(SITE, SITE_IP, 80))
         for _ in range(100):
             stack.enter_context(lab.connect(ALICE, SITE_IP, 80))
-        wait_until(lambda: len(site.peers) == 100, 2.0)
+        wait_until(lambda: len(site.peers) == 100)
     assert {address for address, _ in site.peers} == {str(NAT_IP)}
 
 

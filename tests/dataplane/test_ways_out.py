@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from tests.attacks.containers import netcheck_with_ctypes, open_ways, try_all
-from tests.dataplane.test_containers import PYTHON_OPTIONS, setup, until
+from tests.dataplane.test_containers import PYTHON_OPTIONS, setup
 from tests.ordinary_user import NUMBER, ordinary_user
 from tests.private_world import Lab
+from tests.waiting import wait_until
 
 from fogbank.dataplane.linux.containers import bundle, runtime
 from fogbank.dataplane.linux.containers.user_namespace import FIRST_ID, UserNamespace
@@ -120,7 +121,7 @@ def test_files_are_limited_by_the_containers_memory_in_bytes_and_in_number(
         interpreter = images.get(here.digest).config.entrypoint[0]
         command = (interpreter, *PYTHON_OPTIONS, writes)
         here.containers.start(here.workload(command=command, memory_bytes=8 << 20))
-        until(here.exits, within=20)
+        wait_until(here.exits)
         by_bytes, by_number = map(ast.literal_eval, here.lines())
         assert by_bytes[0] == by_number[0] == "ENOSPC"
         assert 6 <= by_bytes[1] <= 8
@@ -137,7 +138,7 @@ def test_a_warm_runtime_starts_every_container_from_one_sealed_copy_of_crun(
             here.containers.start(
                 here.program("import time; print('here', flush=True); time.sleep(60)", name)
             )
-        until(lambda: len(here.lines()) == 2)
+        wait_until(lambda: len(here.lines()) == 2)
         started = [
             Path(f"/proc/{pid}/exe")
             for task in Path("/proc/self/task").iterdir()

@@ -75,7 +75,7 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def gone(pids: list[int], seconds: float = 5.0) -> bool:
+def gone(pids: list[int], seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while any(alive(pid) for pid in pids):
         if time.monotonic() > deadline:
@@ -84,7 +84,7 @@ def gone(pids: list[int], seconds: float = 5.0) -> bool:
     return True
 
 
-def collected(pid: int, seconds: float = 5.0) -> bool:
+def collected(pid: int, seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while Path(f"/proc/{pid}").exists():
         if time.monotonic() > deadline:

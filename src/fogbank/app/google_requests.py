@@ -19,7 +19,7 @@ from fogbank.frontend.iam.identity import Identity
 from fogbank.lowering.netns_names import INTERNET
 from fogbank.network.addressing import FRONT_END
 from fogbank.network.topology import NetnsName
-from fogbank.resources.dns import Answers
+from fogbank.resources.dns import Answers, known
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -139,7 +139,7 @@ def _resolver(answers: Answers) -> Any:
 
         async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[Any]:
             del family
-            records = answers(FRONT_END, f"{host.lower().rstrip('.')}.", "A") or ()
+            records = known(answers(FRONT_END, f"{host.lower().rstrip('.')}.", "A"))
             found = [text for each in records if each.type == "A" for text in each.texts]
             if not found:
                 raise OSError(f"no address of {host} is known")

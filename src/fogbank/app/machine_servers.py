@@ -13,11 +13,13 @@ from fogbank.frontend.iam.identity import Identity
 from fogbank.lowering.netns_names import network_of_vpc_netns
 from fogbank.network.topology import Listener
 from fogbank.resources.decisions import Decision
+from fogbank.resources.dns_queries import QueryLog
 from fogbank.resources.instances import Disk, VirtualMachine, instance_at, project_metadata
 from fogbank.resources.names import ResourceName
 from fogbank.resources.projects import project_number
 from fogbank.resources.world import Put, World
 from fogbank.servers.dns import DnsServer, world_answers
+from fogbank.servers.dns_forwarding import Forwarder
 from fogbank.servers.listeners import Serve, http_server
 from fogbank.servers.machine_metadata import MachineFacts
 from fogbank.servers.metadata import Asking, metadata_application
@@ -26,11 +28,24 @@ from fogbank.store.store import Store
 
 
 class MachineServers:
-    """Serves the listeners in VPC networks; those elsewhere go to ``metadata`` and ``resolver``."""
+    """Serves the listeners in VPC networks; metadata elsewhere are those of ``metadata``.
 
-    def __init__(self, store: Store, identity: Identity, *, metadata: Serve, resolver: Serve) -> None:
+    ``network_of`` tells in which network a client of the resolver elsewhere sees names.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        identity: Identity,
+        *,
+        metadata: Serve,
+        network_of: Callable[[IPv4Address], ResourceName | None],
+        queries: QueryLog,
+        forwarder: Forwarder,
+    ) -> None:
         self._store, self._identity = store, identity
-        self._metadata, self._resolver = metadata, resolver
+        self._metadata, self._network_of, self._queries = metadata, network_of, queries
+        self._forwarder = forwarder
         self._waiting: set[asyncio.Future[None]] = set()
         store.watch(self._tell_changed)
 
@@ -46,11 +61,9 @@ class MachineServers:
     async def serve_names(self, listener: Listener, opened: socket.socket) -> None:
         """Resolve names as the listener's network sees them."""
         network = network_of_vpc_netns(listener.netns)
-        if network is None:
-            await self._resolver(listener, opened)
-            return
-        answers = world_answers(lambda: self._store.world, lambda _client: network)
-        await DnsServer(answers).serve(listener, opened)
+        network_of = self._network_of if network is None else lambda _client: network
+        answers = world_answers(lambda: self._store.world, network_of, self._queries.note)
+        await DnsServer(answers, self._forwarder).serve(listener, opened)
 
     def _facts_in(self, network: ResourceName) -> Callable[[IPv4Address], MachineFacts | None]:
         return lambda address: machine_facts(self._store.world, network, address)

@@ -81,12 +81,14 @@ from fogbank.resources.authorization import Policies
 from fogbank.resources.clock_offset import stored_offset
 from fogbank.resources.decisions import Decision
 from fogbank.resources.direct_vpc import keep_as_of
+from fogbank.resources.dns_queries import QueryLog
 from fogbank.resources.names import ResourceName
 from fogbank.resources.predefined_roles import role_titles
 from fogbank.resources.projects import project_number
 from fogbank.resources.sites import find_site
 from fogbank.servers.access_log import AccessLog
-from fogbank.servers.dns import DnsServer, world_answers
+from fogbank.servers.dns import import_messages, world_answers
+from fogbank.servers.dns_forwarding import Forwarder
 from fogbank.servers.listeners import ListenerServers, http_server
 from fogbank.servers.metadata import Asking, InstanceFacts, metadata_application
 from fogbank.servers.sites import Sites
@@ -122,6 +124,7 @@ class Region:
         self._tasks: list[asyncio.Future[Any]] = []
         self.store = Store(Journal(places.database))
         self._clock = Clock(stored_offset(self.store.world))
+        self.log_entries = LogEntries(places.log_entries, self._clock.now)
         self._make_identity()
         self._make_data_plane()
         self._make_control()
@@ -194,12 +197,13 @@ class Region:
             self.site_access_log,
             self._clock.now,
         )
-        resolver = DnsServer(world_answers(lambda: self.store.world, self._network_of))
         machines = MachineServers(
             self.store,
             self.identity,
             metadata=http_server(metadata_application(self.identity, Asking(self._facts))),
-            resolver=resolver.serve,
+            network_of=self._network_of,
+            queries=QueryLog(self.log_entries.append, self._clock.now),
+            forwarder=Forwarder(lambda *place: self.driver.open_socket(*place)),  # noqa: PLW0108 - made below
         )
         self.servers = ListenerServers(
             {
@@ -250,7 +254,6 @@ class Region:
             world_answers(lambda: self.store.world, lambda _client: None),
             self._places.bundle,
         )
-        self.log_entries = LogEntries(self._places.log_entries, self._clock.now)
         self.tracer = Tracer(
             world=lambda: self.store.world,
             loop=self.loop,
@@ -377,7 +380,7 @@ class Region:
             self.containers.warm,
             self.identity.warm,
             role_titles,
-            _import_slow_libraries,
+            import_messages,
             self.namespaces.refill,
         ):
             try:
@@ -475,10 +478,6 @@ class Region:
 def _new_id() -> int:
     """Draw one of Google's numeric ids: 19 digits or so."""
     return secrets.randbits(62) | 1 << 61
-
-
-def _import_slow_libraries() -> None:
-    import fogbank.servers.dns_messages  # noqa: F401 - the first DNS query would wait for it
 
 
 def serve(entered: Entered, places: Folders, settings: Settings) -> int:

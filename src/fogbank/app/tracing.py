@@ -21,7 +21,7 @@ from fogbank.paths.explain import explain, to_json
 from fogbank.paths.predict import predict
 from fogbank.paths.remedies import Remedies, Remedy
 from fogbank.paths.trace import Branch, Delivered, Dropped, Flow, HandedOver, Trace
-from fogbank.resources.dns import resolve
+from fogbank.resources.dns import known, resolve
 from fogbank.resources.names import ResourceName
 from fogbank.resources.run import SERVICES
 from fogbank.resources.sites import is_googles
@@ -150,7 +150,7 @@ def destination_of(url: str, world: World, network: ResourceName | None = None) 
 def _address_of(host: str, url: str, world: World, network: ResourceName | None) -> IPv4Address:
     if host == "localhost":
         return IPv4Address("127.0.0.1")
-    for record in resolve(world, network, f"{host.lower().rstrip('.')}.") or ():
+    for record in known(resolve(world, network, f"{host.lower().rstrip('.')}.")):
         if record.type == "A":
             return IPv4Address(record.texts[0])
     if is_googles(host):

@@ -100,6 +100,21 @@ class FirstPacket:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleReport:
+    """A ``logged`` rule, known by its policy, stage and label, decided about a packet."""
+
+    policy: str
+    action: Literal["allow", "deny"]
+    stage: int
+    label: str
+    protocol: int
+    source: IPv4Address
+    source_port: int
+    destination: IPv4Address
+    destination_port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Counted:
     """Packets, and their bytes from the IP header on."""
 
@@ -129,10 +144,12 @@ class CountedFlow:
 
 @dataclass(frozen=True, slots=True)
 class InterfaceCounters:
-    """Bytes that a device took in and gave out since it was made; what was held back is not in them."""
+    """Bytes and packets that a device took in and gave out since it was made, without what was held back."""
 
     received: int
     sent: int
+    received_packets: int = 0
+    sent_packets: int = 0
 
 
 Message = Literal["changed", "freeze", "thaw", "kill"]
@@ -166,6 +183,13 @@ class Driver(Protocol):
         """
         ...
 
+    def rule_reports(self, netns: NetnsName) -> tuple[RuleReport, ...]:
+        """Return what ``logged`` rules decided since the last call; safe from any thread.
+
+        That is each connection that they allowed, and once in five seconds each 5-tuple that they denied.
+        """
+        ...
+
     def take_flow_counts(self, netns: NetnsName) -> tuple[CountedFlow, ...]:
         """Count what connections carried since the last call, of a namespace with a :class:`FlowLog`: first
         those that live, then those that ended. Nothing of others; safe from any thread.
@@ -176,6 +200,10 @@ class Driver(Protocol):
         """Count packets dropped in ``netns`` by reason (a rule's label, ``no-nat``, ``ports-exhausted``)."""
         ...
 
+    def refused_packets(self, netns: NetnsName) -> Mapping[IPv4Address, int]:
+        """Count what ``counted`` policies dropped so far, by destination; safe from any thread."""
+        ...
+
     def advance_conntrack_timeouts(self, seconds: int) -> None:
         """Have ``seconds`` pass for what gateways (translations with timeouts) remember of their flows.
 
@@ -184,7 +212,7 @@ class Driver(Protocol):
         ...
 
     def interface_counters(self, netns: NetnsName) -> Mapping[DeviceName, InterfaceCounters]:
-        """Read the byte counters of every link that ends in ``netns``; safe from any thread, cheap.
+        """Read the counters of every link that ends in ``netns``; safe from any thread, cheap.
 
         DriverError when there is no such namespace.
         """

@@ -8,6 +8,7 @@ kernel drops with it: a link the addresses and routes on its ends, a namespace e
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv4Address
 
 from fogbank.dataplane.driver import (
     CountedFlow,
@@ -17,6 +18,7 @@ from fogbank.dataplane.driver import (
     Message,
     Outcome,
     Report,
+    RuleReport,
     TrackedFlow,
 )
 from fogbank.errors import DriverError
@@ -47,7 +49,8 @@ class SimulatedDriver:
 
     ``failure`` may be exchanged at any time; ``applied`` lists every action that was asked for; ``report``
     gets what tests send with :meth:`happen`; ``traffic`` holds the counters of devices that carried any,
-    ``carried`` what connections did since the last look; ``told`` lists what machines were told.
+    ``carried`` what connections did since the last look, ``reported`` what rules decided, ``refused``
+    what policies dropped; ``told`` lists what machines were told.
     """
 
     def __init__(self, *, failure: Failure = never, report: Report | None = None) -> None:
@@ -55,6 +58,8 @@ class SimulatedDriver:
         self.applied: list[Action] = []
         self.traffic: dict[Port, InterfaceCounters] = {}
         self.carried: dict[NetnsName, tuple[CountedFlow, ...]] = {}
+        self.reported: dict[NetnsName, tuple[RuleReport, ...]] = {}
+        self.refused: dict[NetnsName, dict[IPv4Address, int]] = {}
         self.aged = 0
         self.told: list[tuple[str, Message]] = []
         self.closed = False
@@ -153,6 +158,10 @@ class SimulatedDriver:
         del netns
         return ()
 
+    def rule_reports(self, netns: NetnsName) -> tuple[RuleReport, ...]:
+        """Return what ``reported`` says, once."""
+        return self.reported.pop(netns, ())
+
     def take_flow_counts(self, netns: NetnsName) -> tuple[CountedFlow, ...]:
         """Return what ``carried`` says, once."""
         return self.carried.pop(netns, ())
@@ -161,6 +170,10 @@ class SimulatedDriver:
         """Return none: no packet moves."""
         del netns
         return {}
+
+    def refused_packets(self, netns: NetnsName) -> Mapping[IPv4Address, int]:
+        """Return what ``refused`` says."""
+        return self.refused.get(netns, {})
 
     def advance_conntrack_timeouts(self, seconds: int) -> None:
         """Remember it: there are no flows."""

@@ -143,6 +143,7 @@ def effective_rule(resource: Resource) -> EffectiveRule | None:
         destinations=read.destinations,
         label=read.name.id,
         stage=CLASSIC,
+        logged=read.logs,
     )
     targets = frozenset((*map(tag_mark, read.target_tags), *map(account_mark, read.target_accounts)))
     order = (read.priority, read.action == "allow", read.name.id)
@@ -188,8 +189,14 @@ def policy_fragment(rules: RuleSet, direction: Direction, profile: AbstractSet[s
         policy_name(direction, profile),
         tuple(each.rule for each in chosen),
         _IMPLIED[direction],
+        counted=direction == "INGRESS",
     )
     return Fragment.of((policy,), rules.network, *(each.name for each in chosen))
+
+
+def direction_of_policy(name: str) -> Direction:
+    """Return the direction of the policy that :func:`policy_name` called ``name``."""
+    return "INGRESS" if name.partition("-")[0] == "ingress" else "EGRESS"
 
 
 def policy_name(direction: Direction, profile: AbstractSet[str]) -> str:

@@ -50,6 +50,7 @@ def _rules(policy: ResourceName, network: Resource, rules: Iterator[PolicyRule])
             destinations=each.destinations,
             label=label,
             stage=stage,
+            logged=each.logs and each.action != "next",
         )
         targets = frozenset(map(account_mark, each.accounts))
         order = (each.priority, False, label)

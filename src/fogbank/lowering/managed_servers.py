@@ -8,7 +8,7 @@ applies to the servers, Cloud NAT does not serve them, and they open connections
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from fogbank.lowering.endpoints import Endpoint, region_mark
 from fogbank.lowering.feature import (
@@ -23,12 +23,12 @@ from fogbank.lowering.feature import (
 )
 from fogbank.lowering.firewall import Direction, EffectiveRule
 from fogbank.lowering.fragments import Fragment
-from fogbank.lowering.netns_names import ETH1, instance_netns
+from fogbank.lowering.netns_names import ETH1, device_to, instance_netns, vpc_netns
 from fogbank.lowering.vpc import interface, ranges
 from fogbank.lowering.workloads import containers
-from fogbank.network.addressing import ANYWHERE, VPC_ROUTER
-from fogbank.network.topology import Element, Hop, NetworkNamespace, Route, Rule, Traffic
-from fogbank.resources.compute import PEERED, Subnetwork
+from fogbank.network.addressing import ANYWHERE, VPC_ROUTER, host
+from fogbank.network.topology import Address, Element, Hop, NetworkNamespace, Port, Route, Rule, Traffic
+from fogbank.resources.compute import PEERED, SecondaryRange, Subnetwork
 from fogbank.resources.fleet import Instance
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Resource
@@ -39,7 +39,9 @@ class ManagedServers:
     """The servers of the resource ``name``, by the ids of their containers, with addresses in ``range``.
 
     ``kind`` is the word for them in names (``redis``); ``mark`` is what rules choose them by. With
-    ``regional`` only endpoints of their own region reach them, else all of the network.
+    ``regional`` only endpoints of their own region reach them, else all of the network. ``more_ranges`` hold
+    addresses of theirs too. ``shared`` is an address whose connections are spread over servers, which are
+    given by their own addresses.
     """
 
     name: ResourceName
@@ -50,6 +52,8 @@ class ManagedServers:
     mark: str
     servers: tuple[tuple[str, IPv4Address], ...]
     regional: bool
+    more_ranges: tuple[IPv4Network, ...] = ()
+    shared: tuple[IPv4Address, tuple[IPv4Address, ...]] | None = None
 
     def membership(self) -> Membership:
         """Give the servers interfaces in the network."""
@@ -58,7 +62,12 @@ class ManagedServers:
             subnetworks=(self._hidden(),),
             interfaces=tuple(
                 Interface(
-                    instance_netns(server), self.region, frozenset({self.mark}), self.name, address=address
+                    instance_netns(server),
+                    self.region,
+                    frozenset({self.mark}),
+                    self.name,
+                    address=address,
+                    aliases=self._shared_with(address),
                 )
                 for server, address in self.servers
             ),
@@ -67,11 +76,23 @@ class ManagedServers:
 
     def elements(self, network: NetworkContext, endpoints: tuple[Endpoint, ...]) -> Iterator[Element]:
         """Lower the range and the servers' namespaces."""
-        yield from ranges(network.name, self.range[1], (self.range,))
+        yield from ranges(network.name, self.range[1], self._ranges())
         for endpoint in endpoints:
             yield NetworkNamespace(endpoint.netns)
             yield from interface(endpoint, network.mtu)
             yield Route(endpoint.netns, ANYWHERE, (Hop(ETH1, VPC_ROUTER),), endpoint.address)
+            for each in endpoint.aliases:
+                yield Address(Port(endpoint.netns, ETH1), IPv4Interface(each))
+        if self.shared and self.shared[1]:
+            address, servers = self.shared
+            hops = tuple(sorted((Hop(device_to(each)) for each in servers), key=lambda hop: hop.device))
+            yield Route(vpc_netns(network.name), host(address), hops)
+
+    def _ranges(self) -> tuple[IPv4Network, ...]:
+        return (self.range, *self.more_ranges)
+
+    def _shared_with(self, server: IPv4Address) -> tuple[IPv4Network, ...]:
+        return (host(self.shared[0]),) if self.shared and server in self.shared[1] else ()
 
     def _hidden(self) -> Subnetwork:
         """Make the producer's subnetwork."""
@@ -84,6 +105,7 @@ class ManagedServers:
             self.range,
             self.range[1],
             PEERED,
+            tuple(SecondaryRange(str(each), each) for each in self.more_ranges),
         )
 
     def _rules(self) -> Iterator[EffectiveRule]:
@@ -92,7 +114,7 @@ class ManagedServers:
         near = (region_mark(self.region),) if self.regional else ()
         to_clients = Rule("allow", (Traffic(),), address_sets=near, label=label)
         closed = Rule("deny", (Traffic(),), label=label)
-        among = Rule("allow", (Traffic(),), destinations=(self.range,), label=label)
+        among = Rule("allow", (Traffic(),), destinations=self._ranges(), label=label)
         ordered: tuple[tuple[Direction, Rule], ...] = (
             ("INGRESS", to_clients),
             ("INGRESS", closed),

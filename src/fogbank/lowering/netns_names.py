@@ -26,6 +26,9 @@ GOOGLE = DeviceName("google")
 IAP = DeviceName("iap")
 """Where a router's way to tunnels of IAP starts."""
 
+DNS = DeviceName("dns")
+"""Where a router's way to the queries that Cloud DNS forwards starts."""
+
 ETH0 = DeviceName("eth0")
 """An endpoint's first interface: an instance's or connector instance's is the serverless side."""
 
@@ -46,6 +49,11 @@ def vpc_netns(network: ResourceName) -> NetnsName:
 def iap_netns(network: ResourceName) -> NetnsName:
     """Name where tunnels of IAP to a network's machines begin."""
     return NetnsName(f"iap/{network.project}/{network.id}")
+
+
+def dns_netns(network: ResourceName) -> NetnsName:
+    """Name where queries that Cloud DNS forwards through a network begin."""
+    return NetnsName(f"dns/{network.project}/{network.id}")
 
 
 def network_of_vpc_netns(netns: NetnsName) -> ResourceName | None:

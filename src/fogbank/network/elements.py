@@ -189,6 +189,7 @@ class Rule:
 
     Empty ``sources`` and ``address_sets`` together mean any source; empty ``destinations`` any destination.
     The action ``next`` leaves the rules of the same ``stage`` that follow, and goes on with the next stage.
+    What one that is ``logged`` decides about TCP and UDP is reported.
     """
 
     action: Literal["allow", "deny", "next"]
@@ -198,16 +199,21 @@ class Rule:
     destinations: tuple[IpNetwork, ...] = ()
     label: str = ""
     stage: int = 0
+    logged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class FirewallPolicy:
-    """``rules`` in the order of their stages: the first that matches a new flow decides, else ``default``."""
+    """``rules`` in the order of their stages: the first that matches a new flow decides, else ``default``.
+
+    What one that is ``counted`` drops is counted by destination.
+    """
 
     netns: NetnsName
     name: str
     rules: tuple[Rule, ...]
     default: Literal["allow", "deny"]
+    counted: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -6,15 +6,21 @@ and end with a dot.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from ipaddress import AddressValueError, IPv4Address
 
 from fogbank.network.addressing import FRONT_END, PRIVATE_GOOGLE, RESTRICTED_GOOGLE
+from fogbank.resources.dns_policies import (
+    ForwardingTarget,
+    alternative_servers,
+    forwarding_targets,
+    response_rule,
+)
 from fogbank.resources.indexes import Index
 from fogbank.resources.instances import instance_at, instance_named, interfaces_of, internal_name
 from fogbank.resources.names import ResourceName
 from fogbank.resources.sites import find_site
-from fogbank.resources.world import Resource, World
+from fogbank.resources.world import Json, Resource, World
 
 ZONES = "dns.managedZones"
 RECORD_SETS = "dns.resourceRecordSets"
@@ -54,8 +60,26 @@ def address_record(name: str, addresses: Iterable[IPv4Address], kind: str) -> tu
     return (RecordSet(name, "A", _TTL_SECONDS, tuple(map(str, addresses))),) if kind == "A" else ()
 
 
-Answers = Callable[[IPv4Address, str, str], tuple[RecordSet, ...] | None]
-"""What ``(client, name, type)`` resolves to: records, nothing of that type (empty), or no such name (None).
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """What another name server knows: ``network`` asks the ``targets`` in order about ``name`` and ``kind``.
+
+    ``before`` are the aliases that led there. ``note`` is told the records that came, None for no such name.
+    """
+
+    network: ResourceName
+    name: str
+    kind: str
+    targets: tuple[ForwardingTarget, ...]
+    before: tuple[RecordSet, ...] = ()
+    note: Callable[[tuple[RecordSet, ...] | None], None] | None = field(default=None, compare=False)
+
+
+Resolution = tuple[RecordSet, ...] | None | Forward
+"""Records, nothing of the type (empty), no such name (None), or who must be asked."""
+
+Answers = Callable[[IPv4Address, str, str], Resolution]
+"""What ``(client, name, type)`` resolves to.
 
 Names come in lower case with the last dot; types as text, ``A``.
 """
@@ -76,9 +100,12 @@ def records_of(world: World, zone: ResourceName) -> Iterator[Resource]:
     return world.all(RECORD_SETS, f"{zone.path}/rrsets/")
 
 
-def resolve(
-    world: World, network: ResourceName | None, name: str, kind: str = "A"
-) -> tuple[RecordSet, ...] | None:
+def known(resolution: Resolution) -> tuple[RecordSet, ...]:
+    """List the records that the region itself knows: what is forwarded, only the kernel can tell."""
+    return () if resolution is None or isinstance(resolution, Forward) else resolution
+
+
+def resolve(world: World, network: ResourceName | None, name: str, kind: str = "A") -> Resolution:
     """Resolve ``name`` as somebody in ``network`` sees it, or on the internet when that is None.
 
     CNAMEs are followed, each in the same order of zones. The answer is empty when the name has nothing of
@@ -89,6 +116,8 @@ def resolve(
         answer = _resolve_once(world, network, name, kind)
         if answer is None:
             return tuple(found) or None
+        if isinstance(answer, Forward):
+            return replace(answer, before=tuple(found))
         found += answer
         if not answer or kind == "CNAME" or answer[-1].type != "CNAME":
             break
@@ -96,15 +125,16 @@ def resolve(
     return tuple(found)
 
 
-def _resolve_once(
-    world: World, network: ResourceName | None, name: str, kind: str
-) -> tuple[RecordSet, ...] | None:
-    private = _closest_zone(world, network.path, name) if network else None
-    if private is not None:
-        peer = private.private.get("peer")
-        if peer:  # the other network's view, without the zones that it is itself shown by peering
-            return _in_peer(world, peer, name, kind)
-        return _in_zone(world, private, name, kind)
+def _resolve_once(world: World, network: ResourceName | None, name: str, kind: str) -> Resolution:
+    if network is not None:
+        rule = response_rule(world, network, name)
+        if rule is not None and (data := rule.body.get("localData")):
+            return _local(data, name, kind)
+        if targets := alternative_servers(world, network):
+            return Forward(network, name, kind, targets)
+        private = _closest_zone(world, network.path, name)
+        if private is not None:
+            return _in_private(world, network, private, name, kind)
     if name in _VIRTUAL:
         return address_record(name, _VIRTUAL[name], kind)
     if network and (internal := _internal(world, network, name, kind)) is not None:
@@ -113,6 +143,31 @@ def _resolve_once(
         return address_record(name, (known,), kind)
     public = _closest_zone(world, _INTERNET, name)
     return _in_zone(world, public, name, kind) if public else None
+
+
+def _local(data: Json, name: str, kind: str) -> tuple[RecordSet, ...]:
+    """Read a response policy's own records: of the type, else its alias."""
+    sets = {each["type"]: each for each in data["localDatas"]}
+    found = sets.get(kind) or sets.get("CNAME")
+    if found is None:
+        return ()
+    return (RecordSet(name, found["type"], int(found.get("ttl", 0)), tuple(found["rrdatas"])),)
+
+
+def _in_private(
+    world: World, network: ResourceName, zone: Resource, name: str, kind: str, *, peered: bool = False
+) -> Resolution:
+    """Ask a private zone: its records, its targets, or the network whose view it shows.
+
+    That network's view is without the zones that it is itself shown by peering.
+    """
+    if peer := zone.private.get("peer"):
+        other = ResourceName("compute.networks", peer)
+        found = None if peered else _closest_zone(world, peer, name)
+        return _in_private(world, other, found, name, kind, peered=True) if found else None
+    if targets := forwarding_targets(zone.body.get("forwardingConfig")):
+        return Forward(network, name, kind, targets)
+    return _in_zone(world, zone, name, kind)
 
 
 def _internal(world: World, network: ResourceName, name: str, kind: str) -> tuple[RecordSet, ...] | None:
@@ -151,9 +206,10 @@ def _own_address(world: World, name: str) -> IPv4Address | None:
     return site.address if site else None
 
 
-def _in_peer(world: World, network: str, name: str, kind: str) -> tuple[RecordSet, ...] | None:
-    zone = _closest_zone(world, network, name)
-    return _in_zone(world, zone, name, kind) if zone and not zone.private.get("peer") else None
+def answering_zone(world: World, network: ResourceName | None, name: str) -> Resource | None:
+    """Find the zone that answers about ``name`` in ``network`` (None: on the internet), if there is one."""
+    private = _closest_zone(world, network.path, name) if network else None
+    return private or _closest_zone(world, _INTERNET, name)
 
 
 def _closest_zone(world: World, where: str, name: str) -> Resource | None:

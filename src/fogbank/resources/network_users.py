@@ -48,7 +48,7 @@ def network_users(world: World, network: ResourceName) -> Iterator[NetworkUser]:
     for collection in sorted(each for each in world.collections if not each.startswith("compute.")):
         for found in world.by(_by_network(collection), network.path):
             if found.body.get("state") != "ERROR":
-                yield _read(found)
+                yield from _read(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,10 @@ def _network_of(resource: Resource) -> tuple[str, ...]:
     return (private["network"],) if "network" in private and "range" in private else ()
 
 
-def _read(resource: Resource) -> NetworkUser:
-    subnet = resource.private.get("subnet")
+def _read(resource: Resource) -> Iterator[NetworkUser]:
+    """Read the uses of a resource: its range, and those that it got later (``moreRanges``)."""
+    private = resource.private
+    subnet = private.get("subnet")
     subnetwork = ResourceName("compute.subnetworks", subnet) if subnet else None
-    return NetworkUser(resource.name, IPv4Network(resource.private["range"]), subnetwork)
+    for each in (private["range"], *private.get("moreRanges", ())):
+        yield NetworkUser(resource.name, IPv4Network(each), subnetwork)

@@ -12,6 +12,10 @@ from pathlib import Path
 TABLE = Path(__file__).parent / "tables" / "roles.tsv"
 
 
+UNLISTED = frozenset({"roles/serviceextensions.serviceAgent"})
+"""Roles of Google's service agents that policies have and that IAM does not list (recorded)."""
+
+
 @dataclass(frozen=True, slots=True)
 class RoleTitle:
     """How Google shows a role: its stage (``GA``, ``BETA`` …) and its title."""
@@ -45,6 +49,11 @@ def _table() -> _Table:
 def role_titles() -> Mapping[str, RoleTitle]:
     """Return every predefined role (``roles/run.admin``), in order."""
     return _table().titles
+
+
+def may_be_bound(role: str) -> bool:
+    """Return whether a policy may bind a role of Google's (behaviour/iam.md#roles)."""
+    return role in role_titles() or role in UNLISTED
 
 
 @cache

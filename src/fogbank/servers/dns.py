@@ -2,7 +2,7 @@
 
 It answers on sockets that the driver opened in the world (``resolver`` listeners). What a name means is a
 pure function given at construction. There is no recursion: what is not here does not exist, and an instance
-learns that at once instead of waiting.
+learns that at once instead of waiting. Only what a zone or policy forwards is asked elsewhere.
 """
 
 import asyncio
@@ -12,13 +12,20 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv4Address
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
+from fogbank.lowering.google_sources import FORWARDING_SOURCE
 from fogbank.network.topology import Listener
-from fogbank.resources.dns import Answers, RecordSet, address_record, resolve
+from fogbank.resources.dns import Answers, Forward, Resolution, address_record, resolve
+from fogbank.resources.dns_queries import Query
 from fogbank.resources.names import ResourceName
 from fogbank.resources.world import World
+
+if TYPE_CHECKING:
+    from fogbank.servers.dns_forwarding import Forwarder
+    from fogbank.servers.dns_messages import Pending
 
 _log = logging.getLogger(__name__)
 
@@ -31,26 +38,43 @@ _MOST_STREAMS = 32
 
 
 def world_answers(
-    world: Callable[[], World], network_of: Callable[[IPv4Address], ResourceName | None]
+    world: Callable[[], World],
+    network_of: Callable[[IPv4Address], ResourceName | None],
+    note: Callable[[World, Query], None] | None = None,
 ) -> Answers:
     """Resolve names in the present ``world`` as a client sees them.
 
-    ``network_of`` tells in which VPC network a client is: it sees that network's private zones.
+    ``network_of`` tells in which VPC network a client is: it sees that network's private zones. ``note`` is
+    told what was asked and answered, but for the metadata server's own names.
     """
 
-    def answers(client: IPv4Address, name: str, kind: str) -> tuple[RecordSet, ...] | None:
+    def answers(client: IPv4Address, name: str, kind: str) -> Resolution:
         if name in METADATA_NAMES:
             return address_record(name, (METADATA_ADDRESS,), kind)
-        return resolve(world(), network_of(client), name, kind)
+        seen, network = world(), network_of(client)
+        found = resolve(seen, network, name, kind)
+        if note is None:
+            return found
+        if isinstance(found, Forward):
+            return replace(
+                found, note=lambda records: note(seen, Query(client, network, name, kind, records))
+            )
+        note(seen, Query(client, network, name, kind, found))
+        return found
 
     return answers
 
 
-class DnsServer:
-    """Answers DNS on any number of sockets with ``answers``."""
+def import_messages() -> None:
+    """Import the library of messages, for which the first query would have to wait."""
+    import fogbank.servers.dns_messages  # noqa: F401
 
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
+
+class DnsServer:
+    """Answers DNS on any number of sockets with ``answers``, and what they forward by ``forwarder``."""
+
+    def __init__(self, answers: Answers, forwarder: "Forwarder | None" = None) -> None:
+        self._answers, self._forwarder = answers, forwarder
         self._streams: Counter[str] = Counter()
 
     async def serve(self, listener: Listener, sock: socket.socket) -> None:
@@ -60,13 +84,19 @@ class DnsServer:
         else:
             await self._serve_streams(sock)
 
-    def reply(self, query: bytes, client: IPv4Address) -> bytes | None:
-        """Answer one message; None when it is not even the beginning of a query."""
+    def reply(self, query: bytes, client: IPv4Address) -> "bytes | Pending | None":
+        """Answer one message, or say who must be asked; None when it is not even the beginning of a query."""
         from fogbank.servers.dns_messages import (
             reply,
         )  # its library takes 25 ms, which a start need not wait for
 
         return reply(query, client, self._answers)
+
+    async def finish(self, pending: "Pending", client: IPv4Address) -> bytes:
+        """Answer what must be forwarded; what was forwarded once is not again, for it could go round."""
+        if self._forwarder is None or client == FORWARDING_SOURCE:
+            return pending.finish(None)
+        return await self._forwarder.finish(pending)
 
     async def _serve_datagrams(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -108,6 +138,8 @@ class DnsServer:
                 answer = self.reply(query, client)
                 if answer is None:
                     return
+                if not isinstance(answer, bytes):
+                    answer = await self.finish(answer, client)
                 writer.write(struct.pack("!H", len(answer)) + answer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, TimeoutError, OSError):
@@ -122,6 +154,7 @@ class _Datagrams(asyncio.DatagramProtocol):
     def __init__(self, resolver: DnsServer) -> None:
         self._resolver = resolver
         self._transport: asyncio.DatagramTransport | None = None
+        self._forwarded: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.DatagramTransport", transport)  # uvloop's are no subclasses
@@ -133,4 +166,18 @@ class _Datagrams(asyncio.DatagramProtocol):
             _log.exception("a DNS query from %s could not be answered", addr[0])
             return
         if answer is not None and self._transport is not None:
+            if isinstance(answer, bytes):
+                self._transport.sendto(answer, addr)
+            else:
+                task = asyncio.ensure_future(self._finish(answer, addr))
+                self._forwarded.add(task)
+                task.add_done_callback(self._forwarded.discard)
+
+    async def _finish(self, pending: "Pending", addr: tuple[str, int]) -> None:
+        try:
+            answer = await self._resolver.finish(pending, IPv4Address(addr[0]))
+        except Exception:  # noqa: BLE001 - nobody awaits it
+            _log.exception("a DNS query from %s could not be forwarded", addr[0])
+            return
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.sendto(answer, addr)

@@ -5,7 +5,10 @@ reads and writes messages is slow to import.
 """
 
 import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Address
+from typing import cast
 
 import dns.exception
 import dns.flags
@@ -17,14 +20,56 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
-from fogbank.resources.dns import Answers
+from fogbank.resources.dns import Answers, Forward, RecordSet
 
 _HEADER_BYTES = 12
 _LARGEST_QUERY = 1232
 """Bytes, as much as EDNS carries without fragments (https://www.dnsflagday.net/2020/)."""
 
 
-def reply(query: bytes, client: IPv4Address, answers: Answers) -> bytes | None:
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A query that another name server must answer first."""
+
+    forward: Forward
+    query: dns.message.QueryMessage
+
+    def question(self) -> dns.message.QueryMessage:
+        """Make the message for the other name server."""
+        return dns.message.make_query(self.forward.name, self.forward.kind, use_edns=True, payload=1232)
+
+    def finish(self, answer: dns.message.Message | None) -> bytes:
+        """Answer the client with what came; with SERVFAIL when nothing did."""
+        response = dns.message.make_response(self.query, recursion_available=True, our_payload=1232)
+        if answer is None:
+            response.set_rcode(dns.rcode.SERVFAIL)
+            return response.to_wire()
+        response.set_rcode(answer.rcode())
+        _append(response, self.query, self.forward.before)
+        response.answer += answer.answer
+        if self.forward.note is not None:
+            self.forward.note(_noted(self.forward, answer))
+        return response.to_wire()
+
+
+def _noted(forward: Forward, answer: dns.message.Message) -> tuple[RecordSet, ...] | None:
+    if answer.rcode() == dns.rcode.NXDOMAIN:
+        return None
+    came = (
+        RecordSet(each.name.to_text(), dns.rdatatype.to_text(each.rdtype), each.ttl, tuple(map(str, each)))
+        for each in answer.answer
+    )
+    return (*forward.before, *came)
+
+
+def _append(response: dns.message.Message, query: dns.message.Message, records: Sequence[RecordSet]) -> None:
+    asked = query.question[0].name
+    for each in records:
+        owner = asked if each.name == asked.to_text().lower() else dns.name.from_text(each.name)
+        response.answer.append(dns.rrset.from_text_list(owner, each.ttl, "IN", each.type, each.texts))
+
+
+def reply(query: bytes, client: IPv4Address, answers: Answers) -> bytes | Pending | None:
     """Answer one message by ``answers``; None when it is not even the beginning of a query."""
     refusal = _refusal(query)
     if refusal is not None:
@@ -38,11 +83,11 @@ def reply(query: bytes, client: IPv4Address, answers: Answers) -> bytes | None:
     name = question.name.to_text().lower()
     kind = dns.rdatatype.to_text(question.rdtype)
     known = answers(client, name, kind) if question.rdclass == dns.rdataclass.IN else None
+    if isinstance(known, Forward):
+        return Pending(known, cast("dns.message.QueryMessage", message))
     if known is None:
         answer.set_rcode(dns.rcode.NXDOMAIN)
-    for each in known or ():
-        owner = question.name if each.name == name else dns.name.from_text(each.name)
-        answer.answer.append(dns.rrset.from_text_list(owner, each.ttl, "IN", each.type, each.texts))
+    _append(answer, message, known or ())
     answer.flags |= dns.flags.AA
     return answer.to_wire()
 

@@ -1,4 +1,4 @@
-"""The three IAM methods that many resources have, made once.
+"""The three IAM methods that many resources have, made once, and the networks that bodies refer to.
 
 A policy lives beside the resource that it is about, under the same path, and a project's
 counts for all in it.
@@ -7,10 +7,10 @@ counts for all in it.
 from collections.abc import Callable, Mapping
 
 from fogbank.errors import ApiError
-from fogbank.resources.authorization import held
-from fogbank.resources.names import ResourceName
+from fogbank.resources.authorization import denied, held
+from fogbank.resources.names import ResourceName, parse_compute_reference
 from fogbank.resources.policies import NEVER_SET, as_version, replaced
-from fogbank.resources.predefined_roles import role_titles
+from fogbank.resources.predefined_roles import may_be_bound
 from fogbank.resources.projects import POLICIES, custom_role_name
 from fogbank.resources.world import Json, Put, Resource, World
 from fogbank.services.contract import NO_PERMISSION, Call, Decision, Method, Read, Write
@@ -68,6 +68,33 @@ def iam_methods(
     }
 
 
+def network_named(
+    world: World,
+    call: Call,
+    reference: str,
+    project: str,
+    refuse: Callable[[str], ApiError],
+    *,
+    foreign: str = "",
+) -> ResourceName:
+    """Find the network that a body refers to, for a caller who may see it; ``refuse`` makes a refusal.
+
+    ``foreign`` is what is said of another project's network; without it such a one will do.
+    """
+    try:
+        name = parse_compute_reference(reference, "networks", project, "global")
+    except ValueError:
+        raise refuse(f"'{reference}' does not name a network.") from None
+    if foreign and name.project != project:
+        raise refuse(foreign)
+    permission, beside = "compute.networks.get", ResourceName("compute.policies", name.path)
+    if not call.access.allows(world, call.principal, permission, name.project, beside):
+        raise denied(permission, name.path, service=call.method.partition(".")[0])
+    if world.find(name) is None:
+        raise refuse(f"The network '{name.path}' was not found.")
+    return name
+
+
 def _requested_version(call: Call) -> int:
     """Return the version of policies that a caller asked for: in the query or the body, 0 if not at all."""
     asked = call.parameters.get("options.requestedPolicyVersion")
@@ -91,7 +118,7 @@ def _body(world: World, name: ResourceName) -> Json | None:
 
 def _exists(world: World, role: str, guarded: ResourceName) -> bool:
     """Return whether a policy may bind a role: Google's, or one of its own project."""
-    if role in role_titles():
+    if may_be_bound(role):
         return True
     found = world.find(custom_role_name(role))
     return found is not None and found.name.project == guarded.project and not found.body.get("deleted")

@@ -84,6 +84,8 @@ def test_every_aim_has_a_row():
         assert bounds.pop(f"API {calls}: 2,000 firewall rules") == (">=", 0.9)
     for measure in ("push", "pull", "small blobs"):
         assert bounds.pop(f"registry: {measure}") == (">=", 0.8)
+    for entry in ("flow log records", "firewall log entries", "NAT log entries"):
+        assert bounds.pop(f"{entry} a CPU second") == (">=", 1)
     assert bounds == {
         "up to ready, cold": ("<=", 1),
         "idle memory": ("<=", 1),

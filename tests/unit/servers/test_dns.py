@@ -23,7 +23,7 @@ RESOLVER = DnsServer(world_answers(World, lambda _client: None))
 
 def ask(name: str, kind: str = "A") -> dns.message.Message:
     wire = RESOLVER.reply(dns.message.make_query(name, kind).to_wire(), CLIENT)
-    assert wire is not None
+    assert isinstance(wire, bytes)
     return dns.message.from_wire(wire)
 
 
@@ -69,12 +69,12 @@ def test_the_client_and_the_type_reach_the_answering_function():
 @given(st.binary(max_size=600))
 def test_no_packet_breaks_it(packet):
     answer = RESOLVER.reply(packet, CLIENT)
-    assert answer is None or answer[:2] == packet[:2]
+    assert answer is None or (isinstance(answer, bytes) and answer[:2] == packet[:2])
 
 
 def test_a_broken_query_is_told_so_and_an_answer_is_never_answered():
     broken = RESOLVER.reply(b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\xff", CLIENT)
-    assert broken is not None
+    assert isinstance(broken, bytes)
     assert dns.message.from_wire(broken).rcode() == dns.rcode.FORMERR
     answer = dns.message.make_response(dns.message.make_query("ifconfig.me", "A"))
     assert RESOLVER.reply(answer.to_wire(), CLIENT) is None

@@ -17,7 +17,7 @@ from fogbank.frontend.ingress.upgrades import Stream, pass_on
 from fogbank.lowering.netns_names import INTERNET
 from fogbank.network.addressing import TERMINAL
 from fogbank.network.topology import NetnsName
-from fogbank.resources.dns import Answers
+from fogbank.resources.dns import Answers, known
 
 CONNECT_SECONDS = 10.0
 PATH = "/connect"
@@ -66,7 +66,7 @@ class Connecting:
         """Return what a name or an address means on the internet."""
         with suppress(ValueError):
             return IPv4Address(host)
-        found = self._answers(TERMINAL, f"{host.lower().rstrip('.')}.", "A") or ()
+        found = known(self._answers(TERMINAL, f"{host.lower().rstrip('.')}.", "A"))
         return next((IPv4Address(each.texts[0]) for each in found if each.type == "A"), None)
 
     async def _connect(self, address: IPv4Address, port: int) -> socket.socket:

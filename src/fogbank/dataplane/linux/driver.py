@@ -11,6 +11,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address
 
 from fogbank.dataplane.driver import (
     CountedFlow,
@@ -19,6 +20,7 @@ from fogbank.dataplane.driver import (
     Message,
     Outcome,
     Report,
+    RuleReport,
     TrackedFlow,
 )
 from fogbank.dataplane.linux.firewall import conntrack
@@ -126,6 +128,10 @@ class LinuxDriver:
         """Return what became of the flows of ``netns`` whose first packets were looked at."""
         return self._rulesets.first_packets.take_records(netns)
 
+    def rule_reports(self, netns: NetnsName) -> tuple[RuleReport, ...]:
+        """Return what ``logged`` rules decided since the last call; safe from any thread."""
+        return self._rulesets.rule_reports.take(netns)
+
     def take_flow_counts(self, netns: NetnsName) -> tuple[CountedFlow, ...]:
         """Count what connections carried since the last call; safe from any thread."""
         return self._rulesets.flow_counts.take(netns)
@@ -134,6 +140,14 @@ class LinuxDriver:
         """Count packets dropped in ``netns`` by reason."""
         with self._busy:
             return self._rulesets.drops(netns)
+
+    def refused_packets(self, netns: NetnsName) -> Mapping[IPv4Address, int]:
+        """Count what ``counted`` policies of ``netns`` dropped so far, by destination."""
+        try:
+            with self._busy:
+                return self._rulesets.refused_packets(netns)
+        except (NftError, OSError) as error:
+            raise DriverError(f"the drops of {netns} cannot be counted: {error}") from error
 
     def advance_conntrack_timeouts(self, seconds: int) -> None:
         """Have ``seconds`` pass for what gateways remember of their flows."""
@@ -144,7 +158,7 @@ class LinuxDriver:
             raise DriverError(f"the gateways' flows cannot be made older: {error}") from error
 
     def interface_counters(self, netns: NetnsName) -> Mapping[DeviceName, InterfaceCounters]:
-        """Read the byte counters of every link that ends in ``netns``; safe from any thread."""
+        """Read the counters of every link that ends in ``netns``; safe from any thread."""
         try:
             with self._busy:
                 return self._links_and_routes.interface_counters(netns)

@@ -14,6 +14,7 @@ from fogbank.resources.authorization import Access, denied
 from fogbank.resources.names import ResourceName
 from fogbank.resources.policies import is_service_account
 from fogbank.resources.projects import account_policy_name, find_account
+from fogbank.resources.tags import is_tag, tag_policies
 from fogbank.resources.world import Json, World
 from fogbank.services.contract import NO_PERMISSION
 
@@ -59,6 +60,8 @@ def target_of(world: World, match: Match, project: str, path: str) -> Target:
         under = "" if path.startswith("projects/-/") else f"projects/{project}/"
         account = find_account(world, reference, under)
         return Target(project) if account is None else account_target(account.name)
+    if api == "cloudresourcemanager" and is_tag(path):
+        return Target(project, tag_policies(world, path))
     collection, parts = f"{api}.policies", path.split("/")
     if parts[0] == "namespaces":
         parts = ["projects", project, "locations", match.region or "", *parts[2:]]

@@ -244,7 +244,7 @@ class Api:
         if self._operations.has(match.method):
             operation = world.operations.get(match.parameters.get("name", ""))
             return operation.target.project if operation is not None else ""
-        return project_id(world, about_project(match.parameters))
+        return project_id(world, about_project(world, match.parameters))
 
     def _check_usable(self, match: Match, project: str) -> None:
         if match.method.api != "cloudresourcemanager":

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 from fogbank.discovery.routes import DiscoveryMethod, Match
 from fogbank.resources.public_images import IMAGE_PROJECTS
+from fogbank.resources.tags import is_tag, owner_of
+from fogbank.resources.world import World
 
 _INSIDE = re.compile(r"^(projects|namespaces)/([^/]+)")
 _ABOUT_PROJECTS = frozenset({"create", "get", "update", "patch", "delete", "undelete"})
@@ -36,10 +38,12 @@ def is_public(match: Match) -> bool:
     return reads and match.parameters.get("project") in IMAGE_PROJECTS
 
 
-def about_project(parameters: Mapping[str, str]) -> str:
+def about_project(world: World, parameters: Mapping[str, str]) -> str:
     """Return the project that one of Resource Manager's paths is about, by id or number; empty for none."""
     for key in ("projectId", "name", "resource"):
         if value := parameters.get(key):
+            if is_tag(value):
+                return owner_of(world, value)
             return value.removeprefix("projects/").partition("/")[0]
     return ""
 

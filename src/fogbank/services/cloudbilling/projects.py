@@ -15,6 +15,9 @@ from fogbank.services.contract import Call, Decision
 
 _ACCOUNT = re.compile(r"(?:billingAccounts/[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6})?")
 
+_LINK = "billing.resourceAssociations.create"
+"""What linking a project needs on an account."""
+
 
 def get_billing_info(world: World, call: Call) -> Json:
     """Show which account a project is linked to."""
@@ -26,11 +29,22 @@ def get_billing_info(world: World, call: Call) -> Json:
 def update_billing_info(world: World, call: Call) -> Decision:
     """Link a project to another account, or to none."""
     project, account = _project(world, call), str(call.body.get("billingAccountName") or "")
+    _check_account(account)
+    link = Resource(_link(project), call.new_id(), call.now, {"billingAccountName": account})
+    return Decision((Put(link),), answer=_shown(project, account))
+
+
+def account_permissions(_world: World, call: Call) -> Json:
+    """Answer that everybody may link projects to an account; Terraform asks before it makes a project."""
+    _check_account(call["resource"])
+    found = [each for each in call.body.get("permissions") or () if each == _LINK]
+    return {"permissions": found} if found else {}
+
+
+def _check_account(account: str) -> None:
     if not _ACCOUNT.fullmatch(account):
         message = f"The billing account name '{account}' must be as billingAccounts/012345-567890-ABCDEF."
         raise ApiError(400, message, "INVALID_ARGUMENT", "badRequest")
-    link = Resource(_link(project), call.new_id(), call.now, {"billingAccountName": account})
-    return Decision((Put(link),), answer=_shown(project, account))
 
 
 def _project(world: World, call: Call) -> str:

@@ -1,11 +1,12 @@
-"""Resource Manager (``cloudresourcemanager.googleapis.com``): projects and who may do what in them.
+"""Resource Manager (``cloudresourcemanager.googleapis.com``): projects, who may do what in them, and tags.
 
-Folders, organisations, tags and liens are not built: a project is the top of the world here.
+Folders, organisations and liens are not built: a project is the top of the world here.
 """
 
 from fogbank.services.access import iam_methods
 from fogbank.services.cloudresourcemanager import projects, projects_v3
 from fogbank.services.cloudresourcemanager.creation import new_project
+from fogbank.services.cloudresourcemanager.tags import METHODS as TAG_METHODS
 from fogbank.services.contract import NO_PERMISSION, List, Read, Service, Write
 
 __all__ = ["SERVICE", "new_project"]
@@ -31,6 +32,16 @@ SERVICE = Service(
         "v3.projects.delete": Write(projects_v3.delete, "resourcemanager.projects.delete"),
         "v3.projects.undelete": Write(projects_v3.undelete, "resourcemanager.projects.undelete"),
         **iam_methods("projects.", projects.guarded, "resourcemanager.projects"),
+        **TAG_METHODS,
     },
-    permissions=("resourcemanager.projects.list",),
+    permissions=(
+        "resourcemanager.hierarchyNodes.createTagBinding",
+        "resourcemanager.hierarchyNodes.deleteTagBinding",
+        "resourcemanager.hierarchyNodes.listEffectiveTags",
+        "resourcemanager.hierarchyNodes.listTagBindings",
+        "resourcemanager.projects.list",
+        "resourcemanager.tagValueBindings.create",
+        "resourcemanager.tagValues.create",
+        "resourcemanager.tagValues.list",
+    ),
 )

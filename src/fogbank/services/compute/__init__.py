@@ -23,12 +23,15 @@ from fogbank.services.compute import (
 )
 from fogbank.services.compute.instances.lifecycle import converged, finishes
 from fogbank.services.compute.preset import default_network
+from fogbank.services.compute.resource_tags import with_tags
 from fogbank.services.contract import Service, operation_permissions
 
 __all__ = ["SERVICE", "default_network"]
 
-SERVICE = Service(
-    "compute",
+_TAGGED = ("networks", "subnetworks", "firewalls", "routes", "routers", "instances", "disks", "images")
+"""What is bound to tags as it is made."""
+
+_METHODS = with_tags(
     {
         **networks.METHODS,
         **peerings.METHODS,
@@ -47,6 +50,12 @@ SERVICE = Service(
         **disks.METHODS,
         **instances.METHODS,
     },
+    _TAGGED,
+)
+
+SERVICE = Service(
+    "compute",
+    _METHODS,
     title="Compute Engine API",
     versions=("v1",),
     errors="reasons",

@@ -42,9 +42,10 @@ _UNBUILT: dict[str, tuple[object, ...]] = {
     "asyncPrimaryDisk": (),
     "enableConfidentialCompute": (),
     "accessMode": ("READ_WRITE_SINGLE",),
+    "params": (),
 }
 _KEPT = ("description", "labels", "licenses", "guestOsFeatures", "architecture", "provisionedIops",
-         "provisionedThroughput", "params")  # fmt: skip
+         "provisionedThroughput")  # fmt: skip
 _BLOCK_SIZES = ("4096", "16384")
 
 
@@ -72,7 +73,6 @@ def new_disk(world: World, call: Call, name: ResourceName, body: Json, field: st
     check_free(world, name)
     labels = body.get("labels", {})
     fields: Json = {key: body[key] for key in _KEPT if body.get(key)}
-    fields.pop("params", None)  # tags of the Resource Manager mark a disk for policies that do not exist here
     kind = _type(world, call, body.get("type"), field)
     size = body.get("sizeGb")
     if reference := body.get("sourceImage"):

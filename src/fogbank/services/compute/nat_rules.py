@@ -55,25 +55,25 @@ def _rule(field: str, rule: Json, known: dict[int, Json], addresses: Addresses) 
     if rule.get("description"):
         made["description"] = rule["description"]
     before = known.get(which, {}).get("action", {})
-    return made | {"action": _action(f"{field}.action", rule.get("action") or {}, before, addresses)}
+    action = _action(f"{field}.action", rule.get("action") or {}, before, addresses)
+    return made | ({"action": action} if action else {})
 
 
 def _action(field: str, action: Json, before: Json, addresses: Addresses) -> Json:
+    """Check the addresses of a rule; without an active one nothing new gets out."""
     for name in ("sourceNatActiveRanges", "sourceNatDrainRanges"):
         if action.get(name):
             raise not_built(f"compute.routers with {field.removeprefix('resource.')}.{name}")
     active = addresses(f"{field}.sourceNatActiveIps", action.get("sourceNatActiveIps") or ())
     draining = addresses(f"{field}.sourceNatDrainIps", action.get("sourceNatDrainIps") or ())
-    if not active:
-        raise required_field(f"{field}.sourceNatActiveIps")
     check_draining(
         f"{field}.sourceNatDrainIps",
         draining,
         active,
         (*before.get("sourceNatActiveIps", ()), *before.get("sourceNatDrainIps", ())),
     )
-    made: Json = {"sourceNatActiveIps": active}
-    return made | ({"sourceNatDrainIps": draining} if draining else {})
+    made = {"sourceNatActiveIps": active, "sourceNatDrainIps": draining}
+    return {key: value for key, value in made.items() if value}
 
 
 def check_draining(field: str, draining: Sequence[str], active: Sequence[str], held: Sequence[str]) -> None:
@@ -98,5 +98,5 @@ def _check_disjoint(field: str, rule: Json, taken: list[tuple[int, IPv4Network]]
 def rule_links(body: Json) -> Iterator[str]:
     """List the links of every address in the rules of a gateway."""
     for rule in body.get("rules", ()):
-        action = rule["action"]
+        action = rule.get("action", {})
         yield from (*action.get("sourceNatActiveIps", ()), *action.get("sourceNatDrainIps", ()))

@@ -203,7 +203,7 @@ def _next_hop(world: World, network: Resource, body: Json) -> Json:
 
 
 def _instance(world: World, network: Resource, value: object) -> str:
-    """Find the instance that a route leads to; it must be in the network and be allowed to forward."""
+    """Find the instance that a route leads to; it must be in the network."""
     field, project = "resource.nextHopInstance", network.name.project
     try:
         name = parse_compute_reference(str(value), "instances", project, "zones", "-")
@@ -215,8 +215,6 @@ def _instance(world: World, network: Resource, value: object) -> str:
     if all(each.network != network.name for each in interfaces_of(instance)):
         why = f"Instance is not on network '{network.name.path}'."
         raise invalid_value(field, name.path, why)
-    if not instance.body["canIpForward"]:
-        raise invalid_value(field, name.path, "Instance does not have IP forwarding enabled.")
     return name.self_link
 
 

@@ -1,11 +1,18 @@
-"""Cloud DNS (``dns.googleapis.com``): managed zones and their records, public and private.
+"""Cloud DNS (``dns.googleapis.com``): managed zones and their records, server policies, response policies.
 
-Forwarding, policies, DNSSEC and query logs are not built.
+Inbound forwarding, routing policies and DNSSEC are not built.
 """
 
 from fogbank.services.access import iam_methods
 from fogbank.services.contract import List, Read, Service, Write
-from fogbank.services.dns import projects, record_sets, zones
+from fogbank.services.dns import (
+    projects,
+    record_sets,
+    response_policies,
+    response_rules,
+    server_policies,
+    zones,
+)
 
 SERVICE = Service(
     name="dns",
@@ -34,8 +41,35 @@ SERVICE = Service(
         "changes.create": Write(record_sets.create_change, "dns.changes.create"),
         "changes.get": Read(record_sets.get_change, "dns.changes.get"),
         "changes.list": List(record_sets.list_changes, "changes", permission="dns.changes.list"),
+        "policies.get": Read(server_policies.get, "dns.policies.get"),
+        "policies.list": List(server_policies.list_, "policies", permission="dns.policies.list"),
+        "policies.create": Write(server_policies.create, "dns.policies.create"),
+        "policies.patch": Write(server_policies.patch, "dns.policies.update"),
+        "policies.update": Write(server_policies.update, "dns.policies.update"),
+        "policies.delete": Write(server_policies.delete, "dns.policies.delete"),
+        "responsePolicies.get": Read(response_policies.get, "dns.responsePolicies.get"),
+        "responsePolicies.list": List(
+            response_policies.list_, "responsePolicies", permission="dns.responsePolicies.list"
+        ),
+        "responsePolicies.create": Write(response_policies.create, "dns.responsePolicies.create"),
+        "responsePolicies.patch": Write(response_policies.patch, "dns.responsePolicies.update"),
+        "responsePolicies.update": Write(response_policies.update, "dns.responsePolicies.update"),
+        "responsePolicies.delete": Write(response_policies.delete, "dns.responsePolicies.delete"),
+        "responsePolicyRules.get": Read(response_rules.get, "dns.responsePolicyRules.get"),
+        "responsePolicyRules.list": List(
+            response_rules.list_, "responsePolicyRules", permission="dns.responsePolicyRules.list"
+        ),
+        "responsePolicyRules.create": Write(response_rules.create, "dns.responsePolicyRules.create"),
+        "responsePolicyRules.patch": Write(response_rules.patch, "dns.responsePolicyRules.update"),
+        "responsePolicyRules.update": Write(response_rules.update, "dns.responsePolicyRules.update"),
+        "responsePolicyRules.delete": Write(response_rules.delete, "dns.responsePolicyRules.delete"),
     },
     errors="reasons",
     operations="none",
-    permissions=("dns.networks.bindPrivateDNSZone", "dns.networks.targetWithPeeringZone"),
+    permissions=(
+        "dns.networks.bindDNSResponsePolicy",
+        "dns.networks.bindPrivateDNSPolicy",
+        "dns.networks.bindPrivateDNSZone",
+        "dns.networks.targetWithPeeringZone",
+    ),
 )

@@ -2,5 +2,6 @@
 
 from fogbank.app.manifest import Manifest
 from fogbank.services.dns import SERVICE
+from fogbank.services.dns.feature import FEATURES
 
-MANIFEST = Manifest(SERVICE)
+MANIFEST = Manifest(SERVICE, features=FEATURES)

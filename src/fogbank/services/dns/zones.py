@@ -1,4 +1,4 @@
-"""Managed zones: public ones, private ones that VPC networks see, and peering with another network's view.
+"""Managed zones: public ones, private ones that VPC networks see, forwarding and peering ones.
 
 A new zone has its SOA and NS records; it can be deleted when it has nothing else
 (behaviour/cloud-dns.md#zones).
@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from fogbank.errors import not_built
-from fogbank.resources.authorization import denied
 from fogbank.resources.dns import ZONES, record_set_name, records_of, zone_name
 from fogbank.resources.listings import listing
-from fogbank.resources.names import ResourceName, parse_compute_reference
+from fogbank.resources.names import ResourceName
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.contract import Call, Decision
+from fogbank.services.dns.networks import read_network, read_networks, read_targets
 from fogbank.services.dns.records import read_name
 from fogbank.services.dns.refusals import bad, exists, invalid, missing
 from fogbank.services.labels import check_labels
@@ -24,7 +24,7 @@ CHANGES = "dns.changes"
 OPERATIONS = "dns.managedZoneOperations"
 
 _NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
-_UNBUILT = ("forwardingConfig", "serviceDirectoryConfig", "nameServerSet")
+_UNBUILT = ("serviceDirectoryConfig", "nameServerSet")
 _TTL = 21600
 _CHANGEABLE = (
     "dnssecConfig",
@@ -32,6 +32,7 @@ _CHANGEABLE = (
     "labels",
     "privateVisibilityConfig",
     "peeringConfig",
+    "forwardingConfig",
     "cloudLoggingConfig",
 )
 _NO_DNSSEC = {"kind": "dns#managedZoneDnsSecConfig", "state": "off"}
@@ -174,7 +175,10 @@ def _changed(world: World, call: Call, zone: Resource, given: Json) -> Decision:
         changed = changed.with_body(dnssecConfig=_NO_DNSSEC)
     if "cloudLoggingConfig" in given:
         changed = changed.with_body(cloudLoggingConfig=_logging(given))
-    if given.get("privateVisibilityConfig") is not None or given.get("peeringConfig") is not None:
+    if any(
+        given.get(each) is not None
+        for each in ("privateVisibilityConfig", "peeringConfig", "forwardingConfig")
+    ):
         changed = _with_networks(world, call, changed, zone.body | given)
     number = str(call.new_id())
     done: Json = {
@@ -204,8 +208,8 @@ def _refuse_unbuilt(body: Json) -> None:
 
 def _logging(body: Json) -> Json:
     config: Json = {"kind": "dns#managedZoneCloudLoggingConfig"}
-    if (body.get("cloudLoggingConfig") or {}).get("enableLogging"):
-        raise not_built("dns.managedZones with query logs")
+    if "enableLogging" in (given := body.get("cloudLoggingConfig") or {}):
+        config["enableLogging"] = bool(given["enableLogging"])
     return config
 
 
@@ -214,17 +218,14 @@ def _with_networks(world: World, call: Call, zone: Resource, body: Json) -> Reso
     seen = (body.get("privateVisibilityConfig") or {}).get("networks") or ()
     peer = (body.get("peeringConfig") or {}).get("targetNetwork") or {}
     if zone.body["visibility"] == "public":
-        if seen or peer:
+        if seen or peer or body.get("forwardingConfig"):
             message = "A public zone cannot have networks: 'entity.managedZone.privateVisibilityConfig'."
             raise bad(message, "invalid")
         return zone
     if (body.get("privateVisibilityConfig") or {}).get("gkeClusters"):
         raise not_built("dns.managedZones that clusters see")
-    field = "entity.managedZone.privateVisibilityConfig.networks[{}].networkUrl"
-    networks = [
-        _network(world, call, each.get("networkUrl"), field.format(place), "bindPrivateDNSZone")
-        for place, each in enumerate(seen)
-    ]
+    field = "entity.managedZone.privateVisibilityConfig.networks"
+    networks = read_networks(world, call, seen, field, "bindPrivateDNSZone")
     config: Json = {
         "kind": "dns#managedZonePrivateVisibilityConfig",
         "networks": [{"kind": _VISIBLE, "networkUrl": each.self_link} for each in networks],
@@ -233,24 +234,16 @@ def _with_networks(world: World, call: Call, zone: Resource, body: Json) -> Reso
     zone = zone.with_body(privateVisibilityConfig=config)
     if peer:
         where = "entity.managedZone.peeringConfig.targetNetwork.networkUrl"
-        target = _network(world, call, peer.get("networkUrl"), where, "targetWithPeeringZone")
+        target = read_network(world, call, peer.get("networkUrl"), where, "targetWithPeeringZone")
         url = {"kind": "dns#managedZonePeeringConfigTargetNetwork", "networkUrl": target.self_link}
         zone = zone.with_body(peeringConfig={"kind": "dns#managedZonePeeringConfig", "targetNetwork": url})
         private["peer"] = target.path
+    where = "entity.managedZone.forwardingConfig"
+    if targets := read_targets(body.get("forwardingConfig"), where, "dns#managedZoneForwardingConfig"):
+        if peer:
+            raise bad("A zone has either 'forwardingConfig' or 'peeringConfig'.", "invalid")
+        zone = zone.with_body(forwardingConfig=targets)
     return replace(zone, private=private)
-
-
-def _network(world: World, call: Call, url: object, field: str, permission: str) -> ResourceName:
-    try:
-        network = parse_compute_reference(str(url or ""), "networks", call["project"], "global")
-    except ValueError:
-        raise invalid(field, url) from None
-    beside = ResourceName("compute.policies", network.path)
-    if not call.access.allows(world, call.principal, f"dns.networks.{permission}", network.project, beside):
-        raise denied(f"dns.networks.{permission}", network.path, service="dns")
-    if world.find(network) is None:
-        raise invalid(field, url)
-    return network
 
 
 def _name_servers(visibility: str, number: int) -> list[str]:

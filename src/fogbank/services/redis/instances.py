@@ -17,12 +17,26 @@ from fogbank.resources.projects import project_number
 from fogbank.resources.world import Change, Delete, Json, Put, PutOperation, Resource, World
 from fogbank.services.collections import Collection, Field, Outcome, bad_request
 from fogbank.services.contract import Call, Decision, Method, Read, Write
-from fogbank.services.redis.model import IN_CHANGE, INSTANCES, addresses, read_instance
-from fogbank.services.redis.placement import choose_range, peering_name
+from fogbank.services.redis.model import (
+    IN_CHANGE,
+    INSTANCES,
+    PLAIN_PORT,
+    TLS_PORT,
+    has_read_replicas,
+    number_of,
+)
+from fogbank.services.redis.placement import (
+    PREFIX_LENGTH,
+    WITH_READ_REPLICAS,
+    choose_range,
+    peering_name,
+)
+from fogbank.services.redis.read_replicas import new_nodes, resized, with_endpoints
 from fogbank.services.redis.validation import (
     CONNECT_MODES,
     DEFAULT_VERSION,
     ID_PATTERN,
+    READ_REPLICAS_MODES,
     TIERS,
     VERSIONS,
     authorized_network,
@@ -33,19 +47,18 @@ from fogbank.services.redis.validation import (
     labels,
     maintenance,
     next_snapshot,
-    no_read_replicas,
     one_of,
     persistence,
-    replicas,
     size,
     unbuilt,
-    zones,
 )
 
 _ABSENT_WHEN_OFF = frozenset({"authEnabled", "replicaCount"})
 """What Google leaves out of an answer when it is false or 0."""
 
-_SETTINGS = ("memorySizeGb", "redisConfigs", "authEnabled", "persistenceConfig")
+_NODES = ("readReplicasMode", "replicaCount", "secondaryIpRange")
+"""What a patch may change of how many servers there are."""
+_SETTINGS = ("memorySizeGb", "redisConfigs", "authEnabled", "persistenceConfig", *_NODES)
 """What a patch may change of the servers."""
 
 
@@ -54,10 +67,14 @@ def _created(world: World, call: Call, asked: Resource) -> Outcome:
     name, body = asked.name, asked.body
     region = name.region or ""
     network = authorized_network(world, call, name.project)
-    where = zones(body, region, 1 + replicas(body))
+    if body.get("secondaryIpRange"):
+        raise bad_request("secondary_ip_range is only for enabling read replicas.", "secondary_ip_range")
+    nodes = new_nodes(body, region)
+    zones = [each["zone"] for each in nodes]
     private_services = body["connectMode"] == "PRIVATE_SERVICE_ACCESS"
     wanted = str(body.get("reservedIpRange") or "")
-    within = choose_range(world, network, wanted, asked.id, private_services=private_services)
+    length = WITH_READ_REPLICAS if has_read_replicas(body) else PREFIX_LENGTH
+    within = choose_range(world, network, wanted, asked.id, private_services=private_services, length=length)
     auth = bool(body.get("authEnabled"))
     private = {
         **network_use(network, within, None),
@@ -66,26 +83,23 @@ def _created(world: World, call: Call, asked: Resource) -> Outcome:
         "secret": f"{call.new_id():x}",
         **({"password": _auth_string(call)} if auth else {}),
     }
-    host, _ = addresses(within, len(where))
     made = {
         "name": name.path,
         **{key: value for key, value in body.items() if key not in _ABSENT_WHEN_OFF},
         **({"authEnabled": True} if auth else {}),
-        "locationId": where[0],
-        **({"alternativeLocationId": where[1]} if len(where) > 1 else {}),
-        "currentLocationId": where[0],
-        "nodes": [{"id": f"node-{number}", "zone": zone} for number, zone in enumerate(where)],
+        "locationId": zones[0],
+        **({"alternativeLocationId": zones[1]} if len(zones) > 1 else {}),
+        "currentLocationId": zones[0],
+        "nodes": nodes,
         "authorizedNetwork": network.path,
         "reservedIpRange": str(within),
-        "host": str(host),
-        **({"replicaCount": len(where) - 1} if len(where) > 1 else {}),
+        "port": TLS_PORT if body["transitEncryptionMode"] == "SERVER_AUTHENTICATION" else PLAIN_PORT,
         "persistenceConfig": _scheduled(body, call.now),
         "persistenceIamIdentity": _identity(world, name.project),
         "createTime": rfc3339(call.now),
         "state": "CREATING",
     }
-    resource = replace(asked, body=made, private=private)
-    return Outcome(resource.with_body(port=read_instance(resource).port))
+    return Outcome(with_endpoints(replace(asked, body=made, private=private)))
 
 
 def _scheduled(body: Json, now: datetime) -> Json:
@@ -105,7 +119,7 @@ def _auth_string(call: Call) -> str:
     return "-".join((digits[:8], digits[8:12], f"4{digits[13:16]}", f"a{digits[17:20]}", digits[20:]))
 
 
-def _updated(_world: World, call: Call, before: Resource, after: Resource, fields: frozenset[str]) -> Outcome:
+def _updated(world: World, call: Call, before: Resource, after: Resource, fields: frozenset[str]) -> Outcome:
     """Change an instance; what its servers need not know is done at once."""
     check_settled(before.name, before.body["state"])
     body, private = dict(after.body), dict(after.private)
@@ -124,9 +138,9 @@ def _updated(_world: World, call: Call, before: Resource, after: Resource, field
         for key, value in body.items()
         if value is not None and (value or key not in _ABSENT_WHEN_OFF)
     }
-    if "replicaCount" in fields:
-        replicas(kept)
     changed = replace(after, body=kept, private=private)
+    if not fields.isdisjoint(_NODES):
+        changed = resized(world, before, changed)
     if fields.isdisjoint(_SETTINGS):
         return Outcome(changed, done=True)
     return Outcome(changed.with_body(state="UPDATING"))
@@ -149,10 +163,12 @@ def moved_to_replica(world: World, name: ResourceName, primary: int) -> tuple[Ch
     found = world.find(name)
     if found is None or int(found.private["primary"]) != primary:
         return ()
-    after = (primary + 1) % len(found.body["nodes"])
-    moved = found.with_body(currentLocationId=found.body["nodes"][after]["zone"])
+    nodes = found.body["nodes"]
+    numbers = [number_of(each) for each in nodes]
+    successor = nodes[(numbers.index(primary) + 1) % len(nodes)]
+    moved = found.with_body(currentLocationId=successor["zone"])
     private = {key: value for key, value in found.private.items() if key != "failover"}
-    return (Put(replace(moved, private=private | {"primary": after})),)
+    return (Put(replace(moved, private=private | {"primary": number_of(successor)})),)
 
 
 def failover_given_up(world: World, name: ResourceName, now: datetime) -> tuple[Change, ...]:
@@ -255,7 +271,10 @@ COLLECTION = Collection(
         "authEnabled": Field(),
         "persistenceConfig": Field(default={"persistenceMode": "DISABLED"}, check=persistence),
         "replicaCount": Field(),
-        "readReplicasMode": Field(default="READ_REPLICAS_DISABLED", check=no_read_replicas),
+        "secondaryIpRange": Field(),
+        "readReplicasMode": Field(
+            default="READ_REPLICAS_DISABLED", check=one_of("read_replicas_mode", *READ_REPLICAS_MODES)
+        ),
         "tier": Field(required=True, immutable=True, check=one_of("tier", *TIERS)),
         "redisVersion": Field(
             immutable=True, default=DEFAULT_VERSION, check=one_of("redis_version", *VERSIONS)
@@ -274,7 +293,7 @@ COLLECTION = Collection(
         },
         **{
             each: Field(immutable=True, check=unbuilt(each))
-            for each in ("secondaryIpRange", "customerManagedKey", "tags", "maintenanceVersion")
+            for each in ("customerManagedKey", "tags", "maintenanceVersion")
         },
     },
     created=_created,

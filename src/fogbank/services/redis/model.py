@@ -56,6 +56,10 @@ class RedisInstance:
     persistent: bool
     state: str
     nodes: tuple[Node, ...]
+    more_ranges: tuple[IPv4Network, ...] = ()
+    """What it got of the network when its read replicas were enabled."""
+    read_endpoint: IPv4Address | None = None
+    """Where connections are spread over the replicas; None without read replicas."""
     failover: bool | None = None
     """Whether a failover was asked for that may lose data; None when none was."""
 
@@ -77,8 +81,8 @@ def read_instance(resource: Resource) -> RedisInstance:
     """Read a stored instance."""
     body, private = resource.body, resource.private
     within = IPv4Network(private["range"])
-    zones = tuple(each["zone"] for each in body["nodes"])
-    host, others = addresses(within, len(zones))
+    more = tuple(map(IPv4Network, private.get("moreRanges", ())))
+    host, others, read_endpoint = addresses(within, len(body["nodes"]), more, reads=has_read_replicas(body))
     return RedisInstance(
         name=resource.name,
         network=ResourceName("compute.networks", private["network"]),
@@ -92,37 +96,59 @@ def read_instance(resource: Resource) -> RedisInstance:
         secret=private["secret"],
         persistent=body["persistenceConfig"]["persistenceMode"] == "RDB",
         state=body["state"],
-        nodes=_nodes(resource, zones, host, others),
+        nodes=_nodes(resource, host, others),
+        more_ranges=more,
+        read_endpoint=read_endpoint,
         failover=private["failover"]["forced"] if "failover" in private else None,
     )
 
 
-def _nodes(
-    resource: Resource, zones: tuple[str, ...], host: IPv4Address, others: tuple[IPv4Address, ...]
-) -> tuple[Node, ...]:
+def _nodes(resource: Resource, host: IPv4Address, others: tuple[IPv4Address, ...]) -> tuple[Node, ...]:
     """Give the primary the host's address, and the replicas the others in order."""
     primary, free = int(resource.private["primary"]), list(others)
     return tuple(
         Node(
             f"redis-{resource.id:x}-{number}",
             number,
-            zone,
+            each["zone"],
             host if number == primary else free.pop(0),
             number == primary,
         )
-        for number, zone in enumerate(zones)
+        for each in resource.body["nodes"]
+        for number in (number_of(each),)
     )
 
 
-def addresses(within: IPv4Network, nodes: int) -> tuple[IPv4Address, tuple[IPv4Address, ...]]:
-    """Return the address of the host and those of the replicas, from the range of an instance.
+def number_of(node: Json) -> int:
+    """Return the number of a node, which it keeps for as long as it is there."""
+    return int(node["id"].rpartition("-")[2])
+
+
+def has_read_replicas(body: Json) -> bool:
+    """Return whether an instance has a read endpoint."""
+    return bool(body.get("readReplicasMode") == "READ_REPLICAS_ENABLED")
+
+
+def addresses(
+    within: IPv4Network, nodes: int, more: tuple[IPv4Network, ...] = (), *, reads: bool = False
+) -> tuple[IPv4Address, tuple[IPv4Address, ...], IPv4Address | None]:
+    """Return the address of the host, those of the replicas, and the read endpoint, None without ``reads``.
 
     Of a /29 a single node has the fourth address; with a replica the host has the fifth
-    (behaviour/memorystore-redis.md#instances).
+    (behaviour/memorystore-redis.md#instances). The read endpoint is the sixth of the last range.
     """
     if nodes == 1:
-        return within[3], ()
-    return within[4], tuple(within[index] for index in (3, *range(5, 3 + nodes)))
+        return within[3], (), None
+    if not reads:
+        return within[4], (within[3],), None
+    last = more[-1] if more else within
+    used = {within[3], within[4], last[5]}
+    free = (each for each in list(last)[2:-1] if each not in used)
+    return (
+        within[4],
+        (within[3], *(address for _, address in zip(range(nodes - 2), free, strict=False))),
+        last[5],
+    )
 
 
 def show(resource: Resource) -> Json:

@@ -3,19 +3,19 @@
 See behaviour/memorystore-redis.md#instances.
 """
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from fogbank.errors import ApiError, not_built
-from fogbank.resources.authorization import denied
-from fogbank.resources.names import ResourceName, parse_compute_reference
+from fogbank.resources.names import ResourceName
 from fogbank.resources.operations import rfc3339
 from fogbank.resources.places import REGIONS
 from fogbank.resources.world import Json, World
+from fogbank.services.access import network_named
 from fogbank.services.collections import bad_request
 from fogbank.services.contract import Call
 from fogbank.services.labels import check_labels
+from fogbank.services.redis.model import has_read_replicas
 
 ID_PATTERN = r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$"
 
@@ -26,6 +26,9 @@ DEFAULT_VERSION = "REDIS_7_0"
 CONNECT_MODES = ("DIRECT_PEERING", "PRIVATE_SERVICE_ACCESS")
 TIERS = ("BASIC", "STANDARD_HA")
 SMALLEST_GB, LARGEST_GB = 1, 300
+LEAST_GB_WITH_READ_REPLICAS = 5
+DEFAULT_READ_REPLICAS, MOST_READ_REPLICAS = 2, 5
+READ_REPLICAS_MODES = ("READ_REPLICAS_DISABLED", "READ_REPLICAS_ENABLED")
 _POLICIES = (
     "noeviction",
     "allkeys-lru",
@@ -73,13 +76,6 @@ def size(_world: World, _call: Call, value: Any) -> int:
             f"Memory size must be between {SMALLEST_GB} and {LARGEST_GB} GiB, not {number}.", "memory_size_gb"
         )
     return number
-
-
-def no_read_replicas(world: World, call: Call, value: Any) -> Any:
-    """Check the mode of read replicas, which are not built."""
-    if value == "READ_REPLICAS_ENABLED":
-        raise not_built("redis.instances with readReplicasMode=READ_REPLICAS_ENABLED")
-    return one_of("read_replicas_mode", "READ_REPLICAS_DISABLED")(world, call, value)
 
 
 def labels(_world: World, _call: Call, value: Any) -> Any:
@@ -174,21 +170,12 @@ def unbuilt(field: str) -> Any:
 def authorized_network(world: World, call: Call, project: str) -> ResourceName:
     """Find the network that may reach the instance: of its own project, ``default`` unless told otherwise."""
     reference = call.body.get("authorizedNetwork") or "default"
-    try:
-        name = parse_compute_reference(reference, "networks", project, "global")
-    except ValueError:
-        raise bad_request(f"'{reference}' does not name a network.", "authorized_network") from None
-    if name.project != project:
-        raise bad_request(
-            "authorized_network must exist in the same project as redis instance", "authorized_network"
-        )
-    permission = "compute.networks.get"
-    beside = ResourceName("compute.policies", name.path)
-    if not call.access.allows(world, call.principal, permission, name.project, beside):
-        raise denied(permission, name.path, service="redis")
-    if world.find(name) is None:
-        raise bad_request(f"The network '{name.path}' was not found.", "authorized_network")
-    return name
+    foreign = "authorized_network must exist in the same project as redis instance"
+    return network_named(world, call, reference, project, _wrong_network, foreign=foreign)
+
+
+def _wrong_network(why: str) -> ApiError:
+    return bad_request(why, "authorized_network")
 
 
 def zones(body: Json, region: str, count: int) -> tuple[str, ...]:
@@ -208,8 +195,10 @@ def zones(body: Json, region: str, count: int) -> tuple[str, ...]:
     return tuple(order[number % len(order)] for number in range(count))
 
 
-def replicas(body: Mapping[str, Any]) -> int:
-    """Return how many replicas a tier has without read replicas: none, or one."""
+def replicas(body: Json) -> int:
+    """Return how many replicas an instance has: with read replicas those asked for, else none or one."""
+    if has_read_replicas(body):
+        return _read_replicas(body)
     most = 0 if body["tier"] == "BASIC" else 1
     given = body.get("replicaCount")
     if given is not None and int(given) != most:
@@ -218,6 +207,22 @@ def replicas(body: Mapping[str, Any]) -> int:
             "replica_count",
         )
     return most
+
+
+def _read_replicas(body: Json) -> int:
+    """Check an instance with read replicas (behaviour/memorystore-redis.md#read-replicas)."""
+    if body["tier"] != "STANDARD_HA":
+        raise bad_request("Read replicas are only for the tier STANDARD_HA.", "read_replicas_mode")
+    if int(body["memorySizeGb"]) < LEAST_GB_WITH_READ_REPLICAS:
+        raise bad_request(
+            f"Read replicas need an instance of at least {LEAST_GB_WITH_READ_REPLICAS} GiB.", "memory_size_gb"
+        )
+    if VERSIONS.index(body.get("redisVersion") or DEFAULT_VERSION) < VERSIONS.index("REDIS_5_0"):
+        raise bad_request("Read replicas need REDIS_5_0 or newer.", "redis_version")
+    count = int(body.get("replicaCount") or DEFAULT_READ_REPLICAS)
+    if not 1 <= count <= MOST_READ_REPLICAS:
+        raise bad_request(f"replica_count must be between 1 and {MOST_READ_REPLICAS}.", "replica_count")
+    return count
 
 
 def check_upgrade(before: str, after: str) -> None:

@@ -22,6 +22,7 @@ from fogbank.resources.secrets import (
     secret_name,
     versions_of,
 )
+from fogbank.resources.tags import bound_at_birth, values_asked
 from fogbank.resources.world import Change, Delete, Json, Put, Resource, World
 from fogbank.services.collections import bad_request, changed_fields
 from fogbank.services.contract import Call, Decision
@@ -43,7 +44,6 @@ _LATER = {
     "topics": "Pub/Sub topics of secrets",
     "rotation": "rotation of secrets",
     "customerManagedEncryption": "customer-managed encryption keys of secrets",
-    "tags": "tags of secrets",
 }
 
 
@@ -66,7 +66,9 @@ def create(world: World, call: Call) -> Decision:
         **_fields(call.body, _WRITABLE, call.now, newest=0),
     }
     made = Resource(name, call.new_id(), call.now, {k: v for k, v in body.items() if v is not None})
-    return Decision((Put(made),), answer=show(world, made))
+    tags = values_asked(world, call.access, call.principal, call.body.get("tags") or {})
+    bound = bound_at_birth(world, made, [(each, call.new_id()) for each in tags])
+    return Decision((Put(made), *bound), answer=show(world, made))
 
 
 def get(world: World, call: Call) -> Json:
@@ -97,6 +99,8 @@ def patch(world: World, call: Call) -> Decision:
     if not paths:
         raise bad_request("The update mask is required and must name at least one field.", "update_mask")
     refuse_unbuilt({key: value for key, value in call.body.items() if key in paths})
+    if "tags" in paths:
+        raise bad_request("The tags of a secret are changed by tag bindings.", "update_mask.paths")
     if "replication" in paths:
         raise bad_request("The replication policy of a secret cannot be changed.", "update_mask.paths")
     names = {each.partition(".")[0] for each in paths if each.partition(".")[0] not in _LATER}

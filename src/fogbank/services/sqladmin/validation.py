@@ -4,10 +4,9 @@ import re
 from typing import Any
 
 from fogbank.errors import ApiError, not_built
-from fogbank.resources.authorization import denied
-from fogbank.resources.names import ResourceName, parse_compute_reference
 from fogbank.resources.places import REGIONS
 from fogbank.resources.world import Json, World
+from fogbank.services.access import network_named
 from fogbank.services.contract import Call
 from fogbank.services.sqladmin.flags import check_flags
 from fogbank.services.sqladmin.model import memory_of
@@ -129,26 +128,15 @@ def _ip(world: World, call: Call, given: Json, project: str) -> Json:
     return {
         **kept,
         "ipv4Enabled": False,
-        "privateNetwork": private_network(world, call, str(network), project).path,
+        "privateNetwork": network_named(world, call, str(network), project, _wrong).path,
         "sslMode": mode,
         "requireSsl": mode != "ALLOW_UNENCRYPTED_AND_ENCRYPTED",
         "serverCaMode": given.get("serverCaMode") or "GOOGLE_MANAGED_INTERNAL_CA",
     }
 
 
-def private_network(world: World, call: Call, reference: str, project: str) -> ResourceName:
-    """Find the network that reaches an instance."""
-    try:
-        name = parse_compute_reference(reference, "networks", project, "global")
-    except ValueError:
-        raise invalid(f"Invalid request: '{reference}' does not name a network.") from None
-    permission = "compute.networks.get"
-    beside = ResourceName("compute.policies", name.path)
-    if not call.access.allows(world, call.principal, permission, name.project, beside):
-        raise denied(permission, name.path, service="sqladmin")
-    if world.find(name) is None:
-        raise invalid(f"Invalid request: The network '{name.path}' was not found.")
-    return name
+def _wrong(why: str) -> ApiError:
+    return invalid(f"Invalid request: {why}")
 
 
 RESERVED = {

@@ -67,23 +67,30 @@ class Meter:
 
     def __init__(self, seconds: float = MACHINE_SECONDS) -> None:
         self._seconds = seconds
-        self._last: dict[Port, int] = {}
+        self._last: dict[Port, tuple[int, int]] = {}
         self._totals: dict[DeviceName, int] = {ETH0: 0, ETH1: 0}
+        self._packets: dict[DeviceName, int] = {ETH0: 0, ETH1: 0}
         self._samples: deque[_Sample] = deque()
 
-    def note(self, at: float, sent: Mapping[Port, int]) -> None:
-        """Take in the bytes that each device had sent at the time ``at``; a new device starts at 0."""
-        for port, total in sent.items():
-            before = self._last.get(port, 0)
+    def note(self, at: float, sent: Mapping[Port, tuple[int, int]]) -> None:
+        """Take in the bytes and packets that each device had sent at ``at``; a new one starts at 0."""
+        for port, (total, packets) in sent.items():
+            before, packets_before = self._last.get(port, (0, 0))
             self._totals[port.device] += total - before if total >= before else total
-            self._last[port] = total
+            self._packets[port.device] += packets - packets_before if packets >= packets_before else packets
+            self._last[port] = total, packets
         self._samples.append(_Sample(at, self._totals[ETH1], self._totals[ETH0]))
         while len(self._samples) > 1 and self._samples[1].at <= at - self._seconds:
             self._samples.popleft()
 
-    def totals(self) -> tuple[int, int]:
-        """Return the bytes toward the network and toward instances, since the region's start."""
-        return self._totals[ETH1], self._totals[ETH0]
+    def totals(self) -> Mapping[str, int]:
+        """Return what went toward the network (sent) and toward instances since the start, by metric."""
+        return {
+            "sent_bytes_count": self._totals[ETH1],
+            "received_bytes_count": self._totals[ETH0],
+            "sent_packets_count": self._packets[ETH1],
+            "received_packets_count": self._packets[ETH0],
+        }
 
     def bits_per_second(self, now: float) -> float:
         """Return the mean of the busier direction."""
@@ -105,7 +112,7 @@ class Connectors(Controller):
         self._store, self._loop, self._driver = runtime.store, runtime.loop, runtime.driver
         self._clock, self._logbook, self._seconds = runtime.clock, runtime.logbook, seconds
         self._meters: dict[ResourceName, Meter] = {}
-        self._measured: dict[ResourceName, tuple[int, int]] = {}
+        self._measured: dict[ResourceName, Mapping[str, int]] = {}
         runtime.time_series.sources.append(self.samples)
 
     async def run(self) -> None:
@@ -149,12 +156,10 @@ class Connectors(Controller):
         before, self._measured = self._measured, {}
         for each in self._connectors():
             meter = self._meters.get(each.name)
-            sent, received = meter.totals() if meter else (0, 0)
-            self._measured[each.name] = sent, received
-            sent_before, received_before = before.get(each.name, (0, 0))
+            totals = self._measured[each.name] = meter.totals() if meter else {}
             yield _measure(each, "instances", "GAUGE", len(self._machines(each)))
-            yield _measure(each, "sent_bytes_count", "DELTA", sent - sent_before)
-            yield _measure(each, "received_bytes_count", "DELTA", received - received_before)
+            for metric, total in totals.items():
+                yield _measure(each, metric, "DELTA", total - before.get(each.name, {}).get(metric, 0))
 
     def log_names(self) -> Iterable[str]:
         """Name every connector: what it scaled out to is in its log."""
@@ -173,8 +178,8 @@ class Connectors(Controller):
         namespaces = (connector_netns(connector.name, number) for number in range(connector.instances))
         return [netns for netns in namespaces if ("netns", netns) in self._loop.observed.elements]
 
-    def _read(self, namespaces: Iterable[NetnsName]) -> dict[Port, int]:
-        sent: dict[Port, int] = {}
+    def _read(self, namespaces: Iterable[NetnsName]) -> dict[Port, tuple[int, int]]:
+        sent: dict[Port, tuple[int, int]] = {}
         for netns in namespaces:
             try:
                 interface_counters = self._driver.interface_counters(netns)
@@ -182,7 +187,10 @@ class Connectors(Controller):
                 log.debug("%s is not measured: %s", netns, error)
                 continue
             sent |= {
-                Port(netns, device): interface_counters[device].sent
+                Port(netns, device): (
+                    interface_counters[device].sent,
+                    interface_counters[device].sent_packets,
+                )
                 for device in (ETH0, ETH1)
                 if device in interface_counters
             }

@@ -31,3 +31,10 @@ def test_what_is_no_accounts_name_is_refused(account):
 
 def test_a_project_that_does_not_exist_is_refused_like_one_that_may_not_be_seen():
     assert Cloud().refused(GET, name="projects/somebody-elses").code == 403
+
+
+def test_everybody_may_link_projects_to_an_account_and_do_nothing_else_with_it():
+    asked = {"permissions": ["billing.resourceAssociations.create", "billing.accounts.close"]}
+    tested = "cloudbilling.v1.billingAccounts.testIamPermissions"
+    assert Cloud()(tested, asked, resource=ACCOUNT) == {"permissions": asked["permissions"][:1]}
+    assert Cloud().refused(tested, asked, resource="billingAccounts/x").code == 400

@@ -236,3 +236,12 @@ def test_a_hundred_permissions_can_be_tested_at_once(cloud):
     test, names = f"{V1}.testIamPermissions", ["resourcemanager.projects.get"]
     assert cloud(test, {"permissions": names * 100}, resource=PROJECT)["permissions"]
     assert cloud.refused(test, {"permissions": names * 101}, resource=PROJECT).code == 400
+
+
+def test_a_service_agents_role_that_iam_does_not_list_may_be_bound(cloud):
+    agents = {"role": "roles/serviceextensions.serviceAgent", "members": ["serviceAccount:a@example.com"]}
+    policy = {"bindings": [agents]}
+    assert cloud(f"{V1}.setIamPolicy", {"policy": policy}, resource=PROJECT)["bindings"] == [agents]
+    assert agents["role"] not in {each["name"] for each in cloud("iam.v1.roles.list")}
+    unknown = {"bindings": [agents | {"role": "roles/made.up"}]}
+    assert cloud.refused(f"{V1}.setIamPolicy", {"policy": unknown}, resource=PROJECT).code == 400

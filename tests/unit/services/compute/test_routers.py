@@ -220,6 +220,21 @@ def test_an_address_of_a_rule_can_be_drained_once_it_was_used(compute):
     assert [link.rpartition("/")[2] for link in action["sourceNatDrainIps"]] == ["second"]
 
 
+def test_a_rule_may_have_no_address_for_new_flows(compute):
+    compute.address("second")
+    compute.router(nats=[manual_nat("ip", rules=[rule()])])
+    drained = rule(active=(), sourceNatDrainIps=[f"regions/{REGION}/addresses/second"])
+    compute("routers.patch", {"nats": [manual_nat("ip", rules=[drained])]}, **WHERE)
+    assert list(nats(compute)[0]["rules"][0]["action"]) == ["sourceNatDrainIps"]
+    silent = {"ruleNumber": 3, "match": "destination.ip == '192.0.2.9'"}
+    compute("routers.patch", {"nats": [manual_nat("ip", rules=[silent])]}, **WHERE)
+    assert nats(compute)[0]["rules"] == [silent]
+    (gateway,) = Router.of(
+        compute.world.get(compute_name("routers", "demo", "regions", REGION, "router"))
+    ).nats
+    assert gateway.rules[0].addresses == ()
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -229,7 +244,6 @@ def test_an_address_of_a_rule_can_be_drained_once_it_was_used(compute):
         ({"rules": [rule(match="destination.ip == '10.0.0.1/8'")]}, "rules[0].match"),
         ({"rules": [rule(match="nexthop.is_hybrid")]}, "rules[0].match"),
         ({"rules": [rule(match="")]}, "rules[0].match"),
-        ({"rules": [rule(active=())]}, "rules[0].action.sourceNatActiveIps"),
         ({"rules": [rule(active=("ip",))]}, "used twice"),
         ({"rules": [rule(), rule(2)]}, "overlaps"),
         ({"rules": [rule(), rule(2, "inIpRange(destination.ip, '192.0.2.0/24')")]}, "overlaps"),

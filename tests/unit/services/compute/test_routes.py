@@ -104,7 +104,7 @@ def test_next_hops_that_are_not_built_are_refused_by_name(compute, hop):
     assert hop in refusal.message
 
 
-def test_a_route_to_an_instance_wants_one_of_its_network_that_forwards(compute):
+def test_a_route_to_an_instance_wants_one_of_its_network_and_warns_of_one_that_does_not_forward(compute):
     zone = f"{REGION}-a"
     nic = {"subnetwork": f"regions/{REGION}/subnetworks/s"}
     disks = [{"boot": True, "initializeParams": {"sourceImage": "debian-cloud/debian-12"}}]
@@ -112,7 +112,9 @@ def test_a_route_to_an_instance_wants_one_of_its_network_that_forwards(compute):
         body = {"name": name, "machineType": "e2-micro", "disks": disks, "networkInterfaces": [nic]}
         compute("instances.insert", body | {"canIpForward": forwards}, zone=zone)
     hop = {"nextHopInstance": f"zones/{zone}/instances/plain"}
-    assert "does not have IP forwarding enabled" in refused(compute, **hop).message
+    insert(compute, name="wrong", **hop)
+    (warning,) = compute("routes.get", route="wrong")["warnings"]
+    assert warning["code"] == "NEXT_HOP_CANNOT_IP_FORWARD"
     compute.network("other")
     hop = {"nextHopInstance": f"zones/{zone}/instances/gateway"}
     assert "is not on network" in refused(compute, **hop, network="other").message

@@ -116,7 +116,7 @@ def test_a_highly_available_instance_has_two_nodes_in_two_zones(cloud):
         ({"reservedIpRange": "8.8.8.0/29"}, "The reserved IP range 8.8.8.0/29 is not a private range."),
         ({"locationId": "us-central1-a"}, f"Zone 'us-central1-a' is not in the region '{REGION}'."),
         ({"replicaCount": 2}, "replica_count must be 0 for the tier BASIC without read replicas."),
-        ({"readReplicasMode": "READ_REPLICAS_ENABLED"}, "readReplicasMode=READ_REPLICAS_ENABLED"),
+        ({"readReplicasMode": "READ_REPLICAS_ENABLED"}, "only for the tier STANDARD_HA"),
         ({"redisConfigs": {"maxmemory-policy": "none"}}, "Invalid value 'none' for maxmemory-policy"),
         ({"redisConfigs": {"save": "1 1"}}, "Unsupported Redis config 'save'"),
         (
@@ -283,3 +283,80 @@ def test_what_a_late_controller_says_of_a_deleted_instance_changes_nothing(cloud
     create(cloud)
     cloud(f"{INSTANCES}.delete", name=NAME)
     assert settled(cloud.world, ResourceName("redis.instances", NAME), NOW, []) == ()
+
+
+READS = {"tier": "STANDARD_HA", "memorySizeGb": 5, "readReplicasMode": "READ_REPLICAS_ENABLED"}
+
+
+def nodes(cloud):
+    (resource,) = cloud.world.all("redis.instances")
+    return read_instance(resource).nodes
+
+
+def test_an_instance_with_read_replicas_has_a_wider_range_and_an_endpoint_for_them(cloud):
+    create(cloud, **READS, replicaCount=5)
+    made = get(cloud)
+    within = IPv4Network(made["reservedIpRange"])
+    used = [made["readEndpoint"], *(str(node.address) for node in nodes(cloud))]
+    assert (within.prefixlen, made["replicaCount"], made["readEndpointPort"]) == (28, 5, 6379)
+    assert len(set(used)) == 7
+    assert all(IPv4Network(each).subnet_of(within) for each in used)
+
+
+def test_read_replicas_are_enabled_later_with_a_second_range_and_stay(cloud):
+    create(cloud, tier="STANDARD_HA", memorySizeGb=5)
+    ready(cloud)
+    before = get(cloud)
+    wanted = {"readReplicasMode": "READ_REPLICAS_ENABLED"}
+    mask = "readReplicasMode,secondaryIpRange"
+    missing = cloud.refused(f"{INSTANCES}.patch", wanted, name=NAME, updateMask=mask)
+    assert "secondary_ip_range is required" in missing.message
+    overlapping = wanted | {"secondaryIpRange": before["reservedIpRange"].partition("/")[0] + "/28"}
+    assert cloud.refused(f"{INSTANCES}.patch", overlapping, name=NAME, updateMask=mask).code == 400
+    patch(cloud, mask, **wanted, secondaryIpRange="auto")
+    ready(cloud)
+    made = get(cloud)
+    second = IPv4Network(made["secondaryIpRange"])
+    assert (made["host"], made["replicaCount"], second.prefixlen) == (before["host"], 1, 28)
+    assert IPv4Network(made["readEndpoint"]).subnet_of(second)
+    network = ResourceName("compute.networks", NETWORK)
+    assert {str(each.range) for each in network_users(cloud.world, network)} == {
+        made["reservedIpRange"],
+        made["secondaryIpRange"],
+    }
+    off = {"readReplicasMode": "READ_REPLICAS_DISABLED"}
+    refused = cloud.refused(f"{INSTANCES}.patch", off, name=NAME, updateMask="readReplicasMode")
+    assert "cannot be disabled" in refused.message
+
+
+def test_nodes_that_stay_keep_their_numbers_and_addresses_and_the_primary_always_stays(cloud):
+    create(cloud, **READS, replicaCount=3)
+    ready(cloud)
+    for primary in (0, 1, 2):
+        cloud.make(moved_to_replica(cloud.world, RESOURCE, primary))
+    before = {node.number: (node.address, node.primary) for node in nodes(cloud)}
+    assert before[3] == (nodes(cloud)[3].address, True)
+    patch(cloud, "replicaCount", replicaCount=1)
+    ready(cloud)
+    after = {node.number: (node.address, node.primary) for node in nodes(cloud)}
+    assert after == {number: before[number] for number in (0, 3)}
+    patch(cloud, "replicaCount", replicaCount=2)
+    assert {node.number for node in nodes(cloud)} == {0, 1, 3}
+    cloud.make(moved_to_replica(cloud.world, RESOURCE, 3))
+    assert get(cloud)["currentLocationId"] == nodes(cloud)[0].zone
+    assert nodes(cloud)[0].primary
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (READS | {"tier": "BASIC"}, "only for the tier STANDARD_HA"),
+        (READS | {"memorySizeGb": 4}, "at least 5 GiB"),
+        (READS | {"replicaCount": 6}, "between 1 and 5"),
+        (READS | {"redisVersion": "REDIS_4_0"}, "REDIS_5_0 or newer"),
+        (READS | {"reservedIpRange": "10.0.0.0/29"}, "must be a /28 range"),
+        (READS | {"secondaryIpRange": "auto"}, "only for enabling read replicas"),
+    ],
+)
+def test_read_replicas_that_cannot_be_are_refused(cloud, body, says):
+    assert says in refusal(cloud, **body).message

@@ -34,7 +34,7 @@ CONNECTOR = worlds.connector("c")
 def after_samples(*samples: tuple[float, dict[Port, int]]) -> Meter:
     meter = Meter(60)
     for at, sent in samples:
-        meter.note(at, sent)
+        meter.note(at, {port: (total, total // 100) for port, total in sent.items()})
     return meter
 
 
@@ -43,7 +43,7 @@ def test_the_mean_is_never_more_than_what_was_ever_sent_in_a_minute(steps: list[
     meter, now, total = after_samples((0, {BUSY: 0})), 0.0, 0
     for pause, sent in steps:
         now, total = now + pause, total + sent
-        meter.note(now, {BUSY: total})
+        meter.note(now, {BUSY: (total, total // 100)})
     assert 0 <= meter.bits_per_second(now) <= total * 8 / 60
 
 

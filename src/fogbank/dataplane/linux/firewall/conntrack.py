@@ -15,7 +15,7 @@ from fogbank.dataplane.driver import TrackedFlow
 from fogbank.dataplane.linux.net.netlink import Message, Netlink, attribute, attributes, big32, nested
 from fogbank.network.topology import NetnsName
 
-NEW, GET, DELETE, TAKE_COUNTERS, STATISTICS = 0x100, 0x101, 0x102, 0x103, 0x104
+NEW, GET, DELETE, STATISTICS = 0x100, 0x101, 0x102, 0x104
 
 TUPLE_ORIG, TUPLE_REPLY, STATUS, PROTOINFO, TIMEOUT = 1, 2, 3, 4, 7
 TCP, UDP, ICMP = 6, 17, 1

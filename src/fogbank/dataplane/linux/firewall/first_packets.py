@@ -25,24 +25,19 @@ from fogbank.dataplane.driver import OUT_OF_RESOURCES, FirstPacket, NatRefusal
 from fogbank.dataplane.linux.firewall import conntrack
 from fogbank.dataplane.linux.firewall.conntrack import ICMP, TCP, UDP, FlowTuple
 from fogbank.dataplane.linux.firewall.first_packet_rules import LOG_GROUP
-from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
-from fogbank.dataplane.linux.net.netlink import (
-    NETLINK_NETFILTER,
-    Message,
-    Netlink,
-    attribute,
-    attributes,
-    big32,
-    messages,
+from fogbank.dataplane.linux.firewall.log_groups import (
+    LOG_MARK,
+    LOG_PACKET,
+    LOG_PAYLOAD,
+    LOG_THRESHOLD,
+    bind_log_group,
 )
+from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
+from fogbank.dataplane.linux.net.netlink import NETLINK_NETFILTER, Netlink, attributes, big32, messages
 from fogbank.network.topology import DeviceName, NetnsName, PortBlock, SourceNat
 
 _log = logging.getLogger(__name__)
 
-_PACKET, _CONFIGURE = 4 << 8, (4 << 8) | 1
-_COMMAND, _MODE, _THRESHOLD = 1, 2, 5
-_BIND, _COPY_PACKETS = 1, 2
-_MARK, _PAYLOAD = 2, 9
 _LONGEST = 0xFFFF
 _RECEIVE_BYTES = 1024 * 1024
 _KEPT_RECORDS = 20_000
@@ -205,13 +200,7 @@ class FirstPackets:
 
 
 def _take_packets(link: Netlink) -> None:
-    head = struct.pack(">BBH", socket.AF_UNSPEC, 0, LOG_GROUP)
-    for option in (
-        attribute(_COMMAND, bytes([_BIND])),
-        attribute(_MODE, struct.pack(">IBx", _LONGEST, _COPY_PACKETS)),
-        big32(_THRESHOLD, 1),
-    ):
-        link.ask(Message(_CONFIGURE, 0, head + option))
+    bind_log_group(link, LOG_GROUP, _LONGEST, big32(LOG_THRESHOLD, 1))
     link.socket.setblocking(False)
     with contextlib.suppress(OSError):
         link.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
@@ -229,9 +218,9 @@ def _receive(netns: NetnsName, place: _Namespace) -> None:
         _log.warning("%s opens flows faster than they can be decided; some must send again", netns)
         return
     for kind, _, _, payload in messages(data):
-        if kind == _PACKET and (packet := attributes(payload, 4)).get(_PAYLOAD):
-            mark = int.from_bytes(packet.get(_MARK, b""), "big")
-            _decide(netns, place, _Packet(with_checksum(packet[_PAYLOAD]), mark))
+        if kind == LOG_PACKET and (packet := attributes(payload, 4)).get(LOG_PAYLOAD):
+            mark = int.from_bytes(packet.get(LOG_MARK, b""), "big")
+            _decide(netns, place, _Packet(with_checksum(packet[LOG_PAYLOAD]), mark))
 
 
 def flow_of(packet: bytes) -> FlowTuple:

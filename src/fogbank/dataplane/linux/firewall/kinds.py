@@ -14,6 +14,7 @@ from fogbank.dataplane.linux.firewall import first_packet_rules, nftables, polic
 from fogbank.dataplane.linux.firewall.conntrack import TCP, UDP, ConntrackEntry, FlowTuple
 from fogbank.dataplane.linux.firewall.first_packets import FirstPackets
 from fogbank.dataplane.linux.firewall.flow_counts import FlowCounts
+from fogbank.dataplane.linux.firewall.rule_reports import RuleReports
 from fogbank.dataplane.linux.firewall.table_state import Group, TableState
 from fogbank.dataplane.linux.firewall.timewait import TimeWaitKeeper
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces, write_settings
@@ -54,6 +55,7 @@ class Rules:
     namespaces: NetworkNamespaces
     keeper: TimeWaitKeeper
     flow_counts: FlowCounts
+    rule_reports: RuleReports
     first_packets: FirstPackets
 
     def track(self) -> None:
@@ -215,6 +217,10 @@ class FirewallPolicies(RuleKind[FirewallPolicy]):
         """Do nothing yet: port security that the plan replaces later may still name the policy."""
         del element
         return []
+
+    def stands(self, element: FirewallPolicy) -> None:
+        if any(rule.logged for rule in element.rules):
+            self._rules.rule_reports.listen(self._table.netns)
 
     def gone(self, element: FirewallPolicy) -> None:
         if element.name in self._table.bodies:

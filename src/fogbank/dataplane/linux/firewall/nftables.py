@@ -24,7 +24,7 @@ kept in a set.
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from fogbank.network.topology import (
@@ -47,6 +47,9 @@ SPOOFED, INBOUND, UNGUARDED, NO_NAT, INVALID = "spoofed", "inbound", "unguarded"
 PORTS_EXHAUSTED, UNALLOCATED = "ports-exhausted", "nat-allocation-failed"
 REASONS = (SPOOFED, INBOUND, UNGUARDED, NO_NAT, INVALID, UNALLOCATED)
 
+REFUSE, REFUSED = "refuse", "refused"
+"""The chain where counted policies drop, and its set of destinations."""
+
 KINDS = (("", ""), ("_nets", " flags interval;"))
 """Single addresses are kept in hashes: adding one to an interval set costs time for each that is there."""
 
@@ -55,7 +58,7 @@ _SLICE = "interval ipv4_addr . inet_service"
 PORTED = "meta l4proto { tcp, udp }"
 _FIN = "tcp flags & fin == fin"
 _NO_FIN = "tcp flags & fin != fin"
-_SOCKETS = "ipv4_addr . inet_service . ipv4_addr . inet_service"
+SOCKETS = "ipv4_addr . inet_service . ipv4_addr . inet_service"
 _THIS = "ip saddr . tcp sport . ip daddr . tcp dport"
 _PLAIN = re.compile(r"[A-Za-z0-9_]{1,40}")
 
@@ -101,12 +104,17 @@ def render_filter(element: StatefulFirewall) -> list[str]:
         f"add map {TABLE} views {{ type ifname : mark; }}",
         f"add set {TABLE} peers {{ type ifname . ipv4_addr; flags interval; }}",
         _FLOW_LOGS,
+        f"add set {TABLE} {REFUSED} {{ type ipv4_addr; size 65536; flags dynamic; }}",
         f"add map {TABLE} ingress {{ type ifname : verdict; }}",
         f"add map {TABLE} egress {{ type ifname : verdict; }}",
         f"add chain {TABLE} screen {{ type filter hook prerouting priority raw; policy accept; }}",
         f"add chain {TABLE} forward {{ type filter hook forward priority filter; policy drop; }}",
         f"add chain {TABLE} arrive {{ type filter hook input priority filter; policy accept; }}",
-        *(f"flush chain {TABLE} {chain}" for chain in ("screen", "forward", "arrive")),
+        f"add chain {TABLE} {REFUSE}",
+        *(f"flush chain {TABLE} {chain}" for chain in ("screen", "forward", "arrive", REFUSE)),
+        # When the set is full nothing more is counted; the packet is dropped all the same.
+        _rule(REFUSE, f"update @{REFUSED} {{ ip daddr counter }}"),
+        _rule(REFUSE, "drop"),
         _rule(
             "screen",
             f"{_foreign('iifname', 'saddr')} iifname . ip saddr != @peers iifname != {{ {trusted} }}",
@@ -173,6 +181,13 @@ def render_no_filter() -> list[str]:
         *(f"flush chain {TABLE} {chain}" for chain in _CHAINS),
         *(f"delete chain {TABLE} {chain}" for chain in _CHAINS),
     ]
+
+
+def parse_refused(objects: Iterable[Mapping[str, Any]]) -> dict[IPv4Address, int]:
+    """Read the packets of each destination that ``list set`` shows."""
+    found = (each["set"] for each in objects if each.get("set", {}).get("name") == REFUSED)
+    elements = (element["elem"] for one in found for element in one.get("elem", ()))
+    return {IPv4Address(e["val"]): int(e["counter"]["packets"]) for e in elements}
 
 
 def render_flow_log(element: FlowLog) -> list[str]:
@@ -280,7 +295,7 @@ def render_nat_slices(device: DeviceName) -> list[str]:
     name = slug(device)
     lines = [
         f"add counter {TABLE} {drop_counter(PORTS_EXHAUSTED)}",
-        f"add set {TABLE} held_{name} {{ type {_SOCKETS}; size 131072; flags dynamic,timeout; }}",
+        f"add set {TABLE} held_{name} {{ type {SOCKETS}; size 131072; flags dynamic,timeout; }}",
         f"add chain {TABLE} leaving_{name} {{ type filter hook postrouting priority srcnat - 10; }}",
         f"add chain {TABLE} gone_{name} {{ type filter hook postrouting priority srcnat + 10; }}",
         *(f"flush chain {TABLE} {chain}_{name}" for chain in ("leaving", "gone")),

@@ -9,6 +9,7 @@ the old policy or the new one, never a half. Long policies become trees of chain
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from itertools import groupby
+from typing import Literal
 
 from fogbank.dataplane.linux.firewall.decision_tree import (
     SHORT,
@@ -24,6 +25,9 @@ from fogbank.dataplane.linux.firewall.decision_tree import (
     merge,
 )
 from fogbank.dataplane.linux.firewall.nftables import (
+    PORTED,
+    REFUSE,
+    SOCKETS,
     TABLE,
     address_set_name,
     drop_counter,
@@ -34,6 +38,14 @@ from fogbank.network.topology import FirewallPolicy, Rule
 
 DEFAULT_DENY = "default-deny"
 
+RULE_GROUP = 10
+"""The kernel's log group of what logged rules decide."""
+_DENIED = f"{SOCKETS} . inet_proto"
+_THIS = "ip saddr . th sport . ip daddr . th dport . meta l4proto"
+_AGAIN_SECONDS = 5
+"""How often the same denial is reported (behaviour/vpc.md#firewall-logs)."""
+
+_DENIALS = f"add set {TABLE} denied {{ type {_DENIED}; size 65536; flags dynamic,timeout; }}"
 _ELEMENTS_A_COMMAND = 100
 
 _KEYS: dict[Dimension, tuple[str, str]] = {
@@ -56,6 +68,12 @@ class Body:
     maps: tuple[str, ...]
 
 
+def parse_prefix(text: str) -> tuple[str, Literal["allow", "deny"], int, str]:
+    """Read the prefix of a report: policy, action, stage and label of the rule."""
+    policy, action, stage, label = text.split(" ", 3)
+    return policy, "allow" if action == "allow" else "deny", int(stage), label
+
+
 def reasons(policy: FirewallPolicy) -> set[str]:
     """List the reasons under which the policy counts what it drops."""
     named = {rule.label or DEFAULT_DENY for rule in policy.rules if rule.action == "deny"}
@@ -71,8 +89,10 @@ def render_body(policy: FirewallPolicy, version: int) -> Body:
             f"add set {TABLE} {address_set_name(address_set)} {{ type ipv4_addr; }}"
             for address_set in address_sets
         ),
+        *([_DENIALS] if any(rule.logged and rule.action == "deny" for rule in policy.rules) else []),
     ]
-    writer = _Writer(f"{slug(policy.name)}_{version}", _verdict(policy.default, DEFAULT_DENY))
+    stem, drop = f"{slug(policy.name)}_{version}", _drop(policy)
+    writer = _Writer(policy.name, stem, _verdict(policy.default, DEFAULT_DENY, drop), drop)
     entry = ""
     for stage in reversed(_stages(policy)):
         lines = tuple(lines_of(stage))
@@ -118,8 +138,10 @@ class _Writer:
     ``default`` is what a rule of the next tree does without a match, or to go on with the next stage.
     """
 
+    policy: str
     stem: str
     default: str
+    drop: str
     commands: list[str] = field(default_factory=list)
     chains: list[str] = field(default_factory=list)
     maps: list[str] = field(default_factory=list)
@@ -129,6 +151,9 @@ class _Writer:
     def chain(self, node: Node) -> str:
         """Write ``node`` and give its chain; nodes that read the same share one."""
         rules = tuple(self._leaf(node) if isinstance(node, Leaf) else self._split(node))
+        return self._put(rules)
+
+    def _put(self, rules: tuple[str, ...]) -> str:
         known = self._written.get(rules)
         if known is not None:
             return known
@@ -144,11 +169,13 @@ class _Writer:
         return rules if closed else [*rules, self.default]
 
     def _rule(self, line: Line) -> str:
-        verdict = (
-            self.default
-            if line.rule.action == "next"
-            else _verdict(line.rule.action, line.rule.label or DEFAULT_DENY)
-        )
+        rule = line.rule
+        if rule.action == "next":
+            verdict = self.default
+        elif rule.logged:
+            verdict = f"goto {self._put(_logged(self.policy, rule, self.drop))}"
+        else:
+            verdict = _verdict(rule.action, rule.label or DEFAULT_DENY, self.drop)
         return " ".join(word for word in (*_conditions(line), verdict) if word)
 
     def _split(self, split: Split) -> list[str]:
@@ -186,8 +213,25 @@ def _conditions(line: Line) -> tuple[str, ...]:
     )
 
 
-def _verdict(action: str, reason: str) -> str:
-    return "return" if action == "allow" else f"counter name {drop_counter(reason)} drop"
+def _drop(policy: FirewallPolicy) -> str:
+    return f"goto {REFUSE}" if policy.counted else "drop"
+
+
+def _verdict(action: str, reason: str, drop: str) -> str:
+    return "return" if action == "allow" else f"counter name {drop_counter(reason)} {drop}"
+
+
+def _logged(policy: str, rule: Rule, drop: str) -> tuple[str, ...]:
+    """Write what a logged rule does: report a connection's first packet, or a denial that is not repeated."""
+    log = f'log prefix "{policy} {rule.action} {rule.stage} {rule.label}" group {RULE_GROUP} snaplen 68'
+    if rule.action == "allow":
+        return f"{PORTED} ct status & confirmed == 0 {log}", "return"
+    return (
+        f"counter name {drop_counter(rule.label or DEFAULT_DENY)}",
+        f"{PORTED} {_THIS} @denied {drop}",
+        f"{PORTED} add @denied {{ {_THIS} timeout {_AGAIN_SECONDS}s }} {log}",
+        drop,
+    )
 
 
 def _match_traffic(line: Line) -> str:

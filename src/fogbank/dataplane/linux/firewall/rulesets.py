@@ -12,6 +12,7 @@ from an empty table.
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Any
 
 from fogbank.dataplane.linux.firewall import conntrack, nftables, policy_chains
@@ -19,13 +20,22 @@ from fogbank.dataplane.linux.firewall.first_packets import FirstPackets
 from fogbank.dataplane.linux.firewall.flow_counts import FlowCounts
 from fogbank.dataplane.linux.firewall.kinds import RULE_KINDS, EndedFlows, RuleKind, Rules
 from fogbank.dataplane.linux.firewall.libnft import Nft, NftError
+from fogbank.dataplane.linux.firewall.rule_reports import RuleReports
 from fogbank.dataplane.linux.firewall.table_state import Group, TableState
 from fogbank.dataplane.linux.firewall.timewait import TimeWaitKeeper
 from fogbank.dataplane.linux.groups import Errors, build
 from fogbank.dataplane.linux.net.namespaces import NetworkNamespaces
 from fogbank.dataplane.linux.net.netlink import NETLINK_NETFILTER, Message, Netlink, attributes
 from fogbank.errors import DriverError
-from fogbank.network.topology import DeviceName, Element, Key, NetnsName, SourceNat, namespaces_of
+from fogbank.network.topology import (
+    DeviceName,
+    Element,
+    Key,
+    NetnsName,
+    SourceNat,
+    StatefulFirewall,
+    namespaces_of,
+)
 from fogbank.planning.plan import Action, Create, Remove, Replace, element_of
 
 _TRANSACTION = 300
@@ -53,6 +63,7 @@ class Rulesets:
         self._namespaces = namespaces
         self._keeper = TimeWaitKeeper(namespaces)
         self.flow_counts = FlowCounts(namespaces)
+        self.rule_reports = RuleReports(namespaces)
         self.first_packets = FirstPackets(namespaces)
         self._rulesets: dict[NetnsName, _Ruleset] = {}
 
@@ -109,7 +120,14 @@ class Rulesets:
         if known is None:
             with self._namespaces.inside(netns):
                 table = TableState(netns, Nft(), Netlink(NETLINK_NETFILTER))
-            rules = Rules(table, self._namespaces, self._keeper, self.flow_counts, self.first_packets)
+            rules = Rules(
+                table,
+                self._namespaces,
+                self._keeper,
+                self.flow_counts,
+                self.rule_reports,
+                self.first_packets,
+            )
             known = _Ruleset(table, {kind: make(rules) for kind, make in RULE_KINDS.items()})
             self._rulesets[netns] = known
             table.nft.run(nftables.render_table())
@@ -185,6 +203,15 @@ class Rulesets:
         counted[nftables.PORTS_EXHAUSTED] = held + conntrack.collisions(table.flows) - tried + refused
         return {reason: packets for reason, packets in sorted(counted.items()) if packets > 0}
 
+    def refused_packets(self, netns: NetnsName) -> dict[IPv4Address, int]:
+        """Count what counted policies dropped, by destination."""
+        ruleset = self._rulesets.get(netns)
+        if ruleset is None or not any(
+            isinstance(each, StatefulFirewall) for each in ruleset.table.built.values()
+        ):
+            return {}
+        return nftables.parse_refused(ruleset.table.nft.read(f"list set {nftables.TABLE} {nftables.REFUSED}"))
+
     def advance_conntrack_timeouts(self, seconds: int) -> None:
         """Have ``seconds`` pass for the flows of every gateway, and for the ports that ended ones keep.
 
@@ -211,6 +238,7 @@ class Rulesets:
         """Let ``netns`` go."""
         self._keeper.forget(netns)
         self.flow_counts.forget(netns)
+        self.rule_reports.forget(netns)
         self.first_packets.forget(netns)
         ruleset = self._rulesets.pop(netns, None)
         if ruleset is not None:
@@ -220,6 +248,7 @@ class Rulesets:
         """Let every namespace go."""
         self._keeper.close()
         self.flow_counts.close()
+        self.rule_reports.close()
         self.first_packets.close()
         for netns in tuple(self._rulesets):
             self.forget(netns)

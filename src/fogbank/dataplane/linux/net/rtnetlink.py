@@ -305,11 +305,12 @@ def list_counters() -> Message:
     return Message(GETSTATS, 0, _STATS.pack(0, 0, 0, _LINK_COUNTERS))
 
 
-def parse_counters(payload: bytes) -> tuple[int, tuple[int, int]]:
-    """Read (interface index, (bytes received, bytes sent))."""
+def parse_counters(payload: bytes) -> tuple[int, tuple[int, int, int, int]]:
+    """Read (interface index, (bytes received, bytes sent, packets received, packets sent))."""
     _, _, index, _ = _STATS.unpack_from(payload)
-    _, _, received, sent = _COUNTERS.unpack_from(attributes(payload, _STATS.size)[_LINK_COUNTERS])
-    return index, (received, sent)
+    counters = _COUNTERS.unpack_from(attributes(payload, _STATS.size)[_LINK_COUNTERS])
+    received_packets, sent_packets, received, sent = counters
+    return index, (received, sent, received_packets, sent_packets)
 
 
 def parse_link(payload: bytes) -> LinkSeen:

@@ -131,6 +131,7 @@ class FlowLogs(Controller):
     ) -> None:
         project = subnetwork.name.project
         for record in interval.records.values():
+            is_source = record.reporter == "SRC"
             source = endpoints.at(record.direction.source)
             destination = endpoints.at(record.direction.destination)
             payload = _payload(record) | _metadata(source, destination)
@@ -142,7 +143,7 @@ class FlowLogs(Controller):
             entry = {
                 "insertId": f"flow{now:x}{self._numbered:x}",
                 "logName": log_name(project, LOG),
-                "resource": _resource(subnetwork, source if record.reporter == "SRC" else destination),
+                "resource": subnetwork_resource(subnetwork, source if is_source else destination),
                 "timestamp": time_text(now),
                 "receiveTimestamp": time_text(now),
                 "severity": "DEFAULT",
@@ -195,7 +196,8 @@ def _metadata(source: LogEndpoint, destination: LogEndpoint) -> Json:
     return {name: details for name, details in found.items() if details}
 
 
-def _resource(subnetwork: Resource, reporter: LogEndpoint) -> Entry:
+def subnetwork_resource(subnetwork: Resource, reporter: LogEndpoint) -> Entry:
+    """Describe the subnetwork that an entry is about, and where its endpoint is."""
     return {
         "type": "gce_subnetwork",
         "labels": {

@@ -23,8 +23,15 @@ def ensure_certificates(data: DataFolders, instance: RedisInstance) -> None:
         return
     from fogbank.frontend.pki import certificates
 
+    if any(data.path(folder, CERTIFICATE).exists() for folder in folders):
+        known = next(each for each in folders if data.path(each, CERTIFICATE).exists())
+        for folder in folders:
+            for name in (AUTHORITY, CERTIFICATE):
+                data.write(folder, name, data.path(known, name).read_bytes())
+        return
     key, authority = certificates.new_authority(f"Memorystore {instance.name.id}", LIFETIME)
-    server = certificates.issue(key, authority, [str(instance.host)])
+    names = [str(instance.host), *([str(instance.read_endpoint)] if instance.read_endpoint else [])]
+    server = certificates.issue(key, authority, names)
     for folder in folders:
         data.write(folder, AUTHORITY, authority)
         data.write(folder, CERTIFICATE, server)

@@ -258,16 +258,17 @@ class RedisController(Controller):
         self._look()
 
     async def _hand_over(self, instance: RedisInstance) -> None:
-        """Let the replica be primary once it has all that the primary has; nothing is written meanwhile."""
+        """Let a replica be primary once it has all that the primary has; nothing is written meanwhile."""
         path = self._runtime.data.path(instance.primary.id, ADMIN_SOCKET)
-        hold = [("CLIENT", "PAUSE", HOLD_MILLISECONDS, "WRITE"), ("WAIT", "1", HOLD_MILLISECONDS)]
+        others = str(len(instance.nodes) - 1)
+        hold = [("CLIENT", "PAUSE", HOLD_MILLISECONDS, "WRITE"), ("WAIT", others, HOLD_MILLISECONDS)]
         try:
             _, replicas = await asyncio.to_thread(administer, path, instance.secret, hold)
         except DriverError as error:
             log.warning("the primary of %s is not held: %s", instance.name, error)
             replicas = "0"
         name, now = instance.name, self._runtime.clock.now()
-        if replicas == "0" and not instance.failover:
+        if replicas != others and not instance.failover:
             await asyncio.to_thread(administer, path, instance.secret, [("CLIENT", "UNPAUSE")])
             await self._store.commit(lambda world: Decision(failover_given_up(world, name, now)))
             return

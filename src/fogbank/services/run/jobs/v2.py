@@ -23,6 +23,7 @@ from fogbank.resources.run_jobs import (
     job_name,
     tasks_of,
 )
+from fogbank.resources.tags import tagged, values_asked
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.access import iam_methods
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
@@ -42,6 +43,7 @@ from fogbank.services.run.lists import under_place
 from fogbank.services.run.naming import policy_name
 from fogbank.services.run.objects import bad_request
 from fogbank.services.run.v2.operations import check_etag, open_operation
+from fogbank.services.run.v2.parse import without_tags
 from fogbank.services.run.v2.refusals import check_vpc_access, translating
 from fogbank.services.segments import location_of, project_of, segments
 
@@ -64,7 +66,9 @@ def create(world: World, call: Call) -> Decision:
         raise bad_request("job_id is required.")
     _check_access(call.body, "CreateJob")
     name = job_name(project_of(world, call), location_of(call), identifier)
-    return _decision(call, changes.create(world, call, name, *parse_job(call.body)), "CreateJob")
+    tags = values_asked(world, call.access, call.principal, call.body.get("tags") or {})
+    written = changes.create(world, call, name, *parse_job(without_tags(call.body)))
+    return tagged(world, tags, _decision(call, written, "CreateJob"), call.new_id)
 
 
 def patch(world: World, call: Call) -> Decision:

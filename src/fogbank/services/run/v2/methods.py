@@ -20,6 +20,7 @@ from fogbank.resources.run import (
     service_name,
     stored_revisions,
 )
+from fogbank.resources.tags import tagged, values_asked
 from fogbank.resources.world import Json, Resource, World
 from fogbank.services.access import iam_methods
 from fogbank.services.contract import Call, Decision, List, Method, Read, Write
@@ -32,7 +33,7 @@ from fogbank.services.run.revisions import delete_revision
 from fogbank.services.run.status import is_settled
 from fogbank.services.run.v2.masks import EVERYTHING, check_path, lay
 from fogbank.services.run.v2.operations import check_etag, open_operation
-from fogbank.services.run.v2.parse import WRITABLE, parse_service
+from fogbank.services.run.v2.parse import WRITABLE, parse_service, without_tags
 from fogbank.services.run.v2.refusals import check_vpc_access, speaks_v2
 from fogbank.services.run.v2.render import (
     REVISION_TYPE,
@@ -52,7 +53,9 @@ def create(world: World, call: Call) -> Decision:
         raise bad_request("service_id is required.")
     check_vpc_access(call.body, "CreateService")
     name = service_name(project_of(world, call), location_of(call), identifier)
-    return _decision(call, changes.create(world, call, name, *parse_service(call.body)), "CreateService")
+    tags = values_asked(world, call.access, call.principal, call.body.get("tags") or {})
+    written = changes.create(world, call, name, *parse_service(without_tags(call.body)))
+    return tagged(world, tags, _decision(call, written, "CreateService"), call.new_id)
 
 
 def patch(world: World, call: Call) -> Decision:

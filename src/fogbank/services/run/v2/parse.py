@@ -67,6 +67,11 @@ def without_defaults(body: Json) -> Json:
     return {**said, "binaryAuthorization": authorization}
 
 
+def without_tags(body: Json) -> Json:
+    """Leave out the tags, which only a creation may name (behaviour/tags.md#bindings)."""
+    return {key: value for key, value in body.items() if key != "tags"}
+
+
 def refuse_others(fields: Json, known: frozenset[str], where: str, kind: str = "services") -> None:
     """Refuse by name the fields that are not ``known``; one that is false or empty asks for nothing."""
     for key in without_empty(fields).keys() - known:

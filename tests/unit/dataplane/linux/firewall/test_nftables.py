@@ -10,6 +10,7 @@ from fogbank.network.topology import (
     AddressSetMember,
     DeviceName,
     FirewallPolicy,
+    FlowLog,
     NatTimeouts,
     NetnsName,
     PortBlock,
@@ -45,14 +46,19 @@ add set ip fogbank forwarders { type ifname; }
 add map ip fogbank views { type ifname : mark; }
 add set ip fogbank peers { type ifname . ipv4_addr; flags interval; }
 add set ip fogbank flow_logs { type ipv4_addr; flags interval; }
+add set ip fogbank refused { type ipv4_addr; size 65536; flags dynamic; }
 add map ip fogbank ingress { type ifname : verdict; }
 add map ip fogbank egress { type ifname : verdict; }
 add chain ip fogbank screen { type filter hook prerouting priority raw; policy accept; }
 add chain ip fogbank forward { type filter hook forward priority filter; policy drop; }
 add chain ip fogbank arrive { type filter hook input priority filter; policy accept; }
+add chain ip fogbank refuse
 flush chain ip fogbank screen
 flush chain ip fogbank forward
 flush chain ip fogbank arrive
+flush chain ip fogbank refuse
+add rule ip fogbank refuse update @refused { ip daddr counter }
+add rule ip fogbank refuse drop
 add rule ip fogbank screen iifname . ip saddr != @homes iifname . ip saddr != @homes_nets iifname != @forwarders iifname . ip saddr != @peers iifname != { "lo", "ext" } counter name drop_spoofed drop
 add rule ip fogbank screen meta mark set iifname map @views
 add rule ip fogbank forward ct state established,related accept
@@ -273,3 +279,37 @@ add element ip fogbank unserved_ext { 10.8.0.2 }\
     assert text(nftables.render_no_unserved_client(element)) == snapshot(
         "delete element ip fogbank unserved_ext { 10.8.0.2 }"
     )
+
+
+def test_logged_rules() -> None:
+    web = Rule("allow", (Traffic(6, (PortRange(80, 80),)),), label="web", logged=True)
+    shut = Rule("deny", (Traffic(),), label="guard/100", stage=2, logged=True)
+    body = policy_chains.render_body(FirewallPolicy(VPC, "ingress", (web, shut), "deny"), 1)
+    assert text(body.commands) == snapshot("""\
+add counter ip fogbank drop_default_deny_33ea2e67
+add counter ip fogbank drop_guard_100_d908e66a
+add set ip fogbank denied { type ipv4_addr . inet_service . ipv4_addr . inet_service . inet_proto; size 65536; flags dynamic,timeout; }
+add chain ip fogbank body_ingress_1_0
+add rule ip fogbank body_ingress_1_0 counter name drop_guard_100_d908e66a
+add rule ip fogbank body_ingress_1_0 meta l4proto { tcp, udp } ip saddr . th sport . ip daddr . th dport . meta l4proto @denied drop
+add rule ip fogbank body_ingress_1_0 meta l4proto { tcp, udp } add @denied { ip saddr . th sport . ip daddr . th dport . meta l4proto timeout 5s } log prefix "ingress deny 2 guard/100" group 10 snaplen 68
+add rule ip fogbank body_ingress_1_0 drop
+add chain ip fogbank body_ingress_1_1
+add rule ip fogbank body_ingress_1_1 goto body_ingress_1_0
+add chain ip fogbank body_ingress_1_2
+add rule ip fogbank body_ingress_1_2 meta l4proto { tcp, udp } ct status & confirmed == 0 log prefix "ingress allow 0 web" group 10 snaplen 68
+add rule ip fogbank body_ingress_1_2 return
+add chain ip fogbank body_ingress_1_3
+add rule ip fogbank body_ingress_1_3 tcp dport 80 goto body_ingress_1_2
+add rule ip fogbank body_ingress_1_3 goto body_ingress_1_1\
+""")
+    assert policy_chains.parse_prefix("ingress deny 2 guard/100") == ("ingress", "deny", 2, "guard/100")
+
+
+def test_flow_logs() -> None:
+    element = FlowLog(VPC, "a", (IPv4Network("10.8.0.0/24"), IPv4Network("10.9.0.0/24")))
+    assert text(nftables.render_flow_log(element) + nftables.render_no_flow_log(element)) == snapshot("""\
+add set ip fogbank flow_logs { type ipv4_addr; flags interval; }
+add element ip fogbank flow_logs { 10.8.0.0/24, 10.9.0.0/24 }
+delete element ip fogbank flow_logs { 10.8.0.0/24, 10.9.0.0/24 }\
+""")

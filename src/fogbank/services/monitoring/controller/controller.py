@@ -16,17 +16,20 @@ from fogbank.dataplane.driver import Driver, TrackedFlow
 from fogbank.errors import DriverError
 from fogbank.network.topology import NetnsName
 from fogbank.resources.compute import Router
+from fogbank.resources.instances import instance_at
 from fogbank.resources.log_entries import time_of
+from fogbank.resources.projects import project_number
 from fogbank.resources.time_series import Key, Sample, Value, labels
-from fogbank.resources.world import Resource
+from fogbank.resources.world import Resource, World
 from fogbank.services.compute.nat_status import Working, addresses_missing, working
+from fogbank.services.monitoring.controller.machines import MachineMeters, machine_sample
 from fogbank.services.monitoring.metrics import METRICS
 
 SAMPLE_SECONDS = 60.0
 """How far samples are apart (behaviour/monitoring.md#metrics)."""
 
 PROTOCOLS = {6: "TCP", 17: "UDP", 1: "ICMP"}
-_EXHAUSTED = "ports-exhausted"
+_EXHAUSTED, _UNINVITED = "ports-exhausted", "inbound"
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +41,13 @@ def make_controller(runtime: Runtime) -> "Monitoring":
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What the kernel says about one network: its flows, and packets dropped for want of ports so far."""
+    """What the kernel says about one network: its flows, packets dropped so far for want of ports, and those
+    that came uninvited.
+    """
 
     flows: tuple[TrackedFlow, ...] = ()
     exhausted: int = 0
+    uninvited: int = 0
 
 
 class Monitoring(Controller):
@@ -52,7 +58,8 @@ class Monitoring(Controller):
     def __init__(self, runtime: Runtime) -> None:
         self._runtime, self._series = runtime, runtime.time_series
         self._sampled = time_of(runtime.clock.now()) / 1e9
-        self._dropped: dict[NetnsName, int] = {}
+        self._dropped: dict[tuple[NetnsName, str], int] = {}
+        self._machines = MachineMeters(runtime)
         self._skipped = asyncio.Event()
 
     async def run(self) -> None:
@@ -74,6 +81,7 @@ class Monitoring(Controller):
         """Take one sample of everything."""
         samples = [each for source in tuple(self._series.sources) for each in source()]
         samples += await self._gateways()
+        samples += await self._machines.samples()
         start, self._sampled = self._sampled, time_of(self._runtime.clock.now()) / 1e9
         if self._sampled > start:
             self._series.add(samples, start, self._sampled)
@@ -91,21 +99,25 @@ class Monitoring(Controller):
         for found, router in routers:
             netns = _netns(router)
             for work in working(world, self._runtime.loop.observed, router):
-                gateway = _Gateway(found, router, work)
+                gateway = _Gateway(world, found, router, work)
                 samples += gateway.samples(seen[netns])
                 failed = addresses_missing(work) > 0
                 samples.append(gateway.sample("nat_allocation_failed", failed))
+                samples += gateway.samples_of_machines(world, seen[netns])
+                if alone[netns] == 1:
+                    dropped = self._since_before(netns, _UNINVITED, seen[netns].uninvited)
+                    samples.append(gateway.sample("dropped_received_packets_count", dropped))
                 # Where first packets are decided on, refusals are counted flow by flow.
                 if alone[netns] == 1 and not any(each.hands_over for each in work.translations):
-                    dropped = self._since_before(netns, seen[netns].exhausted)
+                    dropped = self._since_before(netns, _EXHAUSTED, seen[netns].exhausted)
                     samples.append(
                         gateway.sample("dropped_sent_packets_count", dropped, reason="OUT_OF_RESOURCES")
                     )
         return samples
 
-    def _since_before(self, netns: NetnsName, total: int) -> int:
-        before = self._dropped.get(netns, 0)
-        self._dropped[netns] = total
+    def _since_before(self, netns: NetnsName, reason: str, total: int) -> int:
+        before = self._dropped.get((netns, reason), 0)
+        self._dropped[netns, reason] = total
         return total - before if total >= before else total
 
 
@@ -117,7 +129,8 @@ def _observe(driver: Driver, networks: Iterable[NetnsName]) -> dict[NetnsName, O
     seen = {}
     for netns in networks:
         try:
-            seen[netns] = Observed(driver.flows(netns), driver.drops(netns).get(_EXHAUSTED, 0))
+            drops = driver.drops(netns)
+            seen[netns] = Observed(driver.flows(netns), drops.get(_EXHAUSTED, 0), drops.get(_UNINVITED, 0))
         except DriverError as error:  # it is not built yet, or went meanwhile
             log.debug("%s is not measured: %s", netns, error)
             seen[netns] = Observed()
@@ -128,6 +141,7 @@ def _observe(driver: Driver, networks: Iterable[NetnsName]) -> dict[NetnsName, O
 class _Gateway:
     """One gateway, as a monitored resource."""
 
+    _world: World
     resource: Resource
     router: Router
     work: Working
@@ -144,6 +158,33 @@ class _Gateway:
             own = [each for each in flows if PROTOCOLS.get(each.protocol) == protocol]
             yield self.sample("open_connections", len(own), ip_protocol=protocol)
             yield self.sample("port_usage", _most_ports(own), ip_protocol=protocol)
+
+    def samples_of_machines(self, world: World, seen: Observed) -> Iterator[Sample]:
+        """Measure the ports and connections of each virtual machine that it serves."""
+        flows = self._flows(seen)
+        for nat in self.work.translations:
+            address = nat.inside.network_address
+            machine = instance_at(world, self.router.network, address)
+            if machine is None:
+                continue
+            own = [each for each in flows if each.source == address]
+            ports: Counter[str] = Counter()
+            for block in nat.all_blocks:
+                ports[str(block.outside)] += len(block.ports)
+            for outside, count in sorted(ports.items()):
+                yield self._of_machine(machine, "allocated_ports", count, nat_ip=outside)
+            for number, protocol in PROTOCOLS.items():
+                carried = [each for each in own if each.protocol == number]
+                yield self._of_machine(machine, "open_connections", len(carried), ip_protocol=protocol)
+                yield self._of_machine(machine, "port_usage", _most_ports(carried), ip_protocol=protocol)
+
+    def _of_machine(self, machine: Resource, metric: str, value: Value, **metric_labels: str) -> Sample:
+        gateway = {
+            "nat_project_number": str(project_number(self._world, self.router.name.project)),
+            "router_id": str(self.resource.body.get("id", "")),
+            "nat_gateway_name": self.work.gateway.name,
+        }
+        return machine_sample(machine, f"nat/{metric}", "GAUGE", value, gateway | metric_labels)
 
     def _flows(self, seen: Observed) -> list[TrackedFlow]:
         """Return the flows that this gateway translates."""
