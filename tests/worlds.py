@@ -125,6 +125,7 @@ def policy_rule(
         "action": action,
         "direction": direction,
         "match": {side: list(ranges), "layer4Configs": layer4},
+        "ruleTupleCount": len(layer4),
         **({"targetServiceAccounts": list(accounts)} if accounts else {}),
     }
 

@@ -45,7 +45,7 @@ from fogbank.services.networkmanagement.connectivity_tests import TESTS
 from fogbank.services.networkmanagement.controller.endpoints import Ends
 from fogbank.services.networkmanagement.controller.steps import Shown, reachability_details
 
-BATCH = 150
+BATCH = 75
 """Worlds that are built one after the other in one private world."""
 
 ONCE_FAILED: tuple[int, ...] = (1629, 1630, 1993, 1994, 2739, 2740)

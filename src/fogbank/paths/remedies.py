@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from fogbank.lowering.netns_names import network_of_google_netns, network_of_vpc_netns
+from fogbank.network.addressing import PRIVATE_RANGES
 from fogbank.network.filtering import ICMP, TCP, UDP, Packet
 from fogbank.network.topology import NetnsName
 from fogbank.paths.blockers import Blocker
 from fogbank.paths.explain import Owners, place_of
 from fogbank.paths.trace import Cause, Judged
-from fogbank.resources.compute import FirewallRule, NatGateway, Router, Subnetwork
+from fogbank.resources.compute import FirewallRule, NatGateway, NatRange, Router, Subnetwork
 from fogbank.resources.compute_indexes import in_network
 from fogbank.resources.firewall_policies import all_policies_of
 from fogbank.resources.names import ResourceName
 from fogbank.resources.network_users import network_users
-from fogbank.resources.run import SERVICES
-from fogbank.resources.vpcaccess import connector_name
-from fogbank.resources.world import World
+from fogbank.resources.run import REVISIONS, SERVICES, read_revision
+from fogbank.resources.vpcaccess import CONNECTORS, connector_name, read_connector
+from fogbank.resources.world import Resource, World
 
 ANYBODY_IN_THE_INTERNET = "fogbank.internet"
 """The collection of a sender that stands for every stranger: what lets it in is for all addresses."""
@@ -74,12 +75,16 @@ class Remedies:
             case Cause.FIREWALL_RULE:
                 text = "Instances do not reach one another; call the service by its URL."
                 return text, "serverless fabric", ""
-            case Cause.NO_EXTERNAL_ADDRESS if network:
-                return self._nat(packet, network)
+            case (Cause.NO_EXTERNAL_ADDRESS | Cause.CLOUD_NAT_NO_ADDRESSES) as cause if network:
+                return self._nat(packet, network, cause)
             case Cause.PRIVATE_GOOGLE_ACCESS_DISALLOWED if network:
                 return self._google_access(packet, network)
-            case Cause.NO_ROUTE if network:
-                return self._no_route(network)
+            case Cause.NO_ROUTE if _in(packet.destination, PRIVATE_RANGES) and _in(
+                packet.source, PRIVATE_RANGES
+            ):
+                return f"No route leads to {packet.destination}.", str(packet.destination), ""
+            case Cause.NO_ROUTE if found := network or self._network_of(netns):
+                return self._no_route(found)
             case Cause.VPC_CONNECTOR_NOT_RUNNING:
                 return self._connector(blocker.netns)
             case Cause.PRIVATE_TRAFFIC_TO_INTERNET:
@@ -107,6 +112,8 @@ class Remedies:
         if policy := self._policy(judged, network):
             return _before_policy_rule(judged, policy, packet, self._senders(packet))
         found = self._firewall_rule(judged, network)
+        if found is None and judged.rule is not None:
+            return _managed(judged.rule.label, direction)
         if found is None:
             setting = f"the implied {direction} rule of {network.path}"
             text = f"No rule lets {traffic} from {packet.source} in: the implied ingress rule denies it."
@@ -142,11 +149,11 @@ class Remedies:
         """Return the range of those who send like this."""
         return _ANYWHERE if self.sender.collection == ANYBODY_IN_THE_INTERNET else f"{packet.source}/32"
 
-    def _policy(self, judged: Judged, network: ResourceName) -> ResourceName | None:
+    def _policy(self, judged: Judged, network: ResourceName) -> Resource | None:
         """Find the network firewall policy whose rule decided."""
         label = judged.rule.label if judged.rule else ""
         policies = all_policies_of(self.world, network) if "/" in label else ()
-        return next((each.name for each in policies if each.name.id == label.partition("/")[0]), None)
+        return next((each for each in policies if each.name.id == label.partition("/")[0]), None)
 
     def _firewall_rule(self, judged: Judged, network: ResourceName) -> FirewallRule | None:
         label = judged.rule.label if judged.rule else ""
@@ -154,18 +161,29 @@ class Remedies:
         found = self.world.find(name) if label else None
         return FirewallRule.of(found) if found else None
 
-    def _nat(self, packet: Packet, network: ResourceName) -> tuple[str, str, str]:
+    def _nat(self, packet: Packet, network: ResourceName, cause: Cause) -> tuple[str, str, str]:
         holder, region = self._holder(packet, network)
+        if not region:
+            text = (
+                f"{packet.source} is not of the network {network.id}: its Cloud NAT serves no peered network."
+            )
+            return text, network.path, ""
         routers = [Router.of(each) for each in in_network(self.world, "routers", network)]
         routers = [each for each in routers if each.region == region]
         gateways = [nat for each in routers for nat in each.nats]
         serving = [each for each in gateways if holder and _in(packet.source, each.covers(holder))]
         if serving:
             gateway = serving[0]
+            if cause is Cause.NO_EXTERNAL_ADDRESS:
+                text = f"{packet.source} is of a kind that Cloud NAT does not serve as of the region's date."
+                return text, gateway.id, ""
             text = f"The Cloud NAT gateway {gateway.name} has no ports left for {packet.source}."
             return text, gateway.id, _more_addresses(gateway)
         text = f"{packet.source} has no external address, and no Cloud NAT gateway of {region} serves it."
-        return text, f"{network.path} in {region}", _serve(network, region, holder, routers, gateways)
+        command = _serve(network, region, holder, routers, gateways)
+        if not command:
+            text = f"{text} One for all ranges suffers no other beside it: make one of {len(gateways)}."
+        return text, f"{network.path} in {region}", command
 
     def _google_access(self, packet: Packet, network: ResourceName) -> tuple[str, str, str]:
         holder, _ = self._holder(packet, network)
@@ -187,6 +205,18 @@ class Remedies:
             next_hop_gateway="default-internet-gateway",
         )
         return f"The network {network.id} has no route to the internet.", network.path, command
+
+    def _network_of(self, netns: NetnsName) -> ResourceName | None:
+        """Return the network whose routes a machine of a connector or an instance of Cloud Run has."""
+        for owner in self.owners.get(("netns", netns), ()):
+            resource = self.world.find(owner)
+            if resource is not None and owner.collection == CONNECTORS:
+                return read_connector(resource).network
+            if resource is not None and owner.collection == REVISIONS:
+                direct = read_revision(resource).direct_vpc
+                within = self.world.find(direct.subnetwork) if direct else None
+                return Subnetwork.of(within).network if within else None
+        return None
 
     def _connector(self, netns: NetnsName) -> tuple[str, str, str]:
         _, project, region, identifier = netns.split("/")
@@ -230,22 +260,37 @@ def _traffic(packet: Packet) -> str:
     return f"{protocol}:{packet.port}" if packet.protocol in {TCP, UDP} else protocol
 
 
+def _managed(label: str, direction: str) -> tuple[str, str, str]:
+    """Tell of a rule that is Google's own: servers of managed services have some that no user can change."""
+    if direction == "egress":
+        return f"{label} opens no connections.", label, ""
+    return f"{label} is reached from endpoints of its own region and network only.", label, ""
+
+
 def _before_policy_rule(
-    judged: Judged, policy: ResourceName, packet: Packet, senders: str
+    judged: Judged, policy: Resource, packet: Packet, senders: str
 ) -> tuple[str, str, str]:
-    """Let this flow through by a rule that comes before the one of ``policy`` that denied it."""
-    priority = int(judged.rule.label.rpartition("/")[2]) if judged.rule else 0
-    text = f"Rule {priority} of the network firewall policy {policy.id} denies {_traffic(packet)}."
+    """Let this flow through by a rule that comes before the one of ``policy`` that denied it.
+
+    Two rules cannot have the same priority; without a free one before it the rule itself is disabled.
+    """
+    name, priority = policy.name, int(judged.rule.label.rpartition("/")[2]) if judged.rule else 0
+    text = f"Rule {priority} of the network firewall policy {name.id} denies {_traffic(packet)}."
+    scope = f"--firewall-policy-region={name.region}" if name.region else "--global-firewall-policy"
+    where = f"--project={name.project} --firewall-policy={name.id} {scope}"
+    rules = "gcloud compute network-firewall-policies rules"
+    taken = {each["priority"] for each in policy.body.get("rules", ())}
+    free = next((each for each in range(priority - 1, -1, -1) if each not in taken), None)
+    if free is None:
+        return text, name.path, f"{rules} update {priority} {where} --disabled"
     ranges = f"--src-ip-ranges={senders}"
     if judged.direction == "egress":
         ranges = f"--dest-ip-ranges={packet.destination}/32"
-    scope = f"--firewall-policy-region={policy.region}" if policy.region else "--global-firewall-policy"
     command = (
-        f"gcloud compute network-firewall-policies rules create {max(priority - 1, 0)} "
-        f"--project={policy.project} --firewall-policy={policy.id} {scope} "
-        f"--direction={judged.direction.upper()} --action=allow --layer4-configs={_traffic(packet)} {ranges}"
+        f"{rules} create {free} {where} --direction={judged.direction.upper()} --action=allow "
+        f"--layer4-configs={_traffic(packet)} {ranges}"
     )
-    return text, policy.path, command if priority else ""
+    return text, name.path, command
 
 
 def _serve(
@@ -257,10 +302,17 @@ def _serve(
 ) -> str:
     """Let Cloud NAT serve what is in ``holder``, or in a range of the region that is no subnetwork's.
 
-    A gateway of all subnetworks suffers no other beside it.
+    A gateway of all subnetworks suffers no other beside it, and a subnetwork is listed by one only. Nothing
+    when several gateways would have to become one.
     """
     regional = f"projects/{network.project}/regions/{region}"
     listed = [each for each in gateways if each.coverage == "LIST_OF_SUBNETWORKS"]
+    lists = next((each for each in listed if holder and _lists(each, holder)), None)
+    if lists is not None and holder is not None:
+        served = ",".join(_listed(each, holder) for each in lists.subnetworks)
+        return _gcloud_nat("update", lists.router, lists.name, nat_custom_subnet_ip_ranges=served)
+    if holder is None and len(gateways) > 1:
+        return ""
     if gateways and (holder is None or not listed):
         return _gcloud_nat("update", gateways[0].router, gateways[0].name, nat_all_subnet_ip_ranges="")
     router = (
@@ -274,6 +326,18 @@ def _serve(
     )
     name = f"nat-{holder.name.id}" if listed and holder else f"{network.id}-nat"
     return made + _gcloud_nat("create", router, name, auto_allocate_nat_external_ips="", **ranges)
+
+
+def _lists(gateway: NatGateway, holder: Subnetwork) -> bool:
+    return any(each.subnetwork == holder.name for each in gateway.subnetworks)
+
+
+def _listed(served: NatRange, holder: Subnetwork) -> str:
+    """Write an entry of a gateway's list as gcloud takes it; that of ``holder`` with all its ranges."""
+    name = served.subnetwork.id
+    if served.subnetwork == holder.name or (served.primary and served.all_secondary):
+        return f"{name}:ALL"
+    return ",".join([*([name] if served.primary else []), *(f"{name}:{each}" for each in served.secondary)])
 
 
 def _more_addresses(gateway: NatGateway) -> str:
