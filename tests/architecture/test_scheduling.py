@@ -25,3 +25,10 @@ def test_the_longest_piece_starts_first_and_a_group_is_one_piece() -> None:
     ]
     ordered = longest_first(given)  # type: ignore[type-var]
     assert [each.nodeid for each in ordered] == ["a", "b", "long", "quick", "also quick"]
+
+
+@pytest.mark.xdist_group("named")
+def test_workers_keep_a_group_together(request: pytest.FixtureRequest) -> None:
+    # The scheduler reads the group from the test's id, where a worker has put it.
+    grouped = bool(getattr(request.config.option, "loadgroup", False))
+    assert request.node.nodeid.endswith("@named") == grouped
