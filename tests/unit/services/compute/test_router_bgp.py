@@ -213,3 +213,15 @@ def test_sessions_of_peers_that_are_gone_are_forgotten(compute):
     assert set(compute.resource().private[SESSIONS]) == {"p0"}
     gone = replace(compute.resource(), body=compute.resource().body | {"bgpPeers": []})
     assert sessions_seen(gone, {"p0": Session().kept}) is None
+
+
+@pytest.mark.parametrize("key", ["one\0two", "one\ntwo", "k" * 81, 1234567])
+def test_a_key_that_would_end_a_line_of_bgpds_configuration_is_refused_and_not_told(compute, key):
+    error = compute.refused("routers.patch", {"md5AuthenticationKeys": [{"name": "k", "key": key}]}, **WHERE)
+    assert "md5AuthenticationKeys[0].key" in str(error)
+    assert str(key) not in str(error)
+
+
+def test_a_malformed_range_of_an_interface_is_refused_by_name(compute):
+    error = compute.refused("routers.patch", {"interfaces": [{"name": "x", "ipRange": "nonsense"}]}, **WHERE)
+    assert "interfaces[0].ipRange" in str(error)

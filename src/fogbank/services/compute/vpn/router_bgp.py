@@ -49,6 +49,9 @@ _NO_BFD = {
 def interfaces(world: World, call: Call, router: ResourceName, given: Iterable[Json]) -> list[Json]:
     """Complete the interfaces of a router; one on a tunnel gets an address when it has none."""
     made: list[Json] = []
+    for index, body in enumerate(given):
+        if body.get("ipRange"):
+            _check_range(f"resource.interfaces[{index}].ipRange", body)
     taken = [IPv4Interface(each["ipRange"]).network for each in given if each.get("ipRange")]
     for index, body in enumerate(given):
         field = f"resource.interfaces[{index}]"
@@ -67,8 +70,6 @@ def interfaces(world: World, call: Call, router: ResourceName, given: Iterable[J
                 network = next(each for each in LINK_LOCAL.subnets(new_prefix=30) if each not in taken)
                 taken.append(network)
                 whole["ipRange"] = f"{network[1]}/30"
-        if whole.get("ipRange"):
-            _check_range(f"{field}.ipRange", whole)
         made.append(whole)
     return made
 
