@@ -205,3 +205,13 @@ def test_a_url_map_is_checked_against_its_own_tests(compute):
         compute.refused("urlMaps.insert", body | {"name": "b", "tests": [test | {"host": "x.org"}]}).code
         == 400
     )
+
+
+@pytest.mark.parametrize(
+    "value", [{"seconds": "soon"}, {"seconds": -1}, {"nanos": 10**9}, {"seconds": 10**12}]
+)
+def test_a_timeout_that_is_no_duration_is_refused_by_its_field(compute, value):
+    service(compute)
+    body = {"name": "um", "defaultRouteAction": {"timeout": value}}
+    refused = compute.refused("urlMaps.insert", body | {"defaultService": "global/backendServices/bs"})
+    assert "defaultRouteAction.timeout" in refused.message
