@@ -8,11 +8,18 @@ from fogbank.resources.predefined_roles import is_permission
 from fogbank.resources.world import Json
 
 _VERBS = {"watch": "list", "patch": "update", "deletecollection": "delete"}
-_SUBRESOURCES = {"log": "getLogs", "portforward": "portForward", "eviction": "evict"}
+_SUBRESOURCES = {
+    "log": "getLogs",
+    "portforward": "portForward",
+    "eviction": "evict",
+    "token": "createToken",
+    "approval": "approve",
+}
 _OTHERS = "thirdPartyObjects"
 """What IAM calls objects of kinds that it does not know by name."""
 
 _KINDS = {
+    "certificatesigningrequests": "certificateSigningRequests",
     "clusterrolebindings": "clusterRoleBindings",
     "clusterroles": "clusterRoles",
     "configmaps": "configMaps",
@@ -55,7 +62,9 @@ def permission_of(attributes: Json) -> str:
             wanted = f"{verb}{subresource.capitalize()}"
         case _:
             wanted = _SUBRESOURCES.get(subresource, subresource)
-    permission = f"container.{_KINDS.get(resource, resource)}.{wanted}"
-    if "." not in resource and is_permission(permission):
-        return permission
+    kind = _KINDS.get(resource, resource)
+    # A part of a known object that IAM has no name for needs what the object itself does.
+    for permission in (f"container.{kind}.{wanted}", f"container.{kind}.{verb}"):
+        if "." not in resource and is_permission(permission):
+            return permission
     return f"container.{_OTHERS}.{verb}"

@@ -19,6 +19,18 @@ VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletec
         ({"verb": "patch", "resource": "configmaps"}, "container.configMaps.update"),
         ({"verb": "get", "resource": "widgets", "group": "example.com"}, "container.thirdPartyObjects.get"),
         ({"verb": "update", "resource": "pods", "subresource": "status"}, "container.pods.updateStatus"),
+        (
+            {"verb": "create", "resource": "serviceaccounts", "subresource": "token"},
+            "container.serviceAccounts.createToken",
+        ),
+        (
+            {"verb": "update", "resource": "certificatesigningrequests", "subresource": "approval"},
+            "container.certificateSigningRequests.approve",
+        ),
+        (
+            {"verb": "patch", "resource": "pods", "subresource": "ephemeralcontainers"},
+            "container.pods.update",
+        ),
     ],
 )
 def test_a_request_is_called_as_iam_calls_it(attributes, permission):

@@ -19,6 +19,8 @@ from fogbank.services.compute.names import named
 from fogbank.services.contract import Call, Method, Read
 
 _HOST = re.compile(r"\*|(\*[.-]?)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]+)?", re.IGNORECASE)
+_LONGEST_SECONDS = 315_576_000_000
+"""The longest duration of Google's APIs, in seconds."""
 _TARGETS = ("Service", "UrlRedirect", "RouteAction")
 _ACTION = frozenset(
     {"weightedBackendServices", "urlRewrite", "timeout", "retryPolicy", "requestMirrorPolicy", "corsPolicy"}
@@ -164,12 +166,27 @@ def _action(world: World, call: Call, field: str, body: Json) -> Json:
         found["requestMirrorPolicy"] = {"backendService": service}
     if retry := body.get("retryPolicy"):
         _only(f"{field}.retryPolicy", retry, frozenset({"numRetries", "perTryTimeout", "retryConditions"}))
+        if "perTryTimeout" in retry:
+            _check_duration(f"{field}.retryPolicy.perTryTimeout", retry["perTryTimeout"])
         found["retryPolicy"] = retry
     if body.get("corsPolicy"):
         raise not_built(f"compute.urlMaps with {field.partition('.')[2]}.corsPolicy")
     if body.get("timeout"):
+        _check_duration(f"{field}.timeout", body["timeout"])
         found["timeout"] = body["timeout"]
     return found
+
+
+def _check_duration(field: str, value: object) -> None:
+    """Refuse what is no duration of seconds and nanoseconds: the proxy's controller reads it later."""
+    try:
+        parts = (
+            [int(value.get(each) or 0) for each in ("seconds", "nanos")] if isinstance(value, dict) else []
+        )
+    except (TypeError, ValueError):
+        parts = []
+    if not parts or not 0 <= parts[0] <= _LONGEST_SECONDS or not 0 <= parts[1] < 1_000_000_000:
+        raise invalid_value(field, value, "Must be a duration of seconds and nanos.")
 
 
 def _weight(field: str, body: Json) -> int:

@@ -205,3 +205,15 @@ def test_a_url_map_is_checked_against_its_own_tests(compute):
         compute.refused("urlMaps.insert", body | {"name": "b", "tests": [test | {"host": "x.org"}]}).code
         == 400
     )
+
+
+@pytest.mark.parametrize("timeout", ["5s", {"seconds": "soon"}, {"seconds": -1}, {"nanos": 1_000_000_000}])
+def test_a_url_map_refuses_a_timeout_that_the_proxy_could_not_be_told(compute, timeout):
+    service(compute)
+    for action in ({"timeout": timeout}, {"retryPolicy": {"numRetries": 1, "perTryTimeout": timeout}}):
+        body = {
+            "name": "um",
+            "defaultService": "global/backendServices/bs",
+            "defaultRouteAction": action,
+        }
+        assert compute.refused("urlMaps.insert", body).code == 400
