@@ -449,7 +449,7 @@ def test_regions_zones_project_and_operations(region: RunningRegion) -> None:
 @pytest.mark.parametrize(
     ("command", "method"),
     [
-        (("container", "clusters", "list"), "container.v1.projects.locations.clusters.list"),
+        (("pubsub", "topics", "list"), "pubsub.v1.projects.topics.list"),
         (("storage", "buckets", "list"), "storage.v1.buckets.list"),
         (("sql", "backups", "list", "--instance=none"), "sqladmin.v1beta4.sql.backupRuns.list"),
         (

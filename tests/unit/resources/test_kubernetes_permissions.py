@@ -23,13 +23,10 @@ VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletec
             {"verb": "create", "resource": "serviceaccounts", "subresource": "token"},
             "container.serviceAccounts.createToken",
         ),
+        ({"verb": "create", "resource": "pods", "subresource": "ephemeral"}, "container.pods.create"),
         (
             {"verb": "update", "resource": "certificatesigningrequests", "subresource": "approval"},
             "container.certificateSigningRequests.approve",
-        ),
-        (
-            {"verb": "patch", "resource": "pods", "subresource": "ephemeralcontainers"},
-            "container.pods.update",
         ),
     ],
 )

@@ -4,10 +4,11 @@ A change gives the whole list of gateways. A gateway with automatic addresses ta
 gives it back when it goes: the router remembers in private which.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from fogbank.errors import invalid_value, required_field
+from fogbank.errors import ApiError, invalid_value, required_field
 from fogbank.resources.compute import AUTO_NAT_ADDRESSES, GROWN_NAT_PORTS, Router
 from fogbank.resources.names import ResourceName
 from fogbank.resources.vpn import tunnels_of
@@ -29,6 +30,8 @@ _UNBUILT: dict[str, tuple[object, ...]] = {
     "params": (),
 }
 _KEEPALIVE = 20
+_KEY = re.compile(r"[ -~]{0,80}")
+_KEY_RULE = "Must have at most 80 printable ASCII characters."
 _PRIVATE_ASNS = (range(64512, 65535), range(4_200_000_000, 4_294_967_295), range(16550, 16551))
 """RFC 6996's, and the one of Google's Partner Interconnect."""
 
@@ -80,7 +83,14 @@ def _settings(world: World, call: Call, router: ResourceName, body: Json) -> Jso
 
 
 def _key_name(index: int, key: Json) -> Json:
-    check_name(f"resource.md5AuthenticationKeys[{index}].name", key.get("name"))
+    field = f"resource.md5AuthenticationKeys[{index}]"
+    check_name(f"{field}.name", key.get("name"))
+    value = key.get("key", "")
+    # It becomes a line of bgpd's configuration, which a control character would end.
+    if not isinstance(value, str) or not _KEY.fullmatch(value):
+        raise ApiError(
+            400, f"Invalid value for field '{field}.key': {_KEY_RULE}", "INVALID_ARGUMENT", "invalid"
+        )
     return {"name": key["name"]}
 
 

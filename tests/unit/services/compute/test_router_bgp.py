@@ -99,6 +99,13 @@ def test_interfaces_on_tunnels_get_addresses_of_their_own(compute):
     assert ranges == ["169.254.0.1/30", "169.254.0.5/30"]
 
 
+@pytest.mark.parametrize("value", ["0", "10.0.0.1/30", "169.254.0.9/32"])
+def test_an_interface_on_a_tunnel_has_a_link_local_address_with_room_for_the_peer(compute, value):
+    body = compute.shown["interfaces"][0] | {"ipRange": value}
+    refused = compute.refused("routers.patch", {"interfaces": [body]}, **WHERE)
+    assert "resource.interfaces[0].ipRange" in refused.message
+
+
 def test_a_peer_takes_what_it_is_not_given_from_its_interface(compute):
     compute.peers({}, {"peerIpAddress": "169.254.0.6", "advertisedRoutePriority": 50})
     one, two = compute.shown["bgpPeers"]
@@ -213,3 +220,10 @@ def test_sessions_of_peers_that_are_gone_are_forgotten(compute):
     assert set(compute.resource().private[SESSIONS]) == {"p0"}
     gone = replace(compute.resource(), body=compute.resource().body | {"bgpPeers": []})
     assert sessions_seen(gone, {"p0": Session().kept}) is None
+
+
+@pytest.mark.parametrize("key", ["one\0two", "one\ntwo", "k" * 81, 1234567])
+def test_a_key_that_would_end_a_line_of_bgpds_configuration_is_refused_and_not_told(compute, key):
+    error = compute.refused("routers.patch", {"md5AuthenticationKeys": [{"name": "k", "key": key}]}, **WHERE)
+    assert "md5AuthenticationKeys[0].key" in str(error)
+    assert str(key) not in str(error)

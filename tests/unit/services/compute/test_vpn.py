@@ -206,3 +206,25 @@ def test_a_status_is_written_for_the_very_tunnel_that_was_seen(compute):
     tunnel(compute)
     assert tunnel_seen(compute.world, seen, "ESTABLISHED", "") == ()
     assert found(compute).created == NOW
+
+
+@pytest.mark.parametrize("secret", ["s" * 70_000, ["hush"]], ids=["long", "list"])
+def test_a_secret_that_charon_cannot_be_told_is_refused(compute, secret):
+    classic(compute)
+    error = refused_tunnel(compute, targetVpnGateway="gw", sharedSecret=secret)
+    assert "sharedSecret" in str(error)
+    assert "ssss" not in str(error)
+
+
+class _OwnProjectOnly:
+    def allows(self, _world, _principal, _permission, project, *_beside):
+        return project == "demo"
+
+
+def test_a_peer_gateway_of_a_project_where_the_caller_may_nothing_is_denied_before_it_is_looked_for(compute):
+    ha(compute)
+    compute.access = _OwnProjectOnly()
+    peer = f"projects/secret/regions/{REGION}/vpnGateways/theirs"
+    error = refused_tunnel(compute, vpnGateway="ha", peerIp=None, peerGcpGateway=peer)
+    assert error.code == 403
+    assert "compute.vpnGateways.use" in str(error)

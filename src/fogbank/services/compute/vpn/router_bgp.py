@@ -49,7 +49,11 @@ _NO_BFD = {
 def interfaces(world: World, call: Call, router: ResourceName, given: Iterable[Json]) -> list[Json]:
     """Complete the interfaces of a router; one on a tunnel gets an address when it has none."""
     made: list[Json] = []
-    taken = [IPv4Interface(each["ipRange"]).network for each in given if each.get("ipRange")]
+    taken = [
+        _range(f"resource.interfaces[{index}].ipRange", each).network
+        for index, each in enumerate(given)
+        if each.get("ipRange")
+    ]
     for index, body in enumerate(given):
         field = f"resource.interfaces[{index}]"
         check_name(f"{field}.name", body.get("name"))
@@ -67,19 +71,21 @@ def interfaces(world: World, call: Call, router: ResourceName, given: Iterable[J
                 network = next(each for each in LINK_LOCAL.subnets(new_prefix=30) if each not in taken)
                 taken.append(network)
                 whole["ipRange"] = f"{network[1]}/30"
-        if whole.get("ipRange"):
-            _check_range(f"{field}.ipRange", whole)
         made.append(whole)
     return made
 
 
-def _check_range(field: str, interface: Json) -> None:
+def _range(field: str, interface: Json) -> IPv4Interface:
+    """Read an interface's address in its range; one on a tunnel is link-local and has room for a peer."""
     try:
         address = IPv4Interface(interface["ipRange"])
     except ValueError:
         raise invalid_value(field, interface["ipRange"], "Must be an IPv4 range.") from None
     if interface.get("linkedVpnTunnel") and not address.network.subnet_of(LINK_LOCAL):
         raise invalid_value(field, interface["ipRange"], "Must be in 169.254.0.0/16.")
+    if interface.get("linkedVpnTunnel") and address.network.num_addresses == 1:
+        raise invalid_value(field, interface["ipRange"], "Must have an address for the peer, too.")
+    return address
 
 
 def peers(router: Json, given: Iterable[Json]) -> list[Json]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 from fogbank.errors import ApiError, invalid_value, not_built, required_field
+from fogbank.resources.authorization import denied
 from fogbank.resources.vpn import (
     ANY,
     GatewayInterface,
@@ -21,7 +22,7 @@ from fogbank.resources.vpn import (
 )
 from fogbank.resources.world import Change, Json, Put, Resource, World
 from fogbank.services.compute.bodies import inputs, number, refuse_unbuilt
-from fogbank.services.compute.decisions import deleted, in_use, put
+from fogbank.services.compute.decisions import deleted, in_use, policy_name, put
 from fogbank.services.compute.factories import check_free, made
 from fogbank.services.compute.handlers import readers
 from fogbank.services.compute.names import by_id, named, new_identifier, project_of
@@ -33,6 +34,9 @@ from fogbank.services.contract import Call, Decision, Method, Write
 
 KIND = "vpnTunnels"
 HIDDEN_SECRET = "*************"  # noqa: S105 - what answers show instead
+MOST_SECRET = 4096
+"""Bytes of a shared secret (unverified); VICI's values have at most 65,535."""
+_TO_PEER = "compute.vpnGateways.use"
 _OUTPUTS = ("region", "status", "detailedStatus", "sharedSecretHash", "labelFingerprint")
 _UNBUILT: dict[str, tuple[object, ...]] = {"cipherSuite": (), "params": ()}
 
@@ -46,6 +50,11 @@ def insert(world: World, call: Call) -> Decision:
         raise not_built("compute.vpnTunnels with ikeVersion=1")
     if not (secret := body.get("sharedSecret")):
         raise required_field("resource.sharedSecret")
+    if not isinstance(secret, str) or len(secret.encode(errors="replace")) > MOST_SECRET:
+        message = (
+            f"Invalid value for field 'resource.sharedSecret': Must be text of at most {MOST_SECRET} bytes."
+        )
+        raise ApiError(400, message, "INVALID_ARGUMENT", "invalid")
     check_free(world, name)
     gateway, interface, ends = _near_end(world, call, body)
     ends |= _far_end(world, call, body, ends)
@@ -104,9 +113,12 @@ def _far_end(world: World, call: Call, body: Json, ends: Json) -> Json:
     if given[0] == "peerExternalGateway":
         return _external_peer(world, call, body)
     field, project = "resource.peerGcpGateway", project_of(world, call)
-    peer = world.get(
-        by_id(world, reference(field, body["peerGcpGateway"], "vpnGateways", project, call["region"]))
-    )
+    peer_name = by_id(world, reference(field, body["peerGcpGateway"], "vpnGateways", project, call["region"]))
+    if peer_name.project != project and not call.access.allows(
+        world, call.principal, _TO_PEER, peer_name.project, policy_name(peer_name)
+    ):
+        raise denied(_TO_PEER, peer_name.path, service="compute")
+    peer = world.get(peer_name)
     found = interfaces_of(peer)[ends["vpnGatewayInterface"]]
     return {"peerGcpGateway": peer.name.self_link, "peerIp": str(found.address)}
 
