@@ -8,7 +8,13 @@ from fogbank.resources.predefined_roles import is_permission
 from fogbank.resources.world import Json
 
 _VERBS = {"watch": "list", "patch": "update", "deletecollection": "delete"}
-_SUBRESOURCES = {"log": "getLogs", "portforward": "portForward", "eviction": "evict", "token": "createToken"}
+_SUBRESOURCES = {
+    "log": "getLogs",
+    "portforward": "portForward",
+    "eviction": "evict",
+    "token": "createToken",
+    "approval": "approve",
+}
 _OTHERS = "thirdPartyObjects"
 """What IAM calls objects of kinds that it does not know by name."""
 

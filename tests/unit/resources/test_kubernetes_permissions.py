@@ -24,6 +24,10 @@ VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletec
             "container.serviceAccounts.createToken",
         ),
         ({"verb": "create", "resource": "pods", "subresource": "ephemeral"}, "container.pods.create"),
+        (
+            {"verb": "update", "resource": "certificatesigningrequests", "subresource": "approval"},
+            "container.certificateSigningRequests.approve",
+        ),
     ],
 )
 def test_a_request_is_called_as_iam_calls_it(attributes, permission):
