@@ -13,15 +13,11 @@ import tempfile
 from pathlib import Path
 
 from fogbank.dataplane.linux.images.layer import pack
+from fogbank.dataplane.linux.images.one_program import image_of
 from fogbank.dataplane.linux.images.python_runtime import program_interpreter
 from fogbank.dataplane.linux.images.store import (
-    CONFIG_TYPE,
-    LAYER_TYPE,
-    MANIFEST_TYPE,
     ImageMissing,
     ImageStore,
-    architecture,
-    digest_of,
 )
 from fogbank.errors import DriverError
 from fogbank.resources.server_images import ENVOY
@@ -98,24 +94,7 @@ def _make(program: Path) -> dict[str, bytes]:
         for library in _libraries(loader, program):
             files[library] = Path(library).read_bytes()
     layer = pack(files, links=links, programs=frozenset(programs), folders=_FOLDERS)
-    config = _render(
-        {
-            "architecture": architecture(),
-            "os": "linux",
-            "created": "1970-01-01T00:00:00Z",
-            "config": {"Entrypoint": [_PROGRAM], "WorkingDir": "/"},
-            "rootfs": {"type": "layers", "diff_ids": [digest_of(layer)]},
-        }
-    )
-    manifest = _render(
-        {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST_TYPE,
-            "config": {"mediaType": CONFIG_TYPE, "digest": digest_of(config), "size": len(config)},
-            "layers": [{"mediaType": LAYER_TYPE, "digest": digest_of(layer), "size": len(layer)}],
-        }
-    )
-    return {digest_of(each): each for each in (layer, config, manifest)}
+    return image_of(layer, _PROGRAM)
 
 
 def _libraries(loader: str, program: Path) -> list[str]:
@@ -130,10 +109,6 @@ def _libraries(loader: str, program: Path) -> list[str]:
 
 def _blob(cache: Path, digest: str) -> Path:
     return cache / "blobs" / digest.removeprefix("sha256:")
-
-
-def _render(value: object) -> bytes:
-    return json.dumps(value, indent=1, sort_keys=True).encode()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -23,14 +23,11 @@ from pathlib import Path
 
 from fogbank.dataplane.linux.images.apt import Tell
 from fogbank.dataplane.linux.images.layer import pack
+from fogbank.dataplane.linux.images.one_program import image_of
 from fogbank.dataplane.linux.images.store import (
-    CONFIG_TYPE,
-    LAYER_TYPE,
-    MANIFEST_TYPE,
     ImageMissing,
     ImageStore,
     architecture,
-    digest_of,
 )
 from fogbank.errors import DriverError
 from fogbank.resources.server_images import KUBERNETES, KUBERNETES_RELEASE, KUBERNETES_VERSION
@@ -222,24 +219,7 @@ def _image(program: bytes) -> dict[str, bytes]:
     """Make the image: blobs by digest, the manifest last."""
     files = {**_FILES, PROGRAM: program}
     layer = pack(files, programs=frozenset({PROGRAM}), folders=_FOLDERS)
-    config = _render(
-        {
-            "architecture": architecture(),
-            "os": "linux",
-            "created": "1970-01-01T00:00:00Z",
-            "config": {"Entrypoint": [PROGRAM], "WorkingDir": "/"},
-            "rootfs": {"type": "layers", "diff_ids": [digest_of(layer)]},
-        }
-    )
-    manifest = _render(
-        {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST_TYPE,
-            "config": {"mediaType": CONFIG_TYPE, "digest": digest_of(config), "size": len(config)},
-            "layers": [{"mediaType": LAYER_TYPE, "digest": digest_of(layer), "size": len(layer)}],
-        }
-    )
-    return {digest_of(each): each for each in (layer, config, manifest)}
+    return image_of(layer, PROGRAM)
 
 
 @contextlib.contextmanager
@@ -253,10 +233,6 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _render(value: object) -> bytes:
-    return json.dumps(value, indent=1, sort_keys=True).encode()
 
 
 def _replace(path: Path, content: bytes) -> None:
